@@ -1,0 +1,63 @@
+# make demo   sets everything up, then: synthesise -> train -> evaluate -> export -> score -> report
+# make test   sets everything up, then: formatting, lint, types and every test
+
+PYTHON ?= python3
+DEMO ?= demo
+VENV := .venv
+PY := $(VENV)/bin/python
+TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
+SAY := @printf '\n== %s\n'
+
+.PHONY: demo test check clean
+.DELETE_ON_ERROR:
+
+$(VENV)/installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --editable '.[cpu,beam,report,test]'
+	@touch $@
+
+check: $(VENV)/installed
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+test: check
+	$(PY) -m pytest
+
+# The user's own pictures (DATA, a folder with labels.csv), or drawn ones.
+ifdef DATA
+DEMO := $(DEMO)/own
+PICTURES := $(DATA)
+SPLIT := train:0.8,validation:0.2
+else
+PICTURES := $(DEMO)/pictures
+SPLIT := validation
+endif
+
+demo: $(VENV)/installed
+	$(SAY) "1/7 synthesise: 20,000 numbers to train on"
+	$(PY) -m beam_pipelines.synthesize --source fonts --count 20000 --seed 7 --num-shards 20 \
+	    --output $(DEMO)/synthetic $(TWO_WORKERS)
+ifndef DATA
+	$(PY) -m beam_pipelines.draw --count 1000 --seed 8 --output $(PICTURES)
+endif
+	$(SAY) "2/7 prepare: labelled pictures of $(PICTURES)"
+	$(PY) -m beam_pipelines.prepare --format csv --input $(PICTURES) --split $(SPLIT) \
+	    --output $(DEMO)/prepared
+	$(SAY) "3/7 train"
+	$(PY) -m trainer.train --experiment demo --data $(DEMO)/synthetic $(if $(DATA),$(DEMO)/prepared) \
+	    --validation-data $(DEMO)/prepared --workdir $(DEMO)/run
+	$(SAY) "4/7 evaluate: numbers that were not trained on"
+	$(PY) -m trainer.evaluate --workdir $(DEMO)/run --data $(DEMO)/prepared
+	$(SAY) "5/7 export"
+	$(PY) -m trainer.export --workdir $(DEMO)/run --output $(DEMO)/model
+	$(SAY) "6/7 score: $(PICTURES)"
+	$(PY) -m beam_pipelines.score --model $(DEMO)/model --input $(PICTURES) --output $(DEMO)/predictions --overwrite
+	$(SAY) "7/7 report"
+	$(PY) -m trainer.report --workdir $(DEMO)/run --predictions $(DEMO)/predictions --output $(DEMO)/report.html
+	@printf '\nthe accuracy      %s\nthe SavedModel    %s\nthe predictions   %s\nthe report        %s\n' \
+	    $(DEMO)/run/evaluation.json $(DEMO)/model $(DEMO)/predictions $(DEMO)/report.html
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,126 @@
+"""What the commands that write a dataset share: their options, the run, the table at the end."""
+
+import argparse
+import re
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines import shards
+from beam_pipelines.transforms import DescribeDataset, MakeRecord, WriteRecords
+from trainer import records
+from trainer.cli import UserError
+from trainer.vocab import DIGITS, Vocab
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every command that writes a dataset has."""
+    parser.add_argument("--output", required=True, help="the dataset's folder")
+    parser.add_argument("--num-shards", type=int, default=8, help="files of a split")
+    parser.add_argument("--seed", type=int, default=0, help="decides the order of the records and all that is random")
+    parser.add_argument("--max-digits", type=int, default=5, help="the longest number")
+    parser.add_argument("--alphabet", default=DIGITS, help="the characters that labels may have")
+    parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="of pictures encoded anew")
+    parser.add_argument("--overwrite", action="store_true", help="replace a dataset that is there already")
+
+
+def parse_split(text: str) -> list[tuple[str, float]]:
+    """Reads `train`, or shares as in `train:0.9,validation:0.1`.
+
+    Raises:
+      UserError: it is neither, or the shares are not positive.
+    """
+    parts = [part.partition(":") for part in text.split(",")]
+    try:
+        shares = [(name, float(share or 1)) for name, _, share in parts]
+    except ValueError as error:
+        raise UserError(f"--split {text}: write a name, or shares as in train:0.9,validation:0.1") from error
+    for name, share in shares:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not share > 0:
+            raise UserError(f"--split {text}: {name!r} must be of small letters and digits, its share above 0")
+    return shares
+
+
+def split_of(key: str, shares: list[tuple[str, float]]) -> str:
+    """The split of a picture: its key alone decides, so that it never moves when others come or go."""
+    spot = zlib.crc32(key.encode()) / 2**32 * sum(share for _, share in shares)
+    for name, share in shares:
+        spot -= share
+        if spot < 0:
+            return name
+    return shares[-1][0]
+
+
+def request_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for: all options but where it goes, and how it is run."""
+    return {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite")}
+
+
+def is_done(args: argparse.Namespace) -> bool:
+    """Says so if the dataset of these options is there; removes what an unfinished or replaced one left.
+
+    Raises:
+      UserError: the folder holds something else.
+    """
+
+    def same(text: str) -> bool:
+        return records.info_from_json(text, args.output).request == request_of(args)
+
+    done = shards.is_done(args.output, records.INFO_FILE, same, overwrite=args.overwrite, part=".tfrecord-")
+    if done:
+        print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
+    return done
+
+
+def write(
+    splits: Mapping[str, Sequence[Any]],
+    make: MakeRecord,
+    vocab: Vocab,
+    *,
+    args: argparse.Namespace,
+    argv: list[str] | None,
+    module: str,
+    beam_args: Sequence[str],
+) -> None:
+    """Writes the items of each split as a dataset, and prints what is in it.
+
+    Raises:
+      UserError: not one item could become a record; nothing is left behind.
+      RuntimeError: the engine lost something.
+    """
+    specs = [
+        spec
+        for split, items in sorted(splits.items())
+        for spec in shards.deal(
+            items, output=args.output, split=split, num_shards=args.num_shards, name=records.shard_name
+        )
+    ]
+    command = ["python", "-m", module, *(sys.argv[1:] if argv is None else argv)]
+    describe = DescribeDataset(vocab, command, request_of(args))
+    options = shards.options_from(beam_args)
+    shards.run(specs, WriteRecords(make, vocab), describe, output=args.output, options=options)
+    with FileSystems.open(FileSystems.join(args.output, records.INFO_FILE)) as file:
+        info = records.info_from_json(file.read().decode(), args.output)
+    written = sum(split.records for split in info.splits.values())
+    if info.records_in != written + sum(info.rejects.values()):
+        raise RuntimeError(f"{args.output}: {info.records_in} in, {written} written, {info.rejects} rejected")
+    if not written:
+        with FileSystems.open(FileSystems.join(args.output, records.REJECTS_FILE)) as file:
+            first = file.read().decode().splitlines()[0]
+        FileSystems.delete([args.output])
+        raise UserError(f"all {info.records_in} pictures were rejected, the first one so: {first}")
+    print(_table(info, args.output))
+
+
+def _table(info: records.DatasetInfo, output: str) -> str:
+    lines = [f"{'records in':<24}{info.records_in:>10}"]
+    for name, split in sorted(info.splits.items()):
+        lines.append(f"{'written to ' + name:<24}{split.records:>10}  in {len(split.shards)} shards")
+    for reason, count in info.rejects.items():
+        lines.append(f"{'rejected, ' + reason:<24}{count:>10}")
+    if info.rejects:
+        lines.append(f"each reject is named in {output}/{records.REJECTS_FILE}")
+    return "\n".join([*lines, f"complete: {output}"])

@@ -1,0 +1,277 @@
+"""The way all our pipelines work: shard specs in, whole files out, counts verified, COMPLETED last.
+
+A shard is the unit of work: one DoFn makes and writes it whole, to a temporary file that it renames, and
+reports what is in it. No record travels through a shuffle, so no engine can lose or repeat one, and
+a retry writes the same bytes again. The pipeline is linear and free of tags and side inputs, since not
+every engine runs more than that correctly.
+"""
+
+import json
+import logging
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+
+from trainer.cli import UserError
+from trainer.records import COMPLETED_FILE, REJECTS_FILE
+
+# DirectRunner would try to download the Prism engine at each start.
+LOCAL_RUNNER = "FnApiRunner"
+PROGRESS_SECONDS = 2.0
+
+
+class Reject(Exception):
+    """Something that cannot be processed.
+
+    Attributes:
+      reason: the name under which it is counted, e.g. `undecodable`.
+      detail: what was found.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """What goes into one shard: its file, its split, and its items in their order (a range takes no space)."""
+
+    path: str
+    split: str
+    items: Sequence[Any]
+
+
+@dataclass
+class ShardResult:
+    """What went into one shard: `items` = `written` + rejects, each of them (key, reason, detail).
+
+    `tallies` counts what was written by some property, e.g. its source.
+    """
+
+    path: str
+    split: str
+    items: int
+    written: int = 0
+    bytes: int = 0
+    crc32c: str = ""
+    tallies: dict[str, Counter] = field(default_factory=dict)
+    rejects: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def tally(self, property_name: str, value: Any) -> None:
+        self.tallies.setdefault(property_name, Counter())[str(value)] += 1
+
+
+# Makes the files (name -> text) that describe a finished output from the results, in the order of their paths.
+Describe = Callable[[list[ShardResult]], dict[str, str]]
+
+
+def deal(
+    items: Sequence[Any], *, output: str, split: str, num_shards: int, name: Callable[[str, int, int], str]
+) -> list[ShardSpec]:
+    """Deals items onto shards, item i to shard i modulo `num_shards`; there are no empty shards.
+
+    Raises:
+      UserError: `num_shards` is below 1.
+    """
+    if num_shards < 1:
+        raise UserError(f"--num-shards {num_shards}: it must be at least 1")
+    num_shards = min(num_shards, len(items))
+    return [
+        ShardSpec(FileSystems.join(output, name(split, shard, num_shards)), split, items[shard::num_shards])
+        for shard in range(num_shards)
+    ]
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[BinaryIO]:
+    """A file that appears under its name whole or not at all, in place of one that is there."""
+    temporary = f"{path}.tmp-{uuid.uuid4().hex}"
+    try:
+        with FileSystems.create(temporary, "application/octet-stream", "uncompressed") as file:
+            yield file
+        if FileSystems.exists(path):
+            FileSystems.delete([path])
+        FileSystems.rename([temporary], [path])
+    except BaseException:
+        if FileSystems.exists(temporary):
+            FileSystems.delete([temporary])
+        raise
+
+
+def count_metrics(result: ShardResult, seconds: float) -> None:
+    """Beam metrics of a finished shard."""
+    Metrics.counter("records", "in").inc(result.items)
+    Metrics.counter("records", "written").inc(result.written)
+    Metrics.counter("records", "bytes").inc(result.bytes)
+    for _, reason, _ in result.rejects:
+        Metrics.counter("rejects", reason).inc()
+    Metrics.distribution("records", "milliseconds_per_shard").update(round(1000 * seconds))
+
+
+class Finish(beam.PTransform):
+    """`PCollection[ShardResult]` -> the output folder, once its counts are what was asked for."""
+
+    def __init__(self, output: str, asked: dict[str, int], describe: Describe) -> None:
+        super().__init__()
+        self.output, self.asked, self.describe = output, asked, describe
+
+    def expand(self, results):
+        return (
+            results
+            | "Together" >> beam.Map(lambda result: (0, result))
+            | "Gather" >> beam.GroupByKey()
+            | "Complete" >> beam.Map(_complete, self.output, self.asked, self.describe)
+        )
+
+
+def _complete(
+    gathered: tuple[int, Iterable[ShardResult]], output: str, asked: dict[str, int], describe: Describe
+) -> None:
+    """Engines have lost elements and ended with success: trust the counts only."""
+    results = sorted(gathered[1], key=lambda result: result.path)
+    done = {result.path: result.written + len(result.rejects) for result in results}
+    if len(done) < len(results) or done != asked:
+        differing = sorted(set(done.items()) ^ set(asked.items()))
+        raise RuntimeError(f"{output}: shards differ from what was asked for: {differing[:4]}")
+    rejects = sorted(reject for result in results for reject in result.rejects)
+    lines = [json.dumps({"key": key, "reason": why, "detail": detail}) + "\n" for key, why, detail in rejects]
+    for name, text in {REJECTS_FILE: "".join(lines), **describe(results), COMPLETED_FILE: ""}.items():
+        with whole_file(FileSystems.join(output, name)) as file:
+            file.write(text.encode())
+
+
+def reject_counts(results: Iterable[ShardResult]) -> dict[str, int]:
+    """Rejects by reason."""
+    return dict(sorted(Counter(reason for result in results for _, reason, _ in result.rejects).items()))
+
+
+def options_from(beam_args: Sequence[str]) -> PipelineOptions:
+    """Beam's options from the arguments that a command line did not know itself.
+
+    Raises:
+      UserError: Beam does not know one either.
+    """
+    options = PipelineOptions(list(beam_args))
+    known = options.get_all_options()
+    for arg in beam_args:
+        name = arg.lstrip("-").split("=")[0].replace("-", "_")
+        if arg.startswith("-") and name not in known and name.removeprefix("no_") not in known:
+            raise UserError(f"unknown option {arg}: neither this command nor Beam has it (see --help)")
+    standard = options.view_as(StandardOptions)
+    standard.runner = standard.runner or LOCAL_RUNNER
+    options.view_as(SetupOptions).save_main_session = False
+    return options
+
+
+def is_done(output: str, description: str, same: Callable[[str], bool], *, overwrite: bool, part: str) -> bool:
+    """Whether this very output is there already; what an unfinished or replaced one left is removed.
+
+    Args:
+      output: the folder.
+      description: the file in it that says what was asked for.
+      same: tells from that file's text whether the same is asked for now.
+      overwrite: replace a finished output.
+      part: what all names of shards contain.
+    Raises:
+      UserError: the folder holds another output that may not be replaced, or foreign files.
+    """
+    if not FileSystems.exists(output):
+        return False
+    found = FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list
+    names = sorted(file.path.rstrip("/").rsplit("/", 1)[-1] for file in found)
+    foreign = [name for name in names if part not in name and name.split(".tmp-")[0] not in _files(description)]
+    if foreign:
+        raise UserError(f"{output} holds {foreign[0]}, which is not ours to replace: choose another --output")
+    if COMPLETED_FILE in names and not overwrite:
+        with FileSystems.open(FileSystems.join(output, description)) as file:
+            if same(file.read().decode()):
+                return True
+        raise UserError(f"{output} is complete, but made with other options: choose another --output, or --overwrite")
+    # COMPLETED goes first, so that no reader takes what is left for an output.
+    for name in sorted(names, key=lambda name: name != COMPLETED_FILE):
+        FileSystems.delete([FileSystems.join(output, name)])
+    return False
+
+
+def _files(description: str) -> tuple[str, ...]:
+    return (COMPLETED_FILE, REJECTS_FILE, description)
+
+
+def run(
+    specs: list[ShardSpec],
+    work: beam.PTransform,
+    describe: Describe,
+    *,
+    output: str,
+    options: PipelineOptions,
+) -> None:
+    """Runs the pipeline with progress on standard error, and waits for it.
+
+    Args:
+      specs: the shards.
+      work: a transform from `PCollection[ShardSpec]` to `PCollection[ShardResult]`.
+      describe: makes the files that describe the output.
+      output: the folder, of which nothing is there.
+      options: Beam's.
+    Raises:
+      RuntimeError: the engine ended with success, but not all was done.
+    """
+    # Beam relays the log of each worker, harmless warnings and all; what fails is raised.
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    if "://" not in output and not FileSystems.exists(output):
+        FileSystems.mkdirs(output)
+    asked = {spec.path: len(spec.items) for spec in specs}
+    pipeline = beam.Pipeline(options=options)
+    _ = (
+        pipeline
+        | "Shards" >> beam.Create(specs, reshuffle=False)
+        | "Spread" >> beam.Reshuffle()
+        | "Work" >> work
+        | Finish(output, asked, describe)
+    )
+    with _progress(asked, output):
+        pipeline.run().wait_until_finish()
+    if not FileSystems.exists(FileSystems.join(output, COMPLETED_FILE)):
+        raise RuntimeError(f"the engine ended with success, but {output} is not complete: run the command again")
+
+
+@contextmanager
+def _progress(asked: dict[str, int], output: str) -> Iterator[None]:
+    """Shows, from the files that appear and so with any engine, how much is done."""
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(asked, output, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
+    begin, total, shown = time.monotonic(), sum(asked.values()), -1
+    while not over.wait(PROGRESS_SECONDS):
+        there = {file.path for file in FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list}
+        done = sum(count for path, count in asked.items() if path in there or FileSystems.join(path) in there)
+        if done not in (shown, 0):
+            rate = done / (time.monotonic() - begin)
+            shards = sum(path in there for path in asked)
+            print(
+                f"{output}: {done:,} of {total:,}, {shards} of {len(asked)} shards, "
+                f"{rate:,.0f} a second, left {(total - done) / rate:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+            shown = done

@@ -1,0 +1,101 @@
+"""The Beam transform that writes records, and the dataset that it makes of them."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+import apache_beam as beam
+import google_crc32c
+
+from beam_pipelines import shards
+from beam_pipelines.shards import Reject, ShardResult, ShardSpec
+from trainer import records
+from trainer.vocab import Vocab
+
+
+class MakeRecord(Protocol):
+    """Turns an item of a shard spec into a record; must be picklable."""
+
+    def __call__(self, item: Any) -> records.Record:
+        """Raises `Reject` for an item that cannot become a record."""
+
+    def key(self, item: Any) -> str:
+        """Names the item in the rejects file."""
+
+
+class WriteRecords(beam.PTransform):
+    """`PCollection[ShardSpec]` -> TFRecord files and a `PCollection[ShardResult]`."""
+
+    def __init__(self, make: MakeRecord, vocab: Vocab) -> None:
+        super().__init__()
+        self.make, self.vocab = make, vocab
+
+    def expand(self, specs):
+        return specs | beam.ParDo(_WriteShard(self.make, self.vocab))
+
+
+class _WriteShard(beam.DoFn):
+    def __init__(self, make: MakeRecord, vocab: Vocab) -> None:
+        self.make, self.vocab = make, vocab
+
+    def process(self, spec: ShardSpec) -> Iterable[ShardResult]:
+        begin = time.monotonic()
+        with shards.whole_file(spec.path) as file:
+            result = self._write(spec, file)
+        shards.count_metrics(result, time.monotonic() - begin)
+        yield result
+
+    def _write(self, spec: ShardSpec, file: BinaryIO) -> ShardResult:
+        result = ShardResult(spec.path, spec.split, items=len(spec.items))
+        checksum = google_crc32c.Checksum()
+        for item in spec.items:
+            try:
+                record = self.make(item)
+            except Reject as reject:
+                result.rejects.append((self.make.key(item), reject.reason, reject.detail))
+                continue
+            framed = records.write_framed(file, records.to_example(record, self.vocab))
+            checksum.update(framed)
+            result.written += 1
+            result.bytes += len(framed)
+            result.tally("source", record.source)
+            result.tally("length", len(record.text))
+        result.crc32c = checksum.hexdigest().decode()
+        return result
+
+
+@dataclass(frozen=True)
+class DescribeDataset:
+    """Makes `dataset_info.json` from what was written; `command` and `request` are repeated in it."""
+
+    vocab: Vocab
+    command: list[str]
+    request: dict[str, Any]
+
+    def __call__(self, results: list[ShardResult]) -> dict[str, str]:
+        info = records.DatasetInfo(
+            alphabet=self.vocab.alphabet,
+            splits={name: _split(results, name) for name in sorted({result.split for result in results})},
+            records_in=sum(result.items for result in results),
+            rejects=shards.reject_counts(results),
+            command=self.command,
+            request=self.request,
+        )
+        return {records.INFO_FILE: info.to_json()}
+
+
+def _split(results: list[ShardResult], name: str) -> records.Split:
+    split = records.Split()
+    sources: Counter[str] = Counter()
+    lengths: Counter[str] = Counter()
+    for result in results:
+        if result.split == name:
+            file = result.path.replace("\\", "/").rsplit("/", 1)[-1]
+            split.shards.append(records.Shard(file, result.written, result.bytes, result.crc32c))
+            split.records += result.written
+            sources.update(result.tallies.get("source", {}))
+            lengths.update(result.tallies.get("length", {}))
+    split.sources, split.lengths = dict(sorted(sources.items())), dict(sorted(lengths.items()))
+    return split

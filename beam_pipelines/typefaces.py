@@ -1,0 +1,49 @@
+"""The typefaces that numbers are drawn in: those of the installed font packages, always in the same order."""
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import ImageFont
+
+from trainer.cli import UserError
+
+PACKAGES = (
+    "font_amatic_sc",
+    "font_caladea",
+    "font_fredoka_one",
+    "font_hanken_grotesk",
+    "font_intuitive",
+    "font_manrope",
+    "font_roboto",
+    "font_source_sans_pro",
+    "font_source_serif_pro",
+    "matplotlib",
+)
+# Faces without digits, or whose strokes vanish at the sizes of house numbers.
+UNUSABLE = ("LastResort", "STIXNonUni", "STIXSiz", "Display", "cmex", "cmmi", "cmsy", "Thin", "ExtraLight", "Variable")
+
+
+@lru_cache(maxsize=1)
+def installed() -> tuple[str, ...]:
+    """Paths of the usable typefaces, sorted by file name; where a face comes as .ttf and .otf, the former.
+
+    Raises:
+      UserError: there is none.
+    """
+    faces: dict[str, Path] = {}
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for root in spec.submodule_search_locations or () if spec else ():
+            for path in sorted(Path(root).rglob("*.?tf"), reverse=True):
+                if not any(word in path.name for word in UNUSABLE):
+                    faces[path.stem] = path
+    if not faces:
+        raise UserError("no typefaces are installed: pip install '.[beam]' brings them")
+    return tuple(str(faces[name]) for name in sorted(faces))
+
+
+@lru_cache(maxsize=1024)
+def load(path: str, size: int) -> ImageFont.FreeTypeFont:
+    """A typeface at a size in pixels; loading one takes longer than drawing with it."""
+    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)

@@ -1,0 +1,70 @@
+"""The one dependency list: what each part needs, and the ranges that install and run together.
+
+The trainer's image installs `.[cpu]` or `.[gpu]` and stays free of Beam; Beam workers install
+`.[beam]` and start without TensorFlow, except those that score.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TRAINING = ["keras>=3.12,<3.16", "tensorboard>=2.20,<3"]
+TYPEFACES = [  # the licences of all of them allow redistribution (OFL, Apache-2.0, DejaVu, STIX)
+    "font-amatic-sc",
+    "font-caladea",
+    "font-fredoka-one",
+    "font-hanken-grotesk",
+    "font-intuitive",
+    "font-manrope",
+    "font-roboto",
+    "font-source-sans-pro",
+    "font-source-serif-pro",
+    "matplotlib>=3.9,<4",  # ships DejaVu, STIX and Computer Modern
+]
+EXTRAS = {
+    # tensorflow and tensorflow-cpu install the same module: choose exactly one of cpu and gpu.
+    "cpu": ["tensorflow-cpu>=2.21,<2.22", *TRAINING],
+    "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", *TRAINING],
+    "beam": ["apache-beam>=2.77,<2.78", "h5py>=3.11,<3.15", *TYPEFACES],
+    "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+    "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
+    "test": [
+        "hypothesis>=6.100,<7",
+        "mypy>=1.15,<3",
+        "pytest>=8,<10",
+        "pytest-timeout>=2.3,<3",
+        "ruff>=0.12,<0.18",
+        "types-protobuf>=6,<7",
+    ],
+}
+
+setup(
+    name="svhn-sequences",
+    version="0.1.0",
+    description="Read digit sequences from millions of images: Beam pipelines, a TensorFlow trainer, batch scoring",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*"]),
+    package_data={"trainer": ["*.html"]},
+    install_requires=[
+        "google-crc32c>=1.5,<2",
+        "numpy>=2.1,<2.5",
+        "pillow>=11,<13",
+        "protobuf>=6.33.5,<7",
+    ],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "svhn-prepare = beam_pipelines.prepare:main",
+            "svhn-synthesize = beam_pipelines.synthesize:main",
+            "svhn-score = beam_pipelines.score:main",
+            "svhn-train = trainer.train:main",
+            "svhn-evaluate = trainer.evaluate:main",
+            "svhn-export = trainer.export:main",
+            "svhn-predict = trainer.predict:main",
+            "svhn-report = trainer.report:main",
+        ]
+    },
+)

@@ -1,0 +1,46 @@
+"""What tests share: real commands, a tiny dataset, and the real pictures where they are."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real pictures: SHARED_DATA, or ../shared/data beside the checkout."""
+    folder = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the real pictures are not here: no {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Runs a command line as a user does; `status` is what it must end with."""
+
+    def run_module(module: str, *args: object, status: int = 0) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", module, *map(str, args)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+        assert done.returncode == status, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run_module
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 drawn numbers of one and two digits, in two shards of a train split."""
+    from beam_pipelines import synthesize
+
+    folder = tmp_path_factory.mktemp("tiny") / "dataset"
+    args = ["--count", "80", "--max-digits", "2", "--num-shards", "2", "--seed", "5", "--output", str(folder)]
+    assert synthesize.main(args) == 0
+    return folder

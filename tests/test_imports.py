@@ -1,0 +1,86 @@
+"""The import rules of the house: downwards only, and heavy libraries only where they belong."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# A module may import only from layers above its own line.
+LAYERS = [
+    {"trainer.cli", "trainer.vocab", "trainer.photometric"},
+    {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session"},
+    {"trainer.experiments", "trainer.preprocess", "trainer.decode", "trainer.metrics", "trainer.checkpoint"},
+    {"trainer.model.encoders", "trainer.model.decoder", "trainer.optimizer", "trainer.plots"},
+    {"trainer.model"},
+    {"trainer.learner", "trainer.input_pipeline", "trainer.workdir"},
+    {"trainer.reading"},
+    {"trainer.monitor"},
+    {"trainer.train", "trainer.evaluate", "trainer.export", "trainer.predict"},
+    {"trainer.report"},
+]
+BEAM_LAYERS = [
+    {"beam_pipelines.shards", "beam_pipelines.digit_struct", "beam_pipelines.typefaces"},
+    {"beam_pipelines.images", "beam_pipelines.synthesis", "beam_pipelines.transforms"},
+    {"beam_pipelines.dataset", "beam_pipelines.inference"},
+    {"beam_pipelines.prepare", "beam_pipelines.synthesize", "beam_pipelines.score", "beam_pipelines.draw"},
+]
+FROM_TRAINER = {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.records", "trainer.cluster"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in ("trainer", "beam_pipelines"):
+        for path in (ROOT / package).rglob("*.py"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update({node.module} | {f"{node.module}.{alias.name}" for alias in node.names})
+    return names
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_go_downwards(name: str) -> None:
+    ours = modules()
+    used = {target for target in imported(ours[name]) if target in ours} - {"trainer", "beam_pipelines"}
+    if name in ("trainer", "beam_pipelines"):
+        assert not used, f"{name} must be empty"
+        return
+    layers = LAYERS if name.startswith("trainer") else BEAM_LAYERS
+    level = next(i for i, layer in enumerate(layers) if name in layer)
+    below = set().union(*layers[:level])
+    if name.startswith("beam_pipelines"):
+        below |= FROM_TRAINER
+    assert used <= below, f"{name} imports {sorted(used - below)}, which do not lie below it"
+
+
+def test_only_cluster_reads_the_environment() -> None:
+    for name, path in modules().items():
+        if name != "trainer.cluster":
+            assert "environ" not in path.read_text(), f"{name} reads the environment"
+
+
+def test_the_writing_side_loads_no_tensorflow_and_the_contract_no_beam() -> None:
+    script = (
+        "import sys, trainer.records, beam_pipelines.prepare, beam_pipelines.synthesize, beam_pipelines.score;"
+        "assert 'tensorflow' not in sys.modules; assert 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    script = "import sys, trainer.train, trainer.export, trainer.learner; assert 'apache_beam' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_files_stay_small() -> None:
+    long = {name: n for name, path in modules().items() if (n := len(path.read_text().splitlines())) > 300}
+    assert not long

@@ -1,0 +1,31 @@
+"""The road on real pictures, where they are."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from trainer import records
+
+
+@pytest.mark.slow
+def test_real_format_1_pictures_become_records(shared_data: Path, run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "svhn"
+    run("beam_pipelines.prepare", "--format", "digitstruct", "--input", shared_data / "format1" / "train",
+        "--output", out)  # fmt: skip
+    info = records.read_info(str(out))
+    annotations = json.loads((shared_data / "format1" / "train.json").read_text())
+    lengths = [len(entry["label"]) for entry in annotations.values()]
+    split = info.splits["train"]
+    assert info.records_in == len(annotations) == split.records + sum(info.rejects.values())
+    assert split.lengths == {str(n): lengths.count(n) for n in sorted(set(lengths)) if n <= 5}
+
+
+@pytest.mark.slow
+def test_real_photos_become_records(shared_data: Path, run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "photos"
+    run("beam_pipelines.prepare", "--format", "csv", "--input", shared_data / "photos", "--output", out)
+    info = records.read_info(str(out))
+    assert {name: split.records for name, split in info.splits.items()} == {"train": 2000, "validation": 400}
+    assert info.rejects == {}

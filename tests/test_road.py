@@ -1,0 +1,141 @@
+"""The whole road through its real commands, from drawn pictures to a report, on the smoke experiment."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.conftest import Run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which each command of the README was run once; two of the pictures are none."""
+    top = tmp_path_factory.mktemp("road")
+    run("beam_pipelines.synthesize", "--count", 120, "--seed", 1, "--num-shards", 2, "--output", top / "synthetic")
+    run("beam_pipelines.draw", "--count", 30, "--seed", 2, "--output", top / "pictures")
+    args = ["--format", "csv", "--input", top / "pictures", "--split", "validation", "--output", top / "prepared"]
+    run("beam_pipelines.prepare", *args)
+    args = ["--experiment", "smoke", "--data", top / "synthetic", "--validation-data", top / "prepared"]
+    run("trainer.train", *args, "--workdir", top / "run")
+    evaluated = run("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared")
+    assert "whole numbers right" in evaluated.stdout
+    run("trainer.export", "--workdir", top / "run", "--output", top / "model")
+    (top / "pictures" / "images" / "text.png").write_text("no picture")
+    Image.new("L", (30, 20)).save(top / "pictures" / "images" / "grey.tiff")
+    scored = run("beam_pipelines.score", "--model", top / "model", "--input", top / "pictures", "--num-shards", 3,
+                 "--output", top / "predictions")  # fmt: skip
+    assert "rejected, undecodable" in scored.stdout
+    args = ["--workdir", top / "run", "--predictions", top / "predictions", "--output", top / "report.html"]
+    run("trainer.report", *args)
+    return top
+
+
+def rows(folder: Path) -> list[dict]:
+    paths = sorted(folder.glob("predictions-*.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def test_rows_and_rejects_are_the_images_found(road: Path) -> None:
+    summary = json.loads((road / "predictions" / "summary.json").read_text())
+    found = rows(road / "predictions")
+    rejects = [json.loads(line) for line in (road / "predictions" / "rejects.jsonl").read_text().splitlines()]
+    assert summary["images"] == len(found) + len(rejects) == 32
+    assert [reject["key"].rsplit("/", 1)[-1] for reject in rejects] == ["text.png"]
+    assert len({row["key"] for row in found}) == 31
+    assert sum(summary["confidence_histogram"]) == 31
+
+
+def test_each_row_has_candidates_best_first(road: Path) -> None:
+    for row in rows(road / "predictions"):
+        probabilities = [c["probability"] for c in row["candidates"]]
+        assert len(probabilities) == 3
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert row["confidence"] == probabilities[0]
+        assert all(1 <= len(c["text"]) <= 5 for c in row["candidates"])
+
+
+def test_scoring_again_writes_the_same_bytes(road: Path, run: Run, tmp_path: Path) -> None:
+    args = ["--model", road / "model", "--input", road / "pictures", "--num-shards", 3, "--output", tmp_path / "again"]
+    run("beam_pipelines.score", *args)
+    for path in (road / "predictions").glob("*.jsonl"):
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    assert "nothing to do" in run("beam_pipelines.score", *args).stdout
+
+
+def test_the_exported_model_reads_as_evaluation_did(road: Path) -> None:
+    answers = [json.loads(line) for line in (road / "run" / "answers.jsonl").read_text().splitlines()]
+    scored = {row["key"].rsplit("/", 1)[-1]: row for row in rows(road / "predictions")}
+    assert len(answers) == 30
+    for answer in answers:
+        row = scored[answer["key"].rsplit("/", 1)[-1]]
+        assert row["candidates"][0]["text"] == answer["candidates"][0]
+        assert row["confidence"] == pytest.approx(answer["probabilities"][0], rel=1e-4)
+
+
+def test_both_signatures_read_alike(road: Path) -> None:
+    model = tf.saved_model.load(str(road / "model"))
+    path = next((road / "pictures" / "images").glob("*.png"))
+    data = tf.io.read_file(str(path))
+    one = model.signatures["serving_default"](images=data[tf.newaxis])
+    other = model.signatures["decoded"](images=tf.io.decode_image(data, channels=3)[tf.newaxis])
+    assert one["text"].numpy().tolist() == other["text"].numpy().tolist()
+
+
+def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:
+    picture = next((road / "pictures" / "images").glob("2-*.png"))
+    lines = run("trainer.predict", "--model", road / "model", picture).stdout.splitlines()
+    assert lines[0] == str(picture)
+    assert lines[1].split() == ["No.", "result", "probability"]
+    assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]
+
+
+def test_the_report_holds_all_its_pictures(road: Path) -> None:
+    page = (road / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 4 + 24
+    assert "http" not in page
+    for heading in ("Training", "Evaluation", "Read wrongly", "Predictions"):
+        assert f"<h2>{heading}</h2>" in page
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("trainer.train --data {top}/pictures --workdir {new}", "has no COMPLETED"),
+        ("trainer.train --data {top}/nowhere --workdir {new}", "there is no dataset folder"),
+        ("trainer.train --data {top}/prepared --workdir {new}", "no records in split 'train'"),
+        ("trainer.train --experiment x --data {top}/synthetic --workdir {new}", "choose one of"),
+        ("trainer.train --data {top}/synthetic --workdir {new} --set a.b=1", "there is no 'a.b'"),
+        ("trainer.train --data {top}/synthetic", "--workdir"),
+        ("trainer.evaluate --workdir {top}/nowhere --data {top}/prepared", "no work folder"),
+        ("trainer.evaluate --workdir {top}/run --data {top}/synthetic", "no records in split 'validation'"),
+        ("trainer.export --workdir {top}/run --output {top}/pictures", "is no SavedModel"),
+        ("trainer.predict --model {top}/run {top}/report.html", "is no SavedModel"),
+        ("trainer.predict --model {top}/model {top}/report.html", "cannot be read as a picture"),
+        ("trainer.predict --model {top}/model {top}/nowhere.png", "there is no picture"),
+        ("trainer.report --workdir {top}/run --predictions {top}/run --output {new}", "no finished predictions"),
+        ("beam_pipelines.score --model {top}/run --input {top}/pictures --output {new}", "no model of trainer.export"),
+        ("beam_pipelines.score --model {top}/model --input {top}/none --output {new}", "matches no pictures"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_leave_nothing(
+    road: Path, run: Run, tmp_path: Path, command: str, message: str
+) -> None:
+    module, *args = command.format(top=road, new=tmp_path / "new").split()
+    done = run(module, *args, status=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [f"trainer.{name}" for name in ("train", "evaluate", "export", "predict", "report")]
+    + [f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw")],
+)
+def test_help_shows_an_example(run: Run, module: str) -> None:
+    assert f"example:\n  python -m {module} " in run(module, "--help").stdout

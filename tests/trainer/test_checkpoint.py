@@ -1,0 +1,65 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer import checkpoint
+
+
+def saved(folder: Path, steps: list[int], keep: int = 3) -> tuple[checkpoint.Checkpoints, tf.Variable]:
+    value = tf.Variable(np.zeros(1000, np.float32))
+    checkpoints = checkpoint.Checkpoints(str(folder), tf.train.Checkpoint(value=value), keep=keep)
+    for step in steps:
+        value.assign(np.full(1000, step, np.float32))
+        checkpoints.save(step)
+    return checkpoints, value
+
+
+def test_the_newest_is_restored_and_the_oldest_are_removed(tmp_path: Path) -> None:
+    saved(tmp_path, [1, 2, 3, 4], keep=2)
+    checkpoints, value = saved(tmp_path, [])
+    assert str(checkpoints.restore()).endswith("ckpt-4")
+    assert value[0] == 4
+    assert len(list((tmp_path / "checkpoints").glob("*.index"))) == 2
+
+
+def test_nothing_to_restore(tmp_path: Path) -> None:
+    assert saved(tmp_path, [])[0].restore() is None
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty-index"])
+def test_a_damaged_newest_falls_back_and_says_so(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    saved(tmp_path, [1, 2])
+    path = tmp_path / "checkpoints" / "ckpt-2.data-00000-of-00001"
+    data = path.read_bytes()
+    if damage == "truncate":
+        path.write_bytes(data[:100])
+    elif damage == "flip":
+        path.write_bytes(data[:2000] + bytes([data[2000] ^ 1]) + data[2001:])
+    elif damage == "remove":
+        path.unlink()
+    else:
+        path.with_name("ckpt-2.index").write_bytes(b"")
+    checkpoints, value = saved(tmp_path, [])
+    with caplog.at_level(logging.WARNING):
+        assert str(checkpoints.restore()).endswith("ckpt-1")
+    assert value[0] == 1
+    assert "ckpt-2 cannot be read" in caplog.text
+
+
+def test_all_damaged_is_an_error_and_no_new_beginning(tmp_path: Path) -> None:
+    saved(tmp_path, [1])
+    (tmp_path / "checkpoints" / "ckpt-1.data-00000-of-00001").write_bytes(b"")
+    with pytest.raises(RuntimeError, match="delete them to start anew"):
+        saved(tmp_path, [])[0].restore()
+
+
+def test_the_best_is_read_before_the_newest(tmp_path: Path) -> None:
+    checkpoints, _ = saved(tmp_path, [1])
+    assert str(checkpoint.to_read(str(tmp_path))).endswith("checkpoints/ckpt-1")
+    checkpoints.save_best(1)
+    checkpoints.save(2)
+    assert str(checkpoint.to_read(str(tmp_path))).endswith("best/ckpt-1")
+    assert checkpoint.to_read(str(tmp_path / "nothing")) is None

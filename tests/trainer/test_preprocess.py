@@ -1,0 +1,70 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from trainer import photometric, preprocess
+from trainer.config import Distortion
+
+
+def pictures(count: int = 4) -> tf.Tensor:
+    rng = np.random.default_rng(0)
+    smooth = [Image.fromarray(rng.integers(0, 256, (4, 6, 3), np.uint8)).resize((48, 32)) for _ in range(count)]
+    return tf.constant(np.stack([np.asarray(image) for image in smooth]))
+
+
+def test_the_same_seed_distorts_alike_and_another_does_not() -> None:
+    first = preprocess.distort(pictures(), Distortion(), seed=tf.constant([1, 2]))
+    np.testing.assert_array_equal(first, preprocess.distort(pictures(), Distortion(), seed=tf.constant([1, 2])))
+    other = preprocess.distort(pictures(), Distortion(), seed=tf.constant([1, 3]))
+    assert np.abs(first - other).mean() > 1
+    assert first.shape == (4, 32, 48, 3)
+    assert 0 <= np.min(first) <= np.max(first) <= 255
+
+
+def test_no_distortion_changes_nothing() -> None:
+    none = Distortion(colour=False, rotate_degrees=0, shear=0, scale=(1, 1), stretch=0, shift=0, perspective=0, noise=0)
+    images = pictures()
+    np.testing.assert_allclose(preprocess.distort(images, none, seed=tf.constant([1, 2])), images, atol=0.01)
+
+
+def test_colour_distortion_is_tensorflows_own_in_one_of_the_two_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With each range shrunk to one value, the outcome must be that of tf.image's operations."""
+    monkeypatch.setattr(photometric, "SATURATION_RANGE", (1.4, 1.4))
+    monkeypatch.setattr(photometric, "CONTRAST_RANGE", (0.7, 0.7))
+    monkeypatch.setattr(photometric, "BRIGHTNESS_DELTA", 0.0)
+    monkeypatch.setattr(photometric, "HUE_DELTA", 0.0)
+    images = tf.cast(pictures(16), tf.float32) / 255.0
+    steps = {
+        "brightness": lambda x: x,
+        "hue": lambda x: x,
+        "saturation": lambda x: tf.image.adjust_saturation(x, 1.4),
+        "contrast": lambda x: tf.image.adjust_contrast(x, 0.7),
+    }
+    wanted = []
+    for order in photometric.ORDERS:
+        image = images
+        for name in order:
+            image = steps[name](image)
+        wanted.append(tf.clip_by_value(image, 0, 1).numpy())
+    eager = preprocess.distort_colour.python_function(images, seed=tf.constant([3, 4])).numpy()
+    nearest = [min(range(2), key=lambda k: np.abs(eager[i] - wanted[k][i]).max()) for i in range(16)]
+    for i, k in enumerate(nearest):
+        np.testing.assert_allclose(eager[i], wanted[k][i], atol=2e-3)
+    assert set(nearest) == {0, 1}
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "GIF"])
+def test_files_are_decoded_and_fitted(file_format: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (70, 30), (200, 30, 30)).save(buffer, file_format)
+    out = preprocess.decode_and_fit(tf.constant([buffer.getvalue()]), 16, 32)
+    assert out.shape == (1, 16, 32, 3)
+    assert out.dtype == tf.uint8
+    np.testing.assert_allclose(out[0, 8, 16], (200, 30, 30), atol=6)
+
+
+def test_normalising_spans_minus_one_to_one() -> None:
+    np.testing.assert_allclose(preprocess.normalise(tf.constant([0, 255], tf.uint8)), [-1, 1])

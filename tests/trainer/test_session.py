@@ -1,0 +1,89 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from trainer import session
+
+
+class Counter:
+    """Steps that only count."""
+
+    def __init__(self, step: int = 0) -> None:
+        self.step = step
+        self.chunks: list[int] = []
+
+    def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
+        self.chunks.append(count)
+        for _ in range(count):
+            if stop.is_set():
+                break
+            self.step += 1
+        return {"loss": 1.0}
+
+
+def run(counter: Counter, hooks: list[session.Hook], total: int) -> None:
+    session.run(counter.run_steps, lambda: counter.step, hooks, total_steps=total)
+
+
+def test_hooks_act_at_their_multiples_and_at_the_end() -> None:
+    acted: list[tuple[str, int]] = []
+
+    def hook(every: int) -> session.Hook:
+        return session.Hook(every, lambda step, _: acted.append((f"each {every}", step)))
+
+    run(Counter(), [hook(4), hook(6)], 13)
+    assert [step for name, step in acted if name == "each 4"] == [4, 8, 12, 13]
+    assert [step for name, step in acted if name == "each 6"] == [6, 12, 13]
+
+
+def test_a_restart_keeps_to_the_multiples() -> None:
+    acted: list[int] = []
+    run(Counter(step=7), [session.Hook(5, lambda step, _: acted.append(step))], 16)
+    assert acted == [10, 15, 16]
+
+
+def test_a_hook_can_stop_training() -> None:
+    def enough(step: int, _: dict[str, float]) -> None:
+        if step == 6:
+            raise session.StopTraining("enough")
+
+    counter = Counter()
+    run(counter, [session.Hook(3, enough)], 100)
+    assert counter.step == 6
+
+
+def test_sigterm_saves_between_steps_and_raises() -> None:
+    saved: list[int] = []
+    others: list[int] = []
+
+    class Terminated(Counter):
+        def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
+            os.kill(os.getpid(), signal.SIGTERM)
+            self.step += 1
+            return {"loss": 1.0}
+
+    hooks = [
+        session.Hook(10, lambda step, _: saved.append(step), on_stop=True),
+        session.Hook(10, lambda step, _: others.append(step)),
+    ]
+    counter = Terminated()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(session.Stopped):
+        run(counter, hooks, 100)
+    assert (saved, others) == ([1], [])
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_time_is_told_in_hours() -> None:
+    assert session.clock(3661.4) == "1:01:01"
+
+
+def test_speed_leaves_pauses_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    speed = session.Speed(batch_size=10, first_step=0, total_steps=100)
+    now[0] = 30.0
+    speed.pause(20.0)
+    assert speed.measure(20) == (pytest.approx(20.0), pytest.approx(40.0))

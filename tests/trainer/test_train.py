@@ -1,0 +1,114 @@
+"""Training in real processes of the real command: resuming, dying, stopping, torn checkpoints."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import ROOT, Run
+from trainer import workdir
+
+pytestmark = pytest.mark.slow
+
+
+def settings(steps: int) -> list[str]:
+    """Of the smoke experiment; a cosine that ends elsewhere would be another experiment."""
+    return ["--set", f"train.steps={steps}", "train.checkpoint_every=5", "data.batch_size=4"]
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    path = tf.train.latest_checkpoint(str(folder / "checkpoints"))
+    reader = tf.train.load_checkpoint(path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in name}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_dataset: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("through") / "run"
+    run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
+    return folder
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+def start(data: Path, folder: Path, steps: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "trainer.train", "--experiment", "smoke", "--data", str(data)]
+    command += ["--workdir", str(folder), *settings(steps)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(pattern: str, folder: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
+    tiny_dataset: Path, uninterrupted: Path, run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = start(tiny_dataset, folder, 20)
+    wait_for("checkpoints/*.index", folder, process)
+    process.kill()
+    process.communicate()
+    done = run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
+    assert "from " in done.stderr
+    assert_same_weights(folder, uninterrupted)
+
+
+def test_sigterm_saves_and_exits_143(tiny_dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(tiny_dataset, folder, 100_000)
+    wait_for("checkpoints/*.index", folder, process)
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, errors
+    stopped_at = int(errors.strip().splitlines()[-1].split()[-1])
+    assert tf.train.latest_checkpoint(str(folder / "checkpoints")).endswith(f"ckpt-{stopped_at}")
+
+
+def test_a_torn_checkpoint_is_passed_over(tiny_dataset: Path, uninterrupted: Path, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", uninterrupted, folder], check=True)
+    newest = folder / "checkpoints" / "ckpt-20.data-00000-of-00001"
+    os.truncate(newest, newest.stat().st_size // 2)
+    done = run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
+    assert "ckpt-20 cannot be read" in done.stderr
+    assert "ckpt-15" in done.stderr
+    assert_same_weights(folder, uninterrupted)
+
+
+def test_a_finished_run_is_left_alone(tiny_dataset: Path, uninterrupted: Path, run: Run) -> None:
+    before = weights(uninterrupted)
+    args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", uninterrupted, *settings(20)]
+    assert "done at step 20" in run("trainer.train", *args).stderr
+    after = weights(uninterrupted)
+    assert all(np.array_equal(value, after[name]) for name, value in before.items())
+
+
+def test_metrics_have_each_step_once(uninterrupted: Path) -> None:
+    rows = workdir.read_metrics(str(uninterrupted))
+    assert [row["step"] for row in rows if row["kind"] == "training"] == [5, 10, 15, 20]
+    assert [row["step"] for row in rows if row["kind"] == "validation"] == [10, 20]
+    assert all(np.isfinite(row["loss"]) for row in rows if row["kind"] == "training")
+    assert list((uninterrupted / "tensorboard").glob("events.*"))
+    assert json.loads((uninterrupted / "config.json").read_text())["experiment"] == "smoke"
+
+
+def test_another_model_in_the_work_folder_is_refused(tiny_dataset: Path, uninterrupted: Path, run: Run) -> None:
+    args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", uninterrupted, "--set", "model.lstm_units=9"]
+    assert "holds another model" in run("trainer.train", *args, status=2).stderr

@@ -1,0 +1,68 @@
+"""Beam search that knows no model: it sees token ids, a state to carry along, and a callback."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+NEVER = -1e9  # the log probability of what cannot be
+
+
+class Hypotheses(NamedTuple):
+    """The best hypotheses of each picture, best first.
+
+    Attributes:
+      tokens: int32 [B, K, max_length + 1]; behind the end token come further end tokens.
+      log_probs: float32 [B, K], the sum over all tokens, the end token included.
+    """
+
+    tokens: tf.Tensor
+    log_probs: tf.Tensor
+
+
+def beam_search(
+    first_state: Any,
+    step: Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]],
+    *,
+    start: int,
+    end: int,
+    width: int,
+    max_length: int,
+) -> Hypotheses:
+    """Finds the most probable sequences of at most `max_length` tokens; width 1 is greedy search.
+
+    A sequence must end: after `max_length` tokens only the end token may follow, at its own probability.
+    The empty sequence and the start token are never produced.
+
+    Args:
+      first_state: a structure of tensors [B, 1, ...].
+      step: takes tokens, int32 [B, K], and a state of tensors [B, K, ...]; returns logits [B, K, V] and
+        the next state.
+      start: the token fed first.
+      end: the token that ends a sequence.
+      width: hypotheses followed, K; those that do not exist come last, at a log probability near `NEVER`.
+      max_length: the most tokens before the end token.
+    """
+    state = first_state
+    batch = tf.shape(tf.nest.flatten(state)[0])[0]
+    tokens = tf.fill([batch, 1], start)
+    log_probs = tf.zeros([batch, 1])
+    ended = tf.zeros([batch, 1], tf.bool)
+    sequences = tf.zeros([batch, 1, 0], tf.int32)
+    for t in range(max_length + 1):
+        logits, state = step(tokens, state)
+        vocabulary = logits.shape[-1]
+        only_end = tf.where(tf.range(vocabulary) == end, 0.0, NEVER)
+        allowed = only_end if t == max_length else tf.where(tf.range(vocabulary) == start, NEVER, 0.0)
+        if t == 0:
+            allowed = tf.where(tf.range(vocabulary) == end, NEVER, allowed)
+        gains = tf.nn.log_softmax(logits) + allowed
+        gains = tf.where(ended[..., tf.newaxis], only_end, gains)
+        totals = tf.reshape(log_probs[..., tf.newaxis] + gains, [batch, -1])
+        kept = min(width, totals.shape[1] or width * vocabulary)
+        log_probs, best = tf.math.top_k(totals, kept)
+        parents, tokens = best // vocabulary, best % vocabulary
+        state = tf.nest.map_structure(lambda x, p=parents: tf.gather(x, p, batch_dims=1), state)
+        ended = tf.gather(ended, parents, batch_dims=1) | (tokens == end)
+        sequences = tf.concat([tf.gather(sequences, parents, batch_dims=1), tokens[..., tf.newaxis]], axis=-1)
+    return Hypotheses(sequences, log_probs)

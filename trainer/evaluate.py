@@ -1,0 +1,89 @@
+"""Measures a trained recogniser, reading freely: `python -m trainer.evaluate --help`."""
+
+import dataclasses
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+from trainer import cli, cluster
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(workdir: str, data: list[str], split: str) -> dict[str, Any]:
+    """Reads a split of some datasets with the best checkpoint of a work folder.
+
+    Returns:
+      `metrics.summarise` of it, with `step`, `data`, `split` and `images_per_second`. That and each answer are
+      also stored in the work folder.
+    Raises:
+      UserError: the work folder or a dataset is not usable.
+    """
+    import tensorflow as tf
+
+    from trainer import input_pipeline, metrics
+    from trainer import workdir as work
+    from trainer.reading import Reader
+
+    wanted, recogniser, params, state, step = work.load_model(workdir)
+    pictures = input_pipeline.load(data, split, wanted)
+    log.info("reading %d pictures with the checkpoint of step %d", len(pictures), step)
+    begin = time.monotonic()
+    answers = Reader(recogniser, params, state, wanted).answers(pictures)
+    seconds = time.monotonic() - begin
+    summary = {
+        "step": step,
+        "data": data,
+        "split": split,
+        "images_per_second": len(answers) / seconds,
+        **metrics.summarise(answers),
+    }
+    with tf.io.gfile.GFile(f"{workdir}/{work.EVALUATION_FILE}", "w") as file:
+        file.write(json.dumps(summary, indent=2) + "\n")
+    with tf.io.gfile.GFile(f"{workdir}/{work.ANSWERS_FILE}", "w") as file:
+        file.write("".join(json.dumps(dataclasses.asdict(answer)) + "\n" for answer in answers))
+    return summary
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The figures as people read them."""
+    low, high = summary["interval_95"]
+    rows = [
+        ("whole numbers right", f"{summary['sequence_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})"),
+        ("among the candidates", f"{summary['top_accuracy']:.2%}"),
+        ("digits right", f"{summary['digit_accuracy']:.2%}"),
+        ("lengths right", f"{summary['length_accuracy']:.2%}"),
+        ("coverage at 98 %", f"{summary['coverage_98']:.2%}"),
+        ("coverage at 99 %", f"{summary['coverage_99']:.2%}"),
+    ]
+    rows += [
+        (f"{kind} {name}", f"{group['sequence_accuracy']:.2%} of {group['examples']}")
+        for kind in ("length", "source")
+        for name, group in summary[f"by_{kind}"].items()
+    ]
+    heading = f"{summary['examples']} pictures of {', '.join(summary['data'])}, checkpoint of step {summary['step']}"
+    return "\n".join([heading, *(f"  {name:<24}{value}" for name, value in rows)])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return cli.exit_status(_run, argv)
+
+
+def _run(argv: list[str] | None) -> None:
+    parser = cli.parser(
+        description="Measure a trained recogniser by free-running beam search.",
+        example="python -m trainer.evaluate --workdir runs/first --data data/val",
+    )
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
+    parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets")
+    parser.add_argument("--split", default="validation", help="the split to read")
+    args = parser.parse_args(argv)
+    cluster.configure()
+    print(table(evaluate(args.workdir, args.data, args.split)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Datasets in memory, and batches from them whose order is a function of (seed, step).
+
+Since a batch depends on nothing but its step, the position of the input is the step itself: a restarted
+run goes on with exactly the batches that it would have seen.
+"""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import preprocess, records
+from trainer.cli import UserError
+from trainer.config import Config, Model
+from trainer.vocab import Vocab
+
+PARSE_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Labelled pictures in memory.
+
+    Attributes:
+      images: uint8 [N, H, W, 3], or where that would not fit in memory, the encoded files, string [N].
+      tokens: int32 [N, max_length + 1], the label's characters, then end tokens.
+      keys, texts, sources: what the records say, N each.
+    """
+
+    images: tf.Tensor
+    tokens: np.ndarray
+    keys: list[str]
+    texts: list[str]
+    sources: list[str]
+    model: Model
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def at(self, indices: tf.Tensor) -> tf.Tensor:
+        """The pictures of int [B] indices, uint8 [B, H, W, 3]; for use inside a graph."""
+        chosen = tf.gather(self.images, indices)
+        if chosen.dtype == tf.string:
+            return preprocess.decode_and_fit(chosen, self.model.image_height, self.model.image_width)
+        return chosen
+
+    def select(self, indices: np.ndarray) -> "Pictures":
+        return Pictures(
+            images=tf.gather(self.images, indices),
+            tokens=self.tokens[indices],
+            keys=[self.keys[i] for i in indices],
+            texts=[self.texts[i] for i in indices],
+            sources=[self.sources[i] for i in indices],
+            model=self.model,
+        )
+
+
+def load(folders: list[str], split: str, config: Config) -> Pictures:
+    """Reads a split of one or more datasets into memory, in the order of their shards.
+
+    Raises:
+      UserError: a folder is no finished dataset of this schema and alphabet, has no such split, has labels
+        that are too long for the model, or a key occurs twice.
+    """
+    model = config.model
+    paths, count = [], 0
+    for folder in folders:
+        info = _checked_info(folder, model)
+        paths += records.shard_paths(folder, info, split)
+        count += info.splits[split].records
+    decoded_bytes = count * model.image_height * model.image_width * 3
+    decode = decoded_bytes <= config.data.memory_gb * 1e9
+    parts = list(_parse_all(paths, model, decode=decode))
+    fields: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    keys = [key.decode() for key in fields["image/key"]]
+    _check_unique(keys, folders)
+    with tf.device("CPU"):
+        images = tf.convert_to_tensor(fields["image"])
+    return Pictures(
+        images=images,
+        tokens=_with_end(fields["label/ids"], model),
+        keys=keys,
+        texts=[text.decode() for text in fields["label/text"]],
+        sources=[source.decode() for source in fields["source"]],
+        model=model,
+    )
+
+
+def _checked_info(folder: str, model: Model) -> records.DatasetInfo:
+    info = records.read_info(folder)
+    if info.alphabet != model.alphabet:
+        raise UserError(
+            f"{folder} has the alphabet {info.alphabet!r}, the model {model.alphabet!r}: "
+            "set model.alphabet, or write the dataset with --alphabet"
+        )
+    if info.max_length > model.max_length:
+        raise UserError(
+            f"{folder} has labels of {info.max_length} characters, the model reads up to {model.max_length}: "
+            f"use --set model.max_length={info.max_length}, or write the dataset with --max-digits"
+        )
+    return info
+
+
+def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = records.parse_batch(serialized, model.max_length)
+        batch["image"] = batch.pop("image/encoded")
+        if decode:
+            batch["image"] = preprocess.decode_and_fit(batch["image"], model.image_height, model.image_width)
+        return batch
+
+    dataset = tf.data.TFRecordDataset(paths).batch(PARSE_BATCH).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    try:
+        yield from dataset.prefetch(2).as_numpy_iterator()
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        folders = sorted({path.rsplit("/", 1)[0] for path in paths})
+        raise UserError(
+            f"a record in {', '.join(folders)} is damaged ({error.message.splitlines()[0]}): write the dataset anew"
+        ) from error
+
+
+def _check_unique(keys: list[str], folders: list[str]) -> None:
+    if len(set(keys)) < len(keys):
+        seen: set[str] = set()
+        twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise UserError(f"{', '.join(folders)}: the picture {twice!r} occurs twice; name each dataset once")
+
+
+def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
+    padded = np.pad(ids, ((0, 0), (0, 1)), constant_values=-1)
+    return np.where(padded < 0, Vocab(model.alphabet).end, padded).astype(np.int32)
+
+
+def hold_out(pictures: Pictures, config: Config) -> tuple[Pictures, Pictures]:
+    """Parts pictures into those to train on and those to validate on; a picture's key alone decides its rank."""
+    held = min(int(len(pictures) * config.data.holdout), config.data.holdout_max)
+    if not held:
+        raise UserError(
+            f"{len(pictures)} training pictures are too few to hold {config.data.holdout:.0%} out for validation: "
+            "give a dataset with a validation split, or --set data.holdout=0.2"
+        )
+    order = sorted(range(len(pictures)), key=lambda i: (zlib.crc32(pictures.keys[i].encode()), pictures.keys[i]))
+    return pictures.select(np.sort(order[held:])), pictures.select(np.sort(order[:held]))
+
+
+def training_batches(pictures: Pictures, config: Config, *, first_step: int) -> tf.data.Dataset:
+    """Endless batches from `first_step` on: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
+
+    Each epoch is a permutation of its own (`index_shuffle`), so every picture is seen once an epoch.
+    """
+    size, count = config.data.batch_size, len(pictures)
+    tokens = tf.constant(pictures.tokens)
+
+    def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        position = step * size + tf.range(size, dtype=tf.int64)
+        epoch = position // count
+        seeds = tf.stack([tf.fill([size], tf.constant(config.seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
+        # The public index_shuffle takes one seed for all; a batch may lie in two epochs.
+        indices = tf.raw_ops.RandomIndexShuffle(
+            index=position % count, seed=seeds, max_index=tf.constant(count - 1, tf.int64), rounds=4
+        )
+        seed = tf.stack([tf.constant(config.seed, tf.int64), step])
+        images = preprocess.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
+        return {"image": preprocess.normalise(images), "tokens": tf.gather(tokens, indices)}
+
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def reading_batches(pictures: Pictures, batch_size: int) -> tf.data.Dataset:
+    """Every picture once, in order: float32 [B, H, W, 3] in -1..1, the last batch short."""
+    indices = tf.data.Dataset.range(len(pictures)).batch(batch_size)
+    return indices.map(lambda i: preprocess.normalise(pictures.at(i)), num_parallel_calls=2).prefetch(2)

@@ -1,0 +1,92 @@
+"""What is measured of answers: sums over examples, divided once, so that padding never counts."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One picture read: its label, the candidates best first, and their probabilities."""
+
+    key: str
+    source: str
+    label: str
+    candidates: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    @property
+    def right(self) -> bool:
+        return self.candidates[0] == self.label
+
+
+def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
+    """Accuracies of a whole set.
+
+    Returns:
+      `examples`; `sequence_accuracy` (the whole number right) and its `interval_95`; `digit_accuracy` (characters
+      right at their place, of the longer of label and answer); `length_accuracy`; `top_accuracy` (the label is
+      among the candidates); `coverage_98` and `coverage_99` (the largest share of pictures that can be answered,
+      the most confident first, at that accuracy); `by_length` and `by_source`, each with `examples` and
+      `sequence_accuracy`.
+    """
+    answers = list(answers)
+    count = len(answers)
+    right = sum(a.right for a in answers)
+    places = sum(max(len(a.label), len(a.candidates[0])) for a in answers)
+    matched = sum(x == y for a in answers for x, y in zip(a.label, a.candidates[0], strict=False))
+    by_length: dict[str, list[bool]] = defaultdict(list)
+    by_source: dict[str, list[bool]] = defaultdict(list)
+    for a in answers:
+        by_length[str(len(a.label))].append(a.right)
+        by_source[a.source].append(a.right)
+    return {
+        "examples": count,
+        "sequence_accuracy": _share(right, count),
+        "interval_95": wilson_interval(right, count),
+        "digit_accuracy": _share(matched, places),
+        "length_accuracy": _share(sum(len(a.label) == len(a.candidates[0]) for a in answers), count),
+        "top_accuracy": _share(sum(a.label in a.candidates for a in answers), count),
+        "coverage_98": coverage(answers, 0.98),
+        "coverage_99": coverage(answers, 0.99),
+        "by_length": _groups(by_length),
+        "by_source": _groups(by_source),
+    }
+
+
+def coverage(answers: Iterable[Answer], accuracy: float) -> float:
+    """The largest share of pictures that, taken the most confident first, are read with that accuracy or more.
+
+    Pictures of equal confidence stand or fall together, since no threshold can part them.
+    """
+    ranked = sorted(answers, key=lambda a: -a.probabilities[0])
+    right = best = 0
+    for i, a in enumerate(ranked, start=1):
+        right += a.right
+        last_of_its_confidence = i == len(ranked) or ranked[i].probabilities[0] < a.probabilities[0]
+        if last_of_its_confidence and right >= accuracy * i:
+            best = i
+    return _share(best, len(ranked))
+
+
+def wilson_interval(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927)."""
+    if not count:
+        return (0.0, 1.0)
+    share, square = right / count, z * z / count
+    centre = (share + square / 2) / (1 + square)
+    half = z / (1 + square) * math.sqrt(share * (1 - share) / count + square / (4 * count))
+    return (max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _groups(groups: dict[str, list[bool]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {"examples": len(rights), "sequence_accuracy": _share(sum(rights), len(rights))}
+        for name, rights in sorted(groups.items())
+    }
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,95 @@
+"""What is written while training: log lines, metrics, TensorBoard scalars, checkpoints, the best one."""
+
+import logging
+import math
+import time
+
+import tensorflow as tf
+
+from trainer import metrics, session, workdir
+from trainer.checkpoint import Checkpoints
+from trainer.config import Config
+from trainer.input_pipeline import Pictures
+from trainer.reading import Reader
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """Hooks for `session.run`."""
+
+    def __init__(self, folder: str, config: Config, checkpoints: Checkpoints, *, first_step: int) -> None:
+        self.folder, self.config, self.checkpoints = folder, config, checkpoints
+        self.speed = session.Speed(config.data.batch_size, first_step, config.train.steps)
+        self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")
+        evaluated = [row for row in workdir.read_metrics(folder) if row["kind"] == "validation"]
+        evaluated = [row for row in evaluated if row["step"] <= first_step]
+        self.best = max((row["sequence_accuracy"] for row in evaluated), default=-1.0)
+        self.since_best = 0
+        for row in evaluated:
+            self.since_best = 0 if row["sequence_accuracy"] == self.best else self.since_best + 1
+
+    def log_training(self, step: int, figures: dict[str, float]) -> None:
+        """Logs and stores the figures.
+
+        Raises:
+          FloatingPointError: the loss is not finite; it names the steps.
+        """
+        if not math.isfinite(figures["loss"]):
+            first = step - self.config.train.log_every
+            raise FloatingPointError(
+                f"the loss became {figures['loss']} between steps {first} and {step}: lower "
+                "optimizer.learning_rate or optimizer.clip_norm; the last checkpoint is from before"
+            )
+        examples_per_second, left = self.speed.measure(step)
+        log.info(
+            "step %d/%d  loss %.4f  token accuracy %.3f  %.0f examples/s  left %s",
+            step,
+            self.config.train.steps,
+            figures["loss"],
+            figures["token_accuracy"],
+            examples_per_second,
+            session.clock(left),
+        )
+        self._store("training", step, {**figures, "examples_per_second": examples_per_second})
+
+    def save(self, step: int, _: dict[str, float]) -> None:
+        begin = time.monotonic()
+        path = self.checkpoints.save(step)
+        log.info("saved %s in %.2f s", path, time.monotonic() - begin)
+        self.speed.pause(time.monotonic() - begin)
+
+    def validate(self, step: int, reader: Reader, pictures: Pictures) -> None:
+        """Reads the validation pictures freely, keeps the best checkpoint, and stops when patience is over.
+
+        Raises:
+          session.StopTraining: there was no better one for `train.patience` evaluations.
+        """
+        begin = time.monotonic()
+        summary = metrics.summarise(reader.answers(pictures))
+        accuracy = summary["sequence_accuracy"]
+        self.since_best += 1
+        if accuracy > self.best:
+            self.best, self.since_best = accuracy, 0
+            self.checkpoints.save_best(step)
+        log.info(
+            "step %d validation: %.2f %% of %d numbers whole, %.2f %% of digits, best %.2f %%, in %.1f s",
+            step,
+            100 * accuracy,
+            summary["examples"],
+            100 * summary["digit_accuracy"],
+            100 * self.best,
+            time.monotonic() - begin,
+        )
+        scalars = {k: summary[k] for k in ("sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")}
+        self._store("validation", step, scalars)
+        self.speed.pause(time.monotonic() - begin)
+        if self.config.train.patience and self.since_best >= self.config.train.patience:
+            raise session.StopTraining(f"no better validation for {self.since_best} evaluations: stopping at {step}")
+
+    def _store(self, kind: str, step: int, scalars: dict[str, float]) -> None:
+        workdir.append_metrics(self.folder, {"kind": kind, "step": step, **scalars})
+        with self.summaries.as_default(step=step):
+            for name, value in scalars.items():
+                tf.summary.scalar(f"{kind}/{name}", value)
+        self.summaries.flush()

@@ -1,0 +1,272 @@
+"""The record contract: one spec from which pictures are written and parsed, and the files around them.
+
+A dataset is a folder with TFRecord shards, `dataset_info.json` and, written last, `COMPLETED`. The
+writing side of this module does not import TensorFlow, so that Beam workers start fast; the parsing
+side does, inside its functions.
+"""
+
+import dataclasses
+import json
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, BinaryIO, Literal
+
+import google_crc32c
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from trainer.cli import UserError
+from trainer.vocab import Vocab
+
+SCHEMA_VERSION = 1
+INFO_FILE = "dataset_info.json"
+COMPLETED_FILE = "COMPLETED"
+REJECTS_FILE = "rejects.jsonl"
+
+Kind = Literal["bytes", "float", "int64"]
+# feature -> (kind, one value exactly or any number of them)
+FEATURES: dict[str, tuple[Kind, Literal["one", "many"]]] = {
+    "image/encoded": ("bytes", "one"),
+    "image/format": ("bytes", "one"),
+    "image/key": ("bytes", "one"),
+    "label/text": ("bytes", "one"),
+    "label/ids": ("int64", "many"),
+    "box": ("float", "many"),
+    "char_boxes": ("float", "many"),
+    "source": ("bytes", "one"),
+}
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One labelled picture.
+
+    Attributes:
+      encoded: the RGB picture as a PNG or JPEG file.
+      format: `png` or `jpeg`.
+      key: stable, unique id, e.g. `train/123.png`.
+      text: the number as people write it, e.g. `007`.
+      source: where it comes from, e.g. `svhn`, `csv`, `synthetic-fonts`.
+      box: left, top, right, bottom of the number in the stored picture, 0-1, or None where unknown.
+      char_boxes: likewise, one for each character, or empty.
+    """
+
+    encoded: bytes
+    format: str
+    key: str
+    text: str
+    source: str
+    box: Box | None = None
+    char_boxes: Sequence[Box] = ()
+
+
+@lru_cache(maxsize=1)
+def _example_class() -> Any:
+    """`tf.train.Example` as a message class of its own, since importing TensorFlow's loads all of it."""
+    types = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="records/example.proto", package="tensorflow", syntax="proto3")
+
+    def add_field(message: Any, name: str, number: int, kind: int, **options: Any) -> None:
+        options.setdefault("label", types.LABEL_OPTIONAL)
+        message.field.add(name=name, number=number, type=kind, **options)
+
+    lists = (("BytesList", types.TYPE_BYTES), ("FloatList", types.TYPE_FLOAT), ("Int64List", types.TYPE_INT64))
+    for name, kind in lists:
+        add_field(file.message_type.add(name=name), "value", 1, kind, label=types.LABEL_REPEATED)
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, (field_name, type_name) in enumerate(
+        (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")), start=1
+    ):
+        add_field(feature, field_name, number, types.TYPE_MESSAGE, type_name=f".tensorflow.{type_name}", oneof_index=0)
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    add_field(entry, "key", 1, types.TYPE_STRING)
+    add_field(entry, "value", 2, types.TYPE_MESSAGE, type_name=".tensorflow.Feature")
+    add_field(
+        features,
+        "feature",
+        1,
+        types.TYPE_MESSAGE,
+        label=types.LABEL_REPEATED,
+        type_name=".tensorflow.Features.FeatureEntry",
+    )
+    example = file.message_type.add(name="Example")
+    add_field(example, "features", 1, types.TYPE_MESSAGE, type_name=".tensorflow.Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+def to_example(record: Record, vocab: Vocab) -> bytes:
+    """Serialises a record as a `tf.train.Example`; the same record gives the same bytes everywhere.
+
+    Raises:
+      ValueError: the label has characters outside the alphabet.
+    """
+    values: dict[str, list[Any]] = {
+        "image/encoded": [record.encoded],
+        "image/format": [record.format.encode()],
+        "image/key": [record.key.encode()],
+        "label/text": [record.text.encode()],
+        "label/ids": vocab.encode(record.text),
+        "box": list(record.box or ()),
+        "char_boxes": [edge for box in record.char_boxes for edge in box],
+        "source": [record.source.encode()],
+    }
+    example = _example_class()()
+    for name, (kind, _) in FEATURES.items():
+        getattr(example.features.feature[name], f"{kind}_list").value.extend(values[name])
+    return example.SerializeToString(deterministic=True)
+
+
+def parse_batch(serialized: Any, max_length: int) -> dict[str, Any]:
+    """Parses a batch of serialised records, string [B], inside a graph.
+
+    Returns:
+      `image/encoded`, `image/format`, `image/key`, `label/text`, `source`: string [B];
+      `label/ids`: int32 [B, max_length], padded with -1; `box`: float32 [B, 4], all -1 where unknown.
+    Raises:
+      tf.errors.InvalidArgumentError: a record does not follow the contract.
+    """
+    import tensorflow as tf
+
+    types = {"bytes": tf.string, "float": tf.float32, "int64": tf.int64}
+    spec = {
+        name: tf.io.FixedLenFeature([], types[kind]) if count == "one" else tf.io.RaggedFeature(types[kind])
+        for name, (kind, count) in FEATURES.items()
+    }
+    parsed = tf.io.parse_example(serialized, spec)
+    parsed["label/ids"] = tf.cast(parsed["label/ids"].to_tensor(-1, shape=[None, max_length]), tf.int32)
+    parsed["box"] = parsed["box"].to_tensor(-1.0, shape=[None, 4])
+    del parsed["char_boxes"]
+    return parsed
+
+
+def write_framed(file: BinaryIO, data: bytes) -> bytes:
+    """Appends one record in TFRecord framing (length, masked CRC-32C of it, data, masked CRC-32C of that).
+
+    Returns:
+      What was written, for the checksum of the shard. The bytes are those of TensorFlow's own writer.
+    """
+    length = struct.pack("<Q", len(data))
+    framed = b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+    file.write(framed)
+    return framed
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """`train.tfrecord-00003-of-00008`: the template that TensorFlow Datasets reads, too."""
+    return f"{split}.tfrecord-{index:05d}-of-{count:05d}"
+
+
+@dataclass
+class Shard:
+    """A finished shard file: its name in the folder, records, size in bytes, CRC-32C of all its bytes."""
+
+    name: str
+    records: int
+    bytes: int
+    crc32c: str
+
+
+@dataclass
+class Split:
+    """One split of a dataset: its shards, and how many records it has by source and by label length."""
+
+    records: int = 0
+    sources: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+    shards: list[Shard] = field(default_factory=list)
+
+
+@dataclass
+class DatasetInfo:
+    """What `dataset_info.json` says. `records_in` = all records written + all rejects, exactly."""
+
+    alphabet: str
+    splits: dict[str, Split]
+    records_in: int
+    rejects: dict[str, int]
+    command: list[str]
+    request: dict[str, Any]
+    schema_version: int = SCHEMA_VERSION
+    alphabet_fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        self.alphabet_fingerprint = Vocab(self.alphabet).fingerprint
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @property
+    def max_length(self) -> int:
+        return max((int(n) for split in self.splits.values() for n in split.lengths), default=0)
+
+
+def info_from_json(text: str, folder: str) -> DatasetInfo:
+    """Reads `dataset_info.json`.
+
+    Raises:
+      UserError: it is no such file, or of another schema version.
+    """
+    try:
+        raw = json.loads(text)
+        version = raw["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"{folder} has records of schema version {version}, this program reads version {SCHEMA_VERSION}: "
+                "write the dataset anew with beam_pipelines.prepare or synthesize"
+            )
+        del raw["alphabet_fingerprint"]
+        raw["splits"] = {
+            name: Split(**{**split, "shards": [Shard(**shard) for shard in split["shards"]]})
+            for name, split in raw["splits"].items()
+        }
+        return DatasetInfo(**raw)
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder}/{INFO_FILE} is damaged ({error!r}): write the dataset anew") from error
+
+
+def read_info(folder: str) -> DatasetInfo:
+    """Reads what a finished dataset holds, from a local folder or `gs://`.
+
+    Raises:
+      UserError: there is no such folder, it is not finished, or of another schema version.
+    """
+    import tensorflow as tf
+
+    if not tf.io.gfile.isdir(folder):
+        raise UserError(f"there is no dataset folder {folder}: make one with beam_pipelines.prepare or synthesize")
+    for name in (COMPLETED_FILE, INFO_FILE):
+        if not tf.io.gfile.exists(f"{folder}/{name}"):
+            raise UserError(
+                f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
+                "run that prepare or synthesize command again"
+            )
+    with tf.io.gfile.GFile(f"{folder}/{INFO_FILE}", "r") as file:
+        return info_from_json(file.read(), folder)
+
+
+def shard_paths(folder: str, info: DatasetInfo, split: str) -> list[str]:
+    """The shard files of a split.
+
+    Raises:
+      UserError: the dataset has no such split, or it is empty.
+    """
+    if split not in info.splits or not info.splits[split].records:
+        raise UserError(f"{folder} has no records in split {split!r}; it has: {_listed(info.splits)}")
+    return [f"{folder}/{shard.name}" for shard in info.splits[split].shards]
+
+
+def _listed(splits: Iterable[str]) -> str:
+    return ", ".join(sorted(splits)) or "none"

@@ -1,0 +1,80 @@
+"""The alphabet: characters to ids and back, and the tokens that only the model sees.
+
+Records hold characters as indices into the alphabet. A model adds two tokens behind them: `start`,
+which it is fed first, and `end`, which it must predict after the last character.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+DIGITS = "0123456789"
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """An ordered set of characters.
+
+    Raises:
+      ValueError: the alphabet is empty or repeats a character.
+    """
+
+    alphabet: str = DIGITS
+
+    def __post_init__(self) -> None:
+        if not self.alphabet:
+            raise ValueError("the alphabet is empty: give at least one character, e.g. 0123456789")
+        repeated = sorted({c for c in self.alphabet if self.alphabet.count(c) > 1})
+        if repeated:
+            raise ValueError(f"the alphabet {self.alphabet!r} repeats {', '.join(repeated)}: list each character once")
+
+    @property
+    def start(self) -> int:
+        """The token fed at the first step."""
+        return len(self.alphabet)
+
+    @property
+    def end(self) -> int:
+        """The token predicted after the last character."""
+        return len(self.alphabet) + 1
+
+    @property
+    def size(self) -> int:
+        """Characters, start and end together: the width of the model's output."""
+        return len(self.alphabet) + 2
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that differ for different alphabets."""
+        return hashlib.sha256(self.alphabet.encode()).hexdigest()[:12]
+
+    def encode(self, text: str) -> list[int]:
+        """Turns a text into ids.
+
+        Raises:
+          ValueError: the text is empty or has characters outside the alphabet; it names them.
+        """
+        if not text:
+            raise ValueError("the label is empty")
+        foreign = sorted(set(text) - set(self.alphabet))
+        if foreign:
+            listed = ", ".join(map(repr, foreign))
+            raise ValueError(f"the label {text!r} has {listed}, not in the alphabet {self.alphabet!r}")
+        return [self.alphabet.index(c) for c in text]
+
+    def decode(self, ids: Any) -> str:
+        """Turns ids, up to the first end token, into a text."""
+        chars = []
+        for i in ids:
+            if i >= len(self.alphabet):
+                break
+            chars.append(self.alphabet[i])
+        return "".join(chars)
+
+    def decode_tensor(self, ids: Any) -> Any:
+        """`decode` inside a graph: int32 [..., T] to string [...]; what follows an end token is dropped."""
+        import tensorflow as tf
+
+        table = tf.constant([*self.alphabet, "", ""])
+        ended = tf.cumsum(tf.cast(ids >= len(self.alphabet), tf.int32), axis=-1) > 0
+        return tf.strings.reduce_join(tf.where(ended, "", tf.gather(table, ids)), axis=-1)

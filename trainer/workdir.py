@@ -1,0 +1,87 @@
+"""The work folder: alone enough to resume, evaluate, export and report."""
+
+import json
+from typing import Any
+
+import tensorflow as tf
+
+from trainer import checkpoint, config
+from trainer.cli import UserError
+from trainer.config import Config
+from trainer.model import PureRecogniser
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
+ANSWERS_FILE = "answers.jsonl"
+EVALUATION_FILE = "evaluation.json"
+
+
+def read_config(workdir: str) -> Config:
+    """The configuration of a work folder.
+
+    Raises:
+      UserError: the folder is none.
+    """
+    path = f"{workdir}/{CONFIG_FILE}"
+    if not tf.io.gfile.exists(path):
+        raise UserError(f"{workdir} has no {CONFIG_FILE}: it is no work folder; train one with trainer.train first")
+    with tf.io.gfile.GFile(path, "r") as file:
+        return config.from_json(file.read())
+
+
+def start(workdir: str, wanted: Config) -> None:
+    """Makes the work folder, or checks that what is in it can go on under the wanted configuration.
+
+    Raises:
+      UserError: it holds another model.
+    """
+    if tf.io.gfile.exists(f"{workdir}/{CONFIG_FILE}"):
+        found = read_config(workdir)
+        if found.model != wanted.model or bool(found.optimizer.ema_decay) != bool(wanted.optimizer.ema_decay):
+            raise UserError(
+                f"{workdir} holds another model (experiment {found.experiment}), whose checkpoints do not fit: "
+                "choose another --workdir, or the configuration in its config.json"
+            )
+    tf.io.gfile.makedirs(workdir)
+    with tf.io.gfile.GFile(f"{workdir}/{CONFIG_FILE}", "w") as file:
+        file.write(wanted.to_json())
+
+
+def append_metrics(workdir: str, row: dict[str, Any]) -> None:
+    with tf.io.gfile.GFile(f"{workdir}/{METRICS_FILE}", "a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(workdir: str) -> list[dict[str, Any]]:
+    """All rows in the order of their steps; where a restart repeated a step, the later row."""
+    path = f"{workdir}/{METRICS_FILE}"
+    if not tf.io.gfile.exists(path):
+        return []
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    with tf.io.gfile.GFile(path, "r") as file:
+        for line in file:
+            row = json.loads(line)
+            rows[row["kind"], row["step"]] = row
+    return sorted(rows.values(), key=lambda row: row["step"])
+
+
+def load_model(workdir: str) -> tuple[Config, PureRecogniser, dict[str, tf.Variable], dict[str, tf.Variable], int]:
+    """The model of a work folder as numbers are read with it: the best checkpoint, else the newest.
+
+    Returns:
+      The configuration; the recogniser; its parameters and its state, by path; the step they are of.
+    Raises:
+      UserError: there is no work folder, or no checkpoint in it.
+    """
+    wanted = read_config(workdir)
+    path = checkpoint.to_read(workdir)
+    if path is None:
+        raise UserError(f"{workdir} has no checkpoint yet: train it with trainer.train first")
+    recogniser = PureRecogniser(wanted.model, seed=wanted.seed)
+    params = {name: tf.Variable(value, name=name) for name, value in recogniser.params.items()}
+    state = {name: tf.Variable(value, name=name) for name, value in recogniser.state.items()}
+    step = tf.Variable(0, dtype=tf.int64)
+    weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
+    reading = tf.train.Checkpoint(state=state, step=step, **weights)
+    reading.read(path).assert_existing_objects_matched().expect_partial()
+    return wanted, recogniser, params, state, int(step.numpy())
