@@ -59,6 +59,7 @@ setup(
         "console_scripts": [
             "svhn-prepare = beam_pipelines.prepare:main",
             "svhn-synthesize = beam_pipelines.synthesize:main",
+            "svhn-inspect = beam_pipelines.inspect:main",
             "svhn-score = beam_pipelines.score:main",
             "svhn-train = trainer.train:main",
             "svhn-evaluate = trainer.evaluate:main",

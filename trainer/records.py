@@ -6,17 +6,18 @@ side does, inside its functions.
 """
 
 import dataclasses
+import itertools
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, BinaryIO, Literal
 
 import google_crc32c
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 from trainer.cli import UserError
+from trainer.example import example_class
 from trainer.vocab import Vocab
 
 SCHEMA_VERSION = 1
@@ -38,6 +39,10 @@ FEATURES: dict[str, tuple[Kind, Literal["one", "many"]]] = {
 }
 
 Box = tuple[float, float, float, float]
+
+
+class Damaged(ValueError):
+    """Bytes that are not a record, or not a whole one."""
 
 
 @dataclass(frozen=True)
@@ -63,45 +68,6 @@ class Record:
     char_boxes: Sequence[Box] = ()
 
 
-@lru_cache(maxsize=1)
-def _example_class() -> Any:
-    """`tf.train.Example` as a message class of its own, since importing TensorFlow's loads all of it."""
-    types = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="records/example.proto", package="tensorflow", syntax="proto3")
-
-    def add_field(message: Any, name: str, number: int, kind: int, **options: Any) -> None:
-        options.setdefault("label", types.LABEL_OPTIONAL)
-        message.field.add(name=name, number=number, type=kind, **options)
-
-    lists = (("BytesList", types.TYPE_BYTES), ("FloatList", types.TYPE_FLOAT), ("Int64List", types.TYPE_INT64))
-    for name, kind in lists:
-        add_field(file.message_type.add(name=name), "value", 1, kind, label=types.LABEL_REPEATED)
-    feature = file.message_type.add(name="Feature")
-    feature.oneof_decl.add(name="kind")
-    for number, (field_name, type_name) in enumerate(
-        (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")), start=1
-    ):
-        add_field(feature, field_name, number, types.TYPE_MESSAGE, type_name=f".tensorflow.{type_name}", oneof_index=0)
-    features = file.message_type.add(name="Features")
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    add_field(entry, "key", 1, types.TYPE_STRING)
-    add_field(entry, "value", 2, types.TYPE_MESSAGE, type_name=".tensorflow.Feature")
-    add_field(
-        features,
-        "feature",
-        1,
-        types.TYPE_MESSAGE,
-        label=types.LABEL_REPEATED,
-        type_name=".tensorflow.Features.FeatureEntry",
-    )
-    example = file.message_type.add(name="Example")
-    add_field(example, "features", 1, types.TYPE_MESSAGE, type_name=".tensorflow.Features")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
-
-
 def to_example(record: Record, vocab: Vocab) -> bytes:
     """Serialises a record as a `tf.train.Example`; the same record gives the same bytes everywhere.
 
@@ -118,10 +84,42 @@ def to_example(record: Record, vocab: Vocab) -> bytes:
         "char_boxes": [edge for box in record.char_boxes for edge in box],
         "source": [record.source.encode()],
     }
-    example = _example_class()()
+    example = example_class()()
     for name, (kind, _) in FEATURES.items():
         getattr(example.features.feature[name], f"{kind}_list").value.extend(values[name])
     return example.SerializeToString(deterministic=True)
+
+
+def from_example(data: bytes) -> Record:
+    """Reads what `to_example` wrote, without TensorFlow.
+
+    Raises:
+      Damaged: the bytes are no such example.
+    """
+    try:
+        found = example_class().FromString(data).features.feature
+    except DecodeError as error:
+        raise Damaged(f"it is no tf.train.Example: {error}") from error
+    values = {name: list(getattr(found[name], f"{kind}_list").value) for name, (kind, _) in FEATURES.items()}
+    for name, (kind, count) in FEATURES.items():
+        if count == "one" and len(values[name]) != 1:
+            raise Damaged(f"{name} has {len(values[name])} values of the kind {kind}, and not one")
+    if len(values["box"]) not in (0, 4) or len(values["char_boxes"]) % 4:
+        raise Damaged(f"boxes have {len(values['box'])} and {len(values['char_boxes'])} edges, and not 4 each")
+    edges = iter(values["char_boxes"])
+    try:
+        texts = {name: values[name][0].decode() for name in ("image/format", "image/key", "label/text", "source")}
+    except UnicodeDecodeError as error:
+        raise Damaged(f"a text is no UTF-8: {error}") from error
+    return Record(
+        encoded=values["image/encoded"][0],
+        format=texts["image/format"],
+        key=texts["image/key"],
+        text=texts["label/text"],
+        source=texts["source"],
+        box=tuple(values["box"]) or None,
+        char_boxes=list(zip(edges, edges, edges, edges, strict=True)),
+    )
 
 
 def parse_batch(serialized: Any, max_length: int) -> dict[str, Any]:
@@ -157,6 +155,32 @@ def write_framed(file: BinaryIO, data: bytes) -> bytes:
     framed = b"".join((length, _masked_crc(length), data, _masked_crc(data)))
     file.write(framed)
     return framed
+
+
+def read_framed(file: BinaryIO) -> Iterator[bytes]:
+    """Yields each record of a TFRecord file.
+
+    Raises:
+      Damaged: a checksum does not match, or the file ends within a record; it says where.
+    """
+    position = 0
+    for number in itertools.count():
+        header = file.read(12)
+        if not header:
+            return
+        where = f"record {number} at byte {position:,}"
+        if len(header) < 12:
+            raise Damaged(f"{where}: the file ends within it")
+        if _masked_crc(header[:8]) != header[8:]:
+            raise Damaged(f"{where}: its length does not match its checksum")
+        length = struct.unpack("<Q", header[:8])[0]
+        data, crc = file.read(length), file.read(4)
+        if len(data) < length or len(crc) < 4:
+            raise Damaged(f"{where}: the file ends within it")
+        if _masked_crc(data) != crc:
+            raise Damaged(f"{where}: its data do not match their checksum")
+        yield data
+        position += 16 + length
 
 
 def _masked_crc(data: bytes) -> bytes:

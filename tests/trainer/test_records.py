@@ -71,6 +71,39 @@ def test_framing_is_tensorflows(payloads: list[bytes]) -> None:
             for payload in payloads:
                 writer.write(payload)
         assert Path(file.name).read_bytes() == framed
+        assert list(records.read_framed(io.BytesIO(framed))) == payloads
+
+
+@given(made_records)
+def test_a_record_is_read_back_without_tensorflow(record: Record) -> None:
+    assert records.from_example(records.to_example(record, Vocab())) == record
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=3), st.data())
+def test_a_changed_or_cut_file_is_found_and_what_came_before_is_read(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
+    buffer = io.BytesIO()
+    ends = [len(framed) for framed in (records.write_framed(buffer, payload) for payload in payloads)]
+    whole = buffer.getvalue()
+    spot = data.draw(st.integers(0, len(whole) - 1))
+    changed = bytearray(whole)
+    changed[spot] ^= data.draw(st.integers(1, 255))
+    sound = sum(sum(ends[: i + 1]) <= spot for i in range(len(ends)))
+    cut_between_records = spot == sum(ends[:sound])  # which the count tells, not the framing
+    for damaged in [bytes(changed)] + [whole[:spot]] * (not cut_between_records):
+        found: list[bytes] = []
+        with pytest.raises(records.Damaged, match=f"record {sound} at byte {sum(ends[:sound])}"):
+            found.extend(records.read_framed(io.BytesIO(damaged)))  # what came before the error is kept
+        assert found == payloads[:sound]
+
+
+def test_a_foreign_message_is_no_record() -> None:
+    example = tf.train.Example.FromString(records.to_example(EXAMPLE, Vocab()))
+    example.features.feature["source"].bytes_list.value[0] = b"\xff"
+    for data in (b"nonsense", tf.train.Example().SerializeToString(), example.SerializeToString()):
+        with pytest.raises(records.Damaged):
+            records.from_example(data)
 
 
 def info() -> records.DatasetInfo:

@@ -1,0 +1,160 @@
+"""Shows what is in a dataset, and finds what is wrong with it: `python -m beam_pipelines.inspect --help`."""
+
+import argparse
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+from PIL import Image
+
+from beam_pipelines import shards, sheet, verify
+from trainer import cli, records
+from trainer.cli import UserError
+from trainer.records import DatasetInfo, Record
+
+UNSOUND_STATUS = 1
+
+
+class Unsound(Exception):
+    """The dataset is not what was written; one line for each finding."""
+
+
+@dataclass
+class Contents:
+    """What a walk over all records finds."""
+
+    splits: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    lengths: Counter[int] = field(default_factory=Counter)
+    characters: Counter[str] = field(default_factory=Counter)
+    widths: list[int] = field(default_factory=list)
+    heights: list[int] = field(default_factory=list)
+    unreadable: int = 0  # pictures whose very header is damaged
+
+    def add(self, split: str, record: Record) -> None:
+        self.splits[split] += 1
+        self.sources[record.source] += 1
+        self.lengths[len(record.text)] += 1
+        self.characters.update(record.text)
+        try:
+            width, height = Image.open(io.BytesIO(record.encoded)).size
+        except OSError:
+            self.unreadable += 1
+        else:
+            self.widths.append(width)
+            self.heights.append(height)
+
+
+def read_info(folder: str) -> DatasetInfo:
+    """Reads what a finished dataset holds, through Beam's file systems.
+
+    Raises:
+      UserError: there is no such folder, or it is no finished dataset.
+    """
+    for name in (records.COMPLETED_FILE, records.INFO_FILE):
+        if not FileSystems.exists(FileSystems.join(folder, name)):
+            raise UserError(
+                f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
+                "give the --output of a prepare or synthesize command that ended well"
+            )
+    with FileSystems.open(FileSystems.join(folder, records.INFO_FILE)) as file:
+        return records.info_from_json(file.read().decode(), folder)
+
+
+def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
+    """All records with their splits, in the order of the shards.
+
+    Raises:
+      UserError: a shard is missing or damaged.
+    """
+    for split in sorted(info.splits):
+        for shard in info.splits[split].shards:
+            try:
+                with FileSystems.open(FileSystems.join(folder, shard.name), compression_type="uncompressed") as file:
+                    for data in records.read_framed(file):
+                        yield split, records.from_example(data)
+            except (OSError, BeamIOError, records.Damaged) as error:
+                raise UserError(f"{folder}/{shard.name}: {error}; --verify finds all that is wrong") from error
+
+
+def report(info: DatasetInfo, contents: Contents) -> str:
+    """The contents as people read them."""
+    splits, total = contents.splits, sum(contents.splits.values())
+    lines = [f"{total:,} records of {info.records_in:,} pictures, alphabet {info.alphabet!r}"]
+    lines += _table("split", splits)
+    lines += _table("source", contents.sources)
+    lines += _table("length", contents.lengths)
+    lines += _table("character", {char: contents.characters[char] for char in info.alphabet})
+    for name, sizes in (("width", contents.widths), ("height", contents.heights)):
+        if sizes:
+            lines.append(f"{name:<10} {min(sizes)} to {max(sizes)} pixels, median {np.median(sizes):g}")
+    if contents.unreadable:
+        lines.append(f"{contents.unreadable} pictures have no readable header")
+    return "\n".join(lines + (_table("rejected", info.rejects) or ["rejected   none"]))
+
+
+def _table(name: str, counts: dict) -> list[str]:
+    """A line for each value, with its share and a bar as long."""
+    total = max(sum(counts.values()), 1)
+    return [
+        f"{name:<10} {value!s:<16}{count:>10,}  {count / total:>6.1%}  {'#' * round(40 * count / total)}".rstrip()
+        for value, count in sorted(counts.items())
+    ]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    try:
+        return cli.exit_status(_run, argv)
+    except Unsound as findings:
+        print(findings)
+        return UNSOUND_STATUS
+
+
+def _run(argv: list[str] | None) -> None:
+    args = _parser().parse_args(argv)
+    if args.sample < 1:
+        raise UserError(f"--sample {args.sample}: it must be at least 1")
+    folder = args.folder.rstrip("/")
+    info = read_info(folder)
+    if args.verify:
+        findings = verify.find(folder, info)
+        if findings:
+            raise Unsound("\n".join(findings))
+        shard_count = sum(len(split.shards) for split in info.splits.values())
+        print(f"{folder} is sound: {shard_count} shards, every checksum and count is right")
+    total = sum(split.records for split in info.splits.values())
+    contents, sampled = Contents(), []
+    chosen = set(np.random.default_rng(args.seed).permutation(total)[: args.sample]) if args.sheet else set()
+    for index, (split, record) in enumerate(walk(folder, info)):
+        contents.add(split, record)
+        if index in chosen:
+            sampled.append((split, record))
+    print(report(info, contents))
+    if args.sheet:
+        with shards.whole_file(args.sheet) as file:
+            sheet.draw(sampled).save(file, "PNG")
+        print(f"{len(sampled)} of them are drawn in {args.sheet}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.parser(
+        description="Show what is in a dataset. With --verify, exit status 1 and a line for each finding if it is not "
+        "what was written.",
+        example="python -m beam_pipelines.inspect data/svhn --verify --sheet svhn.png",
+    )
+    parser.add_argument("folder", metavar="DIR", help="a dataset of prepare or synthesize, local or gs://")
+    parser.add_argument("--verify", action="store_true", help="recompute every checksum and count first")
+    parser.add_argument("--sheet", metavar="PNG", help="draw a sample here, with labels and boxes")
+    parser.add_argument("--sample", type=int, default=60, help="pictures on the sheet")
+    parser.add_argument("--seed", type=int, default=0, help="decides which")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""inspect through its command line: what it shows of a sound dataset, and what it finds in a damaged one."""
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from beam_pipelines import inspect, sheet
+from trainer import records
+from trainer.records import Record
+
+FIRST, SECOND = (records.shard_name("train", i, 2) for i in range(2))
+
+
+@pytest.fixture
+def dataset(tiny_dataset: Path, tmp_path: Path) -> Path:
+    """A copy to damage: 80 numbers of one and two digits in two shards."""
+    return Path(shutil.copytree(tiny_dataset, tmp_path / "copy"))
+
+
+def rows(text: str, name: str) -> dict[str, int]:
+    found = [line.split() for line in text.splitlines() if line.startswith(f"{name} ")]
+    return {row[1]: int(row[2].replace(",", "")) for row in found}
+
+
+def test_a_sound_dataset_is_counted_and_drawn(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    drawn = tmp_path / "sheet.png"
+    assert inspect.main([str(tiny_dataset), "--verify", "--sheet", str(drawn), "--sample", "13"]) == 0
+    shown = capsys.readouterr().out
+    split = records.read_info(str(tiny_dataset)).splits["train"]
+    assert "is sound: 2 shards" in shown
+    assert rows(shown, "split") == {"train": 80}
+    assert rows(shown, "source") == split.sources
+    assert rows(shown, "length") == split.lengths
+    digits = sum(int(length) * count for length, count in split.lengths.items())
+    assert sum(rows(shown, "character").values()) == digits
+    assert "rejected   none" in shown
+    cell = sheet.CELL + 2 * sheet.MARGIN
+    with Image.open(drawn) as image:
+        assert image.size == (sheet.COLUMNS * cell, 2 * (cell + sheet.CAPTION))
+
+
+def test_the_seed_decides_the_sample(tiny_dataset: Path, tmp_path: Path) -> None:
+    def draw(name: str, seed: int) -> bytes:
+        args = ["--sheet", str(tmp_path / name), "--sample", "5", "--seed", str(seed)]
+        assert inspect.main([str(tiny_dataset), *args]) == 0
+        return (tmp_path / name).read_bytes()
+
+    assert draw("one.png", 1) == draw("again.png", 1) != draw("other.png", 2)
+
+
+def test_boxes_are_drawn_where_they_are() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(buffer, "PNG")
+    record = Record(buffer.getvalue(), "png", "k", "7", "csv", (0.5, 0.0, 1.0, 1.0), [(0.25, 0.0, 0.5, 1.0)])
+    drawn = sheet.draw([("train", record)])
+    scale, bottom = sheet.CELL / 20, sheet.MARGIN + sheet.CELL - 1
+    colours = {
+        name: drawn.getpixel((round(sheet.MARGIN + x * scale), bottom))
+        for name, x in (("number", 15), ("character", 7))
+    }
+    assert colours == {"number": (255, 45, 45), "character": (0, 200, 83)}
+    broken = Record(b"none", "png", "k", "7", "csv")
+    assert sheet.draw([("train", broken)]).size == drawn.size
+
+
+def flip(folder: Path) -> None:
+    data = bytearray((folder / SECOND).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / SECOND).write_bytes(data)
+
+
+def flip_one_and_lose_the_other(folder: Path) -> None:
+    flip(folder)
+    (folder / FIRST).unlink()
+
+
+def cut(folder: Path) -> None:
+    os.truncate(folder / SECOND, (folder / SECOND).stat().st_size // 2)
+
+
+def drop_last_record(folder: Path) -> None:
+    with (folder / SECOND).open("rb") as file:
+        payloads = list(records.read_framed(file))
+    with (folder / SECOND).open("wb") as file:
+        for payload in payloads[:-1]:
+            records.write_framed(file, payload)
+
+
+def exchange(folder: Path) -> None:
+    """Sound records, but others: no framing tells."""
+    shutil.copy(folder / FIRST, folder / SECOND)
+
+
+def change_info(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / records.INFO_FILE
+        info = json.loads(path.read_text())
+        change(info)
+        path.write_text(json.dumps(info))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "findings"),
+    [
+        (flip, [f"{SECOND}: record 18 at byte"]),
+        (cut, [f"{SECOND}: record"]),
+        (drop_last_record, [f"{SECOND}: "]),
+        (exchange, [f"{SECOND}: "]),
+        (lambda folder: (folder / SECOND).unlink(), [f"{SECOND}: it is missing"]),
+        (
+            lambda folder: shutil.copy(folder / FIRST, folder / "train.tfrecord-00002-of-00003"),
+            ["train.tfrecord-00002-"],
+        ),
+        (change_info(lambda info: info.update(records_in=81)), [f"{records.INFO_FILE}: 81 in"]),
+        (change_info(lambda info: info["splits"]["train"]["lengths"].update({"1": 7})), ["split train: lengths"]),
+        (change_info(lambda info: info["splits"]["train"]["sources"].update(x=1)), ["split train: sources"]),
+        (
+            change_info(lambda info: info["splits"]["train"]["shards"][0].update(records=41, crc32c="0" * 8)),
+            [f"{FIRST}: 40 records"],
+        ),
+        (
+            change_info(lambda info: info.update(rejects={"label": 1}, records_in=81)),
+            [f"{records.REJECTS_FILE}: {{}}"],
+        ),
+        (lambda folder: (folder / records.REJECTS_FILE).unlink(), [f"{records.REJECTS_FILE}: it cannot be read"]),
+        (flip_one_and_lose_the_other, [f"{FIRST}: it is missing", f"{SECOND}: record"]),
+    ],
+)
+def test_each_finding_has_a_line_and_the_status_is_1(
+    dataset: Path, damage: Callable[[Path], object], findings: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    damage(dataset)
+    assert inspect.main([str(dataset), "--verify"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(findings)
+    assert all(line.startswith(finding) for line, finding in zip(lines, findings, strict=True)), lines
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / records.COMPLETED_FILE).unlink(), "has no COMPLETED"),
+        (lambda folder: (folder / records.INFO_FILE).write_text("{"), "is damaged"),
+        (flip, "--verify finds all"),
+    ],
+)
+def test_what_cannot_be_shown_is_the_users_mistake(
+    dataset: Path, damage: Callable[[Path], object], message: str, capsys: pytest.CaptureFixture
+) -> None:
+    damage(dataset)
+    assert inspect.main([str(dataset)]) == 2
+    assert message in capsys.readouterr().err
