@@ -34,6 +34,7 @@ EXTRAS = {
         "pytest>=8,<10",
         "pytest-timeout>=2.3,<3",
         "ruff>=0.12,<0.18",
+        "tensorflow-datasets>=4.9.9,<5",
         "types-protobuf>=6,<7",
     ],
 }

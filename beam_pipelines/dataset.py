@@ -9,7 +9,7 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines import shards
+from beam_pipelines import shards, tfds
 from beam_pipelines.transforms import DescribeDataset, MakeRecord, WriteRecords
 from trainer import records
 from trainer.cli import UserError
@@ -69,7 +69,9 @@ def is_done(args: argparse.Namespace) -> bool:
     def same(text: str) -> bool:
         return records.info_from_json(text, args.output).request == request_of(args)
 
-    done = shards.is_done(args.output, records.INFO_FILE, same, overwrite=args.overwrite, part=".tfrecord-")
+    done = shards.is_done(
+        args.output, records.INFO_FILE, same, overwrite=args.overwrite, part=".tfrecord-", also=tfds.FILES
+    )
     if done:
         print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
     return done

@@ -175,7 +175,15 @@ def options_from(beam_args: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def is_done(output: str, description: str, same: Callable[[str], bool], *, overwrite: bool, part: str) -> bool:
+def is_done(
+    output: str,
+    description: str,
+    same: Callable[[str], bool],
+    *,
+    overwrite: bool,
+    part: str,
+    also: tuple[str, ...] = (),
+) -> bool:
     """Whether this very output is there already; what an unfinished or replaced one left is removed.
 
     Args:
@@ -184,6 +192,7 @@ def is_done(output: str, description: str, same: Callable[[str], bool], *, overw
       same: tells from that file's text whether the same is asked for now.
       overwrite: replace a finished output.
       part: what all names of shards contain.
+      also: files that may be there besides.
     Raises:
       UserError: the folder holds another output that may not be replaced, or foreign files.
     """
@@ -191,22 +200,20 @@ def is_done(output: str, description: str, same: Callable[[str], bool], *, overw
         return False
     found = FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list
     names = sorted(file.path.rstrip("/").rsplit("/", 1)[-1] for file in found)
-    foreign = [name for name in names if part not in name and name.split(".tmp-")[0] not in _files(description)]
+    ours = (COMPLETED_FILE, REJECTS_FILE, description, *also)
+    foreign = [name for name in names if part not in name and name.split(".tmp-")[0] not in ours]
     if foreign:
         raise UserError(f"{output} holds {foreign[0]}, which is not ours to replace: choose another --output")
     if COMPLETED_FILE in names and not overwrite:
-        with FileSystems.open(FileSystems.join(output, description)) as file:
-            if same(file.read().decode()):
-                return True
+        if description in names:
+            with FileSystems.open(FileSystems.join(output, description)) as file:
+                if same(file.read().decode()):
+                    return True
         raise UserError(f"{output} is complete, but made with other options: choose another --output, or --overwrite")
     # COMPLETED goes first, so that no reader takes what is left for an output.
     for name in sorted(names, key=lambda name: name != COMPLETED_FILE):
         FileSystems.delete([FileSystems.join(output, name)])
     return False
-
-
-def _files(description: str) -> tuple[str, ...]:
-    return (COMPLETED_FILE, REJECTS_FILE, description)
 
 
 def run(

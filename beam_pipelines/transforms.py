@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Protocol
 import apache_beam as beam
 import google_crc32c
 
-from beam_pipelines import shards
+from beam_pipelines import shards, tfds
 from beam_pipelines.shards import Reject, ShardResult, ShardSpec
 from trainer import records
 from trainer.vocab import Vocab
@@ -68,7 +68,7 @@ class _WriteShard(beam.DoFn):
 
 @dataclass(frozen=True)
 class DescribeDataset:
-    """Makes `dataset_info.json` from what was written; `command` and `request` are repeated in it."""
+    """Makes `metadata.json`, in which `command` and `request` are repeated, and the files of TensorFlow Datasets."""
 
     vocab: Vocab
     command: list[str]
@@ -83,7 +83,7 @@ class DescribeDataset:
             command=self.command,
             request=self.request,
         )
-        return {records.INFO_FILE: info.to_json()}
+        return {records.INFO_FILE: info.to_json(), **tfds.files(info)}
 
 
 def _split(results: list[ShardResult], name: str) -> records.Split:

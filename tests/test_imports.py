@@ -23,7 +23,13 @@ LAYERS = [
     {"trainer.report"},
 ]
 BEAM_LAYERS = [
-    {"beam_pipelines.shards", "beam_pipelines.digit_struct", "beam_pipelines.typefaces", "beam_pipelines.verify"},
+    {
+        "beam_pipelines.shards",
+        "beam_pipelines.digit_struct",
+        "beam_pipelines.typefaces",
+        "beam_pipelines.verify",
+        "beam_pipelines.tfds",
+    },
     {"beam_pipelines.images", "beam_pipelines.synthesis", "beam_pipelines.transforms"},
     {"beam_pipelines.dataset", "beam_pipelines.inference", "beam_pipelines.sheet"},
     {"beam_pipelines.prepare", "beam_pipelines.synthesize", "beam_pipelines.score", "beam_pipelines.draw"},

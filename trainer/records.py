@@ -1,6 +1,6 @@
 """The record contract: one spec from which pictures are written and parsed, and the files around them.
 
-A dataset is a folder with TFRecord shards, `dataset_info.json` and, written last, `COMPLETED`. The
+A dataset is a folder with TFRecord shards, `metadata.json` and, written last, `COMPLETED`. The
 writing side of this module does not import TensorFlow, so that Beam workers start fast; the parsing
 side does, inside its functions.
 """
@@ -21,7 +21,7 @@ from trainer.example import example_class
 from trainer.vocab import Vocab
 
 SCHEMA_VERSION = 1
-INFO_FILE = "dataset_info.json"
+INFO_FILE = "metadata.json"
 COMPLETED_FILE = "COMPLETED"
 REJECTS_FILE = "rejects.jsonl"
 
@@ -215,7 +215,7 @@ class Split:
 
 @dataclass
 class DatasetInfo:
-    """What `dataset_info.json` says. `records_in` = all records written + all rejects, exactly."""
+    """What `metadata.json` says. `records_in` = all records written + all rejects, exactly."""
 
     alphabet: str
     splits: dict[str, Split]
@@ -238,7 +238,7 @@ class DatasetInfo:
 
 
 def info_from_json(text: str, folder: str) -> DatasetInfo:
-    """Reads `dataset_info.json`.
+    """Reads `metadata.json`.
 
     Raises:
       UserError: it is no such file, or of another schema version.
