@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # A module may import only from layers above its own line.
 LAYERS = [
     {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example"},
-    {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session"},
+    {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session", "trainer.leaks"},
     {"trainer.experiments", "trainer.preprocess", "trainer.decode", "trainer.metrics", "trainer.checkpoint"},
     {"trainer.model.encoders", "trainer.model.decoder", "trainer.optimizer", "trainer.plots"},
     {"trainer.model"},

@@ -12,23 +12,28 @@ from trainer import cli, cluster
 log = logging.getLogger(__name__)
 
 
-def evaluate(workdir: str, data: list[str], split: str) -> dict[str, Any]:
+def evaluate(workdir: str, data: list[str], split: str, *, allow_seen: bool = False) -> dict[str, Any]:
     """Reads a split of some datasets with the best checkpoint of a work folder.
 
     Returns:
-      `metrics.summarise` of it, with `step`, `data`, `split` and `images_per_second`. That and each answer are
-      also stored in the work folder.
+      `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the pictures were trained on)
+      and `images_per_second`. That and each answer are also stored in the work folder.
     Raises:
-      UserError: the work folder or a dataset is not usable.
+      UserError: the work folder or a dataset is not usable, or pictures were trained on and not `allow_seen`.
     """
     import tensorflow as tf
 
-    from trainer import input_pipeline, metrics
+    from trainer import input_pipeline, leaks, metrics
     from trainer import workdir as work
     from trainer.reading import Reader
 
     wanted, recogniser, params, state, step = work.load_model(workdir)
     pictures = input_pipeline.load(data, split, wanted)
+    trained_on = leaks.remembered(workdir)
+    if not allow_seen:
+        advice = "measure on others, or give --allow-seen and take the figures for no more than a diagnosis"
+        named = f"split {split} of {', '.join(data)}"
+        leaks.check(pictures.keys, pictures.fingerprints, trained_on, data=named, advice=advice)
     log.info("reading %d pictures with the checkpoint of step %d", len(pictures), step)
     begin = time.monotonic()
     answers = Reader(recogniser, params, state, wanted).answers(pictures)
@@ -37,6 +42,7 @@ def evaluate(workdir: str, data: list[str], split: str) -> dict[str, Any]:
         "step": step,
         "data": data,
         "split": split,
+        "seen": int(leaks.seen(pictures.fingerprints, trained_on).sum()),
         "images_per_second": len(answers) / seconds,
         **metrics.summarise(answers),
     }
@@ -64,6 +70,8 @@ def table(summary: dict[str, Any]) -> str:
         for name, group in summary[f"by_{kind}"].items()
     ]
     heading = f"{summary['examples']} pictures of {', '.join(summary['data'])}, checkpoint of step {summary['step']}"
+    if summary["seen"]:
+        heading += f"\n  {summary['seen']} of them were trained on: this says nothing about new pictures"
     return "\n".join([heading, *(f"  {name:<24}{value}" for name, value in rows)])
 
 
@@ -80,9 +88,10 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets")
     parser.add_argument("--split", default="validation", help="the split to read")
+    parser.add_argument("--allow-seen", action="store_true", help="even if pictures in it were trained on")
     args = parser.parse_args(argv)
     cluster.configure()
-    print(table(evaluate(args.workdir, args.data, args.split)))
+    print(table(evaluate(args.workdir, args.data, args.split, allow_seen=args.allow_seen)))
 
 
 if __name__ == "__main__":

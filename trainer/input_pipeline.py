@@ -4,6 +4,7 @@ Since a batch depends on nothing but its step, the position of the input is the 
 run goes on with exactly the batches that it would have seen.
 """
 
+import logging
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer import preprocess, records
+from trainer import leaks, preprocess, records
 from trainer.cli import UserError
 from trainer.config import Config, Model
 from trainer.vocab import Vocab
+
+log = logging.getLogger(__name__)
 
 PARSE_BATCH = 256
 
@@ -27,6 +30,7 @@ class Pictures:
       images: uint8 [N, H, W, 3], or where that would not fit in memory, the encoded files, string [N].
       tokens: int32 [N, max_length + 1], the label's characters, then end tokens.
       keys, texts, sources: what the records say, N each.
+      fingerprints: int64 [N, 2 or 3], by which `leaks` knows a picture again.
     """
 
     images: tf.Tensor
@@ -34,6 +38,7 @@ class Pictures:
     keys: list[str]
     texts: list[str]
     sources: list[str]
+    fingerprints: np.ndarray
     model: Model
 
     def __len__(self) -> int:
@@ -53,6 +58,7 @@ class Pictures:
             keys=[self.keys[i] for i in indices],
             texts=[self.texts[i] for i in indices],
             sources=[self.sources[i] for i in indices],
+            fingerprints=self.fingerprints[indices],
             model=self.model,
         )
 
@@ -84,6 +90,7 @@ def load(folders: list[str], split: str, config: Config) -> Pictures:
         keys=keys,
         texts=[text.decode() for text in fields["label/text"]],
         sources=[source.decode() for source in fields["source"]],
+        fingerprints=fields["fingerprints"],
         model=model,
     )
 
@@ -106,9 +113,10 @@ def _checked_info(folder: str, model: Model) -> records.DatasetInfo:
 def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = records.parse_batch(serialized, model.max_length)
-        batch["image"] = batch.pop("image/encoded")
-        if decode:
-            batch["image"] = preprocess.decode_and_fit(batch["image"], model.image_height, model.image_width)
+        encoded = batch.pop("image/encoded")
+        images = preprocess.decode_and_fit(encoded, model.image_height, model.image_width) if decode else None
+        batch["image"] = encoded if images is None else images
+        batch["fingerprints"] = leaks.fingerprints(batch["image/key"], encoded, images)
         return batch
 
     dataset = tf.data.TFRecordDataset(paths).batch(PARSE_BATCH).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
@@ -134,7 +142,10 @@ def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
 
 
 def hold_out(pictures: Pictures, config: Config) -> tuple[Pictures, Pictures]:
-    """Parts pictures into those to train on and those to validate on; a picture's key alone decides its rank."""
+    """Parts pictures into those to train on and those to validate on; a picture's key alone decides its rank.
+
+    A picture that is held out under one key is not trained on under another.
+    """
     held = min(int(len(pictures) * config.data.holdout), config.data.holdout_max)
     if not held:
         raise UserError(
@@ -142,7 +153,11 @@ def hold_out(pictures: Pictures, config: Config) -> tuple[Pictures, Pictures]:
             "give a dataset with a validation split, or --set data.holdout=0.2"
         )
     order = sorted(range(len(pictures)), key=lambda i: (zlib.crc32(pictures.keys[i].encode()), pictures.keys[i]))
-    return pictures.select(np.sort(order[held:])), pictures.select(np.sort(order[:held]))
+    training, validating = np.sort(order[held:]), np.sort(order[:held])
+    twins = leaks.seen(pictures.fingerprints[training], pictures.fingerprints[validating])
+    if twins.any():
+        log.info("%d pictures are not trained on, since the same ones are held out under other keys", twins.sum())
+    return pictures.select(training[~twins]), pictures.select(validating)
 
 
 def training_batches(pictures: Pictures, config: Config, *, first_step: int) -> tf.data.Dataset:

@@ -20,20 +20,25 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
       validation: datasets with a `validation` split; where there are none, those of `data` that have one
         serve, and where none has, a share of the training pictures is held out.
     Raises:
-      UserError: the data or the work folder is not usable.
+      UserError: the data or the work folder is not usable, or the validation data are trained on, too.
       session.Stopped: SIGTERM came; a checkpoint was saved.
       FloatingPointError: the loss is no longer finite.
     """
+    import numpy as np
     import tensorflow as tf
 
-    from trainer import checkpoint, input_pipeline, session
+    from trainer import checkpoint, input_pipeline, leaks, session
     from trainer import workdir as work
     from trainer.learner import Learner
     from trainer.monitor import Monitor
     from trainer.reading import Reader
 
     training, validating = _pictures(wanted, data, validation)
+    trained_on = np.union1d(training.fingerprints, leaks.remembered(workdir))
+    advice = "give other validation data, or train in another --workdir if this one was trained on them before"
+    leaks.check(validating.keys, validating.fingerprints, trained_on, data="the validation data", advice=advice)
     work.start(workdir, wanted)
+    leaks.remember(workdir, trained_on)
     learner = Learner(wanted)
     checkpoints = checkpoint.Checkpoints(workdir, learner.checkpointed(), keep=wanted.train.keep_checkpoints)
     restored = checkpoints.restore()
