@@ -25,7 +25,7 @@ EXTRAS = {
     # tensorflow and tensorflow-cpu install the same module: choose exactly one of cpu and gpu.
     "cpu": ["tensorflow-cpu>=2.21,<2.22", *TRAINING],
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", *TRAINING],
-    "beam": ["apache-beam>=2.77,<2.78", "h5py>=3.11,<3.15", *TYPEFACES],
+    "beam": ["apache-beam>=2.77,<2.78", "h5py>=3.11,<3.15", "requests>=2.32,<3", "urllib3>=2.2,<3", *TYPEFACES],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
     "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
     "test": [
@@ -60,6 +60,7 @@ setup(
         "console_scripts": [
             "svhn-prepare = beam_pipelines.prepare:main",
             "svhn-synthesize = beam_pipelines.synthesize:main",
+            "svhn-download = beam_pipelines.download:main",
             "svhn-inspect = beam_pipelines.inspect:main",
             "svhn-score = beam_pipelines.score:main",
             "svhn-train = trainer.train:main",

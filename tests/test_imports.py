@@ -29,11 +29,12 @@ BEAM_LAYERS = [
         "beam_pipelines.typefaces",
         "beam_pipelines.verify",
         "beam_pipelines.tfds",
+        "beam_pipelines.transfer",
     },
     {"beam_pipelines.images", "beam_pipelines.synthesis", "beam_pipelines.transforms"},
     {"beam_pipelines.dataset", "beam_pipelines.inference", "beam_pipelines.sheet"},
     {"beam_pipelines.prepare", "beam_pipelines.synthesize", "beam_pipelines.score", "beam_pipelines.draw"},
-    {"beam_pipelines.inspect"},
+    {"beam_pipelines.inspect", "beam_pipelines.download"},
 ]
 FROM_TRAINER = {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.records", "trainer.cluster"}
 
@@ -81,7 +82,7 @@ def test_only_cluster_reads_the_environment() -> None:
 def test_the_writing_side_loads_no_tensorflow_and_the_contract_no_beam() -> None:
     script = (
         "import sys, trainer.records, beam_pipelines.prepare, beam_pipelines.synthesize, beam_pipelines.score;"
-        "import beam_pipelines.inspect;"
+        "import beam_pipelines.inspect, beam_pipelines.download;"
         "assert 'tensorflow' not in sys.modules; assert 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

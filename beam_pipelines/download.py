@@ -1,0 +1,196 @@
+"""Fetches the official SVHN files: `python -m beam_pipelines.download --help`."""
+
+import argparse
+import errno
+import hashlib
+import re
+import shutil
+import sys
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from beam_pipelines import transfer
+from trainer import cli
+from trainer.cli import UserError
+
+URL = "http://ufldl.stanford.edu/housenumbers/"
+CHUNK_BYTES = 2**20
+# Of an archive: its pictures hardly shrink in it, its digitStruct.mat, which is below as large again, does.
+UNPACKED_SHARE = 2
+
+
+@dataclass(frozen=True)
+class Official:
+    """A file of the SVHN page: its size in bytes, and its SHA-256 where one is published."""
+
+    size: int
+    sha256: str | None = None
+
+
+# The sums are those of TensorFlow Datasets' svhn_cropped; none is published for the archives.
+OFFICIAL = {
+    "train.tar.gz": Official(404_141_560),
+    "test.tar.gz": Official(276_555_967),
+    "extra.tar.gz": Official(1_955_489_752),
+    "train_32x32.mat": Official(182_040_794, "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
+    "test_32x32.mat": Official(64_275_384, "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
+    "extra_32x32.mat": Official(1_329_278_602, "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3"),
+}
+NAMES = {"1": "{}.tar.gz", "2": "{}_32x32.mat"}
+
+
+def download(name: str, folder: Path, *, url: str, sha256: str | None) -> None:
+    """Brings one official file into the folder, checked, and if it is an archive, unpacked beside itself.
+
+    Args:
+      name: a key of `OFFICIAL`.
+      folder: an existing folder.
+      url: where the file is, without its name.
+      sha256: overrides the published sum.
+    Raises:
+      UserError: it cannot be had, or is not what it should be.
+    """
+    path = folder / name
+    unpacked, recorded = _unpacked(path), path.with_name(f"{name}.sha256")
+    there = unpacked.exists()
+    if there and not path.exists():
+        print(f"{unpacked} is there already: nothing to do")
+        return
+    expected = sha256 or OFFICIAL[name].sha256 or (recorded.read_text().split()[0] if recorded.exists() else None)
+    if path.exists():
+        actual = _checked(path, expected, "delete it to download it anew")
+    else:
+        actual = _fetch(f"{url.rstrip('/')}/{name}", path, expected)
+    if not unpacked.exists():
+        unpack(path, unpacked)
+    print(f"{unpacked} is there already, {name} is sound: nothing to do" if there else f"{unpacked} is complete")
+    if expected is None:
+        recorded.write_text(f"{actual}  {name}\n")
+        print(f"no SHA-256 of {name} is published: the one found is recorded in {recorded}, and checked from now on")
+
+
+def _fetch(url: str, path: Path, expected: str | None) -> str:
+    """Downloads a file, which appears under its name once its SHA-256 is as expected; returns that."""
+    partial = path.with_name(f"{path.name}.part")
+    transfer.fetch(url, partial, size=OFFICIAL[path.name].size)
+    try:
+        actual = _checked(partial, expected, "it was removed; give another --url, or the right --sha256")
+    except UserError:
+        partial.unlink()
+        raise
+    partial.rename(path)
+    return actual
+
+
+def _unpacked(path: Path) -> Path:
+    """What is to be read in the end: the folder of an archive, else the file itself."""
+    return path.with_name(path.name.removesuffix(".tar.gz"))
+
+
+def _checked(path: Path, expected: str | None, advice: str) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+      UserError: it is not the expected one.
+    """
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            sha256.update(chunk)
+    if expected and sha256.hexdigest() != expected:
+        raise UserError(f"{path} has the SHA-256 {sha256.hexdigest()}, not {expected}: {advice}")
+    return sha256.hexdigest()
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpacks an archive that holds one folder; the folder appears whole or not at all.
+
+    Raises:
+      UserError: the archive is damaged, or holds no such folder, or anything that leads out of it.
+    """
+    scratch = folder.with_name(f"{folder.name}.unpacking")
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    progress = transfer.Progress(f"unpacking {path.name}", path.stat().st_size)
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:gz") as archive:
+            for member in archive:
+                archive.extract(member, scratch, filter="data")
+                progress.show(file.tell())
+        (scratch / folder.name).rename(folder)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise  # the disk's fault, not the archive's
+        path.unlink()
+        raise UserError(f"{path} is no sound archive of {folder.name}/ ({error}): it was removed; run again") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_space(names: list[str], folder: Path) -> None:
+    """Checks that what is still to be downloaded and unpacked fits.
+
+    Raises:
+      UserError: it does not.
+    """
+    needed = 0
+    for name in names:
+        path, size = folder / name, OFFICIAL[name].size
+        if path.exists() or not _unpacked(path).exists():
+            needed += 0 if path.exists() else size - transfer.size_of(path.with_name(f"{name}.part"))
+            needed += 0 if _unpacked(path).exists() or _unpacked(path) == path else UNPACKED_SHARE * size
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder} has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed for {', '.join(names)}: "
+            "make room, or choose another --output or fewer parts"
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return cli.exit_status(_run, argv)
+
+
+def _run(argv: list[str] | None) -> None:
+    args = _parser().parse_args(argv)
+    names = [NAMES[args.format].format(part) for part in dict.fromkeys(args.part)]
+    sums = dict(_parse_sum(text, names) for text in args.sha256)
+    if not re.match(r"https?://", args.url):
+        raise UserError(f"--url {args.url}: it must begin with http:// or https://")
+    folder = Path(args.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_space(names, folder)
+        for name in names:
+            download(name, folder, url=args.url, sha256=sums.get(name))
+    except OSError as error:
+        raise UserError(f"{folder}: {error}; mend that, and the same command goes on") from error
+
+
+def _parse_sum(text: str, names: list[str]) -> tuple[str, str]:
+    name, _, sha256 = text.partition("=")
+    if name not in names or not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise UserError(f"--sha256 {text}: write NAME=SUM, a NAME of {', '.join(names)} and 64 hexadecimal digits")
+    return name, sha256.lower()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.parser(
+        description="Fetch the official SVHN files, for non-commercial use only. Started again, it goes on where it "
+        "was cut off, and leaves alone what is there.",
+        example="python -m beam_pipelines.download --part train test --format 1 --output svhn",
+    )
+    parser.add_argument("--part", nargs="+", choices=["train", "test", "extra"], default=["train", "test"])
+    parser.add_argument("--format", choices=["1", "2"], default="1", help="1: whole numbers; 2: single digits, 32x32")
+    parser.add_argument("--output", required=True, help="the folder, in which train/, test/ and extra/ appear")
+    parser.add_argument("--url", default=URL, help="a mirror of the files")
+    parser.add_argument(
+        "--sha256", nargs="+", default=[], metavar="NAME=SUM", help="sums that override those that are known"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""One file over HTTP, going on where an earlier attempt or an earlier run was cut off."""
+
+import sys
+import time
+from pathlib import Path
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
+from urllib3.util import Retry
+
+from trainer.cli import UserError
+
+# Waits 0, 1, 2, 4 ... 60 seconds, or as long as the server asks for; in all some three minutes without a byte.
+RETRY = Retry(total=9, backoff_factor=0.5, backoff_max=60, status_forcelist=(429, 500, 502, 503, 504))
+TIMEOUT = (30, 60)  # seconds, to connect and between two reads
+CHUNK_BYTES = 2**18
+PROGRESS_SECONDS = 2.0
+
+
+class Progress:
+    """Says on standard error, every two seconds, how far something has come.
+
+    Args:
+      what: the name of it.
+      total: bytes in all.
+      done: bytes that were there before.
+    """
+
+    def __init__(self, what: str, total: int, done: int = 0) -> None:
+        self.what, self.total, self.first = what, total, done
+        self.begin = self.shown = time.monotonic()
+
+    def show(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self.shown >= PROGRESS_SECONDS:
+            self.shown = now
+            rate = max((done - self.first) / (now - self.begin), 1)
+            left = f"{rate / 1e6:.1f} MB a second, left {(self.total - done) / rate:.0f} s"
+            say(f"{self.what}: {done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {left}")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def fetch(url: str, path: Path, *, size: int) -> None:
+    """Fetches a file of `size` bytes; what of it is in `path` already is kept if the server still has the same.
+
+    Raises:
+      UserError: the server does not have it, has another one, or could not be reached for minutes.
+    """
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=RETRY))
+    retry, furthest = RETRY, 0
+    while (done := size_of(path)) < size:
+        if done > furthest:  # something came: a bad line alone must not end a long transfer
+            retry, furthest = RETRY, done
+        try:
+            _transfer(session, url, path, size)
+        except requests.RequestException as error:
+            raise UserError(_gave_up(url, path, error)) from error
+        except HTTPError as error:  # within the body, of which the session knows nothing
+            say(f"{path.name}: cut off at byte {size_of(path):,} of {size:,} ({error}); going on from there")
+            try:
+                retry = retry.increment("GET", url, error=error)
+            except MaxRetryError as last:
+                raise UserError(_gave_up(url, path, last)) from last
+            retry.sleep()
+    _validator_file(path).unlink(missing_ok=True)
+
+
+def _gave_up(url: str, path: Path, error: Exception) -> str:
+    return (
+        f"{url} cannot be fetched ({error}): look at --url and the network; "
+        f"the same command goes on from byte {size_of(path):,}"
+    )
+
+
+def size_of(path: Path) -> int:
+    """Bytes; 0 if there is no such file."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def _validator_file(path: Path) -> Path:
+    """Holds the ETag or the date by which the server knows whether it still has the same file."""
+    return path.with_name(f"{path.name}.validator")
+
+
+def _transfer(session: requests.Session, url: str, path: Path, size: int) -> None:
+    """Makes one request and appends what it gives.
+
+    Raises:
+      urllib3.exceptions.HTTPError: the connection was lost; what came before is kept.
+      UserError: there is no such file, or not the one expected.
+    """
+    done, validator = size_of(path), _validator_file(path)
+    headers = {"Accept-Encoding": "identity"}
+    if done and validator.exists():
+        headers |= {"Range": f"bytes={done}-", "If-Range": validator.read_text()}
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        status, found = response.status_code, response.headers
+        goes_on = status == 206 and found.get("Content-Range", "").startswith(f"bytes {done}-")
+        if status != 200 and not goes_on:
+            if "Range" not in headers or status not in (206, 416):
+                raise UserError(f"{url}: the server says {status} {response.reason}; give another --url")
+            path.unlink()  # the server cannot go on from here
+            return
+        total = found.get("Content-Range", "").rpartition("/")[2] if goes_on else found.get("Content-Length", "")
+        if total.isdigit() and int(total) != size:
+            raise UserError(f"{url} has {int(total):,} bytes, not {size:,}: it is another file; give another --url")
+        with path.open("ab" if goes_on else "wb") as file:
+            if not goes_on:
+                _keep_validator(validator, found)
+                done = 0
+            progress = Progress(path.stem, size, done)
+            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                done += len(chunk)
+                if done > size:
+                    raise UserError(f"{url} has more than {size:,} bytes: it is another file; give another --url")
+                file.write(chunk)
+                progress.show(done)
+    if done < size:
+        raise ProtocolError(f"the server ended at {done:,} of {size:,} bytes")
+
+
+def _keep_validator(validator: Path, headers: requests.structures.CaseInsensitiveDict) -> None:
+    etag = headers.get("ETag", "")
+    if etag.startswith("W/"):  # a weak one says too little to put parts together
+        etag = ""
+    if strong := etag or headers.get("Last-Modified", ""):
+        validator.write_text(strong)
+    else:
+        validator.unlink(missing_ok=True)
