@@ -138,4 +138,6 @@ def test_mistakes_end_in_one_line_and_leave_nothing(
     + [f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw")],
 )
 def test_help_shows_an_example(run: Run, module: str) -> None:
-    assert f"example:\n  python -m {module} " in run(module, "--help").stdout
+    text = run(module, "--help").stdout
+    assert text.startswith(f"usage: python -m {module} ")
+    assert f"example:\n  python -m {module} " in text

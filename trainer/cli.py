@@ -12,8 +12,12 @@ class UserError(ValueError):
 
 
 def parser(*, description: str, example: str) -> argparse.ArgumentParser:
-    """A parser whose help ends in a copy-paste example and shows every default."""
+    """A parser whose help ends in a copy-paste example and shows every default.
+
+    The example begins with `python -m MODULE`, which the usage line then repeats.
+    """
     return _Parser(
+        prog=" ".join(example.split()[:3]),
         description=description,
         epilog=f"example:\n  {example}",
         formatter_class=_Formatter,

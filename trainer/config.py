@@ -45,7 +45,7 @@ class Distortion:
 class Data:
     """Input. Where no dataset has a validation split, a share of the keys is held out of training."""
 
-    batch_size: int = 64
+    batch_size: int = 128
     eval_batch_size: int = 128
     holdout: float = 0.05
     holdout_max: int = 1000
@@ -56,7 +56,7 @@ class Data:
 class Optimizer:
     """AdamW (Loshchilov & Hutter 2019) with linear warm-up and cosine decay to zero."""
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     beta1: float = 0.9
@@ -71,10 +71,10 @@ class Optimizer:
 class Train:
     """The run: lengths and intervals in steps."""
 
-    steps: int = 20_000
+    steps: int = 3_000
     log_every: int = 100
-    checkpoint_every: int = 1_000
-    evaluate_every: int = 1_000
+    checkpoint_every: int = 500
+    evaluate_every: int = 500
     patience: int = 0  # evaluations without a better one before stopping early; 0 means never
     keep_checkpoints: int = 3
 

@@ -21,7 +21,7 @@ def demo() -> Config:
     return replace(
         base,
         experiment="demo",
-        train=replace(base.train, steps=3_200, checkpoint_every=400, evaluate_every=800),
+        train=replace(base.train, steps=1_800, checkpoint_every=300, evaluate_every=600),
     )
 
 

@@ -104,7 +104,12 @@ def _run(argv: list[str] | None) -> None:
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="for checkpoints, metrics and summaries")
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="change the experiment, e.g. train.steps=2000"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the experiment, e.g. train.steps=2000",
     )
     args = parser.parse_args(argv)
     wanted = config.override(experiments.find(args.experiment), args.set)

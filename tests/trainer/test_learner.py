@@ -71,10 +71,10 @@ def test_a_few_pictures_are_learnt_by_heart() -> None:
 def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     optimizer = Learner(config.override(experiments.find("compact"), ["train.steps=1000"])).optimizer
     rates = [float(optimizer.learning_rate(tf.constant(step))) for step in (0, 99, 199, 600, 1000)]
-    assert rates[0] == pytest.approx(2e-3 / 200)
-    assert rates[1] == pytest.approx(2e-3 / 2)
-    assert rates[2] == pytest.approx(2e-3)
-    assert rates[3] == pytest.approx(2e-3 / 2)
+    assert rates[0] == pytest.approx(3e-3 / 200)
+    assert rates[1] == pytest.approx(3e-3 / 2)
+    assert rates[2] == pytest.approx(3e-3)
+    assert rates[3] == pytest.approx(3e-3 / 2)
     assert rates[4] == pytest.approx(0, abs=1e-9)
 
 
