@@ -16,9 +16,9 @@ from trainer.cli import UserError
 from trainer.vocab import DIGITS, Vocab
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
     """The options that every command that writes a dataset has."""
-    parser.add_argument("--output", required=True, help="the dataset's folder")
+    parser.add_argument("--output", required=output_required, help="the dataset's folder")
     parser.add_argument("--num-shards", type=int, default=8, help="files of a split")
     parser.add_argument("--seed", type=int, default=0, help="decides the order of the records and all that is random")
     parser.add_argument("--max-digits", type=int, default=5, help="the longest number")
@@ -75,6 +75,22 @@ def is_done(args: argparse.Namespace) -> bool:
     if done:
         print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
     return done
+
+
+def read_info(folder: str) -> records.DatasetInfo:
+    """Reads what a finished dataset holds, through Beam's file systems.
+
+    Raises:
+      UserError: there is no such folder, or it is no finished dataset.
+    """
+    for name in (records.COMPLETED_FILE, records.INFO_FILE):
+        if not FileSystems.exists(FileSystems.join(folder, name)):
+            raise UserError(
+                f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
+                "give the --output of a prepare or synthesize command that ended well"
+            )
+    with FileSystems.open(FileSystems.join(folder, records.INFO_FILE)) as file:
+        return records.info_from_json(file.read().decode(), folder)
 
 
 def write(

@@ -4,9 +4,11 @@ import csv
 import sys
 from pathlib import Path
 
-from beam_pipelines import synthesis
+from beam_pipelines import texts
+from beam_pipelines.synthesis import Fonts
 from trainer import cli
 from trainer.cli import UserError
+from trainer.vocab import DIGITS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,8 +26,9 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--max-digits", type=int, default=5, help="the longest number")
     parser.add_argument("--output", required=True, help="the folder, which must be empty or of the same command")
     args = parser.parse_args(argv)
-    if args.count < 1 or args.max_digits < 1:
-        raise UserError(f"--count {args.count} --max-digits {args.max_digits}: both must be at least 1")
+    if args.count < 1:
+        raise UserError(f"--count {args.count}: it must be at least 1")
+    draw = Fonts(args.seed, texts.from_options("uniform", "uniform", max_digits=args.max_digits, alphabet=DIGITS))
     folder = Path(args.output)
     labels = folder / "labels.csv"
     if folder.exists() and any(folder.iterdir()) and not labels.exists():
@@ -33,7 +36,7 @@ def _run(argv: list[str] | None) -> None:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rows = []
     for index in range(args.count):
-        drawn = synthesis.draw(args.seed, index, max_digits=args.max_digits)
+        drawn = draw(index)
         name = f"{args.seed}-{index:06d}.png"
         drawn.image.save(folder / "images" / name)
         rows.append((name, drawn.text))

@@ -12,7 +12,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines import shards, sheet, verify
+from beam_pipelines import dataset, shards, sheet, verify
 from trainer import cli, records
 from trainer.cli import UserError
 from trainer.records import DatasetInfo, Record
@@ -48,22 +48,6 @@ class Contents:
         else:
             self.widths.append(width)
             self.heights.append(height)
-
-
-def read_info(folder: str) -> DatasetInfo:
-    """Reads what a finished dataset holds, through Beam's file systems.
-
-    Raises:
-      UserError: there is no such folder, or it is no finished dataset.
-    """
-    for name in (records.COMPLETED_FILE, records.INFO_FILE):
-        if not FileSystems.exists(FileSystems.join(folder, name)):
-            raise UserError(
-                f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
-                "give the --output of a prepare or synthesize command that ended well"
-            )
-    with FileSystems.open(FileSystems.join(folder, records.INFO_FILE)) as file:
-        return records.info_from_json(file.read().decode(), folder)
 
 
 def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
@@ -121,7 +105,7 @@ def _run(argv: list[str] | None) -> None:
     if args.sample < 1:
         raise UserError(f"--sample {args.sample}: it must be at least 1")
     folder = args.folder.rstrip("/")
-    info = read_info(folder)
+    info = dataset.read_info(folder)
     if args.verify:
         findings = verify.find(folder, info)
         if findings:

@@ -2,40 +2,73 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from beam_pipelines import dataset, images, shards, synthesis, typefaces
-from trainer import cli
+from beam_pipelines import crops, dataset, images, mnist, shards, sheet, texts, typefaces
+from beam_pipelines.crops import Crops
+from beam_pipelines.mnist import Mnist
+from beam_pipelines.synthesis import Drawn, Fonts
+from trainer import cli, records
 from trainer.cli import UserError
 from trainer.records import Box, Record
-from trainer.vocab import Vocab
+from trainer.vocab import DIGITS, Vocab
 
 
 @dataclass(frozen=True)
 class MakeRecord:
     """Draws and encodes the picture of an index."""
 
-    seed: int
-    split: str
-    max_digits: int
-    alphabet: str
+    draw: Callable[[int], Drawn]
+    source: str
+    key_prefix: str
     file_type: str
 
     def key(self, item: int) -> str:
-        return f"synthetic-fonts/{self.split}/{self.seed}/{item}"
+        return f"{self.source}/{self.key_prefix}/{item}"
 
     def __call__(self, item: int) -> Record:
-        drawn = synthesis.draw(self.seed, item, max_digits=self.max_digits, alphabet=self.alphabet)
+        drawn = self.draw(item)
         whole: Box = (0.0, 0.0, float(drawn.image.width), float(drawn.image.height))
         return Record(
             images.encode(drawn.image, self.file_type),
             self.file_type,
             self.key(item),
             drawn.text,
-            "synthetic-fonts",
+            self.source,
             images.relative(images.union(drawn.char_boxes), whole),
             [images.relative(box, whole) for box in drawn.char_boxes],
         )
+
+
+def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
+    """What draws the pictures that the command line asks for; whatever it needs has been found.
+
+    Raises:
+      UserError: the source lacks a flag or its files, or draws no such numbers.
+    """
+    wanted = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
+    if args.source == "fonts":
+        typefaces.installed()
+        return Fonts(args.seed, wanted)
+    if set(args.alphabet) - set(DIGITS):
+        raise UserError(f"--source {args.source} draws digits only, and the alphabet is {args.alphabet!r}")
+    if args.source == "mnist":
+        if not args.mnist or args.max_digits > mnist.MOST:
+            raise UserError(f"--source mnist needs --mnist DIR with the idx files, and --max-digits up to {mnist.MOST}")
+        part = "train" if args.split == "train" else "t10k"
+        mnist.read(args.mnist, part)
+        return Mnist(args.seed, wanted, args.mnist, part)
+    if not args.records:
+        raise UserError("--source crops needs --records DIR, datasets with character boxes: see prepare")
+    # The train split only: validation digits must not be trained on in disguise.
+    infos = {folder: dataset.read_info(folder) for folder in args.records}
+    paths = tuple(path for folder, info in infos.items() for path in records.shard_paths(folder, info, "train"))
+    stock = crops.load(paths, args.record_limit)
+    lacking = sorted({c for c, _ in (*wanted.first, *wanted.rest)} - {char for char, _ in stock.digits})
+    if lacking:
+        raise UserError(f"--records has no readable {', '.join(lacking)}: give more records, or other --digits")
+    return Crops(args.seed, wanted, paths, args.record_limit)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,15 +81,28 @@ def _run(argv: list[str] | None) -> None:
     shards.options_from(beam_args)
     if len(dataset.parse_split(args.split)) > 1:
         raise UserError(f"--split {args.split}: made-up numbers all go to one split; run it once for each")
-    if args.count < 1 or args.max_digits < 1:
-        raise UserError(f"--count {args.count} --max-digits {args.max_digits}: both must be at least 1")
-    typefaces.installed()
+    if args.count < 1:
+        raise UserError(f"--count {args.count}: it must be at least 1")
+    draw = source_of(args)
+    make = MakeRecord(draw, f"synthetic-{args.source}", f"{args.split}/{args.seed}", args.image_format)
+    if args.preview:
+        with shards.whole_file(args.preview) as file:
+            sheet.draw([(args.split, make(index)) for index in range(args.count)]).save(file, "PNG")
+        print(f"wrote {args.preview}, the first {args.count} pictures; no dataset")
+        return
+    if not args.output:
+        raise UserError("--output is missing: give the dataset's folder, or --preview FILE.png")
     if dataset.is_done(args):
         return
-    vocab = Vocab(args.alphabet)
-    make = MakeRecord(args.seed, args.split, args.max_digits, args.alphabet, args.image_format)
-    splits = {args.split: range(args.count)}
-    dataset.write(splits, make, vocab, args=args, argv=argv, module="beam_pipelines.synthesize", beam_args=beam_args)
+    dataset.write(
+        {args.split: range(args.count)},
+        make,
+        Vocab(args.alphabet),
+        args=args,
+        argv=argv,
+        module="beam_pipelines.synthesize",
+        beam_args=beam_args,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,10 +110,21 @@ def _parser() -> argparse.ArgumentParser:
         description="Write pictures of made-up numbers. Beam's own options (--runner, ...) pass through.",
         example="python -m beam_pipelines.synthesize --source fonts --count 20000 --seed 7 --output data/synthetic",
     )
-    parser.add_argument("--source", choices=["fonts"], default="fonts", help="fonts: drawn in many typefaces")
-    parser.add_argument("--count", type=int, required=True, help="how many pictures; all lengths are as frequent")
+    parser.add_argument(
+        "--source",
+        choices=["fonts", "mnist", "crops"],
+        default="fonts",
+        help="fonts: drawn in many typefaces; mnist: MNIST digits side by side, 28x140; crops: real digits recombined",
+    )
+    parser.add_argument("--count", type=int, required=True, help="how many pictures")
     parser.add_argument("--split", default="train", help="the split of all pictures")
-    dataset.add_arguments(parser)
+    parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
+    parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
+    parser.add_argument("--mnist", metavar="DIR", help="mnist: the folder of the idx files")
+    parser.add_argument("--records", nargs="+", default=[], metavar="DIR", help="crops: datasets with character boxes")
+    parser.add_argument("--record-limit", type=int, default=20_000, help="crops: records held in memory, a worker")
+    parser.add_argument("--preview", metavar="FILE", help="write a PNG with the pictures instead of a dataset")
+    dataset.add_arguments(parser, output_required=False)
     return parser
 
 

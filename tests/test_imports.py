@@ -23,18 +23,13 @@ LAYERS = [
     {"trainer.report"},
 ]
 BEAM_LAYERS = [
-    {
-        "beam_pipelines.shards",
-        "beam_pipelines.digit_struct",
-        "beam_pipelines.typefaces",
-        "beam_pipelines.verify",
-        "beam_pipelines.tfds",
-        "beam_pipelines.transfer",
-    },
-    {"beam_pipelines.images", "beam_pipelines.synthesis", "beam_pipelines.transforms"},
-    {"beam_pipelines.dataset", "beam_pipelines.inference", "beam_pipelines.sheet"},
-    {"beam_pipelines.prepare", "beam_pipelines.synthesize", "beam_pipelines.score", "beam_pipelines.draw"},
-    {"beam_pipelines.inspect", "beam_pipelines.download"},
+    {f"beam_pipelines.{name}" for name in ("shards", "digit_struct", "verify", "tfds", "transfer")},
+    {f"beam_pipelines.{name}" for name in ("typefaces", "texts", "colour", "images", "transforms")},
+    {"beam_pipelines.glyphs", "beam_pipelines.camera"},
+    {"beam_pipelines.surfaces"},
+    {"beam_pipelines.synthesis", "beam_pipelines.dataset", "beam_pipelines.inference", "beam_pipelines.sheet"},
+    {"beam_pipelines.mnist", "beam_pipelines.crops"},
+    {f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw", "inspect", "download")},
 ]
 FROM_TRAINER = {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.records", "trainer.cluster"}
 

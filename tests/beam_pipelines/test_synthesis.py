@@ -1,36 +1,107 @@
+"""All sources: a picture is a function of (seed, index), whatever draws it."""
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines import synthesis, typefaces
+from beam_pipelines import crops, mnist, prepare, synthesize, texts, typefaces
+from beam_pipelines.crops import Crops
+from beam_pipelines.digit_struct import DigitBox, Entry
+from beam_pipelines.mnist import Mnist
+from beam_pipelines.synthesis import Drawn, Fonts
+from tests.beam_pipelines.test_digit_struct import write as write_digit_struct
+from trainer import records
+from trainer.vocab import DIGITS
+
+UNIFORM = texts.from_options("uniform", "uniform", max_digits=5, alphabet=DIGITS)
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 2**31), st.integers(0, 2**40))
-def test_a_picture_is_a_function_of_seed_and_index(seed: int, index: int) -> None:
-    one, other = (synthesis.draw(seed, index, max_digits=5) for _ in range(2))
+def write_idx(path: Path, array: np.ndarray, magic: int) -> None:
+    path.write_bytes(gzip.compress(struct.pack(f">{array.ndim + 1}I", magic, *array.shape) + array.tobytes()))
+
+
+@pytest.fixture(scope="module")
+def mnist_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Forty digits of each part; the picture of digit d is of the grey 20 d, or 20 d + 5 in the test part."""
+    folder = tmp_path_factory.mktemp("mnist")
+    labels = np.arange(40, dtype=np.uint8) % 10
+    for part, offset in (("train", 0), ("t10k", 5)):
+        pictures = np.repeat(20 * labels + offset, 28 * 28).astype(np.uint8).reshape(40, 28, 28)
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", pictures, 2051)
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", labels, 2049)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def digit_records(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset of single drawn digits with boxes, prepared from SVHN format 1."""
+    top = tmp_path_factory.mktemp("crops")
+    (top / "svhn").mkdir()
+    single = texts.from_options("uniform", "uniform", max_digits=1, alphabet=DIGITS)
+    entries = []
+    for i in range(80):
+        drawn = Fonts(11, single)(i)
+        left, upper, right, lower = drawn.char_boxes[0]
+        drawn.image.save(top / "svhn" / f"{i}.png")
+        entries.append(Entry(f"{i}.png", (DigitBox(int(drawn.text), left, upper, right - left, lower - upper),)))
+    write_digit_struct(top / "svhn" / "digitStruct.mat", entries)
+    args = ["--format", "digitstruct", "--input", str(top / "svhn"), "--output", str(top / "records")]
+    assert prepare.main(args) == 0
+    return str(top / "records")
+
+
+@pytest.fixture(scope="module", params=["fonts", "mnist", "crops"])
+def source(request: pytest.FixtureRequest, mnist_folder: str, digit_records: str) -> Callable:
+    """Makes the drawing function of a seed."""
+    paths = tuple(records.shard_paths(digit_records, records.read_info(digit_records), "train"))
+    makers: dict[str, Callable] = {
+        "fonts": lambda seed: Fonts(seed, UNIFORM),
+        "mnist": lambda seed: Mnist(seed, UNIFORM, mnist_folder, "train"),
+        "crops": lambda seed: Crops(seed, UNIFORM, paths, 1000),
+    }
+    return makers[request.param]
+
+
+def assert_same(one: Drawn, other: Drawn) -> None:
     assert (one.text, one.char_boxes) == (other.text, other.char_boxes)
     assert one.image.tobytes() == other.image.tobytes()
-    assert 1 <= len(one.text) <= 5
-    assert len(one.char_boxes) == len(one.text)
-    for left, top, right, bottom in one.char_boxes:
-        assert 0 <= left <= right <= one.image.width
-        assert 0 <= top <= bottom <= one.image.height
 
 
-def test_all_lengths_and_digits_are_about_as_frequent() -> None:
-    texts = [synthesis.draw(1, i, max_digits=5).text for i in range(400)]
-    lengths = np.bincount([len(text) for text in texts], minlength=6)[1:]
-    digits = np.bincount([int(c) for c in "".join(texts)], minlength=10)
-    assert lengths.min() > 50
-    assert digits.min() > 80
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**31), st.integers(0, 2**40))
+def test_a_picture_is_a_function_of_seed_and_index(source: Callable, seed: int, index: int) -> None:
+    drawn = source(seed)(index)
+    assert_same(drawn, source(seed)(index))
+    assert 1 <= len(drawn.text) <= 5
+    assert len(drawn.char_boxes) == len(drawn.text)
+    for left, top, right, bottom in drawn.char_boxes:
+        assert 0 <= left <= right <= drawn.image.width
+        assert 0 <= top <= bottom <= drawn.image.height
+    centres = [left + right for left, _, right, _ in drawn.char_boxes]
+    assert centres == sorted(centres)
 
 
-def test_characters_read_from_left_to_right() -> None:
-    for i in range(50):
-        drawn = synthesis.draw(2, i, max_digits=5)
-        centres = [(box[0] + box[2]) / 2 for box in drawn.char_boxes]
-        assert centres == sorted(centres)
+def test_pictures_differ(source: Callable) -> None:
+    draw = source(1)
+    assert len({draw(i).image.tobytes() for i in range(30)}) == 30 or isinstance(draw, Mnist)
+    assert len({draw(i).text for i in range(30)}) > 20
+
+
+def test_mnist_numbers_are_digits_side_by_side_and_blank_to_the_right(mnist_folder: str) -> None:
+    for index in range(20):
+        drawn = Mnist(0, UNIFORM, mnist_folder, "train")(index)
+        assert drawn.image.size == (140, 28)
+        columns = np.asarray(drawn.image)[14, 14::28, 0]
+        assert [c // 20 for c in columns[: len(drawn.text)]] == [int(c) for c in drawn.text]
+        assert not columns[len(drawn.text) :].any()
+    held_out = np.asarray(Mnist(0, UNIFORM, mnist_folder, "t10k")(0).image)
+    assert held_out[14, 14, 0] % 20 == 5
 
 
 def test_there_are_many_typefaces_in_a_fixed_order() -> None:
@@ -41,4 +112,48 @@ def test_there_are_many_typefaces_in_a_fixed_order() -> None:
 
 
 def test_another_alphabet_is_drawn() -> None:
-    assert set(synthesis.draw(3, 0, max_digits=5, alphabet="AB").text) <= set("AB")
+    letters = texts.from_options("uniform", "uniform", max_digits=5, alphabet="AB")
+    assert set(Fonts(3, letters)(0).text) <= set("AB")
+
+
+def test_a_preview_is_written_instead_of_a_dataset(tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert synthesize.main(["--count", "12", "--preview", str(sheet)]) == 0
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [sheet]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--source", "mnist"], "needs --mnist DIR"),
+        (["--source", "mnist", "--mnist", "nowhere"], "there is no train-images-idx3-ubyte"),
+        (["--source", "mnist", "--mnist", "{mnist}", "--max-digits", "6"], "--max-digits up to 5"),
+        (["--source", "crops"], "needs --records DIR"),
+        (["--source", "crops", "--records", "nowhere"], "nowhere has no COMPLETED"),
+        (["--source", "crops", "--records", "{tiny}", "--alphabet", "0123456789A"], "draws digits only"),
+        (["--lengths", "nowhere.csv"], "there is no such file"),
+        (["--source", "paint"], "invalid choice"),
+        (["--split", "a:1,b:1"], "all go to one split"),
+        ([], "--output is missing"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    args: list[str], message: str, mnist_folder: str, tiny_dataset: Path, capsys: pytest.CaptureFixture
+) -> None:
+    filled = [arg.format(mnist=mnist_folder, tiny=tiny_dataset) for arg in args]
+    assert synthesize.main(["--count", "3", *filled]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_idx_file_is_refused(tmp_path: Path, mnist_folder: str) -> None:
+    for path in Path(mnist_folder).iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"no idx at all"))
+    with pytest.raises(mnist.UserError, match="is no idx file"):
+        mnist.read(str(tmp_path), "train")
+
+
+def test_records_without_digits_that_can_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(crops.UserError, match="no record has character boxes"):
+        crops.load((), 10)

@@ -1,0 +1,100 @@
+"""Typesetting: a number as a mask in a plane of its own, and the projective map from picture to plane."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from beam_pipelines import typefaces
+from trainer.records import Box
+
+MARGIN = 12  # of the plane around the number, in pixels
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A number set in a plane: its mask, the box of each glyph, both in pixels of the plane."""
+
+    mask: Image.Image
+    boxes: list[Box]
+
+
+def typeset(rng: np.random.Generator, text: str) -> Plane:
+    """Sets a text in a random typeface, size and spacing, often on an uneven or a climbing baseline."""
+    faces = typefaces.installed()
+    font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
+    gap = rng.uniform(-0.06, 0.25) * font.size
+    wobble = rng.uniform(0, 0.06) * font.size
+    climb = rng.uniform(-0.25, 0.25) * font.size if rng.random() < 0.12 else 0.0  # a glyph above the one before
+    bounds = [font.getbbox(char, anchor="ls") for char in text]
+    rise = abs(climb) * (len(text) - 1)
+    top = min(b[1] for b in bounds)
+    height = max(b[3] for b in bounds) - top + rise
+    x = float(MARGIN)
+    y = MARGIN + wobble - top + (rise if climb > 0 else 0)
+    spots = []
+    for left, _, right, _ in bounds:
+        spots.append((x - left, y + rng.uniform(-wobble, wobble)))
+        x += max(right - left + gap, 0.3 * (right - left))
+        y -= climb
+    width = x - min(gap, 0) + MARGIN
+    mask = Image.new("L", (int(width) + 1, int(height + 2 * wobble) + 2 * MARGIN + 1))
+    pen = ImageDraw.Draw(mask)
+    for char, spot in zip(text, spots, strict=True):
+        pen.text(spot, char, fill=255, font=font, anchor="ls")
+    boxes = [
+        (sx + left, sy + upper, sx + right, sy + lower)
+        for (sx, sy), (left, upper, right, lower) in zip(spots, bounds, strict=True)
+    ]
+    return Plane(mask, boxes)
+
+
+@dataclass(frozen=True)
+class View:
+    """How a plane is seen: the size of the picture, and the eight coefficients of the map from picture to plane."""
+
+    size: tuple[int, int]
+    to_plane: tuple[float, ...]
+
+    def project(self, mask: Image.Image) -> Image.Image:
+        """A mask of the plane as it is seen."""
+        return mask.transform(self.size, Image.Transform.PERSPECTIVE, self.to_plane, Image.Resampling.BILINEAR)
+
+    def project_box(self, box: Box) -> Box:
+        """The box in the picture around a box in the plane, clipped to the picture."""
+        picture = np.linalg.inv(np.array([*self.to_plane, 1.0]).reshape(3, 3))
+        corners = np.array([(box[i], box[j], 1.0) for i in (0, 2) for j in (1, 3)]) @ picture.T
+        points = corners[:, :2] / corners[:, 2:]
+        low, high = (np.clip(edge, 0, self.size) for edge in (points.min(axis=0), points.max(axis=0)))
+        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def view(rng: np.random.Generator, plane: tuple[int, int]) -> View:
+    """Turns, slants, scales and tilts a plane at random, and leaves a random border around it."""
+    width, height = plane
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float) - (width / 2, height / 2)
+    angle = np.deg2rad(rng.normal(0, 5) if rng.random() < 0.93 else rng.uniform(-30, 30))
+    slant, scale = rng.normal(0, 0.1), rng.uniform(0.4, 1.1)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([(cos, -sin), (sin, cos)]) @ np.array([(1, slant), (0, rng.uniform(0.9, 1.3))])
+    corners = scale * corners @ turn.T
+    corners += rng.uniform(-0.05, 0.05, size=(4, 2)) * scale * height
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    # Left, top, right, bottom; a negative one cuts into the plane's margin. Some numbers are small in their picture.
+    reach = 0.8 if rng.random() < 0.2 else 0.35
+    border = rng.uniform(-0.12, reach, size=4) * scale * height
+    border = np.maximum(border, -0.6 * scale * MARGIN)
+    size = np.maximum(np.ceil(high - low + border[:2] + border[2:]), 8).astype(int)
+    return View((int(size[0]), int(size[1])), _projective(corners - low + border[:2], plane))
+
+
+def _projective(quad: NDArray[np.float64], plane: tuple[int, int]) -> tuple[float, ...]:
+    """The map that takes the corners of the quadrangle to those of the plane, as Pillow takes it."""
+    width, height = plane
+    targets = [(0, 0), (width, 0), (width, height), (0, height)]
+    rows, values = [], []
+    for (x, y), (u, v) in zip(quad, targets, strict=True):
+        rows += [(x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y)]
+        values += [u, v]
+    return tuple(float(c) for c in np.linalg.solve(np.array(rows), np.array(values)))

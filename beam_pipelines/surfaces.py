@@ -1,0 +1,100 @@
+"""What numbers are on: colours, walls, plates, and the clutter around."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from beam_pipelines.glyphs import MARGIN, View
+
+Colour = tuple[int, ...]
+
+
+def colours(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
+    """Wall, plate and ink; the ink differs from both in brightness."""
+    kind = rng.random()
+    if kind < 0.15:  # white on blue enamel
+        plate = _near(rng, (25, 45, 120), 25)
+        return _muted(rng, rng.uniform(60, 150)), plate, _near(rng, (225, 228, 235), 20)
+    if kind < 0.3:  # dark on a white plate
+        ink = _near(rng, (35, 35, 45), 30) if rng.random() < 0.7 else _near(rng, (30, 50, 140), 25)
+        return _muted(rng, rng.uniform(120, 190)), _near(rng, (215, 215, 210), 25), ink
+    if kind < 0.4:  # brass or white on dark wood
+        wood = _near(rng, (75, 48, 32), 25)
+        return wood, wood, _near(rng, (205, 175, 110) if rng.random() < 0.5 else (220, 215, 205), 25)
+    dark_ink = rng.random() < 0.55
+    ink_level = rng.uniform(10, 80) if dark_ink else rng.uniform(175, 245)
+    contrast = rng.uniform(60, 165)
+    level = float(np.clip(ink_level + contrast if dark_ink else ink_level - contrast, 0, 255))
+    return _muted(rng, level), _muted(rng, level), _muted(rng, ink_level)
+
+
+def _near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
+    return tuple(int(c) for c in np.clip(np.array(colour) + rng.uniform(-spread, spread, size=3), 0, 255))
+
+
+def _muted(rng: np.random.Generator, level: float) -> Colour:
+    """Mostly grey, sometimes colourful."""
+    return _near(rng, (level,) * 3, 45 if rng.random() < 0.3 else 16)  # type: ignore[arg-type]
+
+
+def wall(rng: np.random.Generator, size: tuple[int, int], colour: Colour) -> Image.Image:
+    """A surface with texture at three scales; some have the grain of wood, some the joints of bricks."""
+    width, height = size
+    pixels = np.tile(np.array(colour, np.float32), (height, width, 1))
+    stretch = (1, 6) if rng.random() < 0.15 else (1, 1)  # grain
+    for cell, strength in ((32, 12), (8, 8), (2, 5)):
+        shape = (height // cell + 2, width // (cell * stretch[1]) + 2)
+        texture = Image.fromarray(rng.normal(0, strength * rng.random(), shape).astype(np.float32))
+        pixels += np.asarray(texture.resize(size, Image.Resampling.BICUBIC))[..., np.newaxis]
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    if rng.random() < 0.08:
+        _bricks(rng, image, colour)
+    return image
+
+
+def _bricks(rng: np.random.Generator, image: Image.Image, colour: Colour) -> None:
+    joint = _near(rng, colour, 40)
+    course = int(rng.integers(9, 22))
+    pen = ImageDraw.Draw(image)
+    for row, y in enumerate(range(int(rng.integers(course)), image.height, course)):
+        pen.line([(0, y), (image.width, y)], fill=joint)
+        for x in range((row % 2) * course, image.width, 2 * course):
+            pen.line([(x, y), (x, y + course)], fill=joint)
+
+
+def plate(
+    rng: np.random.Generator, canvas: Image.Image, seen: View, plane: tuple[int, int], fill: Colour, ink: Colour
+) -> None:
+    """A plate under the number, in half of the cases with a frame in the colour of the ink."""
+    mask = Image.new("L", plane)
+    inset = int(rng.integers(1, MARGIN - 4))
+    shape = [inset, inset, plane[0] - 1 - inset, plane[1] - 1 - inset]
+    radius = int(rng.integers(0, 9))
+    ImageDraw.Draw(mask).rounded_rectangle(shape, radius, fill=255)
+    canvas.paste(fill, mask=seen.project(mask))
+    if rng.random() < 0.5:
+        frame = Image.new("L", plane)
+        ImageDraw.Draw(frame).rounded_rectangle(shape, radius, outline=255, width=int(rng.integers(1, 3)))
+        canvas.paste(ink, mask=seen.project(frame))
+
+
+def clutter(rng: np.random.Generator, canvas: Image.Image) -> None:
+    """What else is in the picture, below the number: another surface at an edge, cables and cracks, screws."""
+    width, height = canvas.size
+    pen = ImageDraw.Draw(canvas)
+    if rng.random() < 0.3:
+        edge = rng.uniform(0, 0.14)
+        boxes = [
+            (0, 0, int(edge * width), height),
+            (int((1 - edge) * width), 0, width, height),
+            (0, 0, width, int(edge * height)),
+            (0, int((1 - edge) * height), width, height),
+        ]
+        canvas.paste(_muted(rng, rng.uniform(0, 255)), boxes[rng.integers(4)])
+    for _ in range(rng.integers(0, 3) if rng.random() < 0.3 else 0):
+        ends = [(float(rng.uniform(0, width)), 0.0), (float(rng.uniform(0, width)), float(height))]
+        if rng.random() < 0.5:
+            ends = [(0.0, float(rng.uniform(0, height))), (float(width), float(rng.uniform(0, height)))]
+        pen.line(ends, fill=_muted(rng, rng.uniform(20, 200)), width=1)
+    for _ in range(rng.integers(1, 5) if rng.random() < 0.15 else 0):
+        x, y, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.5, 1.5)
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_muted(rng, rng.uniform(20, 230)))

@@ -1,0 +1,114 @@
+"""Which numbers are drawn: distributions of lengths and of digits."""
+
+import csv
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainer.cli import UserError
+
+# The shares of lengths among street numbers, of SVHN and of other photos alike.
+HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A distribution of texts.
+
+    Attributes:
+      lengths: (length, share), shares summing to 1.
+      first: (character, share) of the first character.
+      rest: likewise of all others.
+    """
+
+    lengths: tuple[tuple[int, float], ...]
+    first: tuple[tuple[str, float], ...]
+    rest: tuple[tuple[str, float], ...]
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """One text."""
+        length = _pick(rng, self.lengths)
+        return "".join([_pick(rng, self.first), *(_pick(rng, self.rest) for _ in range(length - 1))])
+
+
+def _pick(rng: np.random.Generator, weighted):
+    spot = rng.random()
+    for value, share in weighted:
+        spot -= share
+        if spot < 0:
+            return value
+    return weighted[-1][0]
+
+
+def from_options(lengths: str, digits: str, *, max_digits: int, alphabet: str) -> Texts:
+    """The distribution that the command line asks for.
+
+    Args:
+      lengths: `uniform`, `house`, or a CSV file with the columns length,weight or label.
+      digits: `uniform`, `benford` (first digits after Benford 1938, no leading zero), or a CSV file with the columns
+        digit,weight or label.
+      max_digits: longer numbers are not drawn.
+      alphabet: the characters there are.
+    Raises:
+      UserError: a file is not as it must be, or allows no number at all.
+    """
+    if max_digits < 1:
+        raise UserError(f"--max-digits {max_digits}: it must be at least 1")
+    if lengths == "uniform":
+        length_weights: dict[int, float] = dict.fromkeys(range(1, max_digits + 1), 1.0)
+    elif lengths == "house":
+        length_weights = HOUSE_LENGTHS
+    else:
+        length_weights = {_length(key, lengths): w for key, w in _read_weights(lengths, "length").items()}
+    possible = {n: w for n, w in length_weights.items() if 1 <= n <= max_digits}
+    if not possible:
+        raise UserError(f"--lengths {lengths} has no length from 1 to {max_digits}: see --max-digits")
+    uniform = dict.fromkeys(alphabet, 1.0)
+    if digits == "uniform":
+        first = rest = uniform
+    elif digits == "benford":
+        first = {str(d): math.log10(1 + 1 / d) for d in range(1, 10) if str(d) in alphabet}
+        rest = uniform
+    else:
+        first = rest = _read_weights(digits, "digit")
+    foreign = sorted((set(first) | set(rest)) - set(alphabet))
+    if foreign or not first:
+        raise UserError(f"--digits {digits}: {', '.join(foreign) or 'no digit'} is not in the alphabet {alphabet!r}")
+    return Texts(_shares(possible), _shares(first), _shares(rest))
+
+
+def _shares(weights: dict) -> tuple:
+    total = sum(weights.values())
+    return tuple((value, weight / total) for value, weight in sorted(weights.items()))
+
+
+def _length(text: str, path: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"--lengths {path}: {text!r} is no length")
+    return int(text)
+
+
+def _read_weights(path: str, column: str) -> dict[str, float]:
+    """Weights by value, as the file has them, or as often as they occur in its labels."""
+    flag = f"--{column}s {path}"
+    if not Path(path).is_file():
+        raise UserError(f"{flag}: there is no such file, nor such a distribution (see --help)")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    columns = set(rows[0]) if rows else set()
+    if "label" in columns:
+        labels = [row["label"].strip() for row in rows]
+        values = [str(len(label)) for label in labels] if column == "length" else list("".join(labels))
+        return {value: float(count) for value, count in Counter(values).items()}
+    if not {column, "weight"} <= columns:
+        raise UserError(f"{flag}: its first line must be {column},weight or have a column label, with rows below")
+    try:
+        weights = {row[column].strip(): float(row["weight"]) for row in rows}
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{flag}: a weight is no number ({error})") from error
+    if min(weights.values()) < 0 or sum(weights.values()) <= 0:
+        raise UserError(f"{flag}: weights must not be negative, and not all zero")
+    return weights

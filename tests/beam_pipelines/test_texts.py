@@ -1,0 +1,81 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_pipelines import texts
+from trainer.cli import UserError
+from trainer.vocab import DIGITS
+
+
+def drawn(lengths: str, digits: str, count: int = 4000, max_digits: int = 5) -> list[str]:
+    wanted = texts.from_options(lengths, digits, max_digits=max_digits, alphabet=DIGITS)
+    rng = np.random.default_rng(0)
+    return [wanted.draw(rng) for _ in range(count)]
+
+
+def test_uniform_is_uniform() -> None:
+    found = drawn("uniform", "uniform")
+    lengths = Counter(map(len, found))
+    digits = Counter("".join(found))
+    assert set(lengths) == {1, 2, 3, 4, 5}
+    assert min(lengths.values()) > 700
+    assert set(digits) == set(DIGITS)
+    assert min(digits.values()) > 1000
+
+
+def test_house_numbers_have_no_leading_zero_and_benford_first_digits() -> None:
+    found = drawn("house", "benford")
+    first = Counter(text[0] for text in found)
+    assert "0" not in first
+    assert first["1"] / len(found) == pytest.approx(0.301, abs=0.03)
+    assert Counter(map(len, found)).most_common(1)[0][0] == 3
+
+
+def test_weights_and_labels_of_csv_files(tmp_path: Path) -> None:
+    (tmp_path / "lengths.csv").write_text("length,weight\n2,3\n4,1\n7,9\n")
+    (tmp_path / "digits.csv").write_text("digit,weight\n1,1\n2,0\n")
+    found = drawn(str(tmp_path / "lengths.csv"), str(tmp_path / "digits.csv"))
+    assert set(found) == {"11", "1111"}
+    assert Counter(map(len, found))[2] / len(found) == pytest.approx(0.75, abs=0.03)
+    (tmp_path / "labels.csv").write_text("file,label\na.png,77\nb.png,7\nc.png,707\n")
+    found = drawn(str(tmp_path / "labels.csv"), str(tmp_path / "labels.csv"))
+    assert set(map(len, found)) == {1, 2, 3}
+    assert set("".join(found)) == {"0", "7"}
+
+
+@given(st.integers(1, 8), st.integers(0, 100))
+def test_no_number_is_longer_than_allowed(max_digits: int, seed: int) -> None:
+    wanted = texts.from_options("house", "benford", max_digits=max_digits, alphabet=DIGITS)
+    assert 1 <= len(wanted.draw(np.random.default_rng(seed))) <= max_digits
+
+
+@pytest.mark.parametrize(
+    ("lengths", "digits", "message"),
+    [
+        ("long", "uniform", "there is no such file, nor such a distribution"),
+        ("{lengths}", "uniform", "has no length from 1 to 5"),
+        ("{letters}", "uniform", "'x' is no length"),
+        ("uniform", "{digits}", "a is not in the alphabet"),
+        ("uniform", "{negative}", "must not be negative"),
+        ("uniform", "{columns}", "its first line must be digit,weight"),
+        ("uniform", "{text}", "a weight is no number"),
+    ],
+)
+def test_bad_distributions_say_what_to_do(tmp_path: Path, lengths: str, digits: str, message: str) -> None:
+    files = {
+        "lengths": "length,weight\n9,1\n",
+        "letters": "length,weight\nx,1\n",
+        "digits": "digit,weight\na,1\n",
+        "negative": "digit,weight\n1,-1\n",
+        "columns": "number,weight\n1,1\n",
+        "text": "digit,weight\n1,much\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    paths = {name: tmp_path / name for name in files}
+    with pytest.raises(UserError, match=message):
+        texts.from_options(lengths.format(**paths), digits.format(**paths), max_digits=5, alphabet=DIGITS)
