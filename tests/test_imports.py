@@ -23,9 +23,12 @@ LAYERS = [
     {"trainer.report"},
 ]
 BEAM_LAYERS = [
+    {"beam_pipelines.hdf5"},
     {"beam_pipelines.shards", "beam_pipelines.digit_struct", "beam_pipelines.typefaces"},
-    {"beam_pipelines.images", "beam_pipelines.synthesis", "beam_pipelines.transforms"},
+    {"beam_pipelines.images", "beam_pipelines.crops", "beam_pipelines.synthesis", "beam_pipelines.transforms"},
     {"beam_pipelines.dataset", "beam_pipelines.inference"},
+    {"beam_pipelines.sources"},
+    {"beam_pipelines.svhn", "beam_pipelines.csv_rows"},
     {"beam_pipelines.prepare", "beam_pipelines.synthesize", "beam_pipelines.score", "beam_pipelines.draw"},
 ]
 FROM_TRAINER = {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.records", "trainer.cluster"}

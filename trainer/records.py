@@ -191,7 +191,10 @@ class Split:
 
 @dataclass
 class DatasetInfo:
-    """What `dataset_info.json` says. `records_in` = all records written + all rejects, exactly."""
+    """What `dataset_info.json` says.
+
+    `records_in` = all records written + all rejects, exactly; `notes` count what else a reader should know.
+    """
 
     alphabet: str
     splits: dict[str, Split]
@@ -199,6 +202,7 @@ class DatasetInfo:
     rejects: dict[str, int]
     command: list[str]
     request: dict[str, Any]
+    notes: dict[str, int] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     alphabet_fingerprint: str = ""
 

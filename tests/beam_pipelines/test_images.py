@@ -82,22 +82,3 @@ def test_decompression_bombs_are_rejected_by_name(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Reject) as rejected:
         images.load(PNG)
     assert rejected.value.reason == "too-large"
-
-
-coordinates = st.floats(-50, 150)
-
-
-@given(coordinates, coordinates, st.floats(1, 80), st.floats(1, 80))
-def test_a_crop_lies_in_the_picture_or_is_rejected(left: float, top: float, width: float, height: float) -> None:
-    try:
-        crop = images.square_around((left, top, left + width, top + height), (100, 60))
-    except Reject:
-        return
-    assert 0 <= crop[0] < crop[2] <= 100
-    assert 0 <= crop[1] < crop[3] <= 60
-    assert all(0 <= edge <= 1 for edge in images.relative((left, top, left + width, top + height), crop))
-
-
-def test_a_box_in_the_middle_becomes_a_square_a_third_wider() -> None:
-    assert images.square_around((40, 40, 60, 50), (100, 100)) == (37, 32, 63, 58)
-    assert images.relative((40, 40, 60, 50), (37, 32, 63, 58)) == pytest.approx((3 / 26, 8 / 26, 23 / 26, 18 / 26))
