@@ -11,7 +11,7 @@ from beam_pipelines.hdf5 import CHARACTERS, DOUBLES, REFERENCES, Hdf5, UnknownLa
 from trainer.cli import UserError
 
 FIELDS = ("label", "left", "top", "width", "height")
-FORGET_EVERY = 256  # objects: following one may bring 64 KiB of the file into memory
+FORGET_EVERY = 64  # objects: following one may bring 64 KiB of the file into memory
 
 T = TypeVar("T")
 

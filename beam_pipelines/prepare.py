@@ -4,9 +4,6 @@ import argparse
 import sys
 from dataclasses import dataclass
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-
 from beam_pipelines import csv_rows, dataset, images, shards, sources, svhn
 from beam_pipelines.crops import POLICIES, Crop, check_size
 from beam_pipelines.shards import Reject
@@ -52,7 +49,7 @@ class MakeRecord:
         for box in labelled.char_boxes:
             check_size(box)
         if isinstance(labelled.picture, str):
-            data = _bytes(labelled.picture)
+            data = images.read(labelled.picture)
             picture = images.load(data)
         else:
             data, picture = b"", images.Picture(labelled.picture, None)
@@ -67,14 +64,6 @@ class MakeRecord:
             labelled.box and images.relative(labelled.box, area),
             [images.relative(box, area) for box in labelled.char_boxes],
         )
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        with FileSystems.open(path, compression_type="uncompressed") as file:
-            return file.read()
-    except (OSError, BeamIOError) as error:
-        raise Reject("missing-picture", f"{path} cannot be read: {error}") from error
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -161,4 +150,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from beam_pipelines import prepare  # workers find pickled classes by this name, not by __main__
+
+    sys.exit(prepare.main())
