@@ -150,6 +150,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    from beam_pipelines import prepare  # workers find pickled classes by this name, not by __main__
-
-    sys.exit(prepare.main())
+    sys.exit(main())

@@ -35,6 +35,7 @@ def painted(image: Image.Image) -> Box:
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
+@settings(deadline=None)
 @given(pictures_with_boxes(), st.sampled_from(["context", "whole"]), st.text(max_size=5))
 def test_the_box_is_exactly_where_the_number_is(pictured: tuple[Image.Image, Box], policy: str, key: str) -> None:
     image, box = pictured
@@ -57,6 +58,7 @@ def test_the_box_moves_with_the_number_when_it_is_resized(
     assert edges == pytest.approx(painted(cut), abs=1.01)
 
 
+@settings(deadline=None)
 @given(pictures_with_boxes(), st.floats(0, 1), st.floats(0, 1), st.integers(0, 9))
 def test_context_keeps_to_its_margins_and_the_picture(
     pictured: tuple[Image.Image, Box], smallest: float, more: float, seed: int
@@ -84,6 +86,7 @@ def test_margins_differ_with_key_seed_and_side() -> None:
 coordinates = st.floats(-50, 150)
 
 
+@settings(deadline=None)
 @given(policies, coordinates, coordinates, st.floats(0.1, 80), st.floats(0.1, 80))
 def test_a_crop_lies_in_the_picture_or_is_rejected(
     policy: str, left: float, top: float, width: float, height: float
@@ -102,6 +105,7 @@ def test_a_crop_lies_in_the_picture_or_is_rejected(
     assert 0 <= relative[1] < relative[3] <= 1
 
 
+@settings(deadline=None)
 @given(policies, st.sampled_from([0.0, -3.0, float("inf"), float("nan")]), st.integers(2, 3))
 def test_boxes_without_a_size_are_rejected_by_name(policy: str, size: float, edge: int) -> None:
     box = [10.0, 10.0, 30.0, 30.0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import loadmat, savemat
@@ -92,8 +92,8 @@ def test_rows_with_boxes_are_cropped_and_bad_ones_named(tmp_path: Path) -> None:
 
 def test_each_policy_carries_the_box_along(tmp_path: Path) -> None:
     folder = write_rows(tmp_path / "mine", "a.png,12,10,5,12,20")
-    for policy, settings in (("context", ["--context", 0.1, 0.2]), ("whole", [])):
-        args = ["--format", "csv", "--input", folder, "--crop", policy, *settings]
+    for policy, options in (("context", ["--context", 0.1, 0.2]), ("whole", [])):
+        args = ["--format", "csv", "--input", folder, "--crop", policy, *options]
         record = parsed(made(tmp_path, policy, *args))["mine/a.png"]
         image = decoded(record)
         edges = np.round(record["box"] * np.tile(image.shape[1::-1], 2)).astype(int)
@@ -148,6 +148,7 @@ def test_large_pictures_are_stored_smaller_and_others_as_they_are(tmp_path: Path
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(cells, cells), max_size=6), st.sampled_from(["", "\ufeff"]), st.sampled_from(["\n", "\r\n"]))
 def test_any_row_is_found_again_where_it_begins(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], mark: str, ending: str
