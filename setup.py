@@ -25,7 +25,14 @@ EXTRAS = {
     # tensorflow and tensorflow-cpu install the same module: choose exactly one of cpu and gpu.
     "cpu": ["tensorflow-cpu>=2.21,<2.22", *TRAINING],
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", *TRAINING],
-    "beam": ["apache-beam>=2.77,<2.78", "h5py>=3.11,<3.15", "requests>=2.32,<3", "urllib3>=2.2,<3", *TYPEFACES],
+    "beam": [
+        "apache-beam>=2.77,<2.78",
+        "h5py>=3.11,<3.15",
+        "requests>=2.32,<3",
+        "scipy>=1.15,<2",
+        "urllib3>=2.2,<3",
+        *TYPEFACES,
+    ],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
     "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
     "test": [

@@ -1,189 +1,105 @@
-"""Numbers put together from real digits on real backgrounds: cut from prepared records, matched and blended.
+"""What of a picture becomes the training picture: the number alone, with some of its surroundings, or all."""
 
-The digits of a number come from different photos; each is mapped so that its ground and its ink take the colours of
-the first one's, and its edges are blended into a background that is that first photo's own, its digits filled in.
-"""
-
-import io
-from collections.abc import Sequence
+import hashlib
+import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
-from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL.Image import Image, Resampling
 
-from beam_pipelines import camera
-from beam_pipelines.synthesis import Drawn
-from beam_pipelines.texts import Texts
-from trainer import records
-from trainer.cli import UserError
-from trainer.records import Box, Record
+from beam_pipelines.shards import Reject
+from trainer.records import Box
 
-FRAME = 0.12  # of a digit's height: what is cut around it, and blended
-SMALLEST = 14  # height of a usable digit, in pixels
-CONTRAST = 55  # between its ink and its ground, of 255: below it, blended and distorted, it can hardly be read
-OFF_COLOUR = 0.3
-Pixels = NDArray[np.float32]
+POLICIES = ("tight", "context", "whole")
+ENLARGE = 1.3  # how much a square around a number is widened
 
 
 @dataclass(frozen=True)
-class Digit:
-    """One real digit: pixels with a frame around it, float32 [h, w, 3], and the colours of ground and ink, [3]."""
-
-    pixels: Pixels
-    ground: Pixels
-    ink: Pixels
-
-    @property
-    def is_dark(self) -> bool:
-        return float(self.ink.mean()) < float(self.ground.mean())
-
-
-@dataclass(frozen=True)
-class Stock:
-    """Real digits by (character, dark on bright or not), and the records that they are from."""
-
-    digits: dict[tuple[str, bool], list[Digit]]
-    photos: list[Record]
-
-
-@dataclass(frozen=True)
-class Crops:
-    """Draws picture `index` of a seed.
+class Crop:
+    """A policy with its settings.
 
     Attributes:
-      paths: shards with character boxes. Each worker holds the digits of the first `limit` records in memory.
+      policy: `tight`, the square around the number, widened by 1.3, resized to `size` x `size`;
+        `context`, the number with a margin on each side, drawn from `context` for each picture and side;
+        `whole`, all of the picture.
+      size: pixels, for `tight`.
+      max_side: the longest side of the other two in pixels; what is longer is shrunk, nothing is enlarged.
+      context: the smallest and the largest margin, as a share of the number's height.
+      seed: decides the margins, together with the key of the picture.
     """
 
+    policy: str
+    size: int
+    max_side: int
+    context: tuple[float, float]
     seed: int
-    texts: Texts
-    paths: tuple[str, ...]
-    limit: int
 
-    def __call__(self, index: int) -> Drawn:
-        rng = np.random.default_rng([self.seed, index])
-        stock = load(self.paths, self.limit)
-        text = self.texts.draw(rng)
-        dark = rng.random() < 0.5
-        digits = [_pick(rng, stock, char, dark) for char in text]
-        height = float(rng.uniform(18, 44))
-        gap = rng.uniform(-FRAME, 0.2) * height
-        patches = [_resized(digit, digits[0], height * rng.uniform(0.93, 1.07)) for digit in digits]
-        spots, size = _lay_out(rng, patches, gap, height)
-        canvas = _background(rng, stock, size, digits[0].ground)
-        for patch, (x, y) in zip(patches, spots, strict=True):
-            _blend(canvas, patch, x, y)
-        image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
-        photo = camera.photograph(rng, image, in_focus=True)  # the digits are blurred as they are
-        scale = photo.width / image.width, photo.height / image.height
-        return Drawn(photo, text, tuple(_digit_box(p, s, scale) for p, s in zip(patches, spots, strict=True)))
+    def __call__(self, image: Image, box: Box | None, key: str) -> tuple[Image, Box]:
+        """Cuts a picture.
 
+        Args:
+          image: RGB.
+          box: of the number, in pixels, or None where unknown; it may leave the picture.
+          key: of the picture.
+        Returns:
+          The picture to store, and the area of `image` that it shows, in pixels.
+        Raises:
+          Reject: `no-box` where one is needed, `box-size`, `box-outside`.
+        """
+        if box is not None:
+            _check(box, image.size)
+        if self.policy == "whole":
+            return self._limited(image), (0.0, 0.0, float(image.width), float(image.height))
+        if box is None:
+            raise Reject("no-box", f"--crop {self.policy} needs the box of the number")
+        if self.policy == "context":
+            area = self._with_context(box, image.size, key)
+            return self._limited(image.crop(area)), area
+        square = _square(box, image.size)
+        # Bilinear over the area that shrinks into a pixel, in one step from the original.
+        return image.resize((self.size, self.size), Resampling.BILINEAR, box=square), square
 
-def _pick(rng: np.random.Generator, stock: Stock, char: str, dark: bool) -> Digit:
-    digits = stock.digits.get((char, dark)) or stock.digits[char, not dark]
-    return digits[rng.integers(len(digits))]
+    def _with_context(self, box: Box, size: tuple[int, int], key: str) -> tuple[int, int, int, int]:
+        """In whole pixels, so that cutting alters none."""
+        seed = hashlib.blake2b(f"{self.seed}/{key}".encode(), digest_size=16).digest()
+        margins = np.random.default_rng(int.from_bytes(seed, "little")).uniform(*self.context, size=4)
+        left, top, right, bottom = (margins * (box[3] - box[1])).tolist()
+        return (
+            max(0, math.floor(box[0] - left)),
+            max(0, math.floor(box[1] - top)),
+            min(size[0], math.ceil(box[2] + right)),
+            min(size[1], math.ceil(box[3] + bottom)),
+        )
 
-
-def _resized(digit: Digit, like: Digit, height: float) -> Pixels:
-    """The digit at a height without its frame, its ground and ink mapped to those of another."""
-    factor = height * (1 + 2 * FRAME) / digit.pixels.shape[0]
-    # Along the way from ground to ink, and off it: the first is mapped, little of the second is kept.
-    way, wanted = digit.ink - digit.ground, like.ink - like.ground
-    along = (digit.pixels - digit.ground) @ way / (way @ way)
-    off = digit.pixels - digit.ground - along[..., np.newaxis] * way
-    pixels = like.ground + along[..., np.newaxis] * wanted + OFF_COLOUR * off
-    size = max(3, round(digit.pixels.shape[1] * factor)), max(4, round(digit.pixels.shape[0] * factor))
-    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
-
-
-def _lay_out(
-    rng: np.random.Generator, patches: Sequence[Pixels], gap: float, height: float
-) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Where each patch comes to lie, (x, y), and the size of the picture."""
-    border = rng.uniform(0.02, 0.4, size=4) * height  # left, top, right, bottom
-    tallest = max(patch.shape[0] for patch in patches)
-    x = float(border[0])
-    spots = []
-    for patch in patches:
-        spots.append((round(x), round(border[1] + (tallest - patch.shape[0]) / 2)))
-        x += patch.shape[1] - FRAME * height + gap
-    right = spots[-1][0] + patches[-1].shape[1]
-    return spots, (int(right + border[2]) + 1, int(tallest + border[1] + border[3]) + 2)
+    def _limited(self, image: Image) -> Image:
+        scale = self.max_side / max(image.size)
+        if scale >= 1:
+            return image
+        width, height = (max(1, round(scale * side)) for side in image.size)
+        return image.resize((width, height), Resampling.BILINEAR)  # antialiased, as Pillow shrinks
 
 
-def _background(rng: np.random.Generator, stock: Stock, size: tuple[int, int], ground: Pixels) -> Pixels:
-    """A real photo's surroundings, its number blurred away, shifted to the colour of the ground."""
-    record = stock.photos[rng.integers(len(stock.photos))]
-    image = Image.open(io.BytesIO(record.encoded)).convert("RGB").resize(size, Image.Resampling.BILINEAR)
-    blurred = image.filter(ImageFilter.GaussianBlur(size[1] / 4))
-    pixels = np.asarray(blurred, np.float32)
-    grain = np.asarray(image, np.float32) - np.asarray(image.filter(ImageFilter.GaussianBlur(1)), np.float32)
-    pixels = ground + 0.5 * (pixels - pixels.mean(axis=(0, 1))) + np.clip(grain, -8, 8)
-    return pixels.astype(np.float32)
-
-
-def _blend(canvas: Pixels, patch: Pixels, x: int, y: int) -> None:
-    """Lays a patch over the canvas; it fades out towards its edges, over the width of the frame."""
-    height, width = patch.shape[:2]
-    frame = max(1.0, FRAME * height)
-    across = np.minimum(np.arange(width) + 0.5, width - 0.5 - np.arange(width)) / frame
-    down = np.minimum(np.arange(height) + 0.5, height - 0.5 - np.arange(height)) / frame
-    alpha = np.clip(np.minimum(across, down[:, np.newaxis]), 0, 1)[..., np.newaxis].astype(np.float32)
-    under = canvas[y : y + height, x : x + width]
-    under += alpha * (patch - under)
-
-
-def _digit_box(patch: Pixels, spot: tuple[int, int], scale: tuple[float, float]) -> Box:
-    height, width = patch.shape[:2]
-    frame = FRAME * height / (1 + 2 * FRAME)
-    (x, y), (across, down) = spot, scale
-    return (x + frame) * across, (y + frame) * down, (x + width - frame) * across, (y + height - frame) * down
-
-
-@lru_cache(maxsize=1)
-def load(paths: tuple[str, ...], limit: int) -> Stock:
-    """Cuts the digits of the first `limit` records.
+def check_size(box: Box) -> None:
+    """Whether it is a box at all.
 
     Raises:
-      UserError: not one usable digit is in them.
+      Reject: `box-size`.
     """
-    stock = Stock({}, [])
-    for path in paths:
-        with FileSystems.open(path, compression_type="uncompressed") as file:
-            for data in records.read_framed(file):
-                if len(stock.photos) == limit:
-                    break
-                record = records.from_example(data)
-                if record.char_boxes:
-                    stock.photos.append(record)
-                    _cut(record, stock)
-    if not stock.digits:
-        raise UserError("--records: no record has character boxes: prepare one with --format digitstruct")
-    return stock
+    width, height = box[2] - box[0], box[3] - box[1]
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        raise Reject("box-size", f"a box has the size {width:g}x{height:g}")
 
 
-def _cut(record: Record, stock: Stock) -> None:
-    image = Image.open(io.BytesIO(record.encoded)).convert("RGB")
-    for char, (left, top, right, bottom) in zip(record.text, record.char_boxes, strict=True):
-        frame = FRAME * (bottom - top) * image.height
-        edges = left * image.width - frame, top * image.height - frame
-        opposite = right * image.width + frame, bottom * image.height + frame
-        box = max(0, int(edges[0])), max(0, int(edges[1])), round(opposite[0]), round(opposite[1])
-        pixels = np.asarray(image.crop((*box[:2], min(box[2], image.width), min(box[3], image.height))), np.float32)
-        if pixels.shape[0] < SMALLEST or pixels.shape[1] < SMALLEST / 3:
-            continue
-        digit = _measure(pixels)
-        if np.abs(digit.ink - digit.ground).max() >= CONTRAST:
-            stock.digits.setdefault((char, digit.is_dark), []).append(digit)
+def _check(box: Box, size: tuple[int, int]) -> None:
+    check_size(box)
+    width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
+    if width < 1 or height < 1:
+        raise Reject("box-outside", f"less than a pixel of the box {box} lies in the picture of {size[0]}x{size[1]}")
 
 
-def _measure(pixels: Pixels) -> Digit:
-    """Ground: the median of the rim. Ink: the mean of the fifth of the pixels that differ most from it."""
-    rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    ground = np.median(rim, axis=0)
-    distance = np.abs(pixels - ground).sum(axis=-1)
-    ink = pixels[distance >= np.quantile(distance, 0.8)].mean(axis=0)
-    return Digit(pixels, ground.astype(np.float32), ink.astype(np.float32))
+def _square(box: Box, size: tuple[int, int]) -> Box:
+    """The box made square about its centre, widened, and clipped to the picture."""
+    left, top, right, bottom = box
+    half = ENLARGE * max(right - left, bottom - top) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return max(0.0, x - half), max(0.0, y - half), min(float(size[0]), x + half), min(float(size[1]), y + half)

@@ -15,6 +15,8 @@ from trainer import records
 from trainer.cli import UserError
 from trainer.vocab import DIGITS, Vocab
 
+SPLIT_NAME = r"[a-z][a-z0-9_]*"
+
 
 def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
     """The options that every command that writes a dataset has."""
@@ -39,7 +41,7 @@ def parse_split(text: str) -> list[tuple[str, float]]:
     except ValueError as error:
         raise UserError(f"--split {text}: write a name, or shares as in train:0.9,validation:0.1") from error
     for name, share in shares:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not share > 0:
+        if not re.fullmatch(SPLIT_NAME, name) or not share > 0:
             raise UserError(f"--split {text}: {name!r} must be of small letters and digits, its share above 0")
     return shares
 
@@ -102,8 +104,9 @@ def write(
     argv: list[str] | None,
     module: str,
     beam_args: Sequence[str],
+    notes: Mapping[str, int] | None = None,
 ) -> None:
-    """Writes the items of each split as a dataset, and prints what is in it.
+    """Writes the items of each split as a dataset, and prints what is in it; `notes` are counts to tell besides.
 
     Raises:
       UserError: not one item could become a record; nothing is left behind.
@@ -117,7 +120,7 @@ def write(
         )
     ]
     command = ["python", "-m", module, *(sys.argv[1:] if argv is None else argv)]
-    describe = DescribeDataset(vocab, command, request_of(args))
+    describe = DescribeDataset(vocab, command, request_of(args), dict(notes or {}))
     options = shards.options_from(beam_args)
     shards.run(specs, WriteRecords(make, vocab), describe, output=args.output, options=options)
     with FileSystems.open(FileSystems.join(args.output, records.INFO_FILE)) as file:
@@ -134,11 +137,13 @@ def write(
 
 
 def _table(info: records.DatasetInfo, output: str) -> str:
-    lines = [f"{'records in':<24}{info.records_in:>10}"]
+    lines = [f"{'records in':<33}{info.records_in:>10}"]
     for name, split in sorted(info.splits.items()):
-        lines.append(f"{'written to ' + name:<24}{split.records:>10}  in {len(split.shards)} shards")
+        lines.append(f"{'written to ' + name:<33}{split.records:>10}  in {len(split.shards)} shards")
     for reason, count in info.rejects.items():
-        lines.append(f"{'rejected, ' + reason:<24}{count:>10}")
+        lines.append(f"{'rejected, ' + reason:<33}{count:>10}")
+    for note, count in info.notes.items():
+        lines.append(f"{'note: ' + note:<33}{count:>10}")
     if info.rejects:
         lines.append(f"each reject is named in {output}/{records.REJECTS_FILE}")
     return "\n".join([*lines, f"complete: {output}"])

@@ -1,10 +1,12 @@
-"""Picture files of any kind to RGB, broken ones rejected by name; crops around a number."""
+"""Picture files of any kind to RGB, broken ones rejected by name; boxes in them."""
 
 import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from beam_pipelines.shards import Reject
@@ -13,7 +15,6 @@ from trainer.records import Box
 ORIENTATION_TAG = 0x0112
 JPEG_END = b"\xff\xd9"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-ENLARGE = 1.3  # how much a square around a number is widened
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,22 @@ class Picture:
     file_type: str | None
 
 
+def read(path: str) -> bytes:
+    """The bytes of a picture file, local or in an object store.
+
+    Raises:
+      Reject: `missing-picture` where there is none. What an object store fails with otherwise fails the shard,
+        which the engine tries again.
+    """
+    try:
+        with FileSystems.open(path, compression_type="uncompressed") as file:
+            return file.read()
+    except Exception as error:  # each object store has exceptions of its own
+        if not isinstance(error, (OSError, BeamIOError)) and FileSystems.exists(path):
+            raise
+        raise Reject("missing-picture", f"{path} cannot be read: {error}") from error
+
+
 def load(data: bytes) -> Picture:
     """Decodes a picture file of any kind that Pillow reads.
 
@@ -40,18 +57,20 @@ def load(data: bytes) -> Picture:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image: Image.Image = Image.open(io.BytesIO(data))
             image.load()
-            orientation = image.getexif().get(ORIENTATION_TAG, 1)
+        file_type = (image.format or "").lower()
+        if image.mode == "F" or (image.mode == "I" and file_type not in ("png", "ppm")):
+            raise ValueError("pixels of 32 bits have no agreed white")
+        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+        plain = image.mode == "RGB" and "transparency" not in image.info and orientation == 1
+        if plain and _is_sound(data, file_type):
+            return Picture(image, file_type)
+        return Picture(_to_rgb(ImageOps.exif_transpose(image)), None)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Reject("too-large", str(error)) from error
     except UnidentifiedImageError as error:
         raise Reject("undecodable", "it begins like no kind of picture that is known") from error
     except Exception as error:  # Pillow's plug-ins raise what they like on damaged files
         raise Reject("undecodable", f"{type(error).__name__}: {error}") from error
-    plain = image.mode == "RGB" and "transparency" not in image.info and orientation == 1
-    file_type = (image.format or "").lower()
-    if plain and _is_sound(data, file_type):
-        return Picture(image, file_type)
-    return Picture(_to_rgb(ImageOps.exif_transpose(image)), None)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -91,21 +110,6 @@ def union(boxes: Sequence[Box]) -> Box:
     """The smallest box around all of them."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
-
-
-def square_around(box: Box, size: tuple[int, int]) -> Box:
-    """The box made square about its centre, widened by `ENLARGE`, and clipped to a picture of (width, height).
-
-    Raises:
-      Reject: `box-outside` where nothing of it, or less than a pixel, lies in the picture.
-    """
-    left, top, right, bottom = box
-    half = ENLARGE * max(right - left, bottom - top) / 2
-    x, y = (left + right) / 2, (top + bottom) / 2
-    crop = max(0.0, x - half), max(0.0, y - half), min(float(size[0]), x + half), min(float(size[1]), y + half)
-    if crop[2] - crop[0] < 1 or crop[3] - crop[1] < 1:
-        raise Reject("box-outside", f"the box {box} does not lie in the picture of {size[0]}x{size[1]} pixels")
-    return crop
 
 
 def relative(box: Box, crop: Box) -> Box:

@@ -1,139 +1,69 @@
 """Turns labelled pictures into training records: `python -m beam_pipelines.prepare --help`."""
 
 import argparse
-import csv
-import io
-import posixpath
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-
-from beam_pipelines import dataset, digit_struct, images, shards
+from beam_pipelines import csv_rows, dataset, images, shards, sources, svhn
+from beam_pipelines.crops import POLICIES, Crop, check_size
 from beam_pipelines.shards import Reject
+from beam_pipelines.sources import Source
 from trainer import cli
 from trainer.cli import UserError
-from trainer.records import Box, Record
+from trainer.records import Record
 from trainer.vocab import Vocab
 
-
-@dataclass(frozen=True)
-class Labelled:
-    """A picture before it is read: where it is, what it says, and where its characters are, in pixels."""
-
-    key: str
-    path: str
-    text: str
-    split: str | None = None  # what the input says; else shares decide
-    char_boxes: tuple[Box, ...] = ()
+UNLABELLED = "pictures without an entry"
 
 
 @dataclass(frozen=True)
 class MakeRecord:
-    """Reads, crops and encodes one labelled picture."""
+    """Reads, crops and encodes the labelled picture at a place of a source."""
 
+    source: Source
+    duplicates: frozenset[int]
+    crop: Crop
     vocab: Vocab
     max_digits: int
-    size: int
     file_type: str
-    source: str
 
-    def key(self, item: Labelled) -> str:
-        return item.key
+    def key(self, item: int) -> str:
+        return self.source.key(item)
 
-    def __call__(self, item: Labelled) -> Record:
+    def __call__(self, item: int) -> Record:
         """Makes the record.
 
         Raises:
-          Reject: `label`, `too-long`, `missing-picture`, `undecodable`, `too-large`, `box-size`, `box-outside`.
+          Reject: `duplicate-name`, `damaged-entry`, `box-value`, `label`, `too-long`, `missing-picture`,
+            `undecodable`, `too-large`, `no-box`, `box-size`, `box-outside`.
         """
+        if item in self.duplicates:
+            raise Reject("duplicate-name", "an earlier entry has the same name")
+        labelled = self.source.read(item)
         try:
-            self.vocab.encode(item.text)
+            self.vocab.encode(labelled.text)
         except ValueError as error:
             raise Reject("label", str(error)) from error
-        if len(item.text) > self.max_digits:
-            raise Reject("too-long", f"the label {item.text!r} has more than {self.max_digits} characters")
-        try:
-            with FileSystems.open(item.path, compression_type="uncompressed") as file:
-                data = file.read()
-        except (OSError, BeamIOError) as error:
-            raise Reject("missing-picture", f"{item.path} cannot be read: {error}") from error
-        picture = images.load(data)
-        if item.char_boxes:
-            return self._cropped(item, picture.image)
-        if picture.file_type:
-            return Record(data, picture.file_type, item.key, item.text, self.source)
-        return Record(images.encode(picture.image, self.file_type), self.file_type, item.key, item.text, self.source)
-
-    def _cropped(self, item: Labelled, image) -> Record:
-        for left, top, right, bottom in item.char_boxes:
-            if right <= left or bottom <= top:
-                raise Reject("box-size", f"a box has the size {right - left:g}x{bottom - top:g}")
-        box = images.union(item.char_boxes)
-        crop = images.square_around(box, image.size)
-        # Bilinear over the area that shrinks into a pixel, in one step from the original.
-        resized = image.resize((self.size, self.size), images.Image.Resampling.BILINEAR, box=crop)
+        if len(labelled.text) > self.max_digits:
+            raise Reject("too-long", f"the label {labelled.text!r} has more than {self.max_digits} characters")
+        for box in labelled.char_boxes:
+            check_size(box)
+        if isinstance(labelled.picture, str):
+            data = images.read(labelled.picture)
+            picture = images.load(data)
+        else:
+            data, picture = b"", images.Picture(labelled.picture, None)
+        cut, area = self.crop(picture.image, labelled.box, labelled.key)
+        kept = picture.file_type if cut is picture.image else None
         return Record(
-            images.encode(resized, self.file_type),
-            self.file_type,
-            item.key,
-            item.text,
-            self.source,
-            images.relative(box, crop),
-            [images.relative(b, crop) for b in item.char_boxes],
+            data if kept else images.encode(cut, self.file_type),
+            kept or self.file_type,
+            labelled.key,
+            labelled.text,
+            self.source.name,
+            labelled.box and images.relative(labelled.box, area),
+            [images.relative(box, area) for box in labelled.char_boxes],
         )
-
-
-def read_digit_struct(folder: str) -> Iterator[Labelled]:
-    """The pictures of a folder with `digitStruct.mat`, in the order of the file.
-
-    Raises:
-      UserError: there is no such file.
-    """
-    mat = posixpath.join(folder, "digitStruct.mat")
-    if not FileSystems.exists(mat):
-        raise UserError(f"{folder} has no digitStruct.mat: give --input the folder that holds it and the pictures")
-    name = posixpath.basename(folder.rstrip("/"))
-    for entry in digit_struct.read(mat):
-        yield Labelled(
-            key=f"{name}/{entry.name}",
-            path=posixpath.join(folder, entry.name),
-            text="".join(str(d.label) for d in entry.digits),
-            char_boxes=tuple((d.left, d.top, d.left + d.width, d.top + d.height) for d in entry.digits),
-        )
-
-
-def read_csv(path: str, images_folder: str | None) -> Iterator[Labelled]:
-    """The rows of a CSV file with the columns `file`, `label` and, if it likes, `split`.
-
-    Raises:
-      UserError: there is no such file, or a column is missing.
-    """
-    if not path.endswith(".csv"):
-        path = posixpath.join(path, "labels.csv")
-    if not FileSystems.exists(path):
-        raise UserError(f"there is no {path}: give --input a CSV file, or a folder with labels.csv")
-    folder = posixpath.dirname(path)
-    if images_folder is None:
-        beside = posixpath.join(folder, "images")
-        images_folder = beside if FileSystems.exists(beside) else folder
-    with FileSystems.open(path, compression_type="uncompressed") as file:
-        rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-        missing = {"file", "label"} - set(rows.fieldnames or ())
-        if missing:
-            raise UserError(f"{path} has no column {', '.join(sorted(missing))}: its first line must be file,label")
-        name = posixpath.basename(folder)
-        for row in rows:
-            yield Labelled(
-                key=posixpath.join(name, row["file"]),
-                path=posixpath.join(images_folder, row["file"]),
-                text=(row["label"] or "").strip(),
-                split=row.get("split") or None,
-            )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -145,21 +75,39 @@ def _run(argv: list[str] | None) -> None:
     args, beam_args = _parser().parse_known_args(argv)
     shards.options_from(beam_args)
     shares = dataset.parse_split(args.split)
-    if args.format == "digitstruct":
-        items, source = list(read_digit_struct(args.input)), "svhn"
-    else:
-        items, source = list(read_csv(args.input, args.images)), "csv"
-    if not items:
-        raise UserError(f"{args.input} names no pictures")
+    source = _open(args)
+    args.crop = args.crop or ("tight" if source.has_boxes else "whole")
+    if args.crop != "whole" and not source.has_boxes:
+        raise UserError(f"--crop {args.crop} needs boxes, and {args.input} has none: choose --crop whole")
+    smallest, largest = args.context
+    if not 0 <= smallest <= largest < 100:
+        raise UserError(f"--context {smallest:g} {largest:g}: give the smallest and the largest margin, e.g. 0 0.4")
+    if args.size < 1 or args.max_side < 1:
+        raise UserError(f"--size {args.size} --max-side {args.max_side}: both must be at least 1")
+    contents = sources.survey(source, shares, args.seed)
     if dataset.is_done(args):
         return
-    splits: dict[str, list[Labelled]] = defaultdict(list)
-    for index in np.random.default_rng(args.seed).permutation(len(items)):
-        item = items[index]
-        splits[item.split or dataset.split_of(item.key, shares)].append(item)
+    crop = Crop(args.crop, args.size, args.max_side, (smallest, largest), args.seed)
     vocab = Vocab(args.alphabet)
-    make = MakeRecord(vocab, args.max_digits, args.size, args.image_format, source)
-    dataset.write(splits, make, vocab, args=args, argv=argv, module="beam_pipelines.prepare", beam_args=beam_args)
+    make = MakeRecord(source, contents.duplicates, crop, vocab, args.max_digits, args.image_format)
+    dataset.write(
+        contents.splits,
+        make,
+        vocab,
+        args=args,
+        argv=argv,
+        module="beam_pipelines.prepare",
+        beam_args=beam_args,
+        notes={UNLABELLED: contents.unlabelled} if contents.unlabelled else {},
+    )
+
+
+def _open(args: argparse.Namespace) -> Source:
+    if args.format == "digitstruct":
+        return svhn.open_photos(args.input)
+    if args.format == "cropped32":
+        return svhn.open_crops(args.input)
+    return csv_rows.open_csv(args.input, args.images)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,15 +118,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         required=True,
-        choices=["digitstruct", "csv"],
-        help="digitstruct: SVHN format 1, cropped around the number; csv: file,label[,split] rows, whole pictures",
+        choices=["digitstruct", "cropped32", "csv"],
+        help="digitstruct: SVHN format 1, photos; cropped32: SVHN format 2, single digits; "
+        "csv: file,label[,split][,left,top,width,height] rows, the box that of the number in pixels",
     )
-    parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, or the CSV file")
+    parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat or the CSV file")
     parser.add_argument("--images", help="csv: the folder of the pictures; images/ beside the CSV file, or its folder")
     parser.add_argument(
         "--split", default="train", help="where the input names none; or shares: train:0.9,validation:0.1"
     )
-    parser.add_argument("--size", type=int, default=64, help="digitstruct: side of the square crop, in pixels")
+    parser.add_argument(
+        "--crop",
+        choices=POLICIES,
+        help="tight: a square 1.3 times the number; context: the number with random margins, its aspect kept, which "
+        "needs pictures whose surroundings are real; whole: all of it. tight where there are boxes, else whole",
+    )
+    parser.add_argument("--size", type=int, default=64, help="tight: side of the square, in pixels")
+    parser.add_argument(
+        "--max-side", type=int, default=256, help="context, whole: longest side in pixels; longer ones are shrunk"
+    )
+    parser.add_argument(
+        "--context",
+        type=float,
+        nargs=2,
+        metavar=("MIN", "MAX"),
+        default=[0.0, 0.4],
+        help="context: each margin is drawn between these shares of the number's height",
+    )
     dataset.add_arguments(parser)
     return parser
 

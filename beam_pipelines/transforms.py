@@ -68,11 +68,12 @@ class _WriteShard(beam.DoFn):
 
 @dataclass(frozen=True)
 class DescribeDataset:
-    """Makes `metadata.json`, in which `command` and `request` are repeated, and the files of TensorFlow Datasets."""
+    """Makes `dataset_info.json`, in which `command`, `request` and `notes` are repeated, and the files of TFDS."""
 
     vocab: Vocab
     command: list[str]
     request: dict[str, Any]
+    notes: dict[str, int]
 
     def __call__(self, results: list[ShardResult]) -> dict[str, str]:
         info = records.DatasetInfo(
@@ -82,6 +83,7 @@ class DescribeDataset:
             rejects=shards.reject_counts(results),
             command=self.command,
             request=self.request,
+            notes=self.notes,
         )
         return {records.INFO_FILE: info.to_json(), **tfds.files(info)}
 

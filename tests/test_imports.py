@@ -23,12 +23,13 @@ LAYERS = [
     {"trainer.report"},
 ]
 BEAM_LAYERS = [
-    {f"beam_pipelines.{name}" for name in ("shards", "digit_struct", "verify", "tfds", "transfer")},
-    {f"beam_pipelines.{name}" for name in ("typefaces", "texts", "colour", "images", "transforms")},
+    {f"beam_pipelines.{name}" for name in ("hdf5", "shards", "verify", "tfds", "transfer", "typefaces", "texts")},
+    {f"beam_pipelines.{name}" for name in ("digit_struct", "colour", "images", "crops", "transforms")},
     {"beam_pipelines.glyphs", "beam_pipelines.camera"},
     {"beam_pipelines.surfaces"},
     {"beam_pipelines.synthesis", "beam_pipelines.dataset", "beam_pipelines.inference", "beam_pipelines.sheet"},
-    {"beam_pipelines.mnist", "beam_pipelines.crops"},
+    {"beam_pipelines.mnist", "beam_pipelines.digit_crops", "beam_pipelines.sources"},
+    {"beam_pipelines.svhn", "beam_pipelines.csv_rows"},
     {f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw", "inspect", "download")},
 ]
 FROM_TRAINER = {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.records", "trainer.cluster"}

@@ -21,7 +21,7 @@ from trainer.example import example_class
 from trainer.vocab import Vocab
 
 SCHEMA_VERSION = 1
-INFO_FILE = "metadata.json"
+INFO_FILE = "dataset_info.json"
 COMPLETED_FILE = "COMPLETED"
 REJECTS_FILE = "rejects.jsonl"
 
@@ -215,7 +215,10 @@ class Split:
 
 @dataclass
 class DatasetInfo:
-    """What `metadata.json` says. `records_in` = all records written + all rejects, exactly."""
+    """What `dataset_info.json` says.
+
+    `records_in` = all records written + all rejects, exactly; `notes` count what else a reader should know.
+    """
 
     alphabet: str
     splits: dict[str, Split]
@@ -223,6 +226,7 @@ class DatasetInfo:
     rejects: dict[str, int]
     command: list[str]
     request: dict[str, Any]
+    notes: dict[str, int] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     alphabet_fingerprint: str = ""
 

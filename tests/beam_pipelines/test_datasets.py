@@ -124,7 +124,10 @@ def svhn(tmp_path: Path) -> Path:
         Entry("missing.png", (good,)),
         Entry("broken.png", (good,)),
         Entry("empty.png", (DigitBox(3, 10, 5, 0, 20),)),
+        Entry("negative.png", (good, DigitBox(3, 20, 5, 8, -4))),
         Entry("outside.png", (DigitBox(3, 400, 5, 8, 20),)),
+        Entry("good.png", (DigitBox(4, 10, 5, 8, 20),)),
+        Entry("nothing.png", ()),
     ]
     write_digit_struct(folder / "digitStruct.mat", entries)
     for entry in entries:
@@ -132,10 +135,13 @@ def svhn(tmp_path: Path) -> Path:
             Image.new("RGB", (60, 30), (90, 120, 150)).save(folder / entry.name)
     data = (folder / "good.png").read_bytes()
     (folder / "broken.png").write_bytes(data[: len(data) // 2])
+    (folder / "unlabelled.PNG").write_bytes(data)
     return folder
 
 
-def test_digit_structs_are_cropped_and_each_reject_is_named(svhn: Path, tmp_path: Path) -> None:
+def test_digit_structs_are_cropped_and_each_reject_is_named(
+    svhn: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     out = tmp_path / "out"
     assert prepare.main(["--format", "digitstruct", "--input", str(svhn), "--output", str(out), "--size", "32"]) == 0
     assert rejects(out) == {
@@ -143,11 +149,16 @@ def test_digit_structs_are_cropped_and_each_reject_is_named(svhn: Path, tmp_path
         "svhn/missing.png": "missing-picture",
         "svhn/broken.png": "undecodable",
         "svhn/empty.png": "box-size",
+        "svhn/negative.png": "box-size",
+        "svhn/good.png": "duplicate-name",
+        "svhn/nothing.png": "label",
         "svhn/outside.png": "box-outside",
     }
     info = records.read_info(str(out))
-    assert info.records_in == 8
-    assert info.splits["train"].records + sum(info.rejects.values()) == 8
+    assert info.records_in == 11
+    assert info.splits["train"].records + sum(info.rejects.values()) == 11
+    assert info.notes == {"pictures without an entry": 1}
+    assert "note: pictures without an entry           1" in capsys.readouterr().out
     found = parsed(out)
     assert {key: record["label/text"] for key, record in found.items()} == {
         "svhn/good.png": b"3",
@@ -169,7 +180,7 @@ def write_csv(folder: Path, text: str) -> Path:
 
 
 def test_csv_rows_become_records_and_rejects(tmp_path: Path) -> None:
-    text = "file,label,split\na.png,12,train\ngrey.png,7,\nb.jpg,00,validation\na.png,12b,train\nnone.png,4,train\n"
+    text = "file,label,split\na.png,12,train\ngrey.png,7,\nb.jpg,00,validation\nc.png,12b,train\nnone.png,4,train\n"
     folder, out = write_csv(tmp_path / "mine", text), tmp_path / "out"
     assert prepare.main(["--format", "csv", "--input", str(folder), "--output", str(out)]) == 0
     found = parsed(out)

@@ -42,6 +42,62 @@ def test_every_mode_becomes_rgb_of_the_same_look(mode: str) -> None:
     np.testing.assert_allclose(np.asarray(loaded), 255 if mode == "1" else 200, atol=3)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_undone(orientation: int) -> None:
+    upright = Image.new("RGB", (4, 2))
+    upright.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = {
+        1: upright,
+        2: upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: upright.transpose(Image.Transpose.ROTATE_180),
+        4: upright.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: upright.transpose(Image.Transpose.TRANSPOSE),
+        6: upright.transpose(Image.Transpose.ROTATE_90),
+        7: upright.transpose(Image.Transpose.TRANSVERSE),
+        8: upright.transpose(Image.Transpose.ROTATE_270),
+    }[orientation]
+    loaded = images.load(encoded(stored, "PNG", exif=exif)).image
+    np.testing.assert_array_equal(np.asarray(loaded), np.asarray(upright))
+
+
+def test_colours_survive_cmyk_and_half_transparent_ones_mix_with_white() -> None:
+    red = Image.new("RGB", (8, 8), (200, 10, 30))
+    for file_format in ("JPEG", "TIFF"):
+        loaded = images.load(encoded(red.convert("CMYK"), file_format)).image
+        np.testing.assert_allclose(np.asarray(loaded)[0, 0], (200, 10, 30), atol=4)
+    for data in (
+        encoded(Image.new("RGBA", (8, 8), (200, 10, 30, 128)), "WEBP", lossless=True),
+        encoded(red.quantize(), "PNG", transparency=b"\x80"),
+    ):
+        np.testing.assert_allclose(np.asarray(images.load(data).image)[0, 0], (227, 132, 142), atol=2)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16"])
+def test_a_colour_that_stands_for_transparent_becomes_white_and_only_that(mode: str) -> None:
+    key: int | tuple[int, ...]
+    if mode == "I;16":
+        image, key = Image.fromarray(np.array([[100 * 257, 30 * 257]], np.uint16)), 100 * 257
+    else:
+        image = Image.fromarray(np.array([[100, 30]], np.uint8)).convert(mode)
+        key = (100, 100, 100) if mode == "RGB" else 100
+    loaded = images.load(encoded(image, "PNG", transparency=key)).image
+    np.testing.assert_array_equal(np.asarray(loaded)[0], [[255] * 3, [30] * 3])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(np.full((8, 8), 0.5, np.float32)),
+        Image.fromarray(np.full((8, 8), 200, np.int32)),
+    ],
+)
+def test_pixels_that_cannot_be_shown_for_certain_are_rejected_by_name(image: Image.Image) -> None:
+    with pytest.raises(Reject, match="undecodable"):
+        images.load(encoded(image, "TIFF"))
+
+
 def test_transparent_parts_are_white() -> None:
     data = encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "PNG")
     assert np.asarray(images.load(data).image).min() == 255
@@ -82,22 +138,3 @@ def test_decompression_bombs_are_rejected_by_name(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Reject) as rejected:
         images.load(PNG)
     assert rejected.value.reason == "too-large"
-
-
-coordinates = st.floats(-50, 150)
-
-
-@given(coordinates, coordinates, st.floats(1, 80), st.floats(1, 80))
-def test_a_crop_lies_in_the_picture_or_is_rejected(left: float, top: float, width: float, height: float) -> None:
-    try:
-        crop = images.square_around((left, top, left + width, top + height), (100, 60))
-    except Reject:
-        return
-    assert 0 <= crop[0] < crop[2] <= 100
-    assert 0 <= crop[1] < crop[3] <= 60
-    assert all(0 <= edge <= 1 for edge in images.relative((left, top, left + width, top + height), crop))
-
-
-def test_a_box_in_the_middle_becomes_a_square_a_third_wider() -> None:
-    assert images.square_around((40, 40, 60, 50), (100, 100)) == (37, 32, 63, 58)
-    assert images.relative((40, 40, 60, 50), (37, 32, 63, 58)) == pytest.approx((3 / 26, 8 / 26, 23 / 26, 18 / 26))
