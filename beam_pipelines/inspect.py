@@ -58,12 +58,15 @@ def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
     """
     for split in sorted(info.splits):
         for shard in info.splits[split].shards:
+            path = FileSystems.join(folder, shard.name)
+            if not FileSystems.exists(path):
+                raise UserError(f"{path} is missing; --verify finds all that is wrong")
             try:
-                with FileSystems.open(FileSystems.join(folder, shard.name), compression_type="uncompressed") as file:
+                with FileSystems.open(path, compression_type="uncompressed") as file:
                     for data in records.read_framed(file):
                         yield split, records.from_example(data)
             except (OSError, BeamIOError, records.Damaged) as error:
-                raise UserError(f"{folder}/{shard.name}: {error}; --verify finds all that is wrong") from error
+                raise UserError(f"{path}: {error}; --verify finds all that is wrong") from error
 
 
 def report(info: DatasetInfo, contents: Contents) -> str:

@@ -32,15 +32,20 @@ def find(folder: str, info: DatasetInfo) -> list[str]:
 
     Found are missing, extra, cut, lengthened and changed shards, and counts that do not agree.
     """
+    # The listing tells what is missing, since each file system raises something else when it opens such a file.
+    there = _listed(folder)
     findings = []
     for name, split in sorted(info.splits.items()):
         sources: Counter[str] = Counter()
         lengths: Counter[str] = Counter()
         damaged = []
         for shard in split.shards:
-            damaged += _check_shard(folder, shard, sources, lengths)
+            if shard.name in there:
+                damaged += _check_shard(folder, shard, sources, lengths)
+            else:
+                damaged.append(f"{shard.name}: it is missing")
         findings += damaged or _check_split(name, split, sources, lengths)
-    return findings + _extra(folder, info) + _check_rejects(folder, info)
+    return findings + _extra(there, info) + _check_rejects(folder, there, info)
 
 
 def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) -> list[str]:
@@ -61,8 +66,7 @@ def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) 
                 size = "" if summing.size == shard.bytes else f" ({_size(summing.size, shard)})"
                 return [f"{shard.name}: {error}{size}"]
     except (OSError, BeamIOError) as error:
-        missing = not FileSystems.exists(FileSystems.join(folder, shard.name))
-        return [f"{shard.name}: it is missing" if missing else f"{shard.name}: it cannot be read: {error}"]
+        return [f"{shard.name}: it cannot be read: {error}"]
     crc32c = summing.checksum.hexdigest().decode()
     wrong = []
     if summing.size != shard.bytes:
@@ -89,23 +93,27 @@ def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) ->
     ]
 
 
-def _extra(folder: str, info: DatasetInfo) -> list[str]:
+def _listed(folder: str) -> list[str]:
+    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
+    return sorted(file.path.replace("\\", "/").rsplit("/", 1)[-1] for file in found)
+
+
+def _extra(there: list[str], info: DatasetInfo) -> list[str]:
     """Files that look like shards, but that the description does not name."""
     known = {shard.name for split in info.splits.values() for shard in split.shards}
-    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
-    names = sorted(file.path.replace("\\", "/").rsplit("/", 1)[-1] for file in found)
-    return [
-        f"{name}: {records.INFO_FILE} does not name it" for name in names if ".tfrecord-" in name and name not in known
-    ]
+    extra = [name for name in there if ".tfrecord-" in name and name not in known]
+    return [f"{name}: {records.INFO_FILE} does not name it" for name in extra]
 
 
-def _check_rejects(folder: str, info: DatasetInfo) -> list[str]:
+def _check_rejects(folder: str, there: list[str], info: DatasetInfo) -> list[str]:
     written = sum(split.records for split in info.splits.values())
     findings = []
     if info.records_in != written + sum(info.rejects.values()):
         findings.append(
             f"{records.INFO_FILE}: {info.records_in:,} in, but {written:,} written, {info.rejects} rejected"
         )
+    if records.REJECTS_FILE not in there:
+        return [*findings, f"{records.REJECTS_FILE}: it is missing"]
     try:
         with FileSystems.open(FileSystems.join(folder, records.REJECTS_FILE)) as file:
             listed = dict(Counter(json.loads(line)["reason"] for line in file.read().decode().splitlines()))

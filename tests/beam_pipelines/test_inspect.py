@@ -132,7 +132,7 @@ def change_info(change: Callable[[dict], object]) -> Callable[[Path], None]:
             change_info(lambda info: info.update(rejects={"label": 1}, records_in=81)),
             [f"{records.REJECTS_FILE}: {{}}"],
         ),
-        (lambda folder: (folder / records.REJECTS_FILE).unlink(), [f"{records.REJECTS_FILE}: it cannot be read"]),
+        (lambda folder: (folder / records.REJECTS_FILE).unlink(), [f"{records.REJECTS_FILE}: it is missing"]),
         (flip_one_and_lose_the_other, [f"{FIRST}: it is missing", f"{SECOND}: record"]),
     ],
 )
@@ -152,6 +152,7 @@ def test_each_finding_has_a_line_and_the_status_is_1(
         (lambda folder: (folder / records.COMPLETED_FILE).unlink(), "has no COMPLETED"),
         (lambda folder: (folder / records.INFO_FILE).write_text("{"), "is damaged"),
         (flip, "--verify finds all"),
+        (lambda folder: (folder / SECOND).unlink(), f"{SECOND} is missing; --verify"),
     ],
 )
 def test_what_cannot_be_shown_is_the_users_mistake(
