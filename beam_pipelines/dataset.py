@@ -101,7 +101,7 @@ def write(
     command = ["python", "-m", module, *(sys.argv[1:] if argv is None else argv)]
     describe = DescribeDataset(vocab, command, request_of(args))
     options = shards.options_from(beam_args)
-    shards.run(specs, WriteRecords(make, vocab), describe, output=args.output, options=options)
+    seconds = shards.run(specs, WriteRecords(make, vocab), describe, output=args.output, options=options)
     with FileSystems.open(FileSystems.join(args.output, records.INFO_FILE)) as file:
         info = records.info_from_json(file.read().decode(), args.output)
     written = sum(split.records for split in info.splits.values())
@@ -110,17 +110,21 @@ def write(
     if not written:
         with FileSystems.open(FileSystems.join(args.output, records.REJECTS_FILE)) as file:
             first = file.read().decode().splitlines()[0]
-        FileSystems.delete([args.output])
+        shards.remove(args.output)
         raise UserError(f"all {info.records_in} pictures were rejected, the first one so: {first}")
-    print(_table(info, args.output))
+    print(_table(info, args.output, seconds))
 
 
-def _table(info: records.DatasetInfo, output: str) -> str:
+def _table(info: records.DatasetInfo, output: str, seconds: Mapping[str, float]) -> str:
+    """The counts as they were verified (engines may count a retried shard twice), the seconds as the engine tells."""
     lines = [f"{'records in':<24}{info.records_in:>10}"]
     for name, split in sorted(info.splits.items()):
         lines.append(f"{'written to ' + name:<24}{split.records:>10}  in {len(split.shards)} shards")
     for reason, count in info.rejects.items():
         lines.append(f"{'rejected, ' + reason:<24}{count:>10}")
+    size = sum(shard.bytes for split in info.splits.values() for shard in split.shards)
+    lines.append(f"{'bytes':<24}{size:>10}")
+    lines += [f"{'seconds, ' + step:<24}{seconds[step]:>10.2f}" for step in sorted(seconds)]
     if info.rejects:
         lines.append(f"each reject is named in {output}/{records.REJECTS_FILE}")
     return "\n".join([*lines, f"complete: {output}"])

@@ -120,7 +120,7 @@ def read_csv(path: str, images_folder: str | None) -> Iterator[Labelled]:
     folder = posixpath.dirname(path)
     if images_folder is None:
         beside = posixpath.join(folder, "images")
-        images_folder = beside if FileSystems.exists(beside) else folder
+        images_folder = beside if shards.holds_files(beside) else folder
     with FileSystems.open(path, compression_type="uncompressed") as file:
         rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
         missing = {"file", "label"} - set(rows.fieldnames or ())
@@ -184,4 +184,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from beam_pipelines import prepare  # workers find pickled classes by this name, not by __main__
+
+    sys.exit(prepare.main())
