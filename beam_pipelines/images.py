@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from beam_pipelines.shards import Reject
@@ -27,6 +29,22 @@ class Picture:
 
     image: Image.Image
     file_type: str | None
+
+
+def read(path: str) -> bytes:
+    """The bytes of a picture file, local or in an object store.
+
+    Raises:
+      Reject: `missing-picture` where there is none. What an object store fails with otherwise fails the shard,
+        which the engine tries again.
+    """
+    try:
+        with FileSystems.open(path, compression_type="uncompressed") as file:
+            return file.read()
+    except Exception as error:  # each object store has exceptions of its own
+        if not isinstance(error, (OSError, BeamIOError)) and FileSystems.exists(path):
+            raise
+        raise Reject("missing-picture", f"{path} cannot be read: {error}") from error
 
 
 def load(data: bytes) -> Picture:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines import dataset, digit_struct, images, shards
@@ -57,11 +56,7 @@ class MakeRecord:
             raise Reject("label", str(error)) from error
         if len(item.text) > self.max_digits:
             raise Reject("too-long", f"the label {item.text!r} has more than {self.max_digits} characters")
-        try:
-            with FileSystems.open(item.path, compression_type="uncompressed") as file:
-                data = file.read()
-        except (OSError, BeamIOError) as error:
-            raise Reject("missing-picture", f"{item.path} cannot be read: {error}") from error
+        data = images.read(item.path)
         picture = images.load(data)
         if item.char_boxes:
             return self._cropped(item, picture.image)

@@ -22,7 +22,6 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
-from apache_beam.runners.runner import create_runner
 
 from beam_pipelines import progress
 from trainer.cli import UserError
@@ -164,15 +163,15 @@ def options_from(beam_args: Sequence[str]) -> PipelineOptions:
     """Beam's options from the arguments that a command line did not know itself.
 
     Raises:
-      UserError: Beam does not know one either, or has no such runner.
+      UserError: Beam does not know one either, has no such runner, or the runner refuses a value.
     """
     options = PipelineOptions(list(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or LOCAL_RUNNER
     try:
-        create_runner(standard.runner)  # which makes Beam know the runner's own options
+        beam.Pipeline(options=options)  # loads the runner, and so its own options, and has it check their values
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"--runner {standard.runner}: {error}") from error
+        raise UserError(f"--runner {standard.runner}: {' '.join(str(error).split())}") from error
     parsers: list[argparse.ArgumentParser] = []
     options.get_all_options(add_extra_args_fn=parsers.append)
     unknown = parsers[0].parse_known_args(list(beam_args))[1]

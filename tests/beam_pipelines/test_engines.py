@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.beam_pipelines.conftest import free_port
 from tests.beam_pipelines.test_datasets import files, rejects
 from tests.conftest import ROOT, Run
 
@@ -19,12 +20,6 @@ pytestmark = pytest.mark.slow
 
 DASK = "--runner=apache_beam.runners.dask.dask_runner.DaskRunner"
 ENGINES = ("multi_threading", "multi_processing", "dask", "loopback", "external")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def listens(port: int) -> bool:
