@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import sys
 import time
 import uuid
 from collections import Counter
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions, TestOptions
 
 from beam_pipelines import progress
 from trainer.cli import UserError
@@ -249,6 +250,7 @@ def run(
     Returns:
       The seconds of each step, summed over all workers, where the engine tells.
     Raises:
+      SystemExit: with --dry_run=True, with status 0: nothing was run.
       RuntimeError: the engine ended with success, but not all was done.
     """
     # Beam relays the log of each worker, harmless warnings and all; what fails is raised.
@@ -268,6 +270,9 @@ def run(
     with progress.shown(asked, output):
         result = pipeline.run()
         result.wait_until_finish()
+    if options.view_as(TestOptions).dry_run:
+        print(f"dry run: the job that writes {output} can be submitted; nothing was run")
+        sys.exit(0)
     if not FileSystems.exists(FileSystems.join(output, COMPLETED_FILE)):
         raise RuntimeError(
             f"the engine ended with success, but {output} is not complete: run the command again; "
