@@ -147,6 +147,10 @@ def _complete(
     if len(done) < len(results) or done != asked:
         differing = sorted(set(done.items()) ^ set(asked.items()))
         raise RuntimeError(f"{output}: shards differ from what was asked for: {differing[:4]}")
+    sizes = _sizes(output)
+    torn = [result.path for result in results if sizes.get(_name(result.path)) != result.bytes]
+    if torn:
+        raise RuntimeError(f"{torn[0]} is not as it was written: do all workers share this --output?")
     rejects = sorted(reject for result in results for reject in result.rejects)
     lines = [json.dumps({"key": key, "reason": why, "detail": detail}) + "\n" for key, why, detail in rejects]
     for name, text in {REJECTS_FILE: "".join(lines), **describe(results), COMPLETED_FILE: ""}.items():
@@ -194,7 +198,7 @@ def is_done(output: str, description: str, same: Callable[[str], bool], *, overw
     Raises:
       UserError: the folder holds another output that may not be replaced, or foreign files.
     """
-    names = _names(output)
+    names = sorted(_sizes(output))
     foreign = [name for name in names if part not in name and name.split(".tmp-")[0] not in _files(description)]
     if foreign:
         raise UserError(f"{output} holds {foreign[0]}, which is not ours to replace: choose another --output")
@@ -207,20 +211,24 @@ def is_done(output: str, description: str, same: Callable[[str], bool], *, overw
     return False
 
 
-def _names(folder: str) -> list[str]:
-    """The files in a folder; an object store has no folders, only files whose names begin alike."""
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _sizes(folder: str) -> dict[str, int]:
+    """The files in a folder, in bytes; an object store has no folders, only files whose names begin alike."""
     found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
-    return sorted(file.path.rsplit("/", 1)[-1] for file in found)
+    return {_name(file.path): file.size_in_bytes for file in found}
 
 
 def holds_files(folder: str) -> bool:
     """Whether there is a folder with files directly in it."""
-    return bool(_names(folder))
+    return bool(_sizes(folder))
 
 
 def remove(folder: str) -> None:
     """Removes an output; COMPLETED goes first, so that no reader takes what is left for one."""
-    for name in sorted(_names(folder), key=lambda name: name != COMPLETED_FILE):
+    for name in sorted(_sizes(folder), key=lambda name: name != COMPLETED_FILE):
         FileSystems.delete([FileSystems.join(folder, name)])
     if "://" not in folder:
         with suppress(OSError):  # not there, or there are folders in it, which are not ours
@@ -273,7 +281,7 @@ def run(
     if options.view_as(TestOptions).dry_run:
         print(f"dry run: the job that writes {output} can be submitted; nothing was run")
         sys.exit(0)
-    if not FileSystems.exists(FileSystems.join(output, COMPLETED_FILE)):
+    if not _sizes(output).keys() >= {COMPLETED_FILE, *map(_name, asked)}:
         raise RuntimeError(
             f"the engine ended with success, but {output} is not complete: run the command again; "
             "workers on other machines need an --output that this one sees, too"

@@ -1,6 +1,8 @@
 """Beam's threaded runner loses records that travel one by one; whole shards as the unit of work lose none."""
 
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -8,11 +10,10 @@ import pytest
 from apache_beam.io.tfrecordio import WriteToTFRecord
 
 from beam_pipelines import shards
+from beam_pipelines.shards import ShardResult
 from beam_pipelines.transforms import DescribeDataset, WriteRecords
 from trainer import records
 from trainer.vocab import DIGITS, Vocab
-
-pytestmark = pytest.mark.slow
 
 THREADS = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
 COUNT = 20_000
@@ -31,7 +32,9 @@ def one_by_one(folder: Path) -> int:
     with beam.Pipeline(options=options) as pipeline:
         _ = pipeline | beam.Create(range(COUNT)) | beam.Map(payload) | WriteToTFRecord(str(folder / "x"), num_shards=8)
     framing = 8 + 4 + 4
-    return sum(path.stat().st_size for path in folder.iterdir()) // (SIZE + framing)
+    arrived = sum(path.stat().st_size for path in folder.iterdir()) // (SIZE + framing)
+    shutil.rmtree(folder)
+    return arrived
 
 
 @dataclass(frozen=True)
@@ -45,25 +48,72 @@ class MakeRecord:
         return records.Record(payload(item), "png", self.key(item), "1", "none")
 
 
-def by_shard(folder: Path) -> int:
+class Faulty(beam.PTransform):
+    """Writes records, and treats the results as an engine might."""
+
+    def __init__(self, fault: Callable[[ShardResult], list[ShardResult]]) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def expand(self, specs):
+        return specs | WriteRecords(MakeRecord(), Vocab(DIGITS)) | beam.FlatMap(self.fault)
+
+
+def by_shard(
+    folder: Path, count: int, *engine: str, fault: Callable[[ShardResult], list[ShardResult]] = lambda result: [result]
+) -> int:
     """Writes them by shard; gives how many the finished output says and has."""
-    vocab = Vocab(DIGITS)
-    specs = shards.deal(range(COUNT), output=str(folder), split="train", num_shards=8, name=records.shard_name)
-    describe = DescribeDataset(vocab, ["test"], {})
-    options = shards.options_from(THREADS)
-    shards.run(specs, WriteRecords(MakeRecord(), vocab), describe, output=str(folder), options=options)
-    split = records.read_info(str(folder)).splits["train"]
-    assert {shard.name: shard.bytes for shard in split.shards} == {
-        path.name: path.stat().st_size for path in folder.glob("*.tfrecord-*")
-    }
-    return split.records
+    specs = shards.deal(range(count), output=str(folder), split="train", num_shards=8, name=records.shard_name)
+    describe = DescribeDataset(Vocab(DIGITS), ["test"], {})
+    shards.run(specs, Faulty(fault), describe, output=str(folder), options=shards.options_from(engine))
+    written = records.read_info(str(folder)).splits["train"].records
+    shutil.rmtree(folder)
+    return written
 
 
+@pytest.mark.slow
 def test_threads_lose_single_records_but_no_shards(tmp_path: Path) -> None:
     lost: list[int] = []
     for attempt in range(ATTEMPTS):
         lost.append(COUNT - one_by_one(tmp_path / f"one_by_one{attempt}"))
-        assert by_shard(tmp_path / f"by_shard{attempt}") == COUNT
+        assert by_shard(tmp_path / f"by_shard{attempt}", COUNT, *THREADS) == COUNT
         if lost[-1]:
             return
     pytest.skip(f"Beam {beam.__version__} lost no single record in {ATTEMPTS} attempts; ours lost none, either")
+
+
+def is_second(result: ShardResult) -> bool:
+    return "-00001-of-" in result.path
+
+
+def torn(result: ShardResult) -> list[ShardResult]:
+    if is_second(result):
+        with open(result.path, "ab") as file:
+            file.truncate(result.bytes - 1)
+    return [result]
+
+
+def vanished(result: ShardResult) -> list[ShardResult]:
+    if is_second(result):
+        Path(result.path).unlink()
+    return [result]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda result: [] if is_second(result) else [result], "differ from what was asked for"),
+        (lambda result: [], "is not complete"),
+        (lambda result: [result, result], "differ from what was asked for"),
+        (lambda result: [replace(result, written=result.written - 1)], "differ from what was asked for"),
+        (torn, "is not as it was written"),
+        (vanished, "is not as it was written"),
+    ],
+    ids=["one result", "all results", "results twice", "a record", "the end of a file", "a file"],
+)
+def test_what_an_engine_loses_is_found_out(
+    fault: Callable[[ShardResult], list[ShardResult]], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        by_shard(tmp_path / "out", 16, fault=fault)
+    assert not (tmp_path / "out" / records.COMPLETED_FILE).exists()
