@@ -36,6 +36,8 @@ EXTRAS = {
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
     "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
     "test": [
+        "dask[distributed]>=2026.7,<2027",
+        "gcp-storage-emulator>=2026.7,<2027",
         "hypothesis>=6.100,<7",
         "mypy>=1.15,<3",
         "pytest>=8,<10",

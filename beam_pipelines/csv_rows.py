@@ -97,7 +97,7 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
     if images_folder is None:
         beside = posixpath.join(folder, "images")
         # Object stores have no folders, only files whose names begin alike.
-        images_folder = beside if FileSystems.match([posixpath.join(beside, "*")], [1])[0].metadata_list else folder
+        images_folder = beside if shards.holds_files(beside) else folder
     written = FileSystems.last_updated(path)
     _, columns = next(_rows(path, written), (0, []))
     missing = {"file", "label"} - set(columns)

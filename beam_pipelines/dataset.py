@@ -72,7 +72,7 @@ def is_done(args: argparse.Namespace) -> bool:
         return records.info_from_json(text, args.output).request == request_of(args)
 
     done = shards.is_done(
-        args.output, records.INFO_FILE, same, overwrite=args.overwrite, part=".tfrecord-", also=tfds.FILES
+        args.output, records.INFO_FILE, same, overwrite=args.overwrite, part=".tfrecord-", also=(tfds.FOLDER,)
     )
     if done:
         print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
@@ -122,7 +122,7 @@ def write(
     command = ["python", "-m", module, *(sys.argv[1:] if argv is None else argv)]
     describe = DescribeDataset(vocab, command, request_of(args), dict(notes or {}))
     options = shards.options_from(beam_args)
-    shards.run(specs, WriteRecords(make, vocab), describe, output=args.output, options=options)
+    seconds = shards.run(specs, WriteRecords(make, vocab), describe, output=args.output, options=options)
     with FileSystems.open(FileSystems.join(args.output, records.INFO_FILE)) as file:
         info = records.info_from_json(file.read().decode(), args.output)
     written = sum(split.records for split in info.splits.values())
@@ -131,12 +131,13 @@ def write(
     if not written:
         with FileSystems.open(FileSystems.join(args.output, records.REJECTS_FILE)) as file:
             first = file.read().decode().splitlines()[0]
-        FileSystems.delete([args.output])
+        shards.remove(args.output)
         raise UserError(f"all {info.records_in} pictures were rejected, the first one so: {first}")
-    print(_table(info, args.output))
+    print(_table(info, args.output, seconds))
 
 
-def _table(info: records.DatasetInfo, output: str) -> str:
+def _table(info: records.DatasetInfo, output: str, seconds: Mapping[str, float]) -> str:
+    """The counts as they were verified (engines may count a retried shard twice), the seconds as the engine tells."""
     lines = [f"{'records in':<33}{info.records_in:>10}"]
     for name, split in sorted(info.splits.items()):
         lines.append(f"{'written to ' + name:<33}{split.records:>10}  in {len(split.shards)} shards")
@@ -144,6 +145,9 @@ def _table(info: records.DatasetInfo, output: str) -> str:
         lines.append(f"{'rejected, ' + reason:<33}{count:>10}")
     for note, count in info.notes.items():
         lines.append(f"{'note: ' + note:<33}{count:>10}")
+    size = sum(shard.bytes for split in info.splits.values() for shard in split.shards)
+    lines.append(f"{'bytes':<33}{size:>10}")
+    lines += [f"{'seconds, ' + step:<33}{seconds[step]:>10.2f}" for step in sorted(seconds)]
     if info.rejects:
         lines.append(f"each reject is named in {output}/{records.REJECTS_FILE}")
     return "\n".join([*lines, f"complete: {output}"])

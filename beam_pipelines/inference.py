@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import google_crc32c
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import ModelHandler
 
 from beam_pipelines import images, shards
@@ -101,11 +99,7 @@ def read_picture(path: str) -> bytes:
     Raises:
       Reject: `missing-picture`, `undecodable`, `too-large`.
     """
-    try:
-        with FileSystems.open(path, compression_type="uncompressed") as file:
-            data = file.read()
-    except (OSError, BeamIOError) as error:
-        raise Reject("missing-picture", f"cannot be read: {error}") from error
+    data = images.read(path)
     picture = images.load(data)
     return data if picture.file_type else images.encode(picture.image, "png")
 

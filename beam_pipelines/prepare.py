@@ -150,4 +150,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from beam_pipelines import prepare  # workers find pickled classes by this name, not by __main__
+
+    sys.exit(prepare.main())

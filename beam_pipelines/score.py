@@ -156,4 +156,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from beam_pipelines import score  # workers find pickled classes by this name, not by __main__
+
+    sys.exit(score.main())

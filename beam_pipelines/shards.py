@@ -6,29 +6,30 @@ a retry writes the same bytes again. The pipeline is linear and free of tags and
 every engine runs more than that correctly.
 """
 
+import argparse
 import json
 import logging
+import os
 import sys
-import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions, TestOptions
 
+from beam_pipelines import progress
 from trainer.cli import UserError
 from trainer.records import COMPLETED_FILE, REJECTS_FILE
 
 # DirectRunner would try to download the Prism engine at each start.
 LOCAL_RUNNER = "FnApiRunner"
-PROGRESS_SECONDS = 2.0
 
 
 class Reject(Exception):
@@ -117,7 +118,7 @@ def count_metrics(result: ShardResult, seconds: float) -> None:
     Metrics.counter("records", "bytes").inc(result.bytes)
     for _, reason, _ in result.rejects:
         Metrics.counter("rejects", reason).inc()
-    Metrics.distribution("records", "milliseconds_per_shard").update(round(1000 * seconds))
+    progress.count_seconds("shard", seconds)
 
 
 class Finish(beam.PTransform):
@@ -140,16 +141,22 @@ def _complete(
     gathered: tuple[int, Iterable[ShardResult]], output: str, asked: dict[str, int], describe: Describe
 ) -> None:
     """Engines have lost elements and ended with success: trust the counts only."""
+    begin = time.monotonic()
     results = sorted(gathered[1], key=lambda result: result.path)
     done = {result.path: result.written + len(result.rejects) for result in results}
     if len(done) < len(results) or done != asked:
         differing = sorted(set(done.items()) ^ set(asked.items()))
         raise RuntimeError(f"{output}: shards differ from what was asked for: {differing[:4]}")
+    sizes = _sizes(output)
+    torn = [result.path for result in results if sizes.get(_name(result.path)) != result.bytes]
+    if torn:
+        raise RuntimeError(f"{torn[0]} is not as it was written: do all workers share this --output?")
     rejects = sorted(reject for result in results for reject in result.rejects)
     lines = [json.dumps({"key": key, "reason": why, "detail": detail}) + "\n" for key, why, detail in rejects]
     for name, text in {REJECTS_FILE: "".join(lines), **describe(results), COMPLETED_FILE: ""}.items():
         with whole_file(FileSystems.join(output, name)) as file:
             file.write(text.encode())
+    progress.count_seconds("complete", time.monotonic() - begin)
 
 
 def reject_counts(results: Iterable[ShardResult]) -> dict[str, int]:
@@ -161,16 +168,20 @@ def options_from(beam_args: Sequence[str]) -> PipelineOptions:
     """Beam's options from the arguments that a command line did not know itself.
 
     Raises:
-      UserError: Beam does not know one either.
+      UserError: Beam does not know one either, has no such runner, or the runner refuses a value.
     """
     options = PipelineOptions(list(beam_args))
-    known = options.get_all_options()
-    for arg in beam_args:
-        name = arg.lstrip("-").split("=")[0].replace("-", "_")
-        if arg.startswith("-") and name not in known and name.removeprefix("no_") not in known:
-            raise UserError(f"unknown option {arg}: neither this command nor Beam has it (see --help)")
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or LOCAL_RUNNER
+    try:
+        beam.Pipeline(options=options)  # loads the runner, and so its own options, and has it check their values
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"--runner {standard.runner}: {' '.join(str(error).split())}") from error
+    parsers: list[argparse.ArgumentParser] = []
+    options.get_all_options(add_extra_args_fn=parsers.append)
+    unknown = parsers[0].parse_known_args(list(beam_args))[1]
+    if unknown:
+        raise UserError(f"unknown option {unknown[0]}: neither this command nor Beam has it (see --help)")
     options.view_as(SetupOptions).save_main_session = False
     return options
 
@@ -196,10 +207,7 @@ def is_done(
     Raises:
       UserError: the folder holds another output that may not be replaced, or foreign files.
     """
-    if not FileSystems.exists(output):
-        return False
-    found = FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list
-    names = sorted(file.path.rstrip("/").rsplit("/", 1)[-1] for file in found)
+    names = sorted(_sizes(output))
     ours = (COMPLETED_FILE, REJECTS_FILE, description, *also)
     foreign = [name for name in names if part not in name and name.split(".tmp-")[0] not in ours]
     if foreign:
@@ -210,10 +218,32 @@ def is_done(
                 if same(file.read().decode()):
                     return True
         raise UserError(f"{output} is complete, but made with other options: choose another --output, or --overwrite")
-    # COMPLETED goes first, so that no reader takes what is left for an output.
-    for name in sorted(names, key=lambda name: name != COMPLETED_FILE):
-        FileSystems.delete([FileSystems.join(output, name)])
+    remove(output)
     return False
+
+
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _sizes(folder: str) -> dict[str, int]:
+    """The files in a folder, in bytes; an object store has no folders, only files whose names begin alike."""
+    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
+    return {_name(file.path): file.size_in_bytes for file in found}
+
+
+def holds_files(folder: str) -> bool:
+    """Whether there is a folder with files directly in it."""
+    return bool(_sizes(folder))
+
+
+def remove(folder: str) -> None:
+    """Removes an output; COMPLETED goes first, so that no reader takes what is left for one."""
+    for name in sorted(_sizes(folder), key=lambda name: name != COMPLETED_FILE):
+        FileSystems.delete([FileSystems.join(folder, name)])
+    if "://" not in folder:
+        with suppress(OSError):  # not there, or there are folders in it, which are not ours
+            os.rmdir(folder)
 
 
 def run(
@@ -223,7 +253,7 @@ def run(
     *,
     output: str,
     options: PipelineOptions,
-) -> None:
+) -> dict[str, float]:
     """Runs the pipeline with progress on standard error, and waits for it.
 
     Args:
@@ -232,11 +262,15 @@ def run(
       describe: makes the files that describe the output.
       output: the folder, of which nothing is there.
       options: Beam's.
+    Returns:
+      The seconds of each step, summed over all workers, where the engine tells.
     Raises:
+      SystemExit: with --dry_run=True, with status 0: nothing was run.
       RuntimeError: the engine ended with success, but not all was done.
     """
     # Beam relays the log of each worker, harmless warnings and all; what fails is raised.
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    for name in ("apache_beam", "distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if "://" not in output and not FileSystems.exists(output):
         FileSystems.mkdirs(output)
     asked = {spec.path: len(spec.items) for spec in specs}
@@ -248,37 +282,15 @@ def run(
         | "Work" >> work
         | Finish(output, asked, describe)
     )
-    with _progress(asked, output):
-        pipeline.run().wait_until_finish()
-    if not FileSystems.exists(FileSystems.join(output, COMPLETED_FILE)):
-        raise RuntimeError(f"the engine ended with success, but {output} is not complete: run the command again")
-
-
-@contextmanager
-def _progress(asked: dict[str, int], output: str) -> Iterator[None]:
-    """Shows, from the files that appear and so with any engine, how much is done."""
-    over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(asked, output, over), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
-    begin, total, shown = time.monotonic(), sum(asked.values()), -1
-    while not over.wait(PROGRESS_SECONDS):
-        there = {file.path for file in FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list}
-        done = sum(count for path, count in asked.items() if path in there or FileSystems.join(path) in there)
-        if done not in (shown, 0):
-            rate = done / (time.monotonic() - begin)
-            shards = sum(path in there for path in asked)
-            print(
-                f"{output}: {done:,} of {total:,}, {shards} of {len(asked)} shards, "
-                f"{rate:,.0f} a second, left {(total - done) / rate:.0f} s",
-                file=sys.stderr,
-                flush=True,
-            )
-            shown = done
+    with progress.shown(asked, output):
+        result = pipeline.run()
+        result.wait_until_finish()
+    if options.view_as(TestOptions).dry_run:
+        print(f"dry run: the job that writes {output} can be submitted; nothing was run")
+        sys.exit(0)
+    if not _sizes(output).keys() >= {COMPLETED_FILE, *map(_name, asked)}:
+        raise RuntimeError(
+            f"the engine ended with success, but {output} is not complete: run the command again; "
+            "workers on other machines need an --output that this one sees, too"
+        )
+    return progress.seconds_by_step(result)

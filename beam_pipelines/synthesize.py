@@ -129,4 +129,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from beam_pipelines import synthesize  # workers find pickled classes by this name, not by __main__
+
+    sys.exit(synthesize.main())

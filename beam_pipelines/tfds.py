@@ -1,7 +1,7 @@
-"""The files by which TensorFlow Datasets reads our datasets: `tfds.builder_from_directory(folder)`.
+"""The files by which TensorFlow Datasets reads our datasets: `tfds.builder_from_directory(f"{folder}/tfds")`.
 
-It takes `dataset_info.json` for its own and refuses keys that it does not know there, so what we describe
-beyond that is in `metadata.json`, which it hands out as it is, as `builder.info.metadata`.
+They have a folder of their own, since TensorFlow Datasets, too, calls its description `dataset_info.json`, and
+refuses keys there that it does not know.
 """
 
 import json
@@ -10,9 +10,9 @@ from typing import Any
 from trainer import records
 from trainer.records import DatasetInfo, Split
 
-INFO_FILE = "dataset_info.json"
-FEATURES_FILE = "features.json"
-FILES = (INFO_FILE, FEATURES_FILE)
+FOLDER = "tfds"
+INFO_FILE = f"{FOLDER}/dataset_info.json"
+FEATURES_FILE = f"{FOLDER}/features.json"
 
 CLASSES = "tensorflow_datasets.core.features"
 DTYPES = {"bytes": "string", "float": "float32", "int64": "int64"}
@@ -42,7 +42,7 @@ def _split(name: str, split: Split) -> dict[str, Any]:
         "name": name,
         "shardLengths": [str(shard.records) for shard in split.shards],
         "numBytes": str(sum(shard.bytes for shard in split.shards)),
-        "filepathTemplate": "{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+        "filepathTemplate": "../{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Protocol
 import apache_beam as beam
 import google_crc32c
 
-from beam_pipelines import shards, tfds
+from beam_pipelines import progress, shards, tfds
 from beam_pipelines.shards import Reject, ShardResult, ShardSpec
 from trainer import records
 from trainer.vocab import Vocab
@@ -50,12 +50,16 @@ class _WriteShard(beam.DoFn):
     def _write(self, spec: ShardSpec, file: BinaryIO) -> ShardResult:
         result = ShardResult(spec.path, spec.split, items=len(spec.items))
         checksum = google_crc32c.Checksum()
+        begin, making = time.perf_counter(), 0.0
         for item in spec.items:
+            start = time.perf_counter()
             try:
                 record = self.make(item)
             except Reject as reject:
                 result.rejects.append((self.make.key(item), reject.reason, reject.detail))
                 continue
+            finally:
+                making += time.perf_counter() - start
             framed = records.write_framed(file, records.to_example(record, self.vocab))
             checksum.update(framed)
             result.written += 1
@@ -63,6 +67,8 @@ class _WriteShard(beam.DoFn):
             result.tally("source", record.source)
             result.tally("length", len(record.text))
         result.crc32c = checksum.hexdigest().decode()
+        progress.count_seconds("make", making)
+        progress.count_seconds("write", time.perf_counter() - begin - making)
         return result
 
 

@@ -1,6 +1,6 @@
 """The record contract: one spec from which pictures are written and parsed, and the files around them.
 
-A dataset is a folder with TFRecord shards, `metadata.json` and, written last, `COMPLETED`. The
+A dataset is a folder with TFRecord shards, `dataset_info.json` and, written last, `COMPLETED`. The
 writing side of this module does not import TensorFlow, so that Beam workers start fast; the parsing
 side does, inside its functions.
 """
@@ -242,7 +242,7 @@ class DatasetInfo:
 
 
 def info_from_json(text: str, folder: str) -> DatasetInfo:
-    """Reads `metadata.json`.
+    """Reads `dataset_info.json`.
 
     Raises:
       UserError: it is no such file, or of another schema version.

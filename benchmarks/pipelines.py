@@ -1,0 +1,182 @@
+"""What Beam costs over a plain loop, what a second worker brings, and whether memory grows with the records.
+
+Each measurement is a process of its own; the ways to do the same work take turns, and medians are compared.
+"""
+
+import argparse
+import csv
+import json
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines import draw, prepare, shards
+from beam_pipelines.shards import Reject, ShardSpec
+from beam_pipelines.transforms import DescribeDataset, MakeRecord, WriteRecords
+from trainer import cli, records
+from trainer.vocab import DIGITS, Vocab
+
+SHARDS = 16
+TWO_WORKERS = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class OneSize:
+    """Makes records of 1 KB in no time, so that 500,000 of them take a minute."""
+
+    def key(self, item: Any) -> str:
+        return str(item)
+
+    def __call__(self, item: Any) -> records.Record:
+        return records.Record(bytes(1024), "png", "key", "1", "none")
+
+
+def plain_loop(specs: list[ShardSpec], make: MakeRecord) -> None:
+    """The same records in the same files without Beam."""
+    vocab = Vocab(DIGITS)
+    for spec in specs:
+        with open(spec.path, "wb") as file:
+            for item in spec.items:
+                try:
+                    record = make(item)
+                except Reject:
+                    continue
+                records.write_framed(file, records.to_example(record, vocab))
+
+
+def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
+    """The pipeline as the commands run it, verification and all."""
+    vocab = Vocab(DIGITS)
+    options = shards.options_from(engine)
+    output = str(Path(specs[0].path).parent)
+    shards.run(specs, WriteRecords(make, vocab), DescribeDataset(vocab, [], {}), output=output, options=options)
+
+
+def pictures_as_records(way: str, count: int, pictures: str, output: str) -> None:
+    """`prepare` of a CSV file, its rows repeated up to `count`: reads, decodes and checks each picture."""
+    rows = list(prepare.read_csv(pictures, None))
+    items = [rows[i % len(rows)] for i in range(count)]
+    make = prepare.MakeRecord(Vocab(DIGITS), 5, 64, "png", "csv")
+    specs = shards.deal(items, output=output, split="train", num_shards=SHARDS, name=records.shard_name)
+    ways: dict[str, Callable[[], None]] = {
+        "plain loop": lambda: plain_loop(specs, make),
+        "Beam, in process": lambda: beam(specs, make, []),
+        "Beam, 2 workers": lambda: beam(specs, make, TWO_WORKERS),
+    }
+    ways[way]()
+
+
+def constant_records(way: str, count: int, pictures: str, output: str) -> None:
+    """Records of 1 KB from indices."""
+    specs = shards.deal(range(count), output=output, split="train", num_shards=SHARDS, name=records.shard_name)
+    beam(specs, OneSize(), [])
+
+
+def csv_rows(way: str, count: int, pictures: str, output: str) -> None:
+    """Records of 1 KB from the rows of a CSV file, which `prepare` holds all in memory."""
+    table = Path(output).parent / "labels.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "label"), *((f"{i:06d}.png", "123") for i in range(count))])
+    items = list(prepare.read_csv(str(table), None))
+    beam(shards.deal(items, output=output, split="train", num_shards=SHARDS, name=records.shard_name), OneSize(), [])
+
+
+Work = Callable[[str, int, str, str], None]
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _child(work: Work, way: str, count: int, pictures: str, output: str, answer: Any) -> None:
+    begin, cpu = time.perf_counter(), _cpu_seconds()
+    work(way, count, pictures, output)
+    seconds, cpu = time.perf_counter() - begin, _cpu_seconds() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux tells kilobytes
+    size = sum(path.stat().st_size for path in Path(output).glob("*.tfrecord-*"))
+    answer.send({"seconds": seconds, "cpu_seconds": cpu, "peak_megabytes": peak / MEGABYTE, "bytes": size})
+
+
+def measure(work: Work, way: str, count: int, pictures: str) -> dict[str, float]:
+    """Does the work in a new process; gives its seconds without the start of Python, its peak memory and its output."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "out"
+        output.mkdir()
+        process = context.Process(target=_child, args=(work, way, count, pictures, str(output), theirs))
+        process.start()
+        theirs.close()
+        answer = ours.recv()
+        process.join()
+    return answer
+
+
+def compare(count: int, repeats: int, pictures: str) -> dict[str, Any]:
+    """The three ways in turns. CPU seconds tell what other work on the machine hides in the seconds."""
+    ways = ("plain loop", "Beam, in process", "Beam, 2 workers")
+    runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way in ways:
+            runs[way].append(measure(pictures_as_records, way, count, pictures))
+    sizes = {done["bytes"] for way in ways for done in runs[way]}
+    assert len(sizes) == 1, f"the ways wrote different amounts: {sizes}"
+    print(f"\n{count:,} pictures, {sizes.pop() / MEGABYTE:,.0f} MB, medians of {repeats}")
+    print(f"{'way':<20}{'seconds':>10}{'to plain':>10}{'CPU s':>10}{'to plain':>10}{'records/s':>12}")
+    medians = {
+        way: {unit: statistics.median(done[unit] for done in runs[way]) for unit in ("seconds", "cpu_seconds")}
+        for way in ways
+    }
+    plain = medians["plain loop"]
+    for way, median in medians.items():
+        seconds, cpu = median["seconds"], median["cpu_seconds"]
+        print(
+            f"{way:<20}{seconds:>10.2f}{seconds / plain['seconds']:>10.2f}"
+            f"{cpu:>10.2f}{cpu / plain['cpu_seconds']:>10.2f}{count / seconds:>12,.0f}"
+        )
+    return {"count": count, "runs": runs, "medians": medians}
+
+
+def memory(few: int, many: int, pictures: str) -> dict[str, Any]:
+    """Peak memory with few and with many records, in process."""
+    print(f"\n{'peak MB, in process':<34}{few:>12,}{many:>12,}{'seconds':>10}")
+    result = {}
+    for name, work in (("records from indices", constant_records), ("records from CSV rows", csv_rows)):
+        small, large = (measure(work, "", count, pictures) for count in (few, many))
+        result[name] = {str(few): small, str(many): large}
+        print(f"{name:<34}{small['peak_megabytes']:>12.0f}{large['peak_megabytes']:>12.0f}{large['seconds']:>10.0f}")
+    return result
+
+
+def main() -> None:
+    """The command line."""
+    parser = cli.parser(description=__doc__, example="python -m benchmarks.pipelines --json pipelines.json")
+    parser.add_argument("--pictures", help="a folder with labels.csv; without it, 500 numbers are drawn")
+    parser.add_argument("--count", type=int, default=50_000, help="records of the comparison")
+    parser.add_argument("--repeats", type=int, default=3, help="turns")
+    parser.add_argument("--few", type=int, default=10_000, help="records of the small memory measurement")
+    parser.add_argument("--many", type=int, default=500_000, help="records of the large one")
+    parser.add_argument("--json", help="where the figures go, too")
+    args: argparse.Namespace = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if not args.pictures:
+            draw.main(["--count", "500", "--output", f"{folder}/drawn"])
+        pictures = args.pictures or f"{folder}/drawn"
+        found = {
+            "compare": compare(args.count, args.repeats, pictures),
+            "memory": memory(args.few, args.many, pictures),
+        }
+    if args.json:
+        Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

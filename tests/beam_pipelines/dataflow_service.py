@@ -1,0 +1,64 @@
+"""A stand-in for the REST API of Dataflow: it takes a job, says that it is done, and does nothing."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+JOB_ID = "job-1"
+
+
+@dataclass
+class Service:
+    """Where it listens, and the jobs that it got."""
+
+    endpoint: str = ""
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+
+
+@contextmanager
+def serve() -> Iterator[Service]:
+    """Runs the service on 127.0.0.1."""
+    service = Service()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self, body: dict[str, Any]) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def _job(self, state: str) -> None:
+            self._answer({"id": JOB_ID, "projectId": "my-project", "location": "us-central1", "currentState": state})
+
+        def do_POST(self) -> None:
+            assert self.path.startswith("/v1b3/projects/my-project/locations/us-central1/jobs?")
+            service.jobs.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self._job("JOB_STATE_PENDING")
+
+        def do_GET(self) -> None:
+            if "/messages" in self.path:
+                self._answer({"jobMessages": []})
+            elif "/metrics" in self.path:
+                self._answer({"metrics": []})
+            else:
+                self._job("JOB_STATE_DONE")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        service.endpoint = f"http://localhost:{server.server_port}"
+        yield service
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
