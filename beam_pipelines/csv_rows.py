@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from apache_beam.io.filesystems import FileSystems
 
+from beam_pipelines import shards
 from beam_pipelines.shards import Reject
 from beam_pipelines.sources import Labelled, local_file
 from trainer.cli import UserError
@@ -96,7 +97,6 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
     folder = posixpath.dirname(path)
     if images_folder is None:
         beside = posixpath.join(folder, "images")
-        # Object stores have no folders, only files whose names begin alike.
         images_folder = beside if shards.holds_files(beside) else folder
     written = FileSystems.last_updated(path)
     _, columns = next(_rows(path, written), (0, []))

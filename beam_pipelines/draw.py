@@ -4,8 +4,8 @@ import csv
 import sys
 from pathlib import Path
 
-from beam_pipelines import texts
-from beam_pipelines.synthesis import Fonts
+from beam_pipelines.synthesis import texts
+from beam_pipelines.synthesis.fonts import Fonts
 from trainer import cli
 from trainer.cli import UserError
 from trainer.vocab import DIGITS

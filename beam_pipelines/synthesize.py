@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from beam_pipelines import dataset, digit_crops, images, mnist, shards, sheet, texts, typefaces
-from beam_pipelines.digit_crops import Crops
-from beam_pipelines.mnist import Mnist
-from beam_pipelines.synthesis import Drawn, Fonts
+from beam_pipelines import dataset, images, shards, sheet
+from beam_pipelines.synthesis import crops, mnist, texts, typefaces
+from beam_pipelines.synthesis.crops import Crops
+from beam_pipelines.synthesis.fonts import Drawn, Fonts
+from beam_pipelines.synthesis.mnist import Mnist
 from trainer import cli, records
 from trainer.cli import UserError
 from trainer.records import Box, Record
@@ -64,7 +65,7 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     # The train split only: validation digits must not be trained on in disguise.
     infos = {folder: dataset.read_info(folder) for folder in args.records}
     paths = tuple(path for folder, info in infos.items() for path in records.shard_paths(folder, info, "train"))
-    stock = digit_crops.load(paths, args.record_limit)
+    stock = crops.load(paths, args.record_limit)
     lacking = sorted({c for c, _ in (*wanted.first, *wanted.rest)} - {char for char, _ in stock.digits})
     if lacking:
         raise UserError(f"--records has no readable {', '.join(lacking)}: give more records, or other --digits")

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines import draw, prepare, shards
+from beam_pipelines import csv_rows, draw, prepare, shards, sources
+from beam_pipelines.crops import Crop
 from beam_pipelines.shards import Reject, ShardSpec
 from beam_pipelines.transforms import DescribeDataset, MakeRecord, WriteRecords
 from trainer import cli, records
@@ -56,14 +57,17 @@ def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
     vocab = Vocab(DIGITS)
     options = shards.options_from(engine)
     output = str(Path(specs[0].path).parent)
-    shards.run(specs, WriteRecords(make, vocab), DescribeDataset(vocab, [], {}), output=output, options=options)
+    shards.run(specs, WriteRecords(make, vocab), DescribeDataset(vocab, [], {}, {}), output=output, options=options)
 
 
 def pictures_as_records(way: str, count: int, pictures: str, output: str) -> None:
     """`prepare` of a CSV file, its rows repeated up to `count`: reads, decodes and checks each picture."""
-    rows = list(prepare.read_csv(pictures, None))
-    items = [rows[i % len(rows)] for i in range(count)]
-    make = prepare.MakeRecord(Vocab(DIGITS), 5, 64, "png", "csv")
+    source = csv_rows.open_csv(pictures, None)
+    rows = sources.survey(source, [("train", 1.0)], seed=0).splits
+    found = [row for split in rows.values() for row in split]
+    items = [found[i % len(found)] for i in range(count)]
+    whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
+    make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png")
     specs = shards.deal(items, output=output, split="train", num_shards=SHARDS, name=records.shard_name)
     ways: dict[str, Callable[[], None]] = {
         "plain loop": lambda: plain_loop(specs, make),
@@ -79,12 +83,12 @@ def constant_records(way: str, count: int, pictures: str, output: str) -> None:
     beam(specs, OneSize(), [])
 
 
-def csv_rows(way: str, count: int, pictures: str, output: str) -> None:
-    """Records of 1 KB from the rows of a CSV file, which `prepare` holds all in memory."""
+def rows_of_a_table(way: str, count: int, pictures: str, output: str) -> None:
+    """Records of 1 KB from the rows of a CSV file, whose places `prepare` holds."""
     table = Path(output).parent / "labels.csv"
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("file", "label"), *((f"{i:06d}.png", "123") for i in range(count))])
-    items = list(prepare.read_csv(str(table), None))
+    items = sources.survey(csv_rows.open_csv(str(table), None), [("train", 1.0)], seed=0).splits["train"]
     beam(shards.deal(items, output=output, split="train", num_shards=SHARDS, name=records.shard_name), OneSize(), [])
 
 
@@ -149,7 +153,7 @@ def memory(few: int, many: int, pictures: str) -> dict[str, Any]:
     """Peak memory with few and with many records, in process."""
     print(f"\n{'peak MB, in process':<34}{few:>12,}{many:>12,}{'seconds':>10}")
     result = {}
-    for name, work in (("records from indices", constant_records), ("records from CSV rows", csv_rows)):
+    for name, work in (("records from indices", constant_records), ("records from CSV rows", rows_of_a_table)):
         small, large = (measure(work, "", count, pictures) for count in (few, many))
         result[name] = {str(few): small, str(many): large}
         print(f"{name:<34}{small['peak_megabytes']:>12.0f}{large['peak_megabytes']:>12.0f}{large['seconds']:>10.0f}")

@@ -64,7 +64,7 @@ def by_shard(
 ) -> int:
     """Writes them by shard; gives how many the finished output says and has."""
     specs = shards.deal(range(count), output=str(folder), split="train", num_shards=8, name=records.shard_name)
-    describe = DescribeDataset(Vocab(DIGITS), ["test"], {})
+    describe = DescribeDataset(Vocab(DIGITS), ["test"], {}, {})
     shards.run(specs, Faulty(fault), describe, output=str(folder), options=shards.options_from(engine))
     written = records.read_info(str(folder)).splits["train"].records
     shutil.rmtree(folder)

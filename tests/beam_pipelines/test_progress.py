@@ -7,7 +7,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.metrics import MetricsFilter
 
-from beam_pipelines import prepare, progress, shards, synthesize
+from beam_pipelines import csv_rows, prepare, progress, shards, sources, synthesize
+from beam_pipelines.crops import Crop
 from beam_pipelines.transforms import WriteRecords
 from tests.beam_pipelines.test_datasets import write_csv
 from trainer import records
@@ -19,9 +20,11 @@ ROWS = "file,label\na.png,12\nb.jpg,7\na.png,12b\nnone.png,4\nnone2.png,5\n"
 def test_beams_metrics_agree_with_the_files(tmp_path: Path) -> None:
     folder, out = write_csv(tmp_path / "mine", ROWS), tmp_path / "out"
     out.mkdir()
-    items = list(prepare.read_csv(str(folder), None))
+    source = csv_rows.open_csv(str(folder), None)
+    items = sources.survey(source, [("train", 1.0)], seed=0).splits["train"]
     specs = shards.deal(items, output=str(out), split="train", num_shards=2, name=records.shard_name)
-    make = prepare.MakeRecord(Vocab(DIGITS), 5, 64, "png", "csv")
+    whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
+    make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png")
     pipeline = beam.Pipeline(options=shards.options_from([]))
     _ = pipeline | beam.Create(specs) | WriteRecords(make, Vocab(DIGITS))
     result = pipeline.run()

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from beam_pipelines.synthesis import Drawn
-from beam_pipelines.texts import Texts
+from beam_pipelines.synthesis.fonts import Drawn
+from beam_pipelines.synthesis.texts import Texts
 from trainer.cli import UserError
 
 SIDE = 28

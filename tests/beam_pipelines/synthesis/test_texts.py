@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines import texts
+from beam_pipelines.synthesis import texts
 from trainer.cli import UserError
 from trainer.vocab import DIGITS
 

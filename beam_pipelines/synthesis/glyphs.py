@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from beam_pipelines import typefaces
+from beam_pipelines.synthesis import typefaces
 from trainer.records import Box
 
 MARGIN = 12  # of the plane around the number, in pixels

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter
 
-from beam_pipelines import colour
+from beam_pipelines.synthesis import colour
 
 SHORTEST = 18  # a picture is not shrunk below this height: digits must stay readable
 

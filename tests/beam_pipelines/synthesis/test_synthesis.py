@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines import digit_crops, mnist, prepare, synthesize, texts, typefaces
-from beam_pipelines.digit_crops import Crops
+from beam_pipelines import prepare, synthesize
 from beam_pipelines.digit_struct import DigitBox, Entry
-from beam_pipelines.mnist import Mnist
-from beam_pipelines.synthesis import Drawn, Fonts
+from beam_pipelines.synthesis import crops, mnist, texts, typefaces
+from beam_pipelines.synthesis.crops import Crops
+from beam_pipelines.synthesis.fonts import Drawn, Fonts
+from beam_pipelines.synthesis.mnist import Mnist
 from tests.beam_pipelines.test_digit_struct import write as write_digit_struct
 from trainer import records
 from trainer.vocab import DIGITS
@@ -155,5 +156,5 @@ def test_a_damaged_idx_file_is_refused(tmp_path: Path, mnist_folder: str) -> Non
 
 
 def test_records_without_digits_that_can_be_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(digit_crops.UserError, match="no record has character boxes"):
-        digit_crops.load((), 10)
+    with pytest.raises(crops.UserError, match="no record has character boxes"):
+        crops.load((), 10)

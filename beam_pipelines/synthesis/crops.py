@@ -14,9 +14,9 @@ from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from beam_pipelines import camera
-from beam_pipelines.synthesis import Drawn
-from beam_pipelines.texts import Texts
+from beam_pipelines.synthesis import camera
+from beam_pipelines.synthesis.fonts import Drawn
+from beam_pipelines.synthesis.texts import Texts
 from trainer import records
 from trainer.cli import UserError
 from trainer.records import Box, Record

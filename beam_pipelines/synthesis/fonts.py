@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
-from beam_pipelines import camera, glyphs, surfaces
-from beam_pipelines.glyphs import View
-from beam_pipelines.texts import Texts
+from beam_pipelines.synthesis import camera, glyphs, surfaces
+from beam_pipelines.synthesis.glyphs import View
+from beam_pipelines.synthesis.texts import Texts
 from trainer.records import Box
 
 

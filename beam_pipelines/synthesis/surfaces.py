@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from beam_pipelines.glyphs import MARGIN, View
+from beam_pipelines.synthesis.glyphs import MARGIN, View
 
 Colour = tuple[int, ...]
 
