@@ -24,7 +24,6 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
       session.Stopped: SIGTERM came; a checkpoint was saved.
       FloatingPointError: the loss is no longer finite.
     """
-    import numpy as np
     import tensorflow as tf
 
     from trainer import checkpoint, input_pipeline, leaks, session
@@ -33,12 +32,9 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
     from trainer.monitor import Monitor
     from trainer.reading import Reader
 
-    training, validating = _pictures(wanted, data, validation)
-    trained_on = np.union1d(training.fingerprints, leaks.remembered(workdir))
-    advice = "give other validation data, or train in another --workdir if this one was trained on them before"
-    leaks.check(validating.keys, validating.fingerprints, trained_on, data="the validation data", advice=advice)
+    training, validating = _pictures(wanted, workdir, data, validation)
     work.start(workdir, wanted)
-    leaks.remember(workdir, trained_on)
+    leaks.remember(workdir, training.fingerprints)
     learner = Learner(wanted)
     checkpoints = checkpoint.Checkpoints(workdir, learner.checkpointed(), keep=wanted.train.keep_checkpoints)
     restored = checkpoints.restore()
@@ -71,14 +67,22 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
     log.info("done at step %d after %s", int(learner.step.numpy()), session.clock(time.monotonic() - begin))
 
 
-def _pictures(wanted: config.Config, data: list[str], validation: list[str]):
-    from trainer import input_pipeline, records
+def _pictures(wanted: config.Config, workdir: str, data: list[str], validation: list[str]):
+    """The pictures to train on and to validate on, none of which was ever trained on in the work folder."""
+    import numpy as np
+
+    from trainer import input_pipeline, leaks, records
 
     folders = validation or [f for f in data if "validation" in records.read_info(f).splits]
     training = input_pipeline.load(data, "train", wanted)
     if folders:
-        return training, input_pipeline.load(folders, "validation", wanted)
-    return input_pipeline.hold_out(training, wanted)
+        validating = input_pipeline.load(folders, "validation", wanted)
+    else:
+        training, validating = input_pipeline.hold_out(training, wanted)
+    trained_on = np.union1d(training.fingerprints, leaks.remembered(workdir))
+    advice = "give other validation data, or train in another --workdir if this one was trained on them before"
+    leaks.check(validating.keys, validating.fingerprints, trained_on, data="the validation data", advice=advice)
+    return training, validating
 
 
 def main(argv: list[str] | None = None) -> int:
