@@ -72,7 +72,7 @@ def is_done(args: argparse.Namespace) -> bool:
         return records.info_from_json(text, args.output).request == request_of(args)
 
     done = shards.is_done(
-        args.output, records.INFO_FILE, same, overwrite=args.overwrite, part=".tfrecord-", also=(tfds.FOLDER,)
+        args.output, records.INFO_FILE, same, overwrite=args.overwrite, part=".tfrecord-", subfolders=(tfds.FOLDER,)
     )
     if done:
         print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
@@ -131,7 +131,7 @@ def write(
     if not written:
         with FileSystems.open(FileSystems.join(args.output, records.REJECTS_FILE)) as file:
             first = file.read().decode().splitlines()[0]
-        shards.remove(args.output)
+        shards.remove(args.output, subfolders=(tfds.FOLDER,))
         raise UserError(f"all {info.records_in} pictures were rejected, the first one so: {first}")
     print(_table(info, args.output, seconds))
 

@@ -193,7 +193,7 @@ def is_done(
     *,
     overwrite: bool,
     part: str,
-    also: tuple[str, ...] = (),
+    subfolders: tuple[str, ...] = (),
 ) -> bool:
     """Whether this very output is there already; what an unfinished or replaced one left is removed.
 
@@ -203,12 +203,12 @@ def is_done(
       same: tells from that file's text whether the same is asked for now.
       overwrite: replace a finished output.
       part: what all names of shards contain.
-      also: files that may be there besides.
+      subfolders: folders that may be in it.
     Raises:
       UserError: the folder holds another output that may not be replaced, or foreign files.
     """
     names = sorted(_sizes(output))
-    ours = (COMPLETED_FILE, REJECTS_FILE, description, *also)
+    ours = (COMPLETED_FILE, REJECTS_FILE, description, *subfolders)
     foreign = [name for name in names if part not in name and name.split(".tmp-")[0] not in ours]
     if foreign:
         raise UserError(f"{output} holds {foreign[0]}, which is not ours to replace: choose another --output")
@@ -218,7 +218,7 @@ def is_done(
                 if same(file.read().decode()):
                     return True
         raise UserError(f"{output} is complete, but made with other options: choose another --output, or --overwrite")
-    remove(output)
+    remove(output, subfolders=subfolders)
     return False
 
 
@@ -237,10 +237,12 @@ def holds_files(folder: str) -> bool:
     return bool(_sizes(folder))
 
 
-def remove(folder: str) -> None:
+def remove(folder: str, *, subfolders: Sequence[str] = ()) -> None:
     """Removes an output; COMPLETED goes first, so that no reader takes what is left for one."""
     for name in sorted(_sizes(folder), key=lambda name: name != COMPLETED_FILE):
         FileSystems.delete([FileSystems.join(folder, name)])
+    for name in subfolders:
+        remove(FileSystems.join(folder, name))
     if "://" not in folder:
         with suppress(OSError):  # not there, or there are folders in it, which are not ours
             os.rmdir(folder)

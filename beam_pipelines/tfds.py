@@ -13,6 +13,7 @@ from trainer.records import DatasetInfo, Split
 FOLDER = "tfds"
 INFO_FILE = f"{FOLDER}/dataset_info.json"
 FEATURES_FILE = f"{FOLDER}/features.json"
+FILES = (INFO_FILE, FEATURES_FILE)
 
 CLASSES = "tensorflow_datasets.core.features"
 DTYPES = {"bytes": "string", "float": "float32", "int64": "int64"}

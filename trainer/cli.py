@@ -49,4 +49,7 @@ def exit_status(run: Callable[[list[str] | None], None], argv: list[str] | None)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as in `command | head`
+        sys.stderr.close()
+        return 141
     return 0

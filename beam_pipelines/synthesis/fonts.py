@@ -1,11 +1,11 @@
 """Numbers drawn in many typefaces on plates and walls: a pure function of (seed, index)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
-from beam_pipelines.synthesis import camera, glyphs, surfaces
+from beam_pipelines.synthesis import camera, glyphs, surfaces, typefaces
 from beam_pipelines.synthesis.glyphs import View
 from beam_pipelines.synthesis.texts import Texts
 from trainer.records import Box
@@ -22,12 +22,19 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Fonts:
-    """Draws picture `index` of a seed; it is the same whatever else is drawn."""
+    """Draws picture `index` of a seed; it is the same whatever else is drawn.
+
+    Attributes:
+      faces: the fingerprint of the typefaces; a worker that has others would draw other pictures, and fails.
+    """
 
     seed: int
     texts: Texts
+    faces: str = field(default_factory=typefaces.fingerprint)
 
     def __call__(self, index: int) -> Drawn:
+        if self.faces != typefaces.fingerprint():
+            raise RuntimeError("a worker has other typefaces than where the command was given: install the same there")
         rng = np.random.default_rng([self.seed, index])
         text = self.texts.draw(rng)
         plane = glyphs.typeset(rng, text)

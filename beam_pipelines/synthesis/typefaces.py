@@ -1,5 +1,6 @@
 """The typefaces that numbers are drawn in: those of the installed font packages, always in the same order."""
 
+import hashlib
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +42,15 @@ def installed() -> tuple[str, ...]:
     if not faces:
         raise UserError("no typefaces are installed: pip install '.[beam]' brings them")
     return tuple(str(faces[name]) for name in sorted(faces))
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """Twelve hexadecimal digits that differ for other typefaces, or others of the same names."""
+    digest = hashlib.sha256()
+    for path in installed():
+        digest.update(f"{Path(path).stem} {Path(path).stat().st_size}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 @lru_cache(maxsize=1024)

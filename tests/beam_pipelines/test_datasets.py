@@ -52,13 +52,6 @@ def test_a_record_does_not_depend_on_count_and_shards(tmp_path: Path) -> None:
         assert record["image/encoded"] == more[key]["image/encoded"]
 
 
-@pytest.mark.slow
-def test_two_worker_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    one = synthesise(tmp_path / "one")
-    two = synthesise(tmp_path / "two", "--direct_num_workers=2", "--direct_running_mode=multi_processing")
-    assert files(one) == files(two)
-
-
 def test_dataset_info_counts_what_is_there(tmp_path: Path) -> None:
     folder = synthesise(tmp_path / "one")
     info = records.read_info(str(folder))

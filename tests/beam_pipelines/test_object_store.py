@@ -7,7 +7,7 @@ import pytest
 from google.cloud import storage
 from PIL import Image
 
-from beam_pipelines import prepare, synthesize
+from beam_pipelines import prepare, synthesize, tfds
 from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.test_datasets import files
 from trainer.records import COMPLETED_FILE, INFO_FILE, REJECTS_FILE
@@ -37,7 +37,7 @@ def test_a_bucket_gets_the_bytes_that_a_folder_gets(
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 0
     first = stored(bucket)
     assert shards_of(first) == files(local)
-    assert first.keys() - files(local).keys() == {COMPLETED_FILE, INFO_FILE, REJECTS_FILE}
+    assert first.keys() - files(local).keys() == {COMPLETED_FILE, INFO_FILE, REJECTS_FILE, *tfds.FILES}
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert synthesize.main([*SYNTHESIZE, "--count", "5", "--output", OUTPUT]) == 2

@@ -54,8 +54,9 @@ def test_the_table_says_what_came_in_and_where_it_went(tmp_path: Path, capsys: p
     assert table == {
         "records in": "5",
         "written to train": "2",
-        "rejected, label": "1",
+        "rejected, duplicate-name": "1",
         "rejected, missing-picture": "2",
+        "note: pictures without an entry": "1",
         "bytes": str(sum(path.stat().st_size for path in out.glob("*.tfrecord-*"))),
     }
 

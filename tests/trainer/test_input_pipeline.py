@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +87,7 @@ def test_a_dataset_named_twice_is_refused(tiny_dataset: Path) -> None:
 
 
 def test_a_flipped_byte_is_found(tiny_dataset: Path, tmp_path: Path) -> None:
-    for path in tiny_dataset.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(tiny_dataset, tmp_path, dirs_exist_ok=True)
     shard = tmp_path / "train.tfrecord-00001-of-00002"
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1

@@ -112,6 +112,11 @@ def test_there_are_many_typefaces_in_a_fixed_order() -> None:
     assert names == sorted(names, key=lambda name: name.rsplit(".", 1)[0])
 
 
+def test_a_worker_with_other_typefaces_fails() -> None:
+    with pytest.raises(RuntimeError, match="other typefaces"):
+        Fonts(3, UNIFORM, faces="of another machine")(0)
+
+
 def test_another_alphabet_is_drawn() -> None:
     letters = texts.from_options("uniform", "uniform", max_digits=5, alphabet="AB")
     assert set(Fonts(3, letters)(0).text) <= set("AB")
