@@ -42,6 +42,8 @@ class Fonts:
         wall, plate, ink = surfaces.colours(rng)
         canvas = surfaces.wall(rng, seen.size, wall)
         surfaces.clutter(rng, canvas)
+        # A stream of its own: without neighbours, a picture is what it was before there were any.
+        surfaces.neighbours(np.random.default_rng([self.seed, index, 1]), canvas, ink)
         if rng.random() < 0.5 or wall != plate:
             surfaces.plate(rng, canvas, seen, plane.mask.size, plate, ink)
         _paint(rng, canvas, seen.project(plane.mask), ink)

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
+from beam_pipelines.synthesis import typefaces
 from beam_pipelines.synthesis.glyphs import MARGIN, View
 
 Colour = tuple[int, ...]
@@ -75,6 +76,33 @@ def plate(
         frame = Image.new("L", plane)
         ImageDraw.Draw(frame).rounded_rectangle(shape, radius, outline=255, width=int(rng.integers(1, 3)))
         canvas.paste(ink, mask=seen.project(frame))
+
+
+def neighbours(rng: np.random.Generator, canvas: Image.Image, ink: Colour) -> None:
+    """Now and then, what is written beside the number: a character that the border cuts, or a small word.
+
+    Of a character at most a third is to be seen, and words are of letters, so that none belongs to the number.
+    """
+    if rng.random() >= 0.1:
+        return
+    width, height = canvas.size
+    faces = typefaces.installed()
+    face = faces[rng.integers(len(faces))]
+    colour = ink if rng.random() < 0.6 else _muted(rng, rng.uniform(0, 255))
+    pen = ImageDraw.Draw(canvas)
+    if rng.random() < 0.6:
+        font = typefaces.load(face, int(height * rng.uniform(0.4, 0.8)) + 1)
+        char = "0123456789"[rng.integers(10)]
+        left, top, right, bottom = font.getbbox(char)
+        shown = rng.uniform(0.1, 1 / 3) * (right - left)
+        x = shown - right if rng.random() < 0.5 else width - shown - left
+        pen.text((x, (height - top - bottom) / 2 + rng.uniform(-0.1, 0.1) * height), char, fill=colour, font=font)
+    else:
+        font = typefaces.load(face, max(5, int(height * rng.uniform(0.08, 0.16))))
+        word = "".join(rng.choice(list("ABCDEFGHIKLMNPRSTUVW"), size=rng.integers(3, 9)))
+        left, top, right, bottom = font.getbbox(word)
+        y = -top if rng.random() < 0.5 else height - bottom
+        pen.text((rng.uniform(-0.2, 0.6) * width, y), word, fill=colour, font=font)
 
 
 def clutter(rng: np.random.Generator, canvas: Image.Image) -> None:

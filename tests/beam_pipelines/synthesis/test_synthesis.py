@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from beam_pipelines import prepare, synthesize
 from beam_pipelines.digit_struct import DigitBox, Entry
-from beam_pipelines.synthesis import crops, mnist, texts, typefaces
+from beam_pipelines.synthesis import crops, mnist, surfaces, texts, typefaces
 from beam_pipelines.synthesis.crops import Crops
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
@@ -110,6 +110,16 @@ def test_there_are_many_typefaces_in_a_fixed_order() -> None:
     assert len(faces) >= 50
     names = [path.rsplit("/", 1)[-1] for path in faces]
     assert names == sorted(names, key=lambda name: name.rsplit(".", 1)[0])
+
+
+def test_a_tenth_has_neighbours_and_the_others_are_as_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = Fonts(2, UNIFORM)
+    drawn = [draw(i) for i in range(200)]
+    monkeypatch.setattr(surfaces, "neighbours", lambda *_: None)
+    alone = [draw(i) for i in range(200)]
+    assert [d.text for d in drawn] == [d.text for d in alone]
+    differing = sum(one.image.tobytes() != other.image.tobytes() for one, other in zip(drawn, alone, strict=True))
+    assert 5 <= differing <= 40
 
 
 def test_a_worker_with_other_typefaces_fails() -> None:
