@@ -13,7 +13,14 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example"},
     {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session", "trainer.leaks"},
-    {"trainer.experiments", "trainer.preprocess", "trainer.decode", "trainer.metrics", "trainer.checkpoint"},
+    {
+        "trainer.experiments",
+        "trainer.preprocess",
+        "trainer.order",
+        "trainer.decode",
+        "trainer.metrics",
+        "trainer.checkpoint",
+    },
     {"trainer.model.encoders", "trainer.model.decoder", "trainer.optimizer", "trainer.plots"},
     {"trainer.model"},
     {"trainer.learner", "trainer.input_pipeline", "trainer.workdir"},

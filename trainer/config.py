@@ -18,9 +18,10 @@ class Model:
     name: Literal["compact"] = "compact"
     alphabet: str = DIGITS
     max_length: int = 5  # the longest number that can be read, in characters
-    image_height: int = 48
-    image_width: int = 80
-    widths: tuple[int, ...] = (32, 48, 96, 128)
+    image_height: int = 56
+    image_width: int = 96
+    widths: tuple[int, ...] = (32, 48, 96, 144)
+    strides: tuple[int, ...] = (2, 2, 2, 1)  # of the stages of `widths`; their product is the map's pixel size
     attention_units: int = 128
     lstm_units: int = 128
     embedding_units: int = 32
@@ -39,6 +40,8 @@ class Distortion:
     shift: float = 0.06  # share of the picture's side
     perspective: float = 0.05  # share by which one side may shrink against its opposite
     noise: float = 6.0  # largest standard deviation of pixel noise, of 255
+    invert: float = 0.0  # share of the pictures that become negatives
+    coarsen: float = 0.0  # share of the pictures that are shrunk and enlarged again, as photos of far numbers are
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Data:
 
     batch_size: int = 128
     eval_batch_size: int = 128
+    shares: tuple[float, ...] = ()  # of each batch, one for each --data folder; none: by their sizes
     holdout: float = 0.05
     holdout_max: int = 1000
     memory_gb: float = 8.0  # pictures are held decoded in memory up to this size, else encoded
@@ -128,12 +132,10 @@ class Config:
         for key, share in shares.items():
             if not 0 <= share < 1:
                 raise UserError(f"{key}={share}: it must be at least 0 and below 1")
-        stride = 2 ** len(self.model.widths)
-        if self.model.image_height < stride or self.model.image_width < stride:
-            raise UserError(
-                f"model.image_height={self.model.image_height}, model.image_width={self.model.image_width}: "
-                f"each must be at least {stride}, since {len(self.model.widths)} stages halve it"
-            )
+        if any(share <= 0 for share in self.data.shares):
+            raise UserError(f"data.shares={list(self.data.shares)}: each must be above 0; leave a dataset out instead")
+        if len(self.model.strides) != len(self.model.widths):
+            raise UserError(f"model.strides={self.model.strides}: it must have one entry for each of model.widths")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

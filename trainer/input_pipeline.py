@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer import leaks, preprocess, records
+from trainer import leaks, order, preprocess, records
 from trainer.cli import UserError
 from trainer.config import Config, Model
 from trainer.vocab import Vocab
@@ -31,6 +31,7 @@ class Pictures:
       tokens: int32 [N, max_length + 1], the label's characters, then end tokens.
       keys, texts, sources: what the records say, N each.
       fingerprints: int64 [N, 2 or 3], by which `leaks` knows a picture again.
+      datasets: int [N], ascending, the number of the dataset that each picture is from.
     """
 
     images: tf.Tensor
@@ -39,6 +40,7 @@ class Pictures:
     texts: list[str]
     sources: list[str]
     fingerprints: np.ndarray
+    datasets: np.ndarray
     model: Model
 
     def __len__(self) -> int:
@@ -59,6 +61,7 @@ class Pictures:
             texts=[self.texts[i] for i in indices],
             sources=[self.sources[i] for i in indices],
             fingerprints=self.fingerprints[indices],
+            datasets=self.datasets[indices],
             model=self.model,
         )
 
@@ -71,12 +74,12 @@ def load(folders: list[str], split: str, config: Config) -> Pictures:
         that are too long for the model, or a key occurs twice.
     """
     model = config.model
-    paths, count = [], 0
+    paths, counts = [], []
     for folder in folders:
         info = _checked_info(folder, model)
         paths += records.shard_paths(folder, info, split)
-        count += info.splits[split].records
-    decoded_bytes = count * model.image_height * model.image_width * 3
+        counts.append(info.splits[split].records)
+    decoded_bytes = sum(counts) * model.image_height * model.image_width * 3
     decode = decoded_bytes <= config.data.memory_gb * 1e9
     parts = list(_parse_all(paths, model, decode=decode))
     fields: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -91,6 +94,7 @@ def load(folders: list[str], split: str, config: Config) -> Pictures:
         texts=[text.decode() for text in fields["label/text"]],
         sources=[source.decode() for source in fields["source"]],
         fingerprints=fields["fingerprints"],
+        datasets=np.repeat(np.arange(len(folders)), counts),
         model=model,
     )
 
@@ -163,19 +167,20 @@ def hold_out(pictures: Pictures, config: Config) -> tuple[Pictures, Pictures]:
 def training_batches(pictures: Pictures, config: Config, *, first_step: int) -> tf.data.Dataset:
     """Endless batches from `first_step` on: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
 
-    Each epoch is a permutation of its own (`index_shuffle`), so every picture is seen once an epoch.
+    Which pictures they are, `order` says: those of all datasets shuffled together, or where `data.shares` are
+    given, so many of each.
+    Raises:
+      UserError: the shares do not fit the datasets.
     """
-    size, count = config.data.batch_size, len(pictures)
+    size, counts = config.data.batch_size, [len(pictures)]
+    places = [size]
+    if config.data.shares:
+        counts = np.unique(pictures.datasets, return_counts=True)[1].tolist()
+        places = order.slots(counts, config.data.shares, size)
     tokens = tf.constant(pictures.tokens)
 
     def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        position = step * size + tf.range(size, dtype=tf.int64)
-        epoch = position // count
-        seeds = tf.stack([tf.fill([size], tf.constant(config.seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
-        # The public index_shuffle takes one seed for all; a batch may lie in two epochs.
-        indices = tf.raw_ops.RandomIndexShuffle(
-            index=position % count, seed=seeds, max_index=tf.constant(count - 1, tf.int64), rounds=4
-        )
+        indices = order.batch_indices(step, counts, places, seed=config.seed)
         seed = tf.stack([tf.constant(config.seed, tf.int64), step])
         images = preprocess.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
         return {"image": preprocess.normalise(images), "tokens": tf.gather(tokens, indices)}

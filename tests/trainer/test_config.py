@@ -49,7 +49,7 @@ def test_an_alphabet_of_digits_stays_a_text() -> None:
         ("model.dropout=1.5", "below 1"),
         ("model.name=huge", "must be one of"),
         ("model.widths=3", "must be a list"),
-        ("model.image_height=4", "each must be at least"),
+        ("model.strides=[2]", "one entry for each"),
     ],
 )
 def test_bad_settings_say_what_to_do(setting: str, message: str) -> None:

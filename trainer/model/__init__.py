@@ -26,8 +26,8 @@ class Recogniser(keras.Layer):
         self.vocab = Vocab(config.alphabet)
         self.encoder = ResidualEncoder(config)
         rows, columns = config.image_height, config.image_width
-        for _ in config.widths:
-            rows, columns = -(-rows // 2), -(-columns // 2)
+        for stride in config.strides:
+            rows, columns = -(-rows // stride), -(-columns // stride)
         self.decoder = AttentionDecoder(config, rows * columns)
 
     def build(self, images_shape, tokens_shape):

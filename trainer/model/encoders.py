@@ -7,7 +7,7 @@ from trainer.config import Model
 
 
 class ResidualEncoder(keras.Layer):
-    """A stem with stride 2, then residual stages that halve the map each (He et al. 2016, with ReLU behind).
+    """A convolution as the stem, then residual stages (He et al. 2016, with ReLU behind).
 
     Takes float [B, H, W, 3] and returns float [B, P, widths[-1]], P = rows x columns of the last map.
     """
@@ -15,8 +15,12 @@ class ResidualEncoder(keras.Layer):
     def __init__(self, config: Model) -> None:
         super().__init__(name="encoder")
         stem, *stages = config.widths
-        self.stem = ConvNorm(stem, kernel=5, strides=2, name="stem")
-        self.stages = [ResidualStage(width, name=f"stage{i}") for i, width in enumerate(stages, start=1)]
+        stem_stride, *strides = config.strides
+        self.stem = ConvNorm(stem, kernel=5, strides=stem_stride, name="stem")
+        self.stages = [
+            ResidualStage(width, stride=stride, name=f"stage{i}")
+            for i, (width, stride) in enumerate(zip(stages, strides, strict=True), start=1)
+        ]
         self.to_sequence = keras.layers.Reshape((-1, config.widths[-1]))
 
     def call(self, images, training=False):
@@ -27,11 +31,11 @@ class ResidualEncoder(keras.Layer):
 
 
 class ResidualStage(keras.Layer):
-    """Max pooling by 2, a convolution to the new width, and one with a residual connection around it."""
+    """Max pooling by the stride, a convolution to the new width, and one with a residual connection around it."""
 
-    def __init__(self, width: int, *, name: str) -> None:
+    def __init__(self, width: int, *, stride: int, name: str) -> None:
         super().__init__(name=name)
-        self.pool = keras.layers.MaxPooling2D(2, padding="same")
+        self.pool = keras.layers.MaxPooling2D(stride, padding="same")
         self.widen = ConvNorm(width, kernel=3, strides=1, name="widen")
         self.refine = ConvNorm(width, kernel=3, strides=1, name="refine")
 

@@ -1,0 +1,55 @@
+"""Which pictures a step sees: a function of (seed, step), so that the position of the input is the step itself."""
+
+import tensorflow as tf
+
+from trainer.cli import UserError
+
+
+def slots(counts: list[int], shares: tuple[float, ...], batch_size: int) -> list[int]:
+    """How many places of a batch each dataset has: those of its share, at least one, `batch_size` together.
+
+    Raises:
+      UserError: there is not one share for each dataset, or the batch is too small for them.
+    """
+    if len(counts) != len(shares):
+        raise UserError(f"data.shares={list(shares)}: give one for each of the {len(counts)} datasets of --data")
+    if len(counts) > batch_size:
+        raise UserError(f"data.batch_size={batch_size}: it must be at least {len(counts)}, one for each dataset")
+    exact = [share / sum(shares) * batch_size for share in shares]
+    found = [max(1, int(places)) for places in exact]
+    while sum(found) < batch_size:
+        neediest = max(range(len(found)), key=lambda i: exact[i] - found[i])
+        found[neediest] += 1
+    while sum(found) > batch_size:
+        richest = max(range(len(found)), key=lambda i: found[i] - exact[i] if found[i] > 1 else -1.0)
+        found[richest] -= 1
+    return found
+
+
+def batch_indices(step: tf.Tensor, counts: list[int], places: list[int], *, seed: int) -> tf.Tensor:
+    """The pictures of a step's batch, int64 [sum(places)]; those of a dataset follow those of the one before it.
+
+    Each dataset goes through permutations of its own, one an epoch (`RandomIndexShuffle`), so that each of its
+    pictures is seen once in each of its epochs.
+
+    Args:
+      step: int64 [].
+      counts: pictures of each dataset.
+      places: how many of a batch come from each.
+      seed: of the permutations.
+    """
+    first, parts = 0, []
+    for dataset, (count, size) in enumerate(zip(counts, places, strict=True)):
+        position = step * size + tf.range(size, dtype=tf.int64)
+        epoch = position // count
+        seeds = tf.stack(
+            [tf.fill([size], tf.constant(seed, tf.int64)), epoch, tf.fill([size], tf.constant(dataset, tf.int64))],
+            axis=1,
+        )
+        # The public index_shuffle takes one seed for all; a batch may lie in two epochs.
+        shuffled = tf.raw_ops.RandomIndexShuffle(
+            index=position % count, seed=seeds, max_index=tf.constant(count - 1, tf.int64), rounds=4
+        )
+        parts.append(first + shuffled)
+        first += count
+    return tf.concat(parts, axis=0)
