@@ -14,12 +14,13 @@ LAYERS = [
     {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example"},
     {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session", "trainer.leaks"},
     {"trainer.experiments", "trainer.preprocess", "trainer.decode", "trainer.metrics", "trainer.checkpoint"},
-    {"trainer.model.encoders", "trainer.model.decoder", "trainer.optimizer", "trainer.plots"},
+    {"trainer.model.encoders", "trainer.model.decoder", "trainer.optimizer", "trainer.plots", "trainer.calibration"},
     {"trainer.model"},
     {"trainer.learner", "trainer.input_pipeline", "trainer.workdir"},
     {"trainer.reading"},
     {"trainer.monitor"},
-    {"trainer.train", "trainer.evaluate", "trainer.export", "trainer.predict"},
+    {"trainer.tensorboard"},
+    {"trainer.train", "trainer.evaluate", "trainer.export", "trainer.predict", "trainer.search"},
     {"trainer.report"},
 ]
 BEAM_LAYERS = [
