@@ -44,7 +44,7 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
     log.info("%d pictures to train on, %d to validate on", len(training), len(validating))
 
     batches = iter(input_pipeline.training_batches(training, wanted, first_step=first_step))
-    step_once = tf.function(learner.train_step)
+    step_once = tf.function(learner.train_step, jit_compile=wanted.train.jit_compile)
 
     def run_steps(count: int, stop: threading.Event) -> dict[str, float]:
         sums: dict[str, tf.Tensor] = {}
