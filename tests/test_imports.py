@@ -17,7 +17,7 @@ LAYERS = [
     {f"trainer.model.{name}" for name in ("crop", "encoders", "decoder")} | {"trainer.optimizer", "trainer.plots"},
     {"trainer.model.five_heads", "trainer.model.svhn_rnn"},
     {"trainer.model"},
-    {"trainer.learner", "trainer.input_pipeline", "trainer.workdir"},
+    {"trainer.learner", "trainer.input_pipeline", "trainer.workdir", "trainer.init_from"},
     {"trainer.reading"},
     {"trainer.monitor"},
     {"trainer.train", "trainer.evaluate", "trainer.export", "trainer.predict"},
