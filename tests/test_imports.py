@@ -21,9 +21,11 @@ LAYERS = [
         "trainer.metrics",
         "trainer.checkpoint",
     },
-    {"trainer.model.encoders", "trainer.model.decoder", "trainer.optimizer", "trainer.plots", "trainer.calibration"},
+    {f"trainer.model.{name}" for name in ("crop", "encoders", "decoder")}
+    | {"trainer.optimizer", "trainer.plots", "trainer.calibration"},
+    {"trainer.model.five_heads", "trainer.model.svhn_rnn"},
     {"trainer.model"},
-    {"trainer.learner", "trainer.input_pipeline", "trainer.workdir"},
+    {"trainer.learner", "trainer.input_pipeline", "trainer.workdir", "trainer.init_from"},
     {"trainer.reading"},
     {"trainer.monitor"},
     {"trainer.tensorboard"},

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from trainer.config import Config
 from trainer.model import PureRecogniser
-from trainer.optimizer import AdamW
+from trainer.optimizer import FusedOptimizer
 from trainer.vocab import Vocab
 
 
@@ -20,13 +20,13 @@ class Learner:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.vocab = Vocab(config.model.alphabet)
-        self.recogniser = PureRecogniser(config.model, seed=config.seed)
+        self.recogniser = PureRecogniser(config.model, seed=config.seed, precision=config.precision)
         self.params = {path: tf.Variable(value, name=path) for path, value in self.recogniser.params.items()}
         self.state = {
             path: tf.Variable(value, name=path, trainable=False) for path, value in self.recogniser.state.items()
         }
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.optimizer = AdamW(config.optimizer, self.params, total_steps=config.train.steps)
+        self.optimizer = FusedOptimizer(config.optimizer, self.params, total_steps=config.train.steps)
 
     @property
     def reading_params(self) -> dict[str, tf.Variable]:

@@ -4,13 +4,16 @@ import logging
 import sys
 import threading
 import time
+from typing import Any
 
 from trainer import cli, cluster, config, experiments
 
 log = logging.getLogger(__name__)
 
 
-def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], validation: list[str]) -> None:
+def train_and_evaluate(
+    wanted: config.Config, *, workdir: str, data: list[str], validation: list[str], init_from: str = ""
+) -> None:
     """Trains until the configured step, going on from the newest checkpoint in the work folder.
 
     Args:
@@ -19,6 +22,7 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
       data: datasets with a `train` split.
       validation: datasets with a `validation` split; where there are none, those of `data` that have one
         serve, and where none has, a share of the training pictures is held out.
+      init_from: a work folder or a checkpoint whose weights a new work folder begins with; empty for new ones.
     Raises:
       UserError: the data or the work folder is not usable, or the validation data are trained on, too.
       session.Stopped: SIGTERM came; a checkpoint was saved.
@@ -27,17 +31,27 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
     import tensorflow as tf
 
     from trainer import checkpoint, input_pipeline, leaks, session
+    from trainer import init_from as transfer
     from trainer import workdir as work
     from trainer.learner import Learner
     from trainer.monitor import Monitor
     from trainer.reading import Reader
     from trainer.tensorboard import Board
 
-    training, validating = _pictures(wanted, workdir, data, validation)
+    source = transfer.find(init_from) if init_from else None
+    training, validating = _pictures(wanted, workdir, data, validation, source)
+    learner = Learner(wanted)
+    begins_from = source if source and not checkpoint.to_read(workdir) else None
+    if begins_from:
+        transfer.initialise(begins_from, learner.params, learner.state, averages=learner.optimizer.averages)
+    elif source:
+        log.info("%s goes on from its own checkpoint: --init-from was only for its beginning", workdir)
     work.start(workdir, wanted)
     leaks.remember(workdir, training.fingerprints)
-    learner = Learner(wanted)
     checkpoints = checkpoint.Checkpoints(workdir, learner.checkpointed(), keep=wanted.train.keep_checkpoints)
+    if begins_from:
+        leaks.remember(workdir, begins_from.trained_on)
+        checkpoints.save(0)  # from now on the work folder needs the other no more
     restored = checkpoints.restore()
     first_step = int(learner.step.numpy())
     parameters = sum(int(tf.size(p)) for p in learner.params.values())
@@ -45,7 +59,7 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
     log.info("%d pictures to train on, %d to validate on", len(training), len(validating))
 
     batches = iter(input_pipeline.training_batches(training, wanted, first_step=first_step))
-    step_once = tf.function(learner.train_step)
+    step_once = tf.function(learner.train_step, jit_compile=wanted.train.jit_compile)
 
     def run_steps(count: int, stop: threading.Event) -> dict[str, float]:
         sums: dict[str, tf.Tensor] = {}
@@ -71,8 +85,11 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
     log.info("done at step %d after %s", int(learner.step.numpy()), session.clock(time.monotonic() - begin))
 
 
-def _pictures(wanted: config.Config, workdir: str, data: list[str], validation: list[str]):
-    """The pictures to train on and to validate on, none of which was ever trained on in the work folder."""
+def _pictures(wanted: config.Config, workdir: str, data: list[str], validation: list[str], source: Any):
+    """The pictures to train on and to validate on, none of which the weights were ever trained on.
+
+    `source` is the `init_from.Source` of the weights, or None.
+    """
     import numpy as np
 
     from trainer import input_pipeline, leaks, records
@@ -83,7 +100,8 @@ def _pictures(wanted: config.Config, workdir: str, data: list[str], validation: 
         validating = input_pipeline.load(folders, "validation", wanted)
     else:
         training, validating = input_pipeline.hold_out(training, wanted)
-    trained_on = np.union1d(training.fingerprints, leaks.remembered(workdir))
+    before = np.union1d(leaks.remembered(workdir), source.trained_on if source else [])
+    trained_on = np.union1d(training.fingerprints, before)
     advice = "give other validation data, or train in another --workdir if this one was trained on them before"
     leaks.check(validating.keys, validating.fingerprints, trained_on, data="the validation data", advice=advice)
     return training, validating
@@ -112,6 +130,12 @@ def _run(argv: list[str] | None) -> None:
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="for checkpoints, metrics and summaries")
     parser.add_argument(
+        "--init-from",
+        default="",
+        metavar="WORKDIR_OR_CHECKPOINT",
+        help="begin a new work folder with the weights of another run, as far as they fit",
+    )
+    parser.add_argument(
         "--set",
         nargs="+",
         action="extend",
@@ -122,7 +146,8 @@ def _run(argv: list[str] | None) -> None:
     args = parser.parse_args(argv)
     wanted = config.override(experiments.find(args.experiment), args.set)
     cluster.configure()
-    train_and_evaluate(wanted, workdir=args.workdir, data=args.data, validation=args.validation_data)
+    folders = {"data": args.data, "validation": args.validation_data, "init_from": args.init_from}
+    train_and_evaluate(wanted, workdir=args.workdir, **folders)
 
 
 if __name__ == "__main__":

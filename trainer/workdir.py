@@ -38,14 +38,19 @@ def start(workdir: str, wanted: Config) -> None:
     """
     if tf.io.gfile.exists(f"{workdir}/{CONFIG_FILE}"):
         found = read_config(workdir)
-        if found.model != wanted.model or bool(found.optimizer.ema_decay) != bool(wanted.optimizer.ema_decay):
+        if _checkpoint_kind(found) != _checkpoint_kind(wanted):
             raise UserError(
-                f"{workdir} holds another model (experiment {found.experiment}), whose checkpoints do not fit: "
-                "choose another --workdir, or the configuration in its config.json"
+                f"{workdir} holds another model or optimizer (experiment {found.experiment}), whose checkpoints do not "
+                "fit: choose another --workdir, or the configuration in its config.json"
             )
     tf.io.gfile.makedirs(workdir)
     with tf.io.gfile.GFile(f"{workdir}/{CONFIG_FILE}", "w") as file:
         file.write(wanted.to_json())
+
+
+def _checkpoint_kind(config: Config) -> tuple[Any, ...]:
+    """What decides which variables a checkpoint has."""
+    return config.model, config.optimizer.name, bool(config.optimizer.ema_decay)
 
 
 def append_metrics(workdir: str, row: dict[str, Any]) -> None:
@@ -97,7 +102,7 @@ def load_model(workdir: str) -> tuple[Config, PureRecogniser, dict[str, tf.Varia
     path = checkpoint.to_read(workdir)
     if path is None:
         raise UserError(f"{workdir} has no checkpoint yet: train it with trainer.train first")
-    recogniser = PureRecogniser(wanted.model, seed=wanted.seed)
+    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
     params = {name: tf.Variable(value, name=name) for name, value in recogniser.params.items()}
     state = {name: tf.Variable(value, name=name) for name, value in recogniser.state.items()}
     step = tf.Variable(0, dtype=tf.int64)
