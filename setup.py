@@ -57,7 +57,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*"]),
-    package_data={"trainer": ["*.html"]},
+    package_data={"trainer": ["*.html", "released_model/*", "released_model/*/*"]},
     install_requires=[
         "google-crc32c>=1.5,<2",
         "numpy>=2.1,<2.5",

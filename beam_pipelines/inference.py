@@ -11,7 +11,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from beam_pipelines import images, shards
 from beam_pipelines.shards import Reject, ShardResult, ShardSpec
-from trainer import cluster
+from trainer import cluster, released
 
 MODEL_INFO = "assets/model_info.json"
 BINS = 20  # of the confidence histogram
@@ -44,9 +44,10 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
         cluster.quiet_tensorflow()
         import tensorflow as tf
 
-        with tf.io.gfile.GFile(f"{self.path}/{MODEL_INFO}", "r") as file:
+        folder = released.folder_of(self.path)  # where this worker has the package, which may not be the driver's place
+        with tf.io.gfile.GFile(f"{folder}/{MODEL_INFO}", "r") as file:
             info = json.load(file)
-        return Model(tf.saved_model.load(self.path), info)
+        return Model(tf.saved_model.load(folder), info)
 
     def run_inference(
         self, batch: Sequence[ShardSpec], model: Model, inference_args: dict[str, Any] | None = None

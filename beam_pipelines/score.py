@@ -16,7 +16,7 @@ from apache_beam.ml.inference.base import RunInference
 from beam_pipelines import shards
 from beam_pipelines.inference import BINS, MODEL_INFO, ReadShards
 from beam_pipelines.shards import ShardResult
-from trainer import cli
+from trainer import cli, released
 from trainer.cli import UserError
 
 SUMMARY_FILE = "summary.json"
@@ -84,7 +84,7 @@ def read_model_info(model: str) -> dict[str, Any]:
     Raises:
       UserError: there is no such model, or it tells no confidence.
     """
-    path = FileSystems.join(model, *MODEL_INFO.split("/"))
+    path = FileSystems.join(released.folder_of(model), *MODEL_INFO.split("/"))
     if not FileSystems.exists(path):
         raise UserError(f"{model} has no {MODEL_INFO}: it is no model of trainer.export")
     with FileSystems.open(path) as file:
@@ -144,9 +144,11 @@ def _table(summary: dict[str, Any], output: str, seconds: float) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Read the numbers in many pictures. Beam's own options (--runner, ...) pass through.",
-        example="python -m beam_pipelines.score --model runs/first/export --input 'photos/*.png' --output out/read",
+        example="python -m beam_pipelines.score --input 'photos/*.png' --output out/read",
     )
-    parser.add_argument("--model", required=True, metavar="EXPORT", help="what trainer.export made")
+    parser.add_argument(
+        "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
+    )
     parser.add_argument(
         "--input", required=True, nargs="+", metavar="PATTERN", help="picture files, or folders of them"
     )

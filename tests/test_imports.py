@@ -11,12 +11,13 @@ ROOT = Path(__file__).parent.parent
 
 # A module may import only from layers above its own line.
 LAYERS = [
-    {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example"},
+    {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example", "trainer.released"},
     {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session", "trainer.leaks"},
     {
         "trainer.experiments",
         "trainer.preprocess",
         "trainer.order",
+        "trainer.views",
         "trainer.decode",
         "trainer.metrics",
         "trainer.checkpoint",
@@ -43,7 +44,14 @@ BEAM_LAYERS = [
     {f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw", "inspect", "download")},
 ]
 PACKAGES = {"trainer", "beam_pipelines", "beam_pipelines.synthesis"}
-FROM_TRAINER = {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.records", "trainer.cluster"}
+FROM_TRAINER = {
+    "trainer.cli",
+    "trainer.vocab",
+    "trainer.photometric",
+    "trainer.records",
+    "trainer.cluster",
+    "trainer.released",
+}
 
 
 def modules() -> dict[str, Path]:

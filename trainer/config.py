@@ -125,9 +125,10 @@ class Train:
 
 @dataclass(frozen=True)
 class Decode:
-    """Beam search: how many candidates are followed, and so how many are returned."""
+    """How numbers are read."""
 
-    beam_width: int = 3
+    beam_width: int = 3  # candidates that beam search follows, and so how many are returned
+    views: tuple[float, ...] = (1.0,)  # zooms in which each picture is read; their log probabilities are averaged
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ class Config:
         for key, share in shares.items():
             if not 0 <= share < 1:
                 raise UserError(f"{key}={share}: it must be at least 0 and below 1")
+        if not self.decode.views or any(zoom <= 0 for zoom in self.decode.views):
+            raise UserError(f"decode.views={list(self.decode.views)}: give at least one zoom, each above 0, e.g. [1.0]")
         if any(share <= 0 for share in self.data.shares):
             raise UserError(f"data.shares={list(self.data.shares)}: each must be above 0; leave a dataset out instead")
 

@@ -13,12 +13,13 @@ log = logging.getLogger(__name__)
 MODEL_INFO_FILE = "model_info.json"
 
 
-def export(workdir: str, output: str) -> dict[str, Any]:
+def export(workdir: str, output: str, *, half: bool = False) -> dict[str, Any]:
     """Writes the best checkpoint as a SavedModel with preprocessing and beam search inside.
 
     The signature `serving_default` takes `images`, string [B], picture files, and returns `text` string [B, K],
     `log_prob` and `probability` float32 [B, K], best first, and `confidence` float32 [B], calibrated where
-    `trainer.evaluate --calibrate` was run. `decoded` takes `images`, uint8 [B, h, w, 3].
+    `trainer.evaluate --calibrate` was run. `decoded` takes `images`, uint8 [B, h, w, 3]. With `half`, weights are
+    stored as float16; numbers are read in float32 in any case.
 
     Returns:
       What it stores as the asset `model_info.json`: alphabet, longest number, step, fingerprint, calibration.
@@ -36,6 +37,8 @@ def export(workdir: str, output: str) -> dict[str, Any]:
     if tf.io.gfile.exists(output) and not tf.io.gfile.exists(f"{output}/saved_model.pb"):
         raise cli.UserError(f"{output} is there and is no SavedModel: choose another --output")
     wanted, recogniser, params, state, step = work.load_model(workdir)
+    if half:
+        params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
     stored = work.read_calibration(workdir, step)
     calibrated = Calibration(stored["temperature"], stored["offset"]) if stored else Calibration()
     reader = Reader(recogniser, params, state, wanted, calibrated)
@@ -96,9 +99,10 @@ def _run(argv: list[str] | None) -> None:
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
     parser.add_argument("--output", required=True, metavar="DIR", help="the SavedModel; one that is there is replaced")
+    parser.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
     args = parser.parse_args(argv)
     cluster.configure()
-    info = export(args.workdir, args.output)
+    info = export(args.workdir, args.output, half=args.half)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
     if not info["calibration"]:
         print("its confidence is not calibrated: trainer.evaluate --calibrate does it, then export again")

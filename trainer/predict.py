@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from trainer import cli, cluster
+from trainer import cli, cluster, released
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +24,20 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
         description="Read the number in each of a few pictures.",
-        example="python -m trainer.predict --model runs/first/export picture.png",
+        example="python -m trainer.predict picture.png",
     )
-    parser.add_argument("--model", required=True, metavar="EXPORT", help="what trainer.export made")
+    parser.add_argument(
+        "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
+    )
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="PNG, JPEG, BMP or GIF files")
     args = parser.parse_args(argv)
     cluster.configure()
     import tensorflow as tf
 
-    if not tf.io.gfile.exists(f"{args.model}/saved_model.pb"):
+    folder = released.folder_of(args.model)
+    if not tf.io.gfile.exists(f"{folder}/saved_model.pb"):
         raise cli.UserError(f"{args.model} is no SavedModel: make one with trainer.export")
-    model = tf.saved_model.load(args.model)
+    model = tf.saved_model.load(folder)
     read = model.signatures["serving_default"]
     if "confidence" not in read.structured_outputs:
         raise cli.UserError(f"{args.model} was exported by an older version, without confidence: export it again")

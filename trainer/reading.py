@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer import calibration, decode, input_pipeline, metrics
+from trainer import calibration, decode, input_pipeline, metrics, views
 from trainer.config import Config
 from trainer.model import PureRecogniser
 from trainer.vocab import Vocab
@@ -34,16 +34,18 @@ class Reader:
           `text` string [B, K]; `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], that the
           first is the whole right number.
         """
-        params = {path: tf.convert_to_tensor(v) for path, v in self.params.items()}
+        params = {path: tf.cast(v, tf.float32) for path, v in self.params.items()}
         state = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
-        memory, first = self.recogniser.encode(params, state, images)
+        zooms = self.config.decode.views
+        memory, first = self.recogniser.encode(params, state, views.of(images, zooms))
 
         def step(tokens: tf.Tensor, carried: Any) -> tuple[tf.Tensor, Any]:
-            logits, following, _ = self.recogniser.step(params, tokens, carried, memory)
-            return logits, following
+            seen = tf.tile(tokens, [len(zooms), 1])
+            logits, following, _ = self.recogniser.step(params, seen, views.apart(carried), memory)
+            return views.agreed(logits, len(zooms)), views.together(following, len(zooms))
 
         found = decode.beam_search(
-            first,
+            views.together(first, len(zooms)),
             step,
             start=self.vocab.start,
             end=self.vocab.end,
