@@ -88,7 +88,7 @@ def released() -> Config:
         base,
         experiment="released",
         model=replace(base.model, dropout=0.2),
-        distortion=replace(base.distortion, scale=(0.75, 1.15), invert=0.15, coarsen=0.2),
+        distortion=replace(base.distortion, scale=(0.65, 1.15), invert=0.15, coarsen=0.2),
         data=replace(base.data, shares=(0.30, 0.25, 0.03, 0.27, 0.15)),
         optimizer=replace(base.optimizer, weight_decay=0.02),
         train=replace(base.train, steps=10_000),
