@@ -48,7 +48,14 @@ def svhn_rnn() -> Config:
             lstm_dropout=0.3,
         ),
         distortion=Distortion(
-            colour=True, rotate_degrees=0, shear=0, scale=(1, 1), stretch=0, shift=0, perspective=0, noise=0
+            colour=True,
+            rotate_degrees=0.0,
+            shear=0.0,
+            scale=(1.0, 1.0),
+            stretch=0.0,
+            shift=0.0,
+            perspective=0.0,
+            noise=0.0,
         ),
         data=Data(batch_size=32, eval_batch_size=128),
         optimizer=Optimizer(
@@ -58,9 +65,9 @@ def svhn_rnn() -> Config:
             warmup_steps=0,
             decay_rate=0.9,
             decay_steps=10_000,
-            weight_decay=0,
-            label_smoothing=0,
-            ema_decay=0,
+            weight_decay=0.0,
+            label_smoothing=0.0,
+            ema_decay=0.0,
         ),
         train=Train(steps=1_000_000, log_every=100, checkpoint_every=1_000, evaluate_every=1_000, patience=100),
     )

@@ -13,6 +13,7 @@ def test_an_experiment_survives_json(name: str) -> None:
     wanted = experiments.find(name)
     assert wanted.experiment == name
     assert config.from_json(wanted.to_json()) == wanted
+    assert config.from_json(wanted.to_json()).to_json() == wanted.to_json()  # with 0.0 where a float is meant
 
 
 def test_settings_of_every_type() -> None:
