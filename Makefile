@@ -1,5 +1,5 @@
 # make demo   sets everything up, then: synthesise -> train -> evaluate -> export -> score -> report
-# make release  the model that ships with the package, from the real pictures in SHARED (two hours; STEPS=4000: half an hour)
+# make release  the model that ships with the package, from the real pictures in SHARED (an hour and a half; STEPS=3000: half an hour)
 # make test   sets everything up, then: formatting, lint, types and every test
 
 PYTHON ?= python3
@@ -62,7 +62,7 @@ endif
 
 SHARED ?= ../shared/data
 RELEASE := data/released
-STEPS ?= 10000
+STEPS ?= 8000
 
 release: $(VENV)/installed
 	$(SAY) "1/4 data: real photos, numbers cut from photos, drawn numbers, numbers put together from real digits"
