@@ -109,3 +109,14 @@ def test_mixed_precision_trains_float32_weights(model: str) -> None:
         assert {v.dtype for v in [*learner.params.values(), *learner.state.values()]} == {tf.float32}
     assert losses["mixed_bfloat16"] != losses["float32"]
     assert losses["mixed_bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
+
+
+@pytest.mark.slow
+def test_xla_computes_the_same_steps() -> None:
+    losses = []
+    for jit_compile in (False, True):
+        learner = Learner(smoke("compact", "model.dropout=0"))
+        step = tf.function(learner.train_step, jit_compile=jit_compile)
+        data = batch([[i, (3 * i) % 10, 11, 11, 11, 11] for i in range(8)])
+        losses.append([float(step(data)["loss"]) for _ in range(4)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
