@@ -34,14 +34,15 @@ VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "real pictures only": (REAL, ()),
     "no whole photos": (ALL[1:], ()),
     "tight crops": (("photos", "tight-test", "tight-train", "fonts", "crops"), ()),
-    "no attention (five_heads)": (ALL, ("model.name=five_heads", "model.strides=[2,2,2,2]")),
+    "no attention (five_heads)": (ALL, ("model.name=five_heads", "model.strides=[2,2,2,2]", "decode.closer=false")),
     "coarse map": (ALL, ("model.strides=[2,2,2,2]",)),
     "no distortion": (ALL, UNDISTORTED),
     "no negatives": (ALL, ("distortion.invert=0",)),
     "no loss of detail": (ALL, ("distortion.coarsen=0",)),
     "no moving average": (ALL, ("optimizer.ema_decay=0",)),
     "no label smoothing": (ALL, ("optimizer.label_smoothing=0",)),
-    "one view": (ALL, ("decode.views=[1.0]",)),
+    "no closer look": (ALL, ("decode.closer=false",)),
+    "one view": (ALL, ("decode.views=[1.0]", "decode.closer=false")),
     "fine-tuned from drawn numbers": (ALL, ()),
 }
 

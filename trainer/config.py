@@ -37,6 +37,14 @@ class Model:
         """Height and width of what the encoder sees."""
         return (self.crop[0], self.crop[1]) if self.crop else (self.image_height, self.image_width)
 
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Rows and columns of the encoder's last map."""
+        rows, columns = self.input_size
+        for stride in self.strides:
+            rows, columns = -(-rows // stride), -(-columns // stride)
+        return rows, columns
+
     def __post_init__(self) -> None:
         """Checks what the types do not.
 
@@ -129,6 +137,7 @@ class Decode:
 
     beam_width: int = 3  # candidates that beam search follows, and so how many are returned
     views: tuple[float, ...] = (1.0,)  # zooms in which each picture is read; their log probabilities are averaged
+    closer: bool = False  # one more view, cut to what was attended to; for models with attention
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,10 @@ class Config:
         for key, share in shares.items():
             if not 0 <= share < 1:
                 raise UserError(f"{key}={share}: it must be at least 0 and below 1")
+        if self.decode.closer and (self.model.name != "compact" or self.model.crop):
+            raise UserError(
+                "decode.closer=true: only compact without model.crop attends to places of the whole picture"
+            )
         if not self.decode.views or any(zoom <= 0 for zoom in self.decode.views):
             raise UserError(f"decode.views={list(self.decode.views)}: give at least one zoom, each above 0, e.g. [1.0]")
         if any(share <= 0 for share in self.data.shares):

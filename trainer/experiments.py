@@ -99,7 +99,7 @@ def released() -> Config:
         data=replace(base.data, shares=(0.30, 0.25, 0.03, 0.27, 0.15)),
         optimizer=replace(base.optimizer, weight_decay=0.02),
         train=replace(base.train, steps=8_000),
-        decode=replace(base.decode, views=(0.8, 0.9, 1.0, 1.1, 1.2)),
+        decode=replace(base.decode, views=(0.8, 0.9, 1.0, 1.1, 1.2), closer=True),
     )
 
 

@@ -36,16 +36,19 @@ class Reader:
         """
         params = {path: tf.cast(v, tf.float32) for path, v in self.params.items()}
         state = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
-        zooms = self.config.decode.views
-        memory, first = self.recogniser.encode(params, state, views.of(images, zooms))
+        seen, count = views.of(images, self.config.decode.views), len(self.config.decode.views)
+        if self.config.decode.closer:
+            closer = views.closer(images, self._attention(params, state, images))
+            seen, count = tf.concat([seen, closer], axis=0), count + 1
+        memory, first = self.recogniser.encode(params, state, seen)
 
         def step(tokens: tf.Tensor, carried: Any) -> tuple[tf.Tensor, Any]:
-            seen = tf.tile(tokens, [len(zooms), 1])
-            logits, following, _ = self.recogniser.step(params, seen, views.apart(carried), memory)
-            return views.agreed(logits, len(zooms)), views.together(following, len(zooms))
+            tokens = tf.tile(tokens, [count, 1])
+            logits, following, _ = self.recogniser.step(params, tokens, views.apart(carried), memory)
+            return views.agreed(logits, count), views.together(following, count)
 
         found = decode.beam_search(
-            views.together(first, len(zooms)),
+            views.together(first, count),
             step,
             start=self.vocab.start,
             end=self.vocab.end,
@@ -58,6 +61,19 @@ class Reader:
             "probability": tf.exp(found.log_probs),
             "confidence": self._confidence(found.log_probs[:, 0]),
         }
+
+    def _attention(self, params: Mapping[str, Any], state: Mapping[str, Any], images: tf.Tensor) -> tf.Tensor:
+        """What a greedy reading attends to before the number ends, float32 [B, rows, columns], summing to 1."""
+        memory, carried = self.recogniser.encode(params, state, images)
+        tokens = tf.fill([tf.shape(images)[0], 1], self.vocab.start)
+        reading, attended = tf.ones([tf.shape(images)[0], 1]), tf.constant(1e-6)
+        for _ in range(self.config.model.max_length):
+            logits, carried, attention = self.recogniser.step(params, tokens, carried, memory)
+            tokens = tf.argmax(logits, axis=-1, output_type=tf.int32)
+            reading *= tf.cast(tokens != self.vocab.end, tf.float32)
+            attended += reading * attention[:, 0]
+        attended /= tf.reduce_sum(attended, axis=1, keepdims=True)
+        return tf.reshape(attended, [-1, *self.config.model.map_size])
 
     def _confidence(self, log_prob: tf.Tensor) -> tf.Tensor:
         """`Calibration.confidence` in the graph."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer import config, experiments, views
+from trainer.cli import UserError
 from trainer.model import PureRecogniser
 from trainer.reading import Reader
 
@@ -32,6 +33,29 @@ def test_a_closer_view_magnifies_the_middle_and_a_farther_one_repeats_the_border
     np.testing.assert_allclose(closer[0, 8, :, 0], np.linspace(-0.5, 0.5, 33), atol=1e-5)
     np.testing.assert_allclose(farther[0, 8, 8:25:2, 0], np.linspace(-1, 1, 9), atol=1e-5)
     assert (farther[0, 8, :8, 0].numpy() == -1).all()
+
+
+def test_a_closer_look_is_at_what_was_attended_to() -> None:
+    across = tf.linspace(0.0, 1.0, 33)[tf.newaxis, tf.newaxis, :, tf.newaxis]
+    ramp = tf.tile(across, [2, 17, 1, 3])
+    attention = np.zeros((2, 2, 8), np.float32)
+    attention[0, :, 5] = 0.5  # one column, both rows: its middle is at 5.5 / 8
+    attention[1] = 1 / 16
+    seen = views.closer(ramp, tf.constant(attention)).numpy()
+    margin = views.REACH_ACROSS[1]
+    np.testing.assert_allclose(seen[0, 8, [0, 16, 32], 0], 5.5 / 8 + margin * np.array([-1, 0, 1]), atol=1e-4)
+    np.testing.assert_allclose(seen[1], ramp[1], atol=1e-4)
+
+
+def test_looking_closer_reads_alike_in_any_batch_and_is_refused_without_attention() -> None:
+    wanted = config.override(experiments.find("smoke"), ["decode.closer=true", "decode.views=[0.9,1.0]"])
+    recogniser = PureRecogniser(wanted.model, seed=0)
+    reader = Reader(recogniser, recogniser.params, recogniser.state, wanted)
+    together, alone = reader.read(pictures()), reader.read(pictures()[1:2])
+    np.testing.assert_array_equal(together["text"][1:2], alone["text"])
+    np.testing.assert_allclose(together["log_prob"][1:2], alone["log_prob"], atol=1e-4)
+    with pytest.raises(UserError, match="only compact"):
+        config.override(experiments.find("five_heads"), ["decode.closer=true"])
 
 
 @pytest.mark.parametrize("experiment", ["smoke", "five_heads"])

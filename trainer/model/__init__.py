@@ -5,6 +5,7 @@ Keras's own assignments and optimizers lose updates under parameter servers.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -77,10 +78,7 @@ def _parts(config: Model) -> tuple[keras.Layer, keras.Layer]:
         return ConvolutionalEncoder(config), EmbeddingDecoder(config)
     if config.name == "five_heads":
         return ResidualEncoder(config), Heads(config)
-    rows, columns = config.input_size
-    for stride in config.strides:
-        rows, columns = -(-rows // stride), -(-columns // stride)
-    return ResidualEncoder(config), AttentionDecoder(config, rows * columns)
+    return ResidualEncoder(config), AttentionDecoder(config, math.prod(config.map_size))
 
 
 Values = dict[str, Any]
