@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # A module may import only from layers above its own line.
 LAYERS = [
     {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example", "trainer.released"},
+    {"trainer.typed"},
     {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session", "trainer.leaks"},
     {
         "trainer.experiments",

@@ -1,13 +1,12 @@
 """Everything that an experiment can set: frozen dataclasses, checked, as JSON, changed by `--set`."""
 
 import dataclasses
-import difflib
 import json
 import math
-import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainer import typed
 from trainer.cli import UserError
 from trainer.vocab import DIGITS
 
@@ -228,7 +227,7 @@ def from_json(text: str) -> Config:
     Raises:
       UserError: a key is unknown, or a value is of the wrong type.
     """
-    return _from_dict(Config, json.loads(text), "")
+    return typed.build(Config, json.loads(text))
 
 
 def override(config: Config, settings: list[str]) -> Config:
@@ -247,63 +246,22 @@ def override(config: Config, settings: list[str]) -> Config:
         for name in groups:
             target = target.get(name) if isinstance(target, dict) else None
         if not isinstance(target, dict) or leaf not in target or isinstance(target[leaf], dict):
-            raise UserError(f"--set {setting}: there is no {key!r}; {_nearest(key, raw)}")
+            raise UserError(f"--set {setting}: there is no {key!r}; {typed.nearest(key, raw)}")
         try:
             target[leaf] = json.loads(text)
         except json.JSONDecodeError:
             target[leaf] = text
         if isinstance(getattr(_find(config, groups), leaf), str):
             target[leaf] = text  # an alphabet of digits is no number
-    return _from_dict(Config, raw, "")
+    return typed.build(Config, raw)
 
 
 def keys(config: Config) -> list[str]:
     """The names of all settings, as `override` takes them."""
-    return list(_leaves(dataclasses.asdict(config)))
+    return list(typed.leaves(dataclasses.asdict(config)))
 
 
 def _find(config: Any, names: list[str]) -> Any:
     for name in names:
         config = getattr(config, name)
     return config
-
-
-def _nearest(key: str, raw: dict[str, Any]) -> str:
-    known = list(_leaves(raw))
-    close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(close)}?" if close else f"the keys are {', '.join(known)}"
-
-
-def _leaves(raw: dict[str, Any], prefix: str = "") -> typing.Iterator[str]:
-    for name, value in raw.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
-def _from_dict(cls: Any, raw: dict[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(raw) - set(hints))
-    if unknown:
-        raise UserError(f"the configuration has unknown keys: {', '.join(prefix + key for key in unknown)}")
-    return cls(**{name: _convert(hints[name], value, prefix + name) for name, value in raw.items()})
-
-
-def _convert(hint: Any, value: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _from_dict(hint, value, f"{key}.")
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value not in args:
-            raise UserError(f"{key}={value}: it must be one of {', '.join(args)}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise UserError(f"{key}={value}: it must be a list, e.g. [32,64]")
-        return tuple(_convert(args[0], item, key) for item in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise UserError(f"{key}={value}: it must be of type {hint.__name__}")
-    return value
