@@ -72,6 +72,8 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
         sources=["none"] * count,
         fingerprints=np.zeros((count, 3), np.int64),
         datasets=np.zeros(count, np.int64),
+        paths=(),
+        rows=np.arange(count),
         model=model,
     )
     learner = Learner(wanted)

@@ -58,15 +58,17 @@ class FusedOptimizer:
         norm = tf.linalg.global_norm([gradients[path] for path in paths])
         scale = tf.minimum(config.clip_norm / norm, 1.0) if config.clip_norm else 1.0
         rate, number = self.learning_rate(step), tf.cast(step, tf.float32)
-        for path in paths:
-            param = params[path]
-            if config.weight_decay and param.shape.rank > 1:  # not scales and biases
-                param.assign_sub(rate * config.weight_decay * param)
-            self._update(path, param, gradients[path] * scale, rate=rate, number=number)
         # The average starts close to the weights: an early one would remember the initial values for long.
         decay = tf.minimum(config.ema_decay, (1.0 + number) / (10.0 + number))
-        for path, average in self.averages.items():
-            average.assign_sub((1.0 - decay) * (average - params[path]))
+        for path in paths:
+            param = params[path]
+            with tf.device(param.device):  # on a parameter server only the gradient moves
+                if config.weight_decay and param.shape.rank > 1:  # not scales and biases
+                    param.assign_sub(rate * config.weight_decay * param)
+                self._update(path, param, gradients[path] * scale, rate=rate, number=number)
+                if self.averages:
+                    average = self.averages[path]
+                    average.assign_sub((1.0 - decay) * (average - param))
         return {"learning_rate": rate, "gradient_norm": norm}
 
     def _update(

@@ -88,6 +88,8 @@ def test_numbers_of_every_length_are_learnt_by_heart_and_read(model: str) -> Non
         sources=["csv"] * 8,
         fingerprints=np.zeros((8, 3), np.int64),
         datasets=np.zeros(8, np.int64),
+        paths=(),
+        rows=np.arange(8),
         model=wanted.model,
     )
     answers = Reader(learner.recogniser, learner.params, learner.state, wanted).answers(pictures)
