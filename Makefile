@@ -49,7 +49,7 @@ endif
 	$(PY) -m trainer.train --experiment demo --data $(DEMO)/synthetic $(if $(DATA),$(DEMO)/prepared) \
 	    --validation-data $(DEMO)/prepared --workdir $(DEMO)/run
 	$(SAY) "4/7 evaluate: numbers that were not trained on"
-	$(PY) -m trainer.evaluate --workdir $(DEMO)/run --data $(DEMO)/prepared
+	$(PY) -m trainer.evaluate --workdir $(DEMO)/run --data $(DEMO)/prepared --calibrate
 	$(SAY) "5/7 export"
 	$(PY) -m trainer.export --workdir $(DEMO)/run --output $(DEMO)/model
 	$(SAY) "6/7 score: $(PICTURES)"

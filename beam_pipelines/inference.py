@@ -75,8 +75,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
                     keys.append(path)
                 except Reject as reject:
                     result.rejects.append((path, reject.reason, reject.detail))
-            for key, candidates in zip(keys, _read(files, model), strict=True):
-                confidence = candidates[0]["probability"]
+            for key, (candidates, confidence) in zip(keys, _read(files, model), strict=True):
                 result.written += 1
                 result.tally("accepted", confidence >= self.min_confidence)
                 result.tally("confidence", min(int(confidence * BINS), BINS - 1))
@@ -104,16 +103,17 @@ def read_picture(path: str) -> bytes:
     return data if picture.file_type else images.encode(picture.image, "png")
 
 
-def _read(files: list[bytes], model: Model) -> Iterable[list[dict[str, Any]]]:
-    """The candidates of each picture, best first."""
+def _read(files: list[bytes], model: Model) -> Iterable[tuple[list[dict[str, Any]], float]]:
+    """The candidates of each picture, best first, and the confidence in the first."""
     import tensorflow as tf
 
     if not files:
         return
     out = model.loaded.signatures["serving_default"](images=tf.constant(files))
-    columns = (out[name].numpy() for name in ("text", "log_prob", "probability"))
-    for texts, log_probs, probabilities in zip(*columns, strict=True):
-        yield [
+    columns = (out[name].numpy() for name in ("text", "log_prob", "probability", "confidence"))
+    for texts, log_probs, probabilities, confidence in zip(*columns, strict=True):
+        candidates = [
             {"text": text.decode(), "log_prob": float(log_prob), "probability": float(probability)}
             for text, log_prob, probability in zip(texts, log_probs, probabilities, strict=True)
         ]
+        yield candidates, float(confidence)

@@ -82,13 +82,16 @@ def read_model_info(model: str) -> dict[str, Any]:
     """What the exported model says of itself.
 
     Raises:
-      UserError: there is no such model.
+      UserError: there is no such model, or it tells no confidence.
     """
     path = FileSystems.join(model, *MODEL_INFO.split("/"))
     if not FileSystems.exists(path):
         raise UserError(f"{model} has no {MODEL_INFO}: it is no model of trainer.export")
     with FileSystems.open(path) as file:
-        return json.loads(file.read())
+        info = json.loads(file.read())
+    if "calibration" not in info:
+        raise UserError(f"{model} was exported by an older version, without confidence: export it again")
+    return info
 
 
 def main(argv: list[str] | None = None) -> int:

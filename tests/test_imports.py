@@ -21,12 +21,13 @@ LAYERS = [
         "trainer.metrics",
         "trainer.checkpoint",
     },
-    {"trainer.model.encoders", "trainer.model.decoder", "trainer.optimizer", "trainer.plots"},
+    {"trainer.model.encoders", "trainer.model.decoder", "trainer.optimizer", "trainer.plots", "trainer.calibration"},
     {"trainer.model"},
     {"trainer.learner", "trainer.input_pipeline", "trainer.workdir"},
     {"trainer.reading"},
     {"trainer.monitor"},
-    {"trainer.train", "trainer.evaluate", "trainer.export", "trainer.predict"},
+    {"trainer.tensorboard"},
+    {"trainer.train", "trainer.evaluate", "trainer.export", "trainer.predict", "trainer.search"},
     {"trainer.report"},
 ]
 BEAM_LAYERS = [

@@ -1,13 +1,16 @@
 """The whole road through its real commands, from drawn pictures to a report, on the smoke experiment."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 from tests.conftest import Run
+from trainer.calibration import Calibration
 
 pytestmark = pytest.mark.slow
 
@@ -22,8 +25,9 @@ def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("beam_pipelines.prepare", *args)
     args = ["--experiment", "smoke", "--data", top / "synthetic", "--validation-data", top / "prepared"]
     run("trainer.train", *args, "--workdir", top / "run")
-    evaluated = run("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared")
-    assert "whole numbers right" in evaluated.stdout
+    evaluated = run("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared", "--calibrate")
+    for figure in ("whole numbers right", "calibration error"):
+        assert figure in evaluated.stdout
     run("trainer.export", "--workdir", top / "run", "--output", top / "model")
     (top / "pictures" / "images" / "text.png").write_text("no picture")
     Image.new("L", (30, 20)).save(top / "pictures" / "images" / "grey.tiff")
@@ -55,7 +59,7 @@ def test_each_row_has_candidates_best_first(road: Path) -> None:
         probabilities = [c["probability"] for c in row["candidates"]]
         assert len(probabilities) == 3
         assert probabilities == sorted(probabilities, reverse=True)
-        assert row["confidence"] == probabilities[0]
+        assert 0 < row["confidence"] < 1
         assert all(1 <= len(c["text"]) <= 5 for c in row["candidates"])
 
 
@@ -70,11 +74,25 @@ def test_scoring_again_writes_the_same_bytes(road: Path, run: Run, tmp_path: Pat
 def test_the_exported_model_reads_as_evaluation_did(road: Path) -> None:
     answers = [json.loads(line) for line in (road / "run" / "answers.jsonl").read_text().splitlines()]
     scored = {row["key"].rsplit("/", 1)[-1]: row for row in rows(road / "predictions")}
-    assert len(answers) == 30
+    stored = json.loads((road / "run" / "calibration.json").read_text())
+    calibrated = Calibration(stored["temperature"], stored["offset"])
+    assert json.loads((road / "model" / "assets" / "model_info.json").read_text())["calibration"] == stored
+    assert stored["examples"] == len(answers) == 30
     for answer in answers:
         row = scored[answer["key"].rsplit("/", 1)[-1]]
         assert row["candidates"][0]["text"] == answer["candidates"][0]
-        assert row["confidence"] == pytest.approx(answer["probabilities"][0], rel=1e-4)
+        assert row["candidates"][0]["probability"] == pytest.approx(answer["probabilities"][0], rel=1e-4)
+        confidence = calibrated.confidence(np.array(answer["probabilities"][:1]))[0]
+        assert row["confidence"] == pytest.approx(confidence, rel=1e-3)
+
+
+def test_a_calibration_of_another_checkpoint_is_refused(road: Path, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(road / "run", folder)
+    stored = json.loads((folder / "calibration.json").read_text())
+    (folder / "calibration.json").write_text(json.dumps({**stored, "step": 7}))
+    done = run("trainer.export", "--workdir", folder, "--output", tmp_path / "model", status=2)
+    assert "is of step 7" in done.stderr
 
 
 def test_both_signatures_read_alike(road: Path) -> None:
@@ -91,12 +109,12 @@ def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:
     lines = run("trainer.predict", "--model", road / "model", picture).stdout.splitlines()
     assert lines[0] == str(picture)
     assert lines[1].split() == ["No.", "result", "probability"]
-    assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]
+    assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3", "confidence"]
 
 
 def test_the_report_holds_all_its_pictures(road: Path) -> None:
     page = (road / "report.html").read_text()
-    assert page.count("data:image/png;base64,") >= 4 + 24
+    assert page.count("data:image/png;base64,") >= 5 + 24
     assert "http" not in page
     for heading in ("Training", "Evaluation", "Read wrongly", "Predictions"):
         assert f"<h2>{heading}</h2>" in page

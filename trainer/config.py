@@ -91,6 +91,21 @@ class Decode:
 
 
 @dataclass(frozen=True)
+class TensorBoard:
+    """What is written for TensorBoard, each `every` steps; what is off by default costs seconds each time."""
+
+    scalars: bool = True
+    images: bool = True  # training pictures before and after distortion
+    hparams: bool = True
+    histograms: bool = False  # of weights and gradients
+    graph: bool = False  # of the training step, once a start
+    projector: bool = False  # validation pictures by their embedding
+    every: int = 1_000
+    pictures: int = 8
+    embedded: int = 1_000  # pictures in the projector at most
+
+
+@dataclass(frozen=True)
 class Config:
     """One experiment. `seed` fixes initial weights, the order of examples, distortion and dropout."""
 
@@ -102,6 +117,7 @@ class Config:
     optimizer: Optimizer = field(default_factory=Optimizer)
     train: Train = field(default_factory=Train)
     decode: Decode = field(default_factory=Decode)
+    tensorboard: TensorBoard = field(default_factory=TensorBoard)
 
     def __post_init__(self) -> None:
         """Checks what the types do not.
@@ -119,6 +135,9 @@ class Config:
             "train.evaluate_every": self.train.evaluate_every,
             "train.keep_checkpoints": self.train.keep_checkpoints,
             "decode.beam_width": self.decode.beam_width,
+            "tensorboard.every": self.tensorboard.every,
+            "tensorboard.pictures": self.tensorboard.pictures,
+            "tensorboard.embedded": self.tensorboard.embedded,
         }
         for key, value in at_least_one.items():
             if value < 1:
@@ -174,6 +193,11 @@ def override(config: Config, settings: list[str]) -> Config:
         if isinstance(getattr(_find(config, groups), leaf), str):
             target[leaf] = text  # an alphabet of digits is no number
     return _from_dict(Config, raw, "")
+
+
+def keys(config: Config) -> list[str]:
+    """The names of all settings, as `override` takes them."""
+    return list(_leaves(dataclasses.asdict(config)))
 
 
 def _find(config: Any, names: list[str]) -> Any:

@@ -7,23 +7,34 @@ import sys
 import time
 from typing import Any
 
-from trainer import cli, cluster
+import numpy as np
+
+from trainer import calibration, cli, cluster, metrics
 
 log = logging.getLogger(__name__)
 
 
-def evaluate(workdir: str, data: list[str], split: str, *, allow_seen: bool = False) -> dict[str, Any]:
+def evaluate(
+    workdir: str, data: list[str], split: str, *, allow_seen: bool = False, calibrate: bool = False
+) -> dict[str, Any]:
     """Reads a split of some datasets with the best checkpoint of a work folder.
 
+    Args:
+      workdir: what trainer.train made.
+      data: datasets.
+      split: the split to read.
+      allow_seen: even if pictures in it were trained on.
+      calibrate: store the calibration fitted on this split, for `trainer.export`.
     Returns:
-      `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the pictures were trained on)
-      and `images_per_second`. That and each answer are also stored in the work folder.
+      `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the pictures were trained on),
+      `images_per_second`, and `calibration` as of `calibration.measure`. That and each answer are also stored in
+      the work folder.
     Raises:
       UserError: the work folder or a dataset is not usable, or pictures were trained on and not `allow_seen`.
     """
     import tensorflow as tf
 
-    from trainer import input_pipeline, leaks, metrics
+    from trainer import input_pipeline, leaks
     from trainer import workdir as work
     from trainer.reading import Reader
 
@@ -45,12 +56,42 @@ def evaluate(workdir: str, data: list[str], split: str, *, allow_seen: bool = Fa
         "seen": int(leaks.seen(pictures.fingerprints, trained_on).sum()),
         "images_per_second": len(answers) / seconds,
         **metrics.summarise(answers),
+        "calibration": calibration.measure(*_confident(answers)),
     }
+    if calibrate:
+        _store_calibration(workdir, summary, answers)
     with tf.io.gfile.GFile(f"{workdir}/{work.EVALUATION_FILE}", "w") as file:
         file.write(json.dumps(summary, indent=2) + "\n")
     with tf.io.gfile.GFile(f"{workdir}/{work.ANSWERS_FILE}", "w") as file:
         file.write("".join(json.dumps(dataclasses.asdict(answer)) + "\n" for answer in answers))
     return summary
+
+
+def _confident(answers: list[metrics.Answer]) -> tuple[np.ndarray, np.ndarray]:
+    """The probability of each best candidate, float64 [N], and whether it is right, bool [N]."""
+    return np.array([a.probabilities[0] for a in answers]), np.array([a.right for a in answers], bool)
+
+
+def _store_calibration(workdir: str, summary: dict[str, Any], answers: list[metrics.Answer]) -> None:
+    import tensorflow as tf
+
+    from trainer import workdir as work
+
+    probabilities, right = _confident(answers)
+    measured = summary["calibration"]
+    fitted = calibration.Calibration(measured["temperature"], measured["offset"])
+    stored = {
+        **{name: summary[name] for name in ("step", "data", "split", "examples")},
+        "temperature": fitted.temperature,
+        "offset": fitted.offset,
+        "thresholds": calibration.thresholds(fitted.confidence(probabilities), right),
+        **{
+            name: {figure: measured[name][figure] for figure in ("calibration_error", "log_loss")}
+            for name in ("before", "after")
+        },
+    }
+    with tf.io.gfile.GFile(f"{workdir}/{work.CALIBRATION_FILE}", "w") as file:
+        file.write(json.dumps(stored, indent=2) + "\n")
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -63,6 +104,8 @@ def table(summary: dict[str, Any]) -> str:
         ("lengths right", f"{summary['length_accuracy']:.2%}"),
         ("coverage at 98 %", f"{summary['coverage_98']:.2%}"),
         ("coverage at 99 %", f"{summary['coverage_99']:.2%}"),
+        ("calibration error", _before_after(summary["calibration"], "calibration_error", ".2%")),
+        ("log loss", _before_after(summary["calibration"], "log_loss", ".4f")),
     ]
     rows += [
         (f"{kind} {name}", f"{group['sequence_accuracy']:.2%} of {group['examples']}")
@@ -73,6 +116,11 @@ def table(summary: dict[str, Any]) -> str:
     if summary["seen"]:
         heading += f"\n  {summary['seen']} of them were trained on: this says nothing about new pictures"
     return "\n".join([heading, *(f"  {name:<24}{value}" for name, value in rows)])
+
+
+def _before_after(measured: dict[str, Any], figure: str, form: str) -> str:
+    before, after = (format(measured[when][figure], form) for when in ("before", "after"))
+    return f"{before}  (calibrated {after})"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,9 +137,12 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets")
     parser.add_argument("--split", default="validation", help="the split to read")
     parser.add_argument("--allow-seen", action="store_true", help="even if pictures in it were trained on")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="store how probability becomes confidence, for trainer.export"
+    )
     args = parser.parse_args(argv)
     cluster.configure()
-    print(table(evaluate(args.workdir, args.data, args.split, allow_seen=args.allow_seen)))
+    print(table(evaluate(args.workdir, args.data, args.split, allow_seen=args.allow_seen, calibrate=args.calibrate)))
 
 
 if __name__ == "__main__":

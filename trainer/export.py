@@ -17,23 +17,28 @@ def export(workdir: str, output: str) -> dict[str, Any]:
     """Writes the best checkpoint as a SavedModel with preprocessing and beam search inside.
 
     The signature `serving_default` takes `images`, string [B], picture files, and returns `text` string [B, K],
-    `log_prob` and `probability` float32 [B, K], best first. `decoded` takes `images`, uint8 [B, h, w, 3].
+    `log_prob` and `probability` float32 [B, K], best first, and `confidence` float32 [B], calibrated where
+    `trainer.evaluate --calibrate` was run. `decoded` takes `images`, uint8 [B, h, w, 3].
 
     Returns:
-      What it stores as the asset `model_info.json`: alphabet, longest number, step, fingerprint.
+      What it stores as the asset `model_info.json`: alphabet, longest number, step, fingerprint, calibration.
     Raises:
-      UserError: there is no trained model in the work folder, or the output holds something else.
+      UserError: there is no trained model in the work folder, its calibration is of another checkpoint, or the
+        output holds something else.
     """
     import tensorflow as tf
 
     from trainer import preprocess
     from trainer import workdir as work
+    from trainer.calibration import Calibration
     from trainer.reading import Reader
 
     if tf.io.gfile.exists(output) and not tf.io.gfile.exists(f"{output}/saved_model.pb"):
         raise cli.UserError(f"{output} is there and is no SavedModel: choose another --output")
     wanted, recogniser, params, state, step = work.load_model(workdir)
-    reader = Reader(recogniser, params, state, wanted)
+    stored = work.read_calibration(workdir, step)
+    calibrated = Calibration(stored["temperature"], stored["offset"]) if stored else Calibration()
+    reader = Reader(recogniser, params, state, wanted, calibrated)
     height, width = wanted.model.image_height, wanted.model.image_width
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="images")])
@@ -52,6 +57,7 @@ def export(workdir: str, output: str) -> dict[str, Any]:
         "max_length": wanted.model.max_length,
         "beam_width": wanted.decode.beam_width,
         "fingerprint": fingerprint(params, state),
+        "calibration": stored,
     }
     module = tf.Module()
     module.params, module.state = params, state
@@ -94,6 +100,8 @@ def _run(argv: list[str] | None) -> None:
     cluster.configure()
     info = export(args.workdir, args.output)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
+    if not info["calibration"]:
+        print("its confidence is not calibrated: trainer.evaluate --calibrate does it, then export again")
 
 
 if __name__ == "__main__":

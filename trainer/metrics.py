@@ -29,8 +29,8 @@ def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
       `examples`; `sequence_accuracy` (the whole number right) and its `interval_95`; `digit_accuracy` (characters
       right at their place, of the longer of label and answer); `length_accuracy`; `top_accuracy` (the label is
       among the candidates); `coverage_98` and `coverage_99` (the largest share of pictures that can be answered,
-      the most confident first, at that accuracy); `by_length` and `by_source`, each with `examples` and
-      `sequence_accuracy`.
+      the most confident first, at that accuracy); `by_length` and `by_source`, each with `examples`,
+      `sequence_accuracy` and `interval_95`.
     """
     answers = list(answers)
     count = len(answers)
@@ -57,18 +57,32 @@ def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
 
 
 def coverage(answers: Iterable[Answer], accuracy: float) -> float:
-    """The largest share of pictures that, taken the most confident first, are read with that accuracy or more.
+    """The largest share of pictures that, taken the most confident first, are read with that accuracy or more."""
+    answers = list(answers)
+    _, pictures = threshold([a.probabilities[0] for a in answers], [a.right for a in answers], accuracy)
+    return _share(pictures, len(answers))
+
+
+def threshold(confidence: Iterable[float], right: Iterable[bool], accuracy: float) -> tuple[float | None, int]:
+    """The lowest confidence from which on answers are right to that accuracy or more.
 
     Pictures of equal confidence stand or fall together, since no threshold can part them.
+
+    Args:
+      confidence: of each answer.
+      right: whether it is.
+      accuracy: the share wanted, 0 to 1.
+    Returns:
+      The confidence, None where there is none; the number of pictures that reach it.
     """
-    ranked = sorted(answers, key=lambda a: -a.probabilities[0])
-    right = best = 0
-    for i, a in enumerate(ranked, start=1):
-        right += a.right
-        last_of_its_confidence = i == len(ranked) or ranked[i].probabilities[0] < a.probabilities[0]
-        if last_of_its_confidence and right >= accuracy * i:
-            best = i
-    return _share(best, len(ranked))
+    ranked = sorted(zip(confidence, right, strict=True), key=lambda answer: -answer[0])
+    lowest, pictures, right_so_far = None, 0, 0
+    for i, (confident, is_right) in enumerate(ranked, start=1):
+        right_so_far += bool(is_right)
+        last_of_its_confidence = i == len(ranked) or ranked[i][0] < confident
+        if last_of_its_confidence and right_so_far >= accuracy * i:
+            lowest, pictures = float(confident), i
+    return lowest, pictures
 
 
 def wilson_interval(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
@@ -81,9 +95,13 @@ def wilson_interval(right: int, count: int, z: float = 1.96) -> tuple[float, flo
     return (max(0.0, centre - half), min(1.0, centre + half))
 
 
-def _groups(groups: dict[str, list[bool]]) -> dict[str, dict[str, float]]:
+def _groups(groups: dict[str, list[bool]]) -> dict[str, dict[str, Any]]:
     return {
-        name: {"examples": len(rights), "sequence_accuracy": _share(sum(rights), len(rights))}
+        name: {
+            "examples": len(rights),
+            "sequence_accuracy": _share(sum(rights), len(rights)),
+            "interval_95": wilson_interval(sum(rights), len(rights)),
+        }
         for name, rights in sorted(groups.items())
     }
 

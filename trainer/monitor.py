@@ -81,14 +81,16 @@ class Monitor:
             100 * self.best,
             time.monotonic() - begin,
         )
-        scalars = {k: summary[k] for k in ("sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")}
-        self._store("validation", step, scalars)
+        names = ("examples", "sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
+        self._store("validation", step, {name: summary[name] for name in names})
         self.speed.pause(time.monotonic() - begin)
         if self.config.train.patience and self.since_best >= self.config.train.patience:
             raise session.StopTraining(f"no better validation for {self.since_best} evaluations: stopping at {step}")
 
     def _store(self, kind: str, step: int, scalars: dict[str, float]) -> None:
         workdir.append_metrics(self.folder, {"kind": kind, "step": step, **scalars})
+        if not self.config.tensorboard.scalars:
+            return
         with self.summaries.as_default(step=step):
             for name, value in scalars.items():
                 tf.summary.scalar(f"{kind}/{name}", value)

@@ -49,6 +49,20 @@ def confusion(answers: list[dict[str, Any]], alphabet: str) -> str:
     return _url(figure)
 
 
+def reliability(measured: dict[str, Any]) -> str:
+    """Accuracy against confidence, before and after calibration, from what `calibration.measure` returned."""
+    figure, axes = plt.subplots(figsize=(4.6, 4.4))
+    axes.plot([0, 100], [0, 100], color="#999", linewidth=1, linestyle="--")
+    for name, label, color in (("before", "before", "#b3261e"), ("after", "calibrated", "#1f5fa8")):
+        bins = measured[name]["bins"]
+        label = f"{label}: calibration error {100 * measured[name]['calibration_error']:.1f} %"
+        columns = ([100 * b[figure_name] for b in bins] for figure_name in ("confidence", "accuracy"))
+        axes.plot(*columns, "o-", color=color, markersize=4, label=label)
+    axes.set(xlabel="confidence, %", ylabel="whole numbers right, %", xlim=(0, 101), ylim=(0, 101))
+    axes.legend(loc="upper left", fontsize=8)
+    return _url(figure)
+
+
 def histogram(counts: Sequence[int]) -> str:
     """Pictures by confidence, in equal bins from 0 to 1."""
     figure, axes = plt.subplots(figsize=(7, 2.6))

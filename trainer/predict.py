@@ -36,6 +36,8 @@ def _run(argv: list[str] | None) -> None:
         raise cli.UserError(f"{args.model} is no SavedModel: make one with trainer.export")
     model = tf.saved_model.load(args.model)
     read = model.signatures["serving_default"]
+    if "confidence" not in read.structured_outputs:
+        raise cli.UserError(f"{args.model} was exported by an older version, without confidence: export it again")
     for path in args.pictures:
         try:
             data = tf.io.read_file(path)
@@ -47,6 +49,7 @@ def _run(argv: list[str] | None) -> None:
         texts = [text.decode() for text in out["text"].numpy()[0]]
         probabilities = [float(p) for p in out["probability"].numpy()[0]]
         print(f"{path}\n{table(list(zip(texts, probabilities, strict=True)))}")
+        print(f"confidence {float(out['confidence'].numpy()[0]):.4%}")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
         answers = [json.loads(line) for line in _read(f"{workdir}/{work.ANSWERS_FILE}").splitlines()]
         lines = [line.strip().split("  ", 1) for line in evaluate.table(summary).splitlines()[1:]]
         values["evaluation"] = [("pictures", summary["examples"]), *lines]
+        values["reliability"] = plots.reliability(summary["calibration"])
         values["confusion"] = plots.confusion(answers, model.alphabet)
         values.update(_galleries(answers, summary))
     page = jinja2.Environment(loader=jinja2.PackageLoader("trainer", "."), autoescape=True).get_template("report.html")

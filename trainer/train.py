@@ -31,6 +31,7 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
     from trainer.learner import Learner
     from trainer.monitor import Monitor
     from trainer.reading import Reader
+    from trainer.tensorboard import Board
 
     training, validating = _pictures(wanted, workdir, data, validation)
     work.start(workdir, wanted)
@@ -57,9 +58,12 @@ def train_and_evaluate(wanted: config.Config, *, workdir: str, data: list[str], 
 
     reader = Reader(learner.recogniser, learner.reading_params, learner.state, wanted)
     monitor = Monitor(workdir, wanted, checkpoints, first_step=first_step)
+    board = Board(monitor, learner, training, validating)
+    board.start()
     hooks = [
         session.Hook(wanted.train.log_every, monitor.log_training),
         session.Hook(wanted.train.checkpoint_every, monitor.save, on_stop=True),
+        session.Hook(wanted.tensorboard.every, board.write),
         session.Hook(wanted.train.evaluate_every, lambda step, _: monitor.validate(step, reader, validating)),
     ]
     begin = time.monotonic()

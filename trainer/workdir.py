@@ -14,6 +14,7 @@ CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 ANSWERS_FILE = "answers.jsonl"
 EVALUATION_FILE = "evaluation.json"
+CALIBRATION_FILE = "calibration.json"
 
 
 def read_config(workdir: str) -> Config:
@@ -63,6 +64,25 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
             row = json.loads(line)
             rows[row["kind"], row["step"]] = row
     return sorted(rows.values(), key=lambda row: row["step"])
+
+
+def read_calibration(workdir: str, step: int) -> dict[str, Any] | None:
+    """What `trainer.evaluate --calibrate` stored of the checkpoint of that step; None where it never ran.
+
+    Raises:
+      UserError: it is of another step.
+    """
+    path = f"{workdir}/{CALIBRATION_FILE}"
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path, "r") as file:
+        stored = json.load(file)
+    if stored["step"] != step:
+        raise UserError(
+            f"{path} is of step {stored['step']}, and the best checkpoint of step {step}: "
+            "run trainer.evaluate --calibrate again, or delete it"
+        )
+    return stored
 
 
 def load_model(workdir: str) -> tuple[Config, PureRecogniser, dict[str, tf.Variable], dict[str, tf.Variable], int]:

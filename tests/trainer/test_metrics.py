@@ -8,10 +8,11 @@ from trainer.metrics import Answer, coverage, summarise, wilson_interval
 texts = st.text(alphabet="0123", min_size=1, max_size=4)
 answers = st.lists(
     st.builds(
-        lambda label, read, other, p: Answer("k", "svhn", label, (read, other), (p, 0.0)),
+        lambda source, label, read, others, p: Answer("k", source, label, (read, *others), (p, *[0.0] * len(others))),
+        st.sampled_from(["svhn", "csv", "synthetic-fonts"]),
         texts,
         texts,
-        texts,
+        st.lists(texts, max_size=2),
         st.sampled_from([0.1, 0.5, 0.9, 0.95]),
     ),
     min_size=1,
@@ -31,7 +32,23 @@ def test_figures_are_those_of_a_plain_count(found: list[Answer]) -> None:
     used = np.array([[x != " " or y != " " for x, y in zip(*pair, strict=True)] for pair in places])
     same = np.array([[x == y != " " for x, y in zip(*pair, strict=True)] for pair in places])
     assert summary["digit_accuracy"] == pytest.approx(same.sum() / used.sum())
-    assert sum(group["examples"] for group in summary["by_length"].values()) == len(found)
+    labels = {
+        "by_length": np.array([str(len(a.label)) for a in found]),
+        "by_source": np.array([a.source for a in found]),
+    }
+    for kind, names in labels.items():
+        assert list(summary[kind]) == sorted(set(names))
+        for name, group in summary[kind].items():
+            assert group["examples"] == np.sum(names == name)
+            assert group["sequence_accuracy"] == pytest.approx(right[names == name].mean())
+    for figures, part in (
+        (summary, right),
+        (summary["by_length"][labels["by_length"][0]], right[labels["by_length"] == labels["by_length"][0]]),
+    ):
+        low, high = figures["interval_95"]
+        for bound in (low, high):  # where the distance from the share is 1.96 of its own standard deviations
+            deviation = np.sqrt(bound * (1 - bound) / len(part))
+            assert abs(part.mean() - bound) == pytest.approx(1.96 * deviation, abs=1e-6)
 
 
 @given(answers)
