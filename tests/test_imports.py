@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # A module may import only from layers above its own line.
 LAYERS = [
     {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example"},
-    {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session", "trainer.leaks"},
+    {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session", "trainer.leaks", "trainer.drawing"},
     {
         "trainer.experiments",
         "trainer.preprocess",
@@ -25,7 +25,7 @@ LAYERS = [
     {"trainer.model"},
     {"trainer.learner", "trainer.input_pipeline", "trainer.workdir"},
     {"trainer.reading"},
-    {"trainer.monitor"},
+    {"trainer.monitor", "trainer.serving"},
     {"trainer.tensorboard"},
     {"trainer.train", "trainer.evaluate", "trainer.export", "trainer.predict", "trainer.search"},
     {"trainer.report"},
@@ -35,9 +35,11 @@ BEAM_LAYERS = [
     {f"beam_pipelines.synthesis.{name}" for name in ("typefaces", "texts", "colour")},
     {"beam_pipelines.shards", "beam_pipelines.synthesis.glyphs", "beam_pipelines.synthesis.camera"},
     {f"beam_pipelines.{name}" for name in ("digit_struct", "images", "crops", "transforms", "synthesis.surfaces")},
-    {f"beam_pipelines.{name}" for name in ("synthesis.fonts", "dataset", "inference", "sheet")},
+    {f"beam_pipelines.{name}" for name in ("synthesis.fonts", "dataset", "sheet", "found", "predictions")},
     {f"beam_pipelines.{name}" for name in ("synthesis.mnist", "synthesis.crops", "sources")},
-    {"beam_pipelines.svhn", "beam_pipelines.csv_rows"},
+    {f"beam_pipelines.{name}" for name in ("svhn", "csv_rows", "prefetch")},
+    {"beam_pipelines.exported"},
+    {"beam_pipelines.inference"},
     {f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw", "inspect", "download")},
 ]
 PACKAGES = {"trainer", "beam_pipelines", "beam_pipelines.synthesis"}
