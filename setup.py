@@ -28,12 +28,14 @@ EXTRAS = {
     "beam": [
         "apache-beam>=2.77,<2.78",
         "h5py>=3.11,<3.15",
+        "pyarrow>=18,<26",
         "requests>=2.32,<3",
         "scipy>=1.15,<2",
         "urllib3>=2.2,<3",
         *TYPEFACES,
     ],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+    "tflite": ["ai-edge-litert>=2.1,<3"],
     "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
     "test": [
         "dask[distributed]>=2026.7,<2027",

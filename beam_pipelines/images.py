@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -34,16 +33,50 @@ def read(path: str) -> bytes:
     """The bytes of a picture file, local or in an object store.
 
     Raises:
-      Reject: `missing-picture` where there is none. What an object store fails with otherwise fails the shard,
-        which the engine tries again.
+      Reject: `missing-picture` where there is none, `unreadable` where a local one cannot be read. What an object
+        store still fails with after its client's own retries fails the shard, which the engine tries again.
     """
     try:
         with FileSystems.open(path, compression_type="uncompressed") as file:
             return file.read()
     except Exception as error:  # each object store has exceptions of its own
-        if not isinstance(error, (OSError, BeamIOError)) and FileSystems.exists(path):
+        there = FileSystems.exists(path)
+        if there and "://" in path:
             raise
-        raise Reject("missing-picture", f"{path} cannot be read: {error}") from error
+        reason = "unreadable" if there else "missing-picture"
+        raise Reject(reason, f"{path} cannot be read: {error}") from error
+
+
+def decodable(data: bytes) -> bytes:
+    """A file that the model decodes to the pixels of `load`: this one where its header promises that, else a PNG.
+
+    TensorFlow's decoder knows nothing of orientation, transparency and CMYK, nor of most kinds of file.
+
+    Raises:
+      Reject: as `load`. Damage behind the header of a plain picture is not looked for.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+        end = {"PNG": PNG_END, "JPEG": JPEG_END}.get(image.format or "")
+        if end and data.endswith(end) and image.mode == "RGB" and "transparency" not in image.info:
+            # To look for EXIF in a PNG, Pillow would decode it all.
+            turned = b"eXIf" in data if image.format == "PNG" else image.getexif().get(ORIENTATION_TAG, 1) != 1
+            if not turned:
+                return data
+    except Exception:  # whatever it is, `load` names it
+        pass
+    return reencoded(data)
+
+
+def reencoded(data: bytes) -> bytes:
+    """A picture file as a PNG of the pixels of `load`.
+
+    Raises:
+      Reject: as `load`.
+    """
+    return encode(load(data).image, "png")
 
 
 def load(data: bytes) -> Picture:

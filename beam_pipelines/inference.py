@@ -1,53 +1,52 @@
 """Beam's ModelHandler over an exported SavedModel, a shard of pictures at a time."""
 
-import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import google_crc32c
 from apache_beam.ml.inference.base import ModelHandler
 
-from beam_pipelines import images, shards
-from beam_pipelines.shards import Reject, ShardResult, ShardSpec
-from trainer import cluster, released
-
-MODEL_INFO = "assets/model_info.json"
-BINS = 20  # of the confidence histogram
+from beam_pipelines import exported, predictions, shards
+from beam_pipelines.exported import Model, Row
+from beam_pipelines.prefetch import Picture, pictures
+from beam_pipelines.shards import ShardResult, ShardSpec
 
 
 @dataclass(frozen=True)
-class Model:
-    """A loaded SavedModel and what its `model_info.json` says.
+class Reading:
+    """How pictures are read.
 
-    The loaded object must live as long as its signatures are called.
+    Attributes:
+      batch_size: pictures read together.
+      beam_width: hypotheses followed.
+      candidates: of each picture, in its row.
+      min_confidence: from which on a row is accepted.
+      file_format: one of `predictions.FORMATS`.
     """
 
-    loaded: Any
-    info: dict[str, Any]
+    batch_size: int
+    beam_width: int
+    candidates: int
+    min_confidence: float
+    file_format: str
 
 
 class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
-    """Reads the pictures of a shard and writes its predictions, one JSON object a line.
+    """Reads the pictures of a shard and writes its predictions.
 
     To RunInference one example is one shard: it is the unit of work, so pictures are batched within it, in full
     batches from the start. Beam's own TensorFlow handlers do not take SavedModel folders under Keras 3.
     """
 
-    def __init__(self, path: str, *, batch_size: int, min_confidence: float) -> None:
+    def __init__(self, path: str, reading: Reading) -> None:
         super().__init__(min_batch_size=1, max_batch_size=1)
-        self.path, self.batch_size, self.min_confidence = path, batch_size, min_confidence
+        self.path, self.reading = path, reading
 
     def load_model(self) -> Model:
         """Loads the model, once a process."""
-        cluster.quiet_tensorflow()
-        import tensorflow as tf
-
-        folder = released.folder_of(self.path)  # where this worker has the package, which may not be the driver's place
-        with tf.io.gfile.GFile(f"{folder}/{MODEL_INFO}", "r") as file:
-            info = json.load(file)
-        return Model(tf.saved_model.load(folder), info)
+        return exported.load(self.path)
 
     def run_inference(
         self, batch: Sequence[ShardSpec], model: Model, inference_args: dict[str, Any] | None = None
@@ -56,65 +55,75 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
         for spec in batch:
             begin = time.monotonic()
             result = ShardResult(spec.path, spec.split, items=len(spec.items))
-            checksum = google_crc32c.Checksum()
             with shards.whole_file(spec.path) as file:
-                for row in self._rows(spec, model, result):
-                    line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
-                    checksum.update(line)
-                    file.write(line)
-                    result.bytes += len(line)
-            result.crc32c = checksum.hexdigest().decode()
+                counted = predictions.Counted(file)
+                rows = predictions.writer(self.reading.file_format, counted)
+                for read, answers in self._read(spec, model, result):
+                    rows.write([self._row(*one, model, result) for one in zip(read, answers, strict=True)])
+                rows.close()
+            result.bytes, result.crc32c = counted.bytes, counted.checksum.hexdigest().decode()
             shards.count_metrics(result, time.monotonic() - begin)
             yield result
 
-    def _rows(self, spec: ShardSpec, model: Model, result: ShardResult) -> Iterator[dict[str, Any]]:
-        for start in range(0, len(spec.items), self.batch_size):
-            keys, files = [], []
-            for path in spec.items[start : start + self.batch_size]:
-                try:
-                    files.append(read_picture(path))
-                    keys.append(path)
-                except Reject as reject:
-                    result.rejects.append((path, reject.reason, reject.detail))
-            for key, (candidates, confidence) in zip(keys, _read(files, model), strict=True):
-                result.written += 1
-                result.tally("accepted", confidence >= self.min_confidence)
-                result.tally("confidence", min(int(confidence * BINS), BINS - 1))
-                result.tally("length", len(candidates[0]["text"]))
-                yield {
-                    "key": key,
-                    "candidates": candidates,
-                    "confidence": confidence,
-                    "accepted": confidence >= self.min_confidence,
-                    "model": model.info["fingerprint"],
-                }
+    def _read(
+        self, spec: ShardSpec, model: Model, result: ShardResult
+    ) -> Iterator[tuple[Sequence[Picture], list[Row]]]:
+        """Batches and what the model reads in them, which it does while the caller writes the one before."""
+
+        def answer(batch: Sequence[Picture]) -> tuple[Sequence[Picture], list[Row]]:
+            return self._answer(batch, model, result)
+
+        with ThreadPoolExecutor(1) as ahead:
+            running = None
+            for batch in self._batches(spec, result):
+                following = ahead.submit(answer, batch)
+                if running:
+                    yield running.result()
+                running = following
+            if running:
+                yield running.result()
+
+    def _batches(self, spec: ShardSpec, result: ShardResult) -> Iterator[list[Picture]]:
+        """Full batches of what can be read, the last one short."""
+        batch: list[Picture] = []
+        for found in pictures(spec.items, ahead=self.reading.batch_size):
+            if isinstance(found, Picture):
+                batch.append(found)
+                if len(batch) == self.reading.batch_size:
+                    yield batch
+                    batch = []
+            else:
+                key, reject = found
+                result.rejects.append((key, reject.reason, reject.detail))
+        if batch:
+            yield batch
+
+    def _answer(
+        self, batch: Sequence[Picture], model: Model, result: ShardResult
+    ) -> tuple[Sequence[Picture], list[Row]]:
+        """Reads a batch; where a picture in it is damaged behind its header, that one is rejected."""
+        import tensorflow as tf
+
+        sizes = {"beam_width": self.reading.beam_width, "candidates": self.reading.candidates}
+        try:
+            return batch, model.read(batch, **sizes)
+        except tf.errors.InvalidArgumentError:
+            good, rejects = exported.mended(batch)
+            result.rejects += [(key, reject.reason, reject.detail) for key, reject in rejects]
+            return good, model.read(good, **sizes) if good else []
+
+    def _row(self, picture: Picture, answer: Row, model: Model, result: ShardResult) -> dict[str, Any]:
+        candidates, confidence = answer
+        row = {
+            "key": picture.key,
+            "candidates": candidates,
+            "confidence": confidence,
+            "accepted": confidence >= self.reading.min_confidence,
+            **({} if picture.label is None else {"label": picture.label}),
+            "model": model.info["fingerprint"],
+        }
+        predictions.tally(result, row)
+        return row
 
     def share_model_across_processes(self) -> bool:
         return False
-
-
-def read_picture(path: str) -> bytes:
-    """A file that the model can decode: as it is where it is a plain RGB PNG or JPEG, else as a PNG.
-
-    Raises:
-      Reject: `missing-picture`, `undecodable`, `too-large`.
-    """
-    data = images.read(path)
-    picture = images.load(data)
-    return data if picture.file_type else images.encode(picture.image, "png")
-
-
-def _read(files: list[bytes], model: Model) -> Iterable[tuple[list[dict[str, Any]], float]]:
-    """The candidates of each picture, best first, and the confidence in the first."""
-    import tensorflow as tf
-
-    if not files:
-        return
-    out = model.loaded.signatures["serving_default"](images=tf.constant(files))
-    columns = (out[name].numpy() for name in ("text", "log_prob", "probability", "confidence"))
-    for texts, log_probs, probabilities, confidence in zip(*columns, strict=True):
-        candidates = [
-            {"text": text.decode(), "log_prob": float(log_prob), "probability": float(probability)}
-            for text, log_prob, probability in zip(texts, log_probs, probabilities, strict=True)
-        ]
-        yield candidates, float(confidence)

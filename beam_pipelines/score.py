@@ -2,96 +2,22 @@
 
 import argparse
 import json
-import re
 import sys
 import time
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import RunInference
 
-from beam_pipelines import shards
-from beam_pipelines.inference import BINS, MODEL_INFO, ReadShards
-from beam_pipelines.shards import ShardResult
+from beam_pipelines import exported, found, predictions, shards
+from beam_pipelines.found import Item
+from beam_pipelines.inference import Reading, ReadShards
+from beam_pipelines.predictions import SUMMARY_FILE, DescribePredictions
+from beam_pipelines.shards import ShardSpec
 from trainer import cli, released
 from trainer.cli import UserError
-
-SUMMARY_FILE = "summary.json"
-_WILDCARD = re.compile(r"[*?\[]")
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-
-
-@dataclass(frozen=True)
-class DescribePredictions:
-    """Makes `summary.json`."""
-
-    model: dict[str, Any]
-    request: dict[str, Any]
-
-    def __call__(self, results: list[ShardResult]) -> dict[str, str]:
-        tallies: dict[str, Counter] = {"accepted": Counter(), "confidence": Counter(), "length": Counter()}
-        for result in results:
-            for name, counts in result.tallies.items():
-                tallies[name].update(counts)
-        summary = {
-            "images": sum(result.items for result in results),
-            "rows": sum(result.written for result in results),
-            "accepted": tallies["accepted"]["True"],
-            "rejects": shards.reject_counts(results),
-            "lengths": dict(sorted(tallies["length"].items())),
-            "confidence_histogram": [tallies["confidence"][str(i)] for i in range(BINS)],
-            "shards": [
-                {"name": r.path.rsplit("/", 1)[-1], "rows": r.written, "bytes": r.bytes, "crc32c": r.crc32c}
-                for r in results
-            ],
-            "model": self.model,
-            "request": self.request,
-        }
-        return {SUMMARY_FILE: json.dumps(summary, indent=2) + "\n"}
-
-
-def shard_name(split: str, index: int, count: int) -> str:
-    """`predictions-00003-of-00008.jsonl`."""
-    return f"{split}-{index:05d}-of-{count:05d}.jsonl"
-
-
-def find_pictures(patterns: list[str]) -> list[str]:
-    """The files that the patterns match, each once, sorted; a folder stands for all pictures below it.
-
-    Raises:
-      UserError: a pattern matches nothing.
-    """
-    found: set[str] = set()
-    for pattern in patterns:
-        below = [] if _WILDCARD.search(pattern) else _match(FileSystems.join(pattern, "**"))
-        files = [path for path in below if path.lower().endswith(PICTURE_ENDINGS)] if below else _match(pattern)
-        if not files:
-            raise UserError(f"--input {pattern} matches no pictures: quote a pattern, e.g. 'photos/*.png'")
-        found.update(files)
-    return sorted(found)
-
-
-def _match(pattern: str) -> list[str]:
-    return [file.path for file in FileSystems.match([pattern])[0].metadata_list]
-
-
-def read_model_info(model: str) -> dict[str, Any]:
-    """What the exported model says of itself.
-
-    Raises:
-      UserError: there is no such model, or it tells no confidence.
-    """
-    path = FileSystems.join(released.folder_of(model), *MODEL_INFO.split("/"))
-    if not FileSystems.exists(path):
-        raise UserError(f"{model} has no {MODEL_INFO}: it is no model of trainer.export")
-    with FileSystems.open(path) as file:
-        info = json.loads(file.read())
-    if "calibration" not in info:
-        raise UserError(f"{model} was exported by an older version, without confidence: export it again")
-    return info
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,18 +26,24 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> None:
+    begin = time.time()
     args, beam_args = _parser().parse_known_args(argv)
     options = shards.options_from(beam_args)
-    if args.batch_size < 1:
-        raise UserError(f"--batch-size {args.batch_size}: it must be at least 1")
-    model = read_model_info(args.model)
-    pictures = find_pictures(args.input)
+    for name in ("batch_size", "beam_width", "candidates", "num_shards"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
+    model = exported.read_info(args.model)
+    reading = _reading(args, model)
+    pictures = found.find(args.input)
     request = {
-        "images": len(pictures),
-        "images_crc32c": google_crc32c.Checksum("\n".join(pictures).encode()).hexdigest().decode(),
+        "images": len(pictures.items),
+        "images_crc32c": _checksum(pictures.items),
         "num_shards": args.num_shards,
-        "batch_size": args.batch_size,
-        "min_confidence": args.min_confidence,
+        "batch_size": reading.batch_size,
+        "beam_width": reading.beam_width,
+        "candidates": reading.candidates,
+        "min_confidence": reading.min_confidence,
+        "format": reading.file_format,
         "model": model["fingerprint"],
     }
 
@@ -121,24 +53,62 @@ def _run(argv: list[str] | None) -> None:
     if shards.is_done(args.output, SUMMARY_FILE, same, overwrite=args.overwrite, part="predictions-"):
         print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
         return
-    begin = time.monotonic()
-    specs = shards.deal(pictures, output=args.output, split="predictions", num_shards=args.num_shards, name=shard_name)
-    work = RunInference(ReadShards(args.model, batch_size=args.batch_size, min_confidence=args.min_confidence))
-    shards.run(specs, work, DescribePredictions(model, request), output=args.output, options=options)
+    specs = slices(pictures.items, args.output, args.num_shards, reading.file_format)
+    describe = DescribePredictions(model, request, pictures.others, begin)
+    shards.run(specs, RunInference(ReadShards(args.model, reading)), describe, output=args.output, options=options)
     with FileSystems.open(FileSystems.join(args.output, SUMMARY_FILE)) as file:
-        print(_table(json.loads(file.read()), args.output, time.monotonic() - begin))
+        print(_table(json.loads(file.read()), args.output))
 
 
-def _table(summary: dict[str, Any], output: str, seconds: float) -> str:
-    lines = [
-        f"{'images':<24}{summary['images']:>10}",
-        f"{'rows':<24}{summary['rows']:>10}  in {len(summary['shards'])} shards",
-        f"{'accepted':<24}{summary['accepted']:>10}",
-        *(f"{'rejected, ' + reason:<24}{count:>10}" for reason, count in summary["rejects"].items()),
-        f"{'images/s, start and all':<24}{summary['images'] / seconds:>10.0f}",
-        f"complete: {output}",
+def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
+    """Runs of items, one a shard, so that the rows of all shards, one after the other, are sorted by key."""
+    count = min(num_shards, len(items))
+    bounds = [len(items) * shard // count for shard in range(count + 1)]
+    names = (predictions.shard_name(file_format, shard, count) for shard in range(count))
+    return [
+        ShardSpec(FileSystems.join(output, name), "predictions", items[begin:end])
+        for name, begin, end in zip(names, bounds, bounds[1:], strict=False)
     ]
-    return "\n".join(lines)
+
+
+def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
+    """How to read, of the command line and, where that says nothing, of the model."""
+    width = args.beam_width or model["beam_width"]
+    candidates = args.candidates or width
+    if candidates > width:
+        raise UserError(f"--candidates {candidates}: a beam of width {width} has no more than that; raise --beam-width")
+    confidence = args.min_confidence
+    if args.target_accuracy is not None:
+        confidence = exported.threshold(args.model, model, args.target_accuracy)
+    return Reading(args.batch_size, width, candidates, confidence, args.format)
+
+
+def _checksum(items: Sequence[Item]) -> str:
+    checksum = google_crc32c.Checksum()
+    for item in items:
+        checksum.update(f"{item.key}\n".encode())
+    return checksum.hexdigest().decode()
+
+
+def _table(summary: dict[str, Any], output: str) -> str:
+    rows = [
+        ("images", f"{summary['images']:>10}"),
+        ("rows", f"{summary['rows']:>10}  in {len(summary['shards'])} shards"),
+        ("accepted", f"{summary['accepted']:>10}"),
+        ("for review", f"{summary['for_review']:>10}"),
+        *((f"rejected, {reason}", f"{count:>10}") for reason, count in summary["rejects"].items()),
+        ("other files, not read", f"{summary['other_files']:>10}"),
+        ("images/s, start and all", f"{summary['images_per_second']:>10.0f}"),
+    ]
+    if accuracy := summary["accuracy"]:
+        shares = {"whole numbers right": accuracy, "of the accepted": accuracy["of_accepted"]}
+        shares |= {f"of length {length}": share for length, share in accuracy["by_length"].items()}
+        rows += [
+            (name, f"{share['sequence_accuracy']:>10.2%}  of {share['examples']}")
+            for name, share in shares.items()
+            if share["examples"]
+        ]
+    return "\n".join([*(f"{name:<24}{value}" for name, value in rows), f"complete: {output}"])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -150,12 +120,27 @@ def _parser() -> argparse.ArgumentParser:
         "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
     )
     parser.add_argument(
-        "--input", required=True, nargs="+", metavar="PATTERN", help="picture files, or folders of them"
+        "--input",
+        required=True,
+        nargs="+",
+        metavar="INPUT",
+        help="pictures: files, patterns, folders, gs:// prefixes, .tar archives, @lists of paths (or ending in .txt); "
+        "or TFRecords of prepare or synthesize, with whose labels the answers are compared",
     )
     parser.add_argument("--output", required=True, help="the folder of the predictions")
+    parser.add_argument("--format", choices=predictions.FORMATS, default="jsonl", help="of the predictions")
     parser.add_argument("--num-shards", type=int, default=8, help="files of predictions")
     parser.add_argument("--batch-size", type=int, default=128, help="pictures read together")
-    parser.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are marked as not accepted")
+    parser.add_argument("--beam-width", type=int, help="hypotheses followed; the model's own unless given")
+    parser.add_argument("--candidates", type=int, help="in each row; as many as hypotheses unless given")
+    limit = parser.add_mutually_exclusive_group()
+    limit.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are for review, not accepted")
+    limit.add_argument(
+        "--target-accuracy",
+        type=float,
+        metavar="SHARE",
+        help="take the confidence from which on answers were so accurate when the model was calibrated, e.g. 0.98",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace predictions that are there already")
     return parser
 

@@ -44,3 +44,23 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     args = ["--count", "80", "--max-digits", "2", "--num-shards", "2", "--seed", "5", "--output", str(folder)]
     assert synthesize.main(args) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smoke model that never learnt anything, exported with its TFLite file."""
+    import tensorflow as tf
+
+    from trainer import checkpoint, experiments, export, workdir
+    from trainer.model import PureRecogniser
+
+    folder = str(tmp_path_factory.mktemp("model"))
+    wanted = experiments.find("smoke")
+    recogniser = PureRecogniser(wanted.model, seed=0)
+    values = {"averages": recogniser.params, "state": recogniser.state}
+    variables = {name: {path: tf.Variable(v) for path, v in paths.items()} for name, paths in values.items()}
+    workdir.start(f"{folder}/run", wanted)
+    saved = tf.train.Checkpoint(step=tf.Variable(1, dtype=tf.int64), **variables)
+    checkpoint.Checkpoints(f"{folder}/run", saved, keep=1).save(1)
+    export.export(f"{folder}/run", f"{folder}/export", tflite=True)
+    return Path(folder) / "export"

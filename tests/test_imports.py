@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example", "trainer.released"},
     {"trainer.typed"},
-    {"trainer.config", "trainer.records", "trainer.cluster", "trainer.session", "trainer.leaks", "trainer.watchdog"},
+    {f"trainer.{name}" for name in ("config", "records", "cluster", "session", "leaks", "watchdog", "drawing")},
     {"trainer.lease", "trainer.liveness"},
     {"trainer.cluster.local", "trainer.server"},
     {
@@ -33,7 +33,8 @@ LAYERS = [
     {"trainer.model"},
     {"trainer.learner", "trainer.input_pipeline", "trainer.workdir", "trainer.init_from"},
     {"trainer.reading", "trainer.placement"},
-    {"trainer.monitor", *(f"trainer.runners.{name}" for name in ("single", "synchronous", "parameter_server"))},
+    {"trainer.monitor", "trainer.serving"}
+    | {f"trainer.runners.{name}" for name in ("single", "synchronous", "parameter_server")},
     {"trainer.recovery", "trainer.strategies", "trainer.evaluator", "trainer.tensorboard"},
     {"trainer.train", "trainer.evaluate", "trainer.export", "trainer.predict", "trainer.search"},
     {"trainer.report"},
@@ -43,9 +44,11 @@ BEAM_LAYERS = [
     {f"beam_pipelines.synthesis.{name}" for name in ("typefaces", "texts", "colour")},
     {"beam_pipelines.shards", "beam_pipelines.synthesis.glyphs", "beam_pipelines.synthesis.camera"},
     {f"beam_pipelines.{name}" for name in ("digit_struct", "images", "crops", "transforms", "synthesis.surfaces")},
-    {f"beam_pipelines.{name}" for name in ("synthesis.fonts", "dataset", "inference", "sheet")},
+    {f"beam_pipelines.{name}" for name in ("synthesis.fonts", "dataset", "sheet", "found", "predictions")},
     {f"beam_pipelines.{name}" for name in ("synthesis.mnist", "synthesis.crops", "sources")},
-    {"beam_pipelines.svhn", "beam_pipelines.csv_rows"},
+    {f"beam_pipelines.{name}" for name in ("svhn", "csv_rows", "prefetch")},
+    {"beam_pipelines.exported"},
+    {"beam_pipelines.inference"},
     {f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw", "inspect", "download")},
 ]
 PACKAGES = {"trainer", "trainer.runners", "beam_pipelines", "beam_pipelines.synthesis"}

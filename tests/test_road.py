@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from tests.conftest import Run
@@ -93,15 +92,6 @@ def test_a_calibration_of_another_checkpoint_is_refused(road: Path, run: Run, tm
     (folder / "calibration.json").write_text(json.dumps({**stored, "step": 7}))
     done = run("trainer.export", "--workdir", folder, "--output", tmp_path / "model", status=2)
     assert "is of step 7" in done.stderr
-
-
-def test_both_signatures_read_alike(road: Path) -> None:
-    model = tf.saved_model.load(str(road / "model"))
-    path = next((road / "pictures" / "images").glob("*.png"))
-    data = tf.io.read_file(str(path))
-    one = model.signatures["serving_default"](images=data[tf.newaxis])
-    other = model.signatures["decoded"](images=tf.io.decode_image(data, channels=3)[tf.newaxis])
-    assert one["text"].numpy().tolist() == other["text"].numpy().tolist()
 
 
 def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:

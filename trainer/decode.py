@@ -26,7 +26,7 @@ def beam_search(
     *,
     start: int,
     end: int,
-    width: int,
+    width: int | tf.Tensor,
     max_length: int,
 ) -> Hypotheses:
     """Finds the most probable sequences of at most `max_length` tokens; width 1 is greedy search.
@@ -40,7 +40,8 @@ def beam_search(
         the next state.
       start: the token fed first.
       end: the token that ends a sequence.
-      width: hypotheses followed, K; those that do not exist come last, at a log probability near `NEVER`.
+      width: hypotheses followed, K, a number or int32 []; those that do not exist come last, at a log probability
+        near `NEVER`. Among equals the lower token comes first.
       max_length: the most tokens before the end token.
     """
     state = first_state
@@ -59,8 +60,7 @@ def beam_search(
         gains = tf.nn.log_softmax(logits) + allowed
         gains = tf.where(ended[..., tf.newaxis], only_end, gains)
         totals = tf.reshape(log_probs[..., tf.newaxis] + gains, [batch, -1])
-        kept = min(width, totals.shape[1] or width * vocabulary)
-        log_probs, best = tf.math.top_k(totals, kept)
+        log_probs, best = tf.math.top_k(totals, tf.minimum(width, tf.shape(totals)[1]))
         parents, tokens = best // vocabulary, best % vocabulary
         state = tf.nest.map_structure(lambda x, p=parents: tf.gather(x, p, batch_dims=1), state)
         ended = tf.gather(ended, parents, batch_dims=1) | (tokens == end)

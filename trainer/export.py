@@ -11,16 +11,21 @@ from trainer import cli, cluster
 log = logging.getLogger(__name__)
 
 MODEL_INFO_FILE = "model_info.json"
+TFLITE_FILE = "assets.extra/model.tflite"
 
 
-def export(workdir: str, output: str, *, half: bool = False) -> dict[str, Any]:
-    """Writes the best checkpoint as a SavedModel with preprocessing and beam search inside.
+def export(workdir: str, output: str, *, half: bool = False, tflite: bool = False) -> dict[str, Any]:
+    """Writes the best checkpoint as a SavedModel with preprocessing, beam search and confidence inside.
 
-    The signature `serving_default` takes `images`, string [B], picture files, and returns `text` string [B, K],
-    `log_prob` and `probability` float32 [B, K], best first, and `confidence` float32 [B], calibrated where
-    `trainer.evaluate --calibrate` was run. `decoded` takes `images`, uint8 [B, h, w, 3]. With `half`, weights are
-    stored as float16; numbers are read in float32 in any case.
+    `serving.signatures` says what it takes and returns. The confidence is calibrated where `trainer.evaluate
+    --calibrate` was run.
 
+
+    Args:
+      workdir: what trainer.train made.
+      output: the folder; a SavedModel that is there is replaced.
+      half: store the weights as float16; numbers are read in float32 in any case.
+      tflite: also write `serving.lite` as `assets.extra/model.tflite`.
     Returns:
       What it stores as the asset `model_info.json`: alphabet, longest number, step, fingerprint, calibration.
     Raises:
@@ -29,7 +34,7 @@ def export(workdir: str, output: str, *, half: bool = False) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    from trainer import preprocess
+    from trainer import serving
     from trainer import workdir as work
     from trainer.calibration import Calibration
     from trainer.reading import Reader
@@ -42,22 +47,13 @@ def export(workdir: str, output: str, *, half: bool = False) -> dict[str, Any]:
     stored = work.read_calibration(workdir, step)
     calibrated = Calibration(stored["temperature"], stored["offset"]) if stored else Calibration()
     reader = Reader(recogniser, params, state, wanted, calibrated)
-    height, width = wanted.model.image_height, wanted.model.image_width
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="images")])
-    def read_files(images):
-        return reader.read(preprocess.normalise(preprocess.decode_and_fit(images, height, width)))
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
-    def read_decoded(images):
-        return reader.read(preprocess.normalise(preprocess.fit(images, height, width)))
-
     info = {
         "experiment": wanted.experiment,
         "step": step,
         "alphabet": wanted.model.alphabet,
         "alphabet_fingerprint": reader.vocab.fingerprint,
         "max_length": wanted.model.max_length,
+        "image_size": [wanted.model.image_height, wanted.model.image_width],
         "beam_width": wanted.decode.beam_width,
         "fingerprint": fingerprint(params, state),
         "calibration": stored,
@@ -69,7 +65,11 @@ def export(workdir: str, output: str, *, half: bool = False) -> dict[str, Any]:
     with tf.io.gfile.GFile(f"{scratch}/{MODEL_INFO_FILE}", "w") as file:
         file.write(json.dumps(info, indent=2) + "\n")
     module.info = tf.saved_model.Asset(f"{scratch}/{MODEL_INFO_FILE}")
-    tf.saved_model.save(module, f"{scratch}/model", {"serving_default": read_files, "decoded": read_decoded})
+    tf.saved_model.save(module, f"{scratch}/model", serving.signatures(reader))
+    if tflite:
+        tf.io.gfile.makedirs(f"{scratch}/model/assets.extra")
+        with tf.io.gfile.GFile(f"{scratch}/model/{TFLITE_FILE}", "wb") as file:
+            file.write(serving.lite(reader))
     if tf.io.gfile.exists(output):
         tf.io.gfile.rmtree(output)
     tf.io.gfile.makedirs(output.rstrip("/").rpartition("/")[0] or ".")
@@ -100,9 +100,10 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
     parser.add_argument("--output", required=True, metavar="DIR", help="the SavedModel; one that is there is replaced")
     parser.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
+    parser.add_argument("--tflite", action="store_true", help=f"also write {TFLITE_FILE}, which reads fitted pictures")
     args = parser.parse_args(argv)
     cluster.configure()
-    info = export(args.workdir, args.output, half=args.half)
+    info = export(args.workdir, args.output, half=args.half, tflite=args.tflite)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
     if not info["calibration"]:
         print("its confidence is not calibrated: trainer.evaluate --calibrate does it, then export again")

@@ -1,12 +1,102 @@
-"""Reads a few pictures and prints the candidates: `python -m trainer.predict --help`."""
+"""Reads a few pictures: a table, JSON, or a drawing of what was read: `python -m trainer.predict --help`."""
 
-import logging
+import argparse
+import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from trainer import cli, cluster, released
 
-log = logging.getLogger(__name__)
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return cli.exit_status(_run, argv)
+
+
+def _run(argv: list[str] | None) -> None:
+    args = _parser().parse_args(argv)
+    cluster.configure()
+    model = _load(args.model)
+    width = model.beam_width if args.beam_width is None else args.beam_width
+    if width < 1:
+        raise cli.UserError(f"--beam-width {width}: it must be at least 1")
+    looks = []
+    for path in args.pictures:
+        data, answer = _read(model, path, width)
+        if args.draw:
+            looks.append(_look(model, data, answer))
+        if args.format == "json":
+            print(json.dumps({"key": path, **answer}, ensure_ascii=False))
+        else:
+            print(f"{path}\n{table([(c['text'], c['probability']) for c in answer['candidates']])}")
+            print(f"confidence {answer['confidence']:.4%}")
+    if args.draw:
+        from trainer import drawing
+
+        Path(args.draw).parent.mkdir(parents=True, exist_ok=True)
+        drawing.draw(looks).save(args.draw, "PNG")
+        print(f"drawn: {args.draw}", file=sys.stderr)
+
+
+def _load(path: str) -> Any:
+    """The SavedModel, with the `beam_width` that it was configured with.
+
+    Raises:
+      UserError: there is none, or it is of an older version.
+    """
+    import tensorflow as tf
+
+    path = released.folder_of(path)
+    if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
+        raise cli.UserError(f"{path} is no SavedModel: make one with trainer.export")
+    model = tf.saved_model.load(path)
+    if "candidates" not in model.signatures["serving_default"].structured_input_signature[1]:
+        raise cli.UserError(f"{path} was exported by an older version: export it again")
+    with tf.io.gfile.GFile(f"{path}/assets/model_info.json", "r") as file:
+        model.beam_width = json.load(file)["beam_width"]
+    return model
+
+
+def _read(model: Any, path: str, width: int) -> tuple[bytes, dict[str, Any]]:
+    """A file, and its `candidates` and `confidence` as in the rows of beam_pipelines.score.
+
+    Raises:
+      UserError: there is no such file, or TensorFlow cannot decode it.
+    """
+    import tensorflow as tf
+
+    try:
+        data = tf.io.read_file(path)
+        size = tf.constant(width)
+        out = model.signatures["serving_default"](images=data[tf.newaxis], beam_width=size, candidates=size)
+    except tf.errors.NotFoundError as error:
+        raise cli.UserError(f"there is no picture {path}") from error
+    except (tf.errors.OpError, ValueError) as error:
+        raise cli.UserError(f"{path} cannot be read as a picture: give a PNG, JPEG, BMP or GIF file") from error
+    columns = (out[name].numpy()[0].tolist() for name in ("text", "log_prob", "probability"))
+    candidates = [
+        {"text": text.decode(), "log_prob": log_prob, "probability": probability}
+        for text, log_prob, probability in zip(*columns, strict=True)
+    ]
+    return data.numpy(), {"candidates": candidates, "confidence": float(out["confidence"].numpy()[0])}
+
+
+def _look(model: Any, data: bytes, answer: dict[str, Any]) -> Any:
+    """For `drawing`; a model without attention gives none."""
+    import tensorflow as tf
+    from PIL import Image
+
+    from trainer import preprocess
+    from trainer.drawing import Look
+
+    text, attention = answer["candidates"][0]["text"], None
+    if "attention" in model.signatures:
+        out = model.signatures["attention"](images=tf.constant([data]))
+        text, attention = out["text"].numpy()[0].decode(), out["attention"].numpy()[0]
+    image = Image.fromarray(preprocess.decode(tf.constant(data)).numpy())
+    return Look(image, text, answer["confidence"], attention)
 
 
 def table(candidates: Sequence[tuple[str, float]]) -> str:
@@ -16,43 +106,25 @@ def table(candidates: Sequence[tuple[str, float]]) -> str:
     return "\n".join(rows)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    return cli.exit_status(_run, argv)
-
-
-def _run(argv: list[str] | None) -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Read the number in each of a few pictures.",
-        example="python -m trainer.predict picture.png",
+        example="python -m trainer.predict picture.png --draw read.png",
     )
     parser.add_argument(
         "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
     )
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="PNG, JPEG, BMP or GIF files")
-    args = parser.parse_args(argv)
-    cluster.configure()
-    import tensorflow as tf
-
-    folder = released.folder_of(args.model)
-    if not tf.io.gfile.exists(f"{folder}/saved_model.pb"):
-        raise cli.UserError(f"{args.model} is no SavedModel: make one with trainer.export")
-    model = tf.saved_model.load(folder)
-    read = model.signatures["serving_default"]
-    if "confidence" not in read.structured_outputs:
-        raise cli.UserError(f"{args.model} was exported by an older version, without confidence: export it again")
-    for path in args.pictures:
-        try:
-            data = tf.io.read_file(path)
-            out = read(images=tf.reshape(data, [1]))
-        except tf.errors.NotFoundError as error:
-            raise cli.UserError(f"there is no picture {path}") from error
-        except (tf.errors.OpError, ValueError) as error:
-            raise cli.UserError(f"{path} cannot be read as a picture: give a PNG, JPEG, BMP or GIF file") from error
-        texts = [text.decode() for text in out["text"].numpy()[0]]
-        probabilities = [float(p) for p in out["probability"].numpy()[0]]
-        print(f"{path}\n{table(list(zip(texts, probabilities, strict=True)))}")
-        print(f"confidence {float(out['confidence'].numpy()[0]):.4%}")
+    parser.add_argument("--format", choices=["table", "json"], default="table", help="json: an object a line")
+    parser.add_argument(
+        "--draw",
+        metavar="PNG",
+        help="also draw each picture, its answer, and where the model looked for each character",
+    )
+    parser.add_argument(
+        "--beam-width", type=int, help="hypotheses followed and candidates; the model's own unless given"
+    )
+    return parser
 
 
 if __name__ == "__main__":

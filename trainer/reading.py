@@ -27,44 +27,62 @@ class Reader:
         self.vocab = Vocab(config.model.alphabet)
         self._read_batch = tf.function(self.read, reduce_retracing=True)
 
-    def read(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def read(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Candidates, best first, of pictures, float32 [B, H, W, 3] in -1..1; for use inside a graph.
 
+        Args:
+          images: the pictures.
+          width: of the beam, K; the configured one unless given.
         Returns:
           `text` string [B, K]; `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], that the
           first is the whole right number.
         """
-        params = {path: tf.cast(v, tf.float32) for path, v in self.params.items()}
-        state = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
+        found = self.search(images, width)
+        return {
+            "text": self.vocab.decode_tensor(found.tokens),
+            "log_prob": found.log_probs,
+            "probability": tf.exp(found.log_probs),
+            "confidence": self.confidence(found.log_probs[:, 0]),
+        }
+
+    def search(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> decode.Hypotheses:
+        """As `read`, but tokens."""
         seen, count = views.of(images, self.config.decode.views), len(self.config.decode.views)
         if self.config.decode.closer:
-            closer = views.closer(images, self._attention(params, state, images))
-            seen, count = tf.concat([seen, closer], axis=0), count + 1
-        memory, first = self.recogniser.encode(params, state, seen)
+            seen, count = tf.concat([seen, views.closer(images, self._attention(images))], axis=0), count + 1
+        params, (memory, first) = self._encode(seen)
 
         def step(tokens: tf.Tensor, carried: Any) -> tuple[tf.Tensor, Any]:
             tokens = tf.tile(tokens, [count, 1])
             logits, following, _ = self.recogniser.step(params, tokens, views.apart(carried), memory)
             return views.agreed(logits, count), views.together(following, count)
 
-        found = decode.beam_search(
+        return decode.beam_search(
             views.together(first, count),
             step,
             start=self.vocab.start,
             end=self.vocab.end,
-            width=self.config.decode.beam_width,
+            width=self.config.decode.beam_width if width is None else width,
             max_length=self.config.model.max_length,
         )
-        return {
-            "text": self.vocab.decode_tensor(found.tokens),
-            "log_prob": found.log_probs,
-            "probability": tf.exp(found.log_probs),
-            "confidence": self._confidence(found.log_probs[:, 0]),
-        }
 
-    def _attention(self, params: Mapping[str, Any], state: Mapping[str, Any], images: tf.Tensor) -> tf.Tensor:
+    def attend(self, images: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor | None:
+        """Where the model looks for each of some tokens, int32 [B, T], as `search` found them.
+
+        Returns:
+          float32 [B, T, P], the weights of the P positions of the feature map; None if it has no attention.
+        """
+        params, (memory, state) = self._encode(images)
+        fed = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=self.vocab.start)
+        looks = []
+        for t in range(tokens.shape[1]):
+            _, state, attention = self.recogniser.step(params, fed[:, t : t + 1], state, memory)
+            looks.append(attention)
+        return None if looks[0] is None else tf.cast(tf.concat(looks, axis=1), tf.float32)
+
+    def _attention(self, images: tf.Tensor) -> tf.Tensor:
         """What a greedy reading attends to before the number ends, float32 [B, rows, columns], summing to 1."""
-        memory, carried = self.recogniser.encode(params, state, images)
+        params, (memory, carried) = self._encode(images)
         tokens = tf.fill([tf.shape(images)[0], 1], self.vocab.start)
         reading, attended = tf.ones([tf.shape(images)[0], 1]), tf.constant(1e-6)
         for _ in range(self.config.model.max_length):
@@ -75,8 +93,13 @@ class Reader:
         attended /= tf.reduce_sum(attended, axis=1, keepdims=True)
         return tf.reshape(attended, [-1, *self.config.model.map_size])
 
-    def _confidence(self, log_prob: tf.Tensor) -> tf.Tensor:
-        """`Calibration.confidence` in the graph."""
+    def _encode(self, images: tf.Tensor) -> tuple[dict[str, tf.Tensor], tuple[Any, Any]]:
+        params = {path: tf.cast(v, tf.float32) for path, v in self.params.items()}
+        state = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
+        return params, self.recogniser.encode(params, state, images)
+
+    def confidence(self, log_prob: tf.Tensor) -> tf.Tensor:
+        """`Calibration.confidence` in the graph, of the log probabilities of the best candidates, float32 [B]."""
         log_prob = tf.clip_by_value(log_prob, *calibration.LOG_PROB_RANGE)
         log_odds = log_prob - tf.math.log(-tf.math.expm1(log_prob))
         return tf.sigmoid(log_odds / self.calibrated.temperature + self.calibrated.offset)

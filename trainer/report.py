@@ -109,6 +109,8 @@ def _predictions(folder: str) -> dict[str, Any]:
     if not tf.io.gfile.exists(f"{folder}/COMPLETED"):
         raise cli.UserError(f"{folder} has no finished predictions: make them with beam_pipelines.score")
     summary = json.loads(_read(f"{folder}/summary.json"))
+    if summary["shards"] and not summary["shards"][0]["name"].endswith(".jsonl"):
+        raise cli.UserError(f"{folder} is no JSON Lines: make the predictions with beam_pipelines.score --format jsonl")
     chosen = random.Random(0)
     rows = [json.loads(line) for shard in summary["shards"] for line in _read(f"{folder}/{shard['name']}").splitlines()]
     pictures = [

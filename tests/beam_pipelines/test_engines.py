@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from beam_pipelines import score
 from tests.beam_pipelines.conftest import free_port
 from tests.beam_pipelines.test_datasets import files, rejects
 from tests.conftest import ROOT, Run
+from trainer.records import REJECTS_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +121,19 @@ def test_every_engine_writes_the_same_bytes(
         == rejects(in_process / "prepared")
         == {"mine/7.png": "label", "mine/29.png": "missing-picture"}
     )
+
+
+@pytest.mark.parametrize("engine", ["multi_processing", "external"])
+def test_scoring_writes_the_same_bytes(
+    engine: str, engines: dict[str, list[str]], pictures: Path, tiny_model: Path, tmp_path: Path, run: Run
+) -> None:
+    args = ("--model", tiny_model, "--input", pictures, "--num-shards", 3, "--batch-size", 4)
+    assert score.main([*map(str, args), "--output", str(tmp_path / "in_process")]) == 0
+    run("beam_pipelines.score", *args, "--output", tmp_path / "out", *engines[engine])
+    shards = sorted(path.name for path in (tmp_path / "out").glob("predictions-*"))
+    assert len(shards) == 3
+    for name in (*shards, REJECTS_FILE):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "in_process" / name).read_bytes()
 
 
 @pytest.mark.parametrize("engine", ["dask", "external"])

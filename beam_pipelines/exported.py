@@ -1,0 +1,135 @@
+"""An exported model: what it says of itself, and how a process loads it, from wherever it lies."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines import images
+from beam_pipelines.prefetch import Picture
+from beam_pipelines.shards import Reject
+from trainer import cluster, released
+from trainer.cli import UserError
+
+MODEL_INFO = "assets/model_info.json"
+DIGITS_KEPT = 7  # of each number: more than that is float32's noise
+
+Row = tuple[list[dict[str, Any]], float]
+
+
+def read_info(model: str) -> dict[str, Any]:
+    """What the exported model says of itself.
+
+    Raises:
+      UserError: there is no such model, or it is of an older version.
+    """
+    path = FileSystems.join(released.folder_of(model), *MODEL_INFO.split("/"))
+    if not FileSystems.exists(path):
+        raise UserError(f"{model} has no {MODEL_INFO}: it is no model of trainer.export")
+    with FileSystems.open(path) as file:
+        info = json.loads(file.read())
+    if not {"calibration", "image_size"} <= info.keys():
+        raise UserError(f"{model} was exported by an older version: export it again")
+    return info
+
+
+def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
+    """The confidence from which on answers are right to that accuracy, as measured when the model was calibrated.
+
+    Raises:
+      UserError: the model was not calibrated, or the accuracy is none of those measured, or was not reached.
+    """
+    if not info["calibration"]:
+        raise UserError(
+            f"--target-accuracy: {model} is not calibrated: run trainer.evaluate --calibrate and trainer.export again, "
+            "or give --min-confidence"
+        )
+    measured = {row["accuracy"]: row["confidence"] for row in info["calibration"]["thresholds"]}
+    if accuracy not in measured:
+        listed = ", ".join(f"{known:g}" for known in measured)
+        raise UserError(f"--target-accuracy {accuracy:g}: the model's thresholds are for {listed}; choose one")
+    if measured[accuracy] is None:
+        raise UserError(f"--target-accuracy {accuracy:g}: no confidence of this model reached it; choose a lower one")
+    return measured[accuracy]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded SavedModel and what it says of itself. The loaded object must live as long as its signatures."""
+
+    loaded: Any
+    info: dict[str, Any]
+
+    def read(self, pictures: Sequence[Picture], *, beam_width: int, candidates: int) -> list[Row]:
+        """The candidates of each picture, best first, and the confidence in the first.
+
+        Raises:
+          tf.errors.InvalidArgumentError: TensorFlow cannot decode one of them.
+        """
+        import tensorflow as tf
+
+        out = self.loaded.signatures["serving_default"](
+            images=tf.constant([picture.file for picture in pictures]),
+            beam_width=tf.constant(beam_width),
+            candidates=tf.constant(candidates),
+        )
+        texts, log_probs, probabilities = (out[name].numpy().tolist() for name in ("text", "log_prob", "probability"))
+        return [
+            (
+                [
+                    {"text": text.decode(), "log_prob": _rounded(log_prob), "probability": _rounded(probability)}
+                    for text, log_prob, probability in zip(*row, strict=True)
+                ],
+                _rounded(confidence),
+            )
+            for *row, confidence in zip(
+                texts, log_probs, probabilities, out["confidence"].numpy().tolist(), strict=True
+            )
+        ]
+
+
+def load(path: str) -> Model:
+    """Loads the model, a remote one as a local copy made by Beam's file systems, which know more stores."""
+    cluster.quiet_tensorflow()
+    import tensorflow as tf
+
+    info = read_info(path)
+    path = released.folder_of(path)  # where this worker has the package, which may not be the driver's place
+    if "://" not in path:
+        return Model(tf.saved_model.load(path), info)
+    with tempfile.TemporaryDirectory() as folder:
+        for file in FileSystems.match([FileSystems.join(path, "**")])[0].metadata_list:
+            local = os.path.join(folder, file.path[len(path.rstrip("/")) + 1 :])
+            os.makedirs(os.path.dirname(local), exist_ok=True)
+            with FileSystems.open(file.path, compression_type="uncompressed") as source, open(local, "wb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+        return Model(tf.saved_model.load(folder), info)
+
+
+def mended(pictures: Sequence[Picture]) -> tuple[list[Picture], list[tuple[str, Reject]]]:
+    """Of pictures that failed together, those that can be decoded, and the rejects by key.
+
+    What TensorFlow does not decode by itself, Pillow does, or it is rejected.
+    """
+    import tensorflow as tf
+
+    good, rejects = [], []
+    for picture in pictures:
+        try:
+            tf.io.decode_image(picture.file, channels=3, expand_animations=False)
+            good.append(picture)
+        except tf.errors.InvalidArgumentError:
+            try:
+                good.append(picture._replace(file=images.reencoded(picture.file)))
+            except Reject as reject:
+                rejects.append((picture.key, reject))
+    return good, rejects
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS_KEPT}g}")

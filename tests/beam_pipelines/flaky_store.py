@@ -1,0 +1,72 @@
+"""A proxy before a storage server that fails each object's first read, by 503 or by hanging up."""
+
+import http.client
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+
+@contextmanager
+def serve(behind: str) -> Iterator[tuple[str, Counter]]:
+    """Runs the proxy of `http://host:port` on 127.0.0.1; gives its URL, and the failures so far by kind."""
+    failures: Counter[str] = Counter()
+    seen: set[str] = set()
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _fails(self) -> bool:
+            """Fails by 503 or by hanging up in turn."""
+            with lock:
+                if "alt=media" not in self.path or self.path in seen:
+                    return False
+                seen.add(self.path)
+                kind = "hang-up" if len(seen) % 2 else "503"
+                failures[kind] += 1
+            self.close_connection = True
+            if kind == "503":
+                self.send_response(503)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            return True
+
+        def _forward(self) -> None:
+            if self._fails():
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name: value for name, value in self.headers.items() if name != "Host"}
+            connection = http.client.HTTPConnection(urlsplit(behind).netloc)
+            connection.request(self.command, self.path, body, headers)
+            response = connection.getresponse()
+            data = response.read()
+            self.send_response(response.status)
+            for name, value in response.getheaders():
+                if name.lower() not in ("transfer-encoding", "content-length", "connection", "location"):
+                    self.send_header(name, value)
+                elif name.lower() == "location":
+                    self.send_header(name, value.replace(behind, own))
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+            connection.close()
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _forward
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    own = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield own, failures
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,179 @@
+"""A corpus of pictures as the world has them: each is read or named in the rejects, and harms no other."""
+
+import json
+import os
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from beam_pipelines import images, score
+from tests.beam_pipelines.test_images import encoded
+from trainer import records
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+READ = ""  # instead of a reason
+
+
+def truncated() -> dict[str, tuple[bytes, str]]:
+    """Files cut at many places, the last bytes included."""
+    found = {}
+    for file_format, shares in (("PNG", 12), ("JPEG", 12), ("GIF", 6), ("BMP", 6), ("WEBP", 6), ("TIFF", 4)):
+        data = encoded(NOISE, file_format)
+        for i in range(shares):
+            cut = data[: 1 + (len(data) - 2) * i // shares]
+            found[f"cut-{i}.{file_format.lower()}"] = (cut, "undecodable")
+    return found
+
+
+def flipped() -> dict[str, tuple[bytes, str]]:
+    """A PNG whose pixels do not match their checksum, between sound ends."""
+    data = bytearray(encoded(NOISE, "PNG"))
+    data[len(data) // 2] ^= 1
+    return {"flipped.png": (bytes(data), "undecodable")}
+
+
+def huge(width: int, height: int) -> bytes:
+    """A PNG that says it is so large."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(10_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def no_pictures() -> dict[str, tuple[bytes, str]]:
+    contents = {
+        "empty": b"",
+        "newline": b"\n",
+        "text": b"I am not a picture",
+        "page": b"<!DOCTYPE html><html><body>404</body></html>",
+        "archive": b"PK\x03\x04" + bytes(100),
+        "document": b"%PDF-1.7\n" + bytes(100),
+        "program": b"\x7fELF" + bytes(100),
+        "zeros": bytes(5000),
+        "noise": random.Random(0).randbytes(5000),
+        "signature": b"\x89PNG\r\n\x1a\n",
+        "jfif": b"\xff\xd8\xff\xe0\x00\x10JFIF",
+        "vector": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    }
+    return {f"{name}.png": (data, "undecodable") for name, data in contents.items()}
+
+
+def unusual() -> dict[str, tuple[bytes, str]]:
+    """Pictures that people have, and that must be read."""
+    grey16 = Image.fromarray(np.full((30, 40), 40_000, np.uint16))
+    frames = [NOISE, NOISE.rotate(180)]
+    return {
+        name: (data, READ)
+        for name, data in {
+            "1x1.png": encoded(Image.new("RGB", (1, 1)), "PNG"),
+            "1x500.jpg": encoded(Image.new("RGB", (1, 500)), "JPEG"),
+            "900x2.bmp": encoded(Image.new("RGB", (900, 2)), "BMP"),
+            "grey16.png": encoded(grey16, "PNG"),
+            "grey16.tiff": encoded(grey16, "TIFF"),
+            "grey.jpg": encoded(NOISE.convert("L"), "JPEG"),
+            "ink.jpg": encoded(NOISE.convert("CMYK"), "JPEG"),
+            "ink.tiff": encoded(NOISE.convert("CMYK"), "TIFF"),
+            "palette.png": encoded(NOISE.quantize(16), "PNG"),
+            "palette.bmp": encoded(NOISE.quantize(16), "BMP"),
+            "bits.png": encoded(NOISE.convert("1"), "PNG"),
+            "alpha.png": encoded(NOISE.convert("RGBA"), "PNG"),
+            "alpha.webp": encoded(NOISE.convert("RGBA"), "WEBP"),
+            "lossy.webp": encoded(NOISE, "WEBP"),
+            "progressive.jpg": encoded(NOISE, "JPEG", progressive=True),
+            "animated.gif": encoded(NOISE, "GIF", save_all=True, append_images=frames),
+            "animated.webp": encoded(NOISE, "WEBP", save_all=True, append_images=frames),
+            "animated.png": encoded(NOISE, "PNG", save_all=True, append_images=frames),
+            "trailing.jpg": encoded(NOISE, "JPEG") + b"trailing",
+            "jpeg-named.png": encoded(NOISE, "JPEG"),
+            "png-named.jpg": encoded(NOISE, "PNG"),
+            "webp-named.gif": encoded(NOISE, "WEBP"),
+        }.items()
+    }
+
+
+NAMES = [
+    "a b.png",
+    "a\nb.png",
+    "a\tb.png",
+    "数字.png",
+    "Ünïcödé.png",
+    "[1].png",
+    "*.png",
+    "%41.png",
+    "-x.png",
+    "'\".png",
+]
+CORPUS = {
+    **truncated(),
+    **flipped(),
+    **no_pictures(),
+    **unusual(),
+    "huge.png": (huge(100_000, 100_000), "too-large"),
+    "wide.png": (huge(2**31 - 1, 1), "too-large"),
+    "hollow.png": (huge(3000, 3000), "undecodable"),
+    **dict.fromkeys(NAMES, (encoded(NOISE, "PNG"), READ)),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("corpus")
+    for name, (data, _) in CORPUS.items():
+        (top / name).write_bytes(data)
+    (top / "dangling.png").symlink_to(top / "nowhere.png")
+    Path(os.fsdecode(os.fsencode(top) + b"/\xff.png")).write_bytes(encoded(NOISE, "PNG"))
+    return top
+
+
+@pytest.mark.parametrize("batch_size", ["16", "200"])
+def test_every_picture_is_read_or_named(folder: Path, tiny_model: Path, tmp_path: Path, batch_size: str) -> None:
+    out = tmp_path / "out"
+    args = ["--model", str(tiny_model), "--input", str(folder), "--output", str(out), "--num-shards", "3"]
+    assert score.main([*args, "--batch-size", batch_size]) == 0
+    top = f"{folder}/"
+    lines = (out / records.REJECTS_FILE).read_text().splitlines()
+    found = {row["key"].removeprefix(top): row["reason"] for row in map(json.loads, lines)}
+    for path in out.glob("predictions-*"):
+        for line in path.read_text().splitlines():
+            key = json.loads(line)["key"].removeprefix(top)
+            assert key not in found
+            found[key] = READ
+    wanted = {name: reason for name, (_, reason) in CORPUS.items()}
+    assert found == {**wanted, "dangling.png": "missing-picture", "\\xff.png": READ}
+    assert sum(reason != READ for reason in found.values()) >= 60
+
+
+@pytest.mark.parametrize("name", sorted(unusual()))
+def test_what_the_model_gets_has_the_pixels_that_people_see(name: str) -> None:
+    data = unusual()[name][0]
+    decoded = tf.io.decode_image(images.decodable(data), channels=3, expand_animations=False)
+    np.testing.assert_array_equal(decoded, np.asarray(images.load(data).image))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "GIF"])
+def test_tensorflow_and_pillow_decode_alike(file_format: str) -> None:
+    data = encoded(NOISE, file_format)
+    decoded = tf.io.decode_image(data, channels=3, expand_animations=False)
+    np.testing.assert_array_equal(decoded, np.asarray(images.load(data).image))
+    if file_format in ("PNG", "JPEG"):
+        assert images.decodable(data) is data
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_turned_pictures_are_turned_back(file_format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[images.ORIENTATION_TAG] = orientation
+    data = encoded(NOISE, file_format, exif=exif)
+    decoded = tf.io.decode_image(images.decodable(data), channels=3)
+    np.testing.assert_array_equal(decoded, np.asarray(images.load(data).image))
+    assert not np.array_equal(decoded, tf.io.decode_image(data, channels=3))

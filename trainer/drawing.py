@@ -1,0 +1,64 @@
+"""What was read, drawn: each picture with its answer and where the model looked for each character."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+HEIGHT = 120  # of a picture on the sheet, in pixels
+WIDEST = 4.0  # a picture's width against its height; what is wider is squeezed
+MARGIN, CAPTION = 8, 26
+SHADE = 0.25  # brightness that is left where the model did not look
+
+
+@dataclass(frozen=True)
+class Look:
+    """A picture read.
+
+    Attributes:
+      image: RGB.
+      text: the best candidate.
+      confidence: in it, 0-1.
+      attention: float32 [T, rows, columns] with T at least the characters of `text`, or None.
+    """
+
+    image: Image.Image
+    text: str
+    confidence: float
+    attention: np.ndarray | None
+
+
+def draw(looks: Sequence[Look]) -> Image.Image:
+    """A sheet with a row a picture: the picture and its answer, then the picture in the light of each character."""
+    rows = [_row(look) for look in looks]
+    width = max(row.width for row in rows)
+    sheet = Image.new("RGB", (width, sum(row.height for row in rows)), "white")
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    return sheet
+
+
+def _row(look: Look) -> Image.Image:
+    width = round(HEIGHT * min(WIDEST, look.image.width / look.image.height)) or 1
+    image = look.image.resize((width, HEIGHT), Image.Resampling.BICUBIC)
+    tiles = [(image, f"{look.text}  {look.confidence:.1%}")]
+    if look.attention is not None:
+        tiles += [(_lit(image, at), char) for char, at in zip(look.text, look.attention, strict=False)]
+    font = ImageFont.load_default(size=18)
+    step = max([width, *(round(font.getlength(caption)) for _, caption in tiles)]) + MARGIN
+    row = Image.new("RGB", (MARGIN + step * len(tiles), HEIGHT + CAPTION + MARGIN), "white")
+    pen = ImageDraw.Draw(row)
+    for i, (tile, caption) in enumerate(tiles):
+        row.paste(tile, (MARGIN + i * step, MARGIN))
+        pen.text((MARGIN + i * step, MARGIN + HEIGHT), caption, fill="black", font=font)
+    return row
+
+
+def _lit(image: Image.Image, attention: np.ndarray) -> Image.Image:
+    """The picture as bright as the model looked at each place, float32 [rows, columns]."""
+    light = Image.fromarray(attention / max(attention.max(), 1e-9)).resize(image.size, Image.Resampling.BILINEAR)
+    brightness = SHADE + (1 - SHADE) * np.clip(np.asarray(light), 0.0, 1.0)
+    return Image.fromarray((np.asarray(image) * brightness[..., np.newaxis]).astype(np.uint8))
