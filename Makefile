@@ -14,7 +14,7 @@ SAY := @printf '\n== %s\n'
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --editable '.[cpu,beam,gcp,report,test]'
+	$(PY) -m pip install --quiet --editable '.[cpu,beam,gcp,k8s,report,test]'
 	@touch $@
 
 check: $(VENV)/installed

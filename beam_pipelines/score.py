@@ -13,7 +13,7 @@ import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import RunInference
 
-from beam_pipelines import shards
+from beam_pipelines import shards, shares
 from beam_pipelines.inference import BINS, MODEL_INFO, ReadShards
 from beam_pipelines.shards import ShardResult
 from trainer import cli
@@ -115,13 +115,17 @@ def _run(argv: list[str] | None) -> None:
     def same(text: str) -> bool:
         return json.loads(text).get("request") == request
 
-    if shards.is_done(args.output, SUMMARY_FILE, same, overwrite=args.overwrite, part="predictions-"):
+    share = shares.parse(args.share)
+    done = shares.is_done(args.output, SUMMARY_FILE, same, overwrite=args.overwrite, part="predictions-", share=share)
+    if done:
         print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
         return
     begin = time.monotonic()
     specs = shards.deal(pictures, output=args.output, split="predictions", num_shards=args.num_shards, name=shard_name)
     work = RunInference(ReadShards(args.model, batch_size=args.batch_size, min_confidence=args.min_confidence))
-    shards.run(specs, work, DescribePredictions(model, request), output=args.output, options=options)
+    describe = DescribePredictions(model, request)
+    if shares.run(specs, work, describe, output=args.output, options=options, share=share, request=request) is None:
+        return
     with FileSystems.open(FileSystems.join(args.output, SUMMARY_FILE)) as file:
         print(_table(json.loads(file.read()), args.output, time.monotonic() - begin))
 
@@ -152,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=128, help="pictures read together")
     parser.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are marked as not accepted")
     parser.add_argument("--overwrite", action="store_true", help="replace predictions that are there already")
+    shares.add_argument(parser)
     return parser
 
 
