@@ -37,6 +37,7 @@ PATHS = {
 OF_A_RUN = ("JobSet", "Job", "Deployment", "PodDisruptionBudget", "NetworkPolicy", "Service", "ConfigMap")
 
 TRIES = 5
+PAUSE = 0.5  # seconds before the second try; each further pause is twice as long
 RETRIED = {429, 500, 502, 503, 504}
 SECONDS = (5, 30)  # to connect, to answer
 
@@ -67,11 +68,10 @@ class Cluster:
     Args:
       api: how to reach it.
       namespace: in which everything happens.
-      pause: seconds before the first repetition of a request; each further pause is twice as long.
     """
 
-    def __init__(self, api: client.ApiClient, namespace: str, *, pause: float = 0.5) -> None:
-        self.api, self.namespace, self.pause = api, namespace, pause
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self.api, self.namespace = api, namespace
 
     def apply(self, found: Object) -> None:
         """Creates an object or changes it to be so, on the server's side; unknown fields are refused."""
@@ -106,7 +106,7 @@ class Cluster:
                 response.close()
         except (_Refused, urllib3.exceptions.HTTPError):
             pass
-        time.sleep(max(0.0, min(seconds, self.pause) - (time.monotonic() - begin)))
+        time.sleep(max(0.0, min(seconds, PAUSE) - (time.monotonic() - begin)))
 
     def log(self, pod: str, *, follow: bool, since: str | None = None) -> Iterator[tuple[str, str]]:
         """The lines of a Pod's log, each with its time, from that of `since` on; it ends as the stream does."""
@@ -143,7 +143,7 @@ class Cluster:
     ) -> dict[str, Any]:
         """Sends a request that may be repeated without harm, and does so where the server is at fault, or busy."""
         for attempt in range(TRIES):
-            wait = self.pause * 2**attempt
+            wait = PAUSE * 2**attempt
             try:
                 return json.loads(self._send(method, self._path(kind, name), query or {}, body=body).read())
             except _Refused as error:

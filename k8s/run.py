@@ -95,8 +95,8 @@ def place(pod: Object) -> tuple[str, str]:
 
 def look(cluster: Cluster, name: str) -> Snapshot:
     """The run as it is now."""
+    pods, version = cluster.list("Pod", name)  # first: what changes from now on wakes the watch
     jobs, _ = cluster.list("Job", name)
-    pods, version = cluster.list("Pod", name)
     # Events are worth a request only where a Job has no Pods.
     with_pods = {place(pod)[0] for pod in pods}
     lacking = any(job["metadata"]["name"] not in with_pods for job in jobs)

@@ -52,7 +52,9 @@ def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> 
       UserError: such a problem lasted; the run is left as it is.
     """
     log = _Log(cluster, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    with Live(
+        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as live:
         states: dict[str, str] = {}
         told: dict[str, float] = {}
         while True:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from google.cloud import storage
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pipelines import shares, synthesize, verify
@@ -32,8 +32,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return contents(out, str(out))
 
 
-@given(st.permutations(range(4)))
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(4)))
+@settings(max_examples=3, deadline=None)
 def test_shares_in_any_order_make_the_same_bytes(
     order: list[int], whole: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

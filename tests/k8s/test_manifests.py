@@ -153,10 +153,11 @@ def test_pods_know_their_tasks(overlay: str, workers: int, servers: int, tasks: 
 Break = Callable[[dict[str, Object]], object]
 
 
-def broken(break_it: Break) -> list[str]:
+def broken(break_it: Break, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     objects = copy.deepcopy(render.render("multi-worker", Choices()))
     by_name = {f"{o['kind']}/{o['metadata']['name']}": o for o in objects}
     break_it(by_name)
+    monkeypatch.setattr(check, "VERSIONS", check.VERSIONS[-1:])  # each takes a quarter of a second
     return check.findings(list(by_name.values()))
 
 
@@ -204,5 +205,6 @@ def container_of(objects: dict[str, Object]) -> Object:
         (lambda o: container_of(o)["securityContext"].pop("readOnlyRootFilesystem"), "a read-only root"),
     ],
 )
-def test_what_is_broken_is_found(break_it: Break, finding: str) -> None:
-    assert any(re.search(finding, line) for line in broken(break_it)), broken(break_it)
+def test_what_is_broken_is_found(break_it: Break, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = broken(break_it, monkeypatch)
+    assert any(re.search(finding, line) for line in found), found
