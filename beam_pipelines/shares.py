@@ -6,7 +6,6 @@ do so at once write the same bytes. A share that was noted is not made again, so
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import re
@@ -131,7 +130,7 @@ def _write_note(
     results: list[ShardResult], *, output: str, share: Share, request: dict[str, Any], mine: list[ShardSpec]
 ) -> None:
     shards.check_counts(results, output, {spec.path: len(spec.items) for spec in mine})
-    note = {"request": request, "results": [dataclasses.asdict(result) for result in results]}
+    note = {"request": request, "results": [vars(result) for result in results]}
     with shards.whole_file(FileSystems.join(output, _note_name(share.index, share.count))) as file:
         file.write(json.dumps(note).encode())
 

@@ -193,6 +193,8 @@ def failures(objects: list[Object]) -> Iterator[str]:
             yield f"{work.name}: its podFailurePolicy must fail on 2, and ignore 143 and disruptions"
         if any(code == 0 for _, codes in on_exit for code in codes):
             yield f"{work.name}: its podFailurePolicy may not name status 0"
+        if not work.pod.get("shareProcessNamespace"):
+            yield f"{work.name}: as process 1 its program would not get SIGTERM: set shareProcessNamespace"
         if "activeDeadlineSeconds" in work.spec:
             yield f"{work.name}: activeDeadlineSeconds would end a run that goes well"
 

@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pipelines import shares, synthesize, verify
+from tests.conftest import ROOT
 from trainer import records
 from trainer.records import COMPLETED_FILE, INFO_FILE
 
@@ -99,6 +104,20 @@ def test_shares_meet_in_a_bucket(bucket: storage.Bucket) -> None:
     names = {blob.name.removeprefix("out/") for blob in bucket.list_blobs()}
     assert COMPLETED_FILE in names
     assert not any(name.startswith(shares.NOTE) for name in names)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_share_at_once_and_not_with_success(tmp_path: Path) -> None:
+    """What the signal kills is 143 to Kubernetes, 128 more than the signal's number."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "beam_pipelines.synthesize", "--count", "100000", "--share", "0/2"]
+    with subprocess.Popen([*command, "--output", str(out)], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        while not out.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+    assert not (out / COMPLETED_FILE).exists()
+    assert not list(out.glob(f"{shares.NOTE}*"))
 
 
 @pytest.mark.parametrize("share", ["2/2", "1", "a/b", "-1/2", "0/0", "1/2/3"])

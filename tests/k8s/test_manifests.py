@@ -196,6 +196,7 @@ def container_of(objects: dict[str, Object]) -> Object:
         (lambda o: o["Job/run7-worker"]["spec"].pop("podReplacementPolicy"), "two Pods of one index"),
         (lambda o: o["Job/run7-worker"]["spec"]["podFailurePolicy"]["rules"].pop(2), "must fail on 2"),
         (lambda o: o["Job/run7-worker"]["spec"].update(activeDeadlineSeconds=9), "would end a run"),
+        (lambda o: pod_of(o).pop("shareProcessNamespace"), "would not get SIGTERM"),
         (lambda o: container_of(o)["resources"]["requests"].update(memory="9Gi"), "more memory than its limit"),
         (lambda o: container_of(o)["resources"]["limits"].update(cpu="four"), "no sound request and limit of cpu"),
         (lambda o: container_of(o).update(image="trainer:latest"), "a tag, and not latest"),
@@ -208,3 +209,10 @@ def container_of(objects: dict[str, Object]) -> Object:
 def test_what_is_broken_is_found(break_it: Break, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = broken(break_it, monkeypatch)
     assert any(re.search(finding, line) for line in found), found
+
+
+def test_the_tests_that_the_readme_names_are_there() -> None:
+    named = re.findall(r"`(?:(test_\w+\.py)::)?(test_\w+)`", (ROOT / "k8s" / "README.md").read_text())
+    defined = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert len(named) >= 9
+    assert [name for _, name in named if f"def {name}(" not in defined] == []
