@@ -141,7 +141,9 @@ def _read_note(output: str, index: int, count: int, request: dict[str, Any]) -> 
     try:
         with FileSystems.open(path) as file:
             note = json.loads(file.read())
-    except (OSError, BeamIOError):
+    except Exception:  # each file system raises something else for a file that is not there
+        if FileSystems.exists(path):
+            raise
         return None
     if note["request"] != json.loads(json.dumps(request)):
         return None

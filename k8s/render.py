@@ -47,7 +47,7 @@ def names(kind: str) -> list[str]:
 
 
 def render(overlay: str, choices: Choices) -> list[Object]:
-    """The objects of an overlay under the choices, its run's objects in the order to apply them.
+    """The objects of an overlay under the choices.
 
     Raises:
       UserError: there is no such overlay, or it has nothing of what was chosen.

@@ -17,6 +17,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 JOB = "batch.kubernetes.io/job-name"
 DECIDING = ("chief", "trainer")  # the first there is decides; else a synchronous worker, or a pipeline
 FOLLOWERS = ("worker", "ps")  # where there is a chief, they end with it
+WORKLOADS = ("JobSet", "Job", "Deployment")
 REMOVAL_SECONDS = 600.0
 
 
@@ -136,7 +137,7 @@ def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
         )
     if there or cluster.list("Pod", name)[0]:
         remove(cluster, name)
-    for found in objects:
+    for found in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # what makes Pods last
         marked = {**found, "metadata": {**found["metadata"], "annotations": {DIGEST: digest}}}
         cluster.apply(marked if found["metadata"].get("labels", {}).get(INSTANCE) == name else found)
     return True

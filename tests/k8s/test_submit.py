@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes.config import kube_config
@@ -226,12 +227,19 @@ def test_a_quota_that_forbids_pods_is_explained(state: State, capsys: pytest.Cap
     assert "no Pod can be made: exceeded quota: team, requested: cpu=2; ask for less" in capsys.readouterr().err
 
 
-def test_the_same_command_again_follows_what_is_under_way(state: State, capsys: pytest.CaptureFixture[str]) -> None:
-    started = threading.Event()
+def test_the_same_command_again_follows_what_is_under_way(
+    state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed = threading.Event()
+    follow = watch.follow
+
+    def followed_again(*args: Any, **options: Any) -> int:
+        followed.set()
+        return follow(*args, **options)
 
     def play(state: State, job: Object) -> None:
         state.pod(job, 0, "Running")
-        started.wait(20)
+        followed.wait(60)
         state.end(job, "Complete")
 
     state.play = play
@@ -241,7 +249,7 @@ def test_the_same_command_again_follows_what_is_under_way(state: State, capsys: 
         time.sleep(0.05)
     before = len([1 for method, _ in state.requests if method == "PATCH"])
     submitted("--", "--data", "other", status=2)
-    threading.Timer(0.5, started.set).start()
+    monkeypatch.setattr(watch, "follow", followed_again)
     submitted()
     first.join()
     captured = capsys.readouterr()
