@@ -40,10 +40,13 @@ LAYERS = [
     {"trainer.report"},
 ]
 BEAM_LAYERS = [
-    {f"beam_pipelines.{name}" for name in ("hdf5", "progress", "verify", "tfds", "transfer")},
+    {f"beam_pipelines.{name}" for name in ("hdf5", "progress", "verify", "tfds", "transfer", "outputs")},
     {f"beam_pipelines.synthesis.{name}" for name in ("typefaces", "texts", "colour")},
     {"beam_pipelines.shards", "beam_pipelines.synthesis.glyphs", "beam_pipelines.synthesis.camera"},
-    {f"beam_pipelines.{name}" for name in ("digit_struct", "images", "crops", "transforms", "synthesis.surfaces")},
+    {
+        f"beam_pipelines.{name}"
+        for name in ("digit_struct", "images", "crops", "transforms", "synthesis.surfaces", "shares")
+    },
     {f"beam_pipelines.{name}" for name in ("synthesis.fonts", "dataset", "sheet", "found", "predictions")},
     {f"beam_pipelines.{name}" for name in ("synthesis.mnist", "synthesis.crops", "sources")},
     {f"beam_pipelines.{name}" for name in ("svhn", "csv_rows", "prefetch")},
@@ -51,7 +54,14 @@ BEAM_LAYERS = [
     {"beam_pipelines.inference"},
     {f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw", "inspect", "download")},
 ]
-PACKAGES = {"trainer", "trainer.runners", "beam_pipelines", "beam_pipelines.synthesis"}
+K8S_LAYERS = [
+    {"k8s.kustomize"},
+    {"k8s.pods", "k8s.render", "k8s.client", "k8s.diagnose"},
+    {"k8s.check", "k8s.run"},
+    {"k8s.watch"},
+    {"k8s.submit"},
+]
+PACKAGES = {"trainer", "trainer.runners", "beam_pipelines", "beam_pipelines.synthesis", "k8s"}
 FROM_TRAINER = {
     "trainer.cli",
     "trainer.vocab",
@@ -64,7 +74,7 @@ FROM_TRAINER = {
 
 def modules() -> dict[str, Path]:
     found = {}
-    for package in ("trainer", "beam_pipelines"):
+    for package in ("trainer", "beam_pipelines", "k8s"):
         for path in (ROOT / package).rglob("*.py"):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             found[name.removesuffix(".__init__")] = path
@@ -88,11 +98,13 @@ def test_imports_go_downwards(name: str) -> None:
     if name in PACKAGES:
         assert not used, f"{name} must be empty"
         return
-    layers = LAYERS if name.startswith("trainer") else BEAM_LAYERS
+    layers = {"trainer": LAYERS, "beam_pipelines": BEAM_LAYERS, "k8s": K8S_LAYERS}[name.split(".")[0]]
     level = next(i for i, layer in enumerate(layers) if name in layer)
     below = set().union(*layers[:level])
     if name.startswith("beam_pipelines"):
         below |= FROM_TRAINER
+    if name.startswith("k8s"):
+        below |= {"trainer.cli", "trainer.cluster"}
     assert used <= below, f"{name} imports {sorted(used - below)}, which do not lie below it"
 
 

@@ -35,6 +35,11 @@ def test_a_pod_with_parameter_servers() -> None:
     assert (str(evaluator), evaluator.is_chief, "evaluator" in evaluator.jobs) == ("evaluator", False, False)
 
 
+def test_a_pod_of_a_job_set() -> None:
+    task = read_task({**POD, "CLUSTER_JOB_INDEX": "0", "JOB_COMPLETION_INDEX": "1"})
+    assert task.jobs == {"worker": ("run7-worker-0-0.svc:2222", "run7-worker-0-1.svc:2222")}
+
+
 def test_tf_config_wins() -> None:
     cluster = {"chief": ["a:1"], "worker": ["b:1"], "ps": ["c:1"]}
     config = {"cluster": cluster, "task": {"type": "ps", "index": 0}}

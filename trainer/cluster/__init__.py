@@ -87,7 +87,8 @@ def read_task(environment: Mapping[str, str]) -> Task:
 
     A Pod of the Indexed Job `{CLUSTER_NAME}-{role}` has the host name `{CLUSTER_NAME}-{role}-{index}` in the
     headless Service CLUSTER_SERVICE, its index is in JOB_COMPLETION_INDEX. CLUSTER_WORKERS and CLUSTER_SERVERS count
-    tasks; without servers the workers are synchronous and worker 0 is the chief.
+    tasks; without servers the workers are synchronous and worker 0 is the chief. In a JobSet the Jobs, and so the
+    host names, are `{CLUSTER_NAME}-{role}-{CLUSTER_JOB_INDEX}`.
 
     Raises:
       UserError: a variable is missing or malformed; it says which, what it should be, and where it is set.
@@ -131,8 +132,11 @@ def _from_pod(environment: Mapping[str, str]) -> Task:
     port = _number(environment, "CLUSTER_PORT", DEFAULT_PORT, "a port, 1 to 65535", least=1)
     index = _number(environment, "JOB_COMPLETION_INDEX", 0, "this Pod's index, which an Indexed Job sets")
     counts = {"chief": 1, "worker": workers, "ps": servers} if servers else {"worker": workers}
+    in_set = f"-{environment['CLUSTER_JOB_INDEX']}" if environment.get("CLUSTER_JOB_INDEX") else ""
     jobs = {
-        job: tuple(f"{name}-{job}-{i}.{service}:{port}" for i in range(count)) for job, count in counts.items() if count
+        job: tuple(f"{name}-{job}{in_set}-{i}.{service}:{port}" for i in range(count))
+        for job, count in counts.items()
+        if count
     }
     if role == "evaluator":
         return Task(role, index, jobs)
