@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
 SAY := @printf '\n== %s\n'
 
-.PHONY: demo release test check clean
+.PHONY: demo release soak test check clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: setup.py
@@ -25,6 +25,10 @@ check: $(VENV)/installed
 
 test: check
 	$(PY) -m pytest
+
+# Kills a random task of a local cluster every few seconds, 20 times a mode; takes about 20 minutes on 2 cores.
+soak: $(VENV)/installed
+	$(PY) -m benchmarks.soak
 
 # The user's own pictures (DATA, a folder with labels.csv), or drawn ones.
 ifdef DATA
