@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
 SAY := @printf '\n== %s\n'
 
-.PHONY: demo test check clean
+.PHONY: demo test check clean soak
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: setup.py
@@ -24,6 +24,10 @@ check: $(VENV)/installed
 
 test: check
 	$(PY) -m pytest
+
+# Kills a random task of a local cluster every few seconds, 20 times a mode; takes about 20 minutes on 2 cores.
+soak: $(VENV)/installed
+	$(PY) -m benchmarks.soak
 
 # The user's own pictures (DATA, a folder with labels.csv), or drawn ones.
 ifdef DATA

@@ -74,9 +74,11 @@ class Train:
     steps: int = 3_000
     log_every: int = 100
     checkpoint_every: int = 500
+    checkpoint_seconds: float = 0.0  # also when so much time has passed; 0 means never
     evaluate_every: int = 500
     patience: int = 0  # evaluations without a better one before stopping early; 0 means never
     keep_checkpoints: int = 3
+    profile_after: int = 0  # steps after which the profiler watches one log interval; 0 means never
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ class AdamW:
     """Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019) and moving-average weights.
 
     Attributes:
-      slots: both moments of each parameter, and the powers of the decay rates, by name.
+      slots: both moments of each parameter, by `slot/path`.
       averages: the moving average of each parameter, by path; empty where it is turned off.
     """
 
@@ -23,8 +23,6 @@ class AdamW:
             for slot in ("moment1", "moment2")
             for path, p in params.items()
         }
-        for name, beta in (("power1", config.beta1), ("power2", config.beta2)):
-            self.slots[name] = tf.Variable(beta, trainable=False, name=name)
         self.averages = (
             {path: tf.Variable(p, trainable=False, name=f"average/{path}") for path, p in params.items()}
             if config.ema_decay
@@ -47,28 +45,28 @@ class AdamW:
         config, paths = self.config, list(params)
         clipped, norm = tf.clip_by_global_norm([gradients[path] for path in paths], config.clip_norm)
         rate = self.learning_rate(step)
+        number = tf.cast(step, tf.float32)
+        # The average starts close to the weights: an early one would remember the initial values for long.
+        decay = tf.minimum(config.ema_decay, (1.0 + number) / (10.0 + number))
         for path, gradient in zip(paths, clipped, strict=True):
             param = params[path]
-            if config.weight_decay and param.shape.rank > 1:  # not scales and biases
-                param.assign_sub(rate * config.weight_decay * param)
-            tf.raw_ops.ResourceApplyAdam(
-                var=param.handle,
-                m=self.slots[f"moment1/{path}"].handle,
-                v=self.slots[f"moment2/{path}"].handle,
-                beta1_power=self.slots["power1"],
-                beta2_power=self.slots["power2"],
-                lr=rate,
-                beta1=config.beta1,
-                beta2=config.beta2,
-                epsilon=config.epsilon,
-                grad=gradient,
-                use_locking=True,
-            )
-        self.slots["power1"].assign(self.slots["power1"] * config.beta1)
-        self.slots["power2"].assign(self.slots["power2"] * config.beta2)
-        # The average starts close to the weights: an early one would remember the initial values for long.
-        number = tf.cast(step, tf.float32)
-        decay = tf.minimum(config.ema_decay, (1.0 + number) / (10.0 + number))
-        for path, average in self.averages.items():
-            average.assign_sub((1.0 - decay) * (average - params[path]))
+            with tf.device(param.device):  # on a parameter server only the gradient moves
+                if config.weight_decay and param.shape.rank > 1:  # not scales and biases
+                    param.assign_sub(rate * config.weight_decay * param)
+                tf.raw_ops.ResourceApplyAdam(
+                    var=param.handle,
+                    m=self.slots[f"moment1/{path}"].handle,
+                    v=self.slots[f"moment2/{path}"].handle,
+                    beta1_power=config.beta1 ** (number + 1.0),
+                    beta2_power=config.beta2 ** (number + 1.0),
+                    lr=rate,
+                    beta1=config.beta1,
+                    beta2=config.beta2,
+                    epsilon=config.epsilon,
+                    grad=gradient,
+                    use_locking=True,
+                )
+                if self.averages:
+                    average = self.averages[path]
+                    average.assign_sub((1.0 - decay) * (average - param))
         return {"learning_rate": rate, "gradient_norm": norm}

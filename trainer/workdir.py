@@ -1,5 +1,6 @@
 """The work folder: alone enough to resume, evaluate, export and report."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -12,6 +13,8 @@ from trainer.model import PureRecogniser
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
+EVALUATOR_FILE = "metrics-evaluator.jsonl"  # its own, since a file in a bucket has one writer
+FINISHED_FILE = "FINISHED"
 ANSWERS_FILE = "answers.jsonl"
 EVALUATION_FILE = "evaluation.json"
 
@@ -47,21 +50,43 @@ def start(workdir: str, wanted: Config) -> None:
         file.write(wanted.to_json())
 
 
-def append_metrics(workdir: str, row: dict[str, Any]) -> None:
-    with tf.io.gfile.GFile(f"{workdir}/{METRICS_FILE}", "a") as file:
+def finish(workdir: str, wanted: Config, step: int) -> None:
+    """Tells all other tasks that training is done."""
+    temporary = f"{workdir}/{FINISHED_FILE}.tmp"
+    with tf.io.gfile.GFile(temporary, "w") as file:
+        file.write(json.dumps({"step": step, "config": json.loads(wanted.to_json())}) + "\n")
+    tf.io.gfile.rename(temporary, f"{workdir}/{FINISHED_FILE}", overwrite=True)
+
+
+def finished_step(workdir: str, wanted: Config) -> int | None:
+    """The step at which training with exactly this configuration was done, None where it was not."""
+    try:
+        with tf.io.gfile.GFile(f"{workdir}/{FINISHED_FILE}", "r") as file:
+            found = json.loads(file.read())
+    except (tf.errors.NotFoundError, json.JSONDecodeError):
+        return None
+    return found["step"] if found["config"] == json.loads(wanted.to_json()) else None
+
+
+def append_metrics(workdir: str, row: dict[str, Any], *, file_name: str = METRICS_FILE) -> None:
+    with tf.io.gfile.GFile(f"{workdir}/{file_name}", "a") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:
-    """All rows in the order of their steps; where a restart repeated a step, the later row."""
-    path = f"{workdir}/{METRICS_FILE}"
-    if not tf.io.gfile.exists(path):
-        return []
+    """All rows in the order of their steps; where a restart repeated a step, the later row.
+
+    A line that is not whole, as a killed process leaves it, is passed over.
+    """
     rows: dict[tuple[str, int], dict[str, Any]] = {}
-    with tf.io.gfile.GFile(path, "r") as file:
-        for line in file:
-            row = json.loads(line)
-            rows[row["kind"], row["step"]] = row
+    for path in (f"{workdir}/{METRICS_FILE}", f"{workdir}/{EVALUATOR_FILE}"):
+        if not tf.io.gfile.exists(path):
+            continue
+        with tf.io.gfile.GFile(path, "r") as file:
+            for line in file:
+                with contextlib.suppress(json.JSONDecodeError):
+                    row = json.loads(line)
+                    rows[row["kind"], row["step"]] = row
     return sorted(rows.values(), key=lambda row: row["step"])
 
 

@@ -67,7 +67,8 @@ def configure() -> Task:
     # A dead server is to be an error at once: see tf.distribute.experimental.ParameterServerStrategy.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    logging.getLogger("absl").setLevel(logging.WARNING)
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return read_task(os.environ)
 
 
