@@ -36,9 +36,9 @@ ENUMS = {
 def findings(objects: list[Object]) -> list[str]:
     """All that is wrong with the objects."""
     found = [line for version in VERSIONS for line in schema(objects, version)]
-    if not found:  # the other checks rely on fields being there
-        for check in (identities, references, selectors, sizes, addresses, failures, enums, resources, security):
-            found += check(objects)
+    # Each stage relies on what the ones before it found to be there.
+    for stage in STAGES:
+        found = found or [line for check in stage for line in check(objects)]
     return found
 
 
@@ -257,3 +257,6 @@ def security(objects: list[Object]) -> Iterator[str]:
 
 def _name(found: Object) -> str:
     return f"{found['kind']} {found['metadata']['name']}"
+
+
+STAGES = ((identities, references), (selectors, sizes, addresses, failures, enums, resources, security))
