@@ -88,6 +88,7 @@ setup(
             "svhn-inspect = beam_pipelines.inspect:main",
             "svhn-score = beam_pipelines.score:main",
             "svhn-train = trainer.train:main",
+            "svhn-search = trainer.search:main",
             "svhn-evaluate = trainer.evaluate:main",
             "svhn-export = trainer.export:main",
             "svhn-predict = trainer.predict:main",

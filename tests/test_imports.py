@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example", "trainer.released"},
     {"trainer.typed"},
-    {f"trainer.{name}" for name in ("config", "records", "cluster", "session", "leaks", "watchdog", "drawing")},
+    {f"trainer.{name}" for name in ("config", "records", "cluster", "session", "leaks", "watchdog", "drawing")}
+    | {"trainer.search_space"},
     {"trainer.lease", "trainer.liveness"},
     {"trainer.cluster.local", "trainer.server"},
     {
