@@ -99,8 +99,8 @@ def test_files_are_valid_and_say_how_they_are_used(path: Path) -> None:
     assert all(len(line) <= 160 for line in text.splitlines())
 
 
-class Parsed(Exception):
-    """A command line was taken, and its work would begin."""
+class Parsed(BaseException):
+    """A command line was taken, and its work would begin; no `except Exception` of it may stop this."""
 
 
 @pytest.mark.parametrize("overlay", TRAINING)
