@@ -126,7 +126,7 @@ def _choose(overlay: dict[str, Any], choices: Choices) -> None:
 
 
 def _args_patch(kind: str, specs: list[str], args: Sequence[str]) -> dict[str, Any]:
-    changes = [{"op": "replace", "path": f"{spec}/containers/0/args", "value": list(args)} for spec in specs]
+    changes = [{"op": "add", "path": f"{spec}/containers/0/args", "value": list(args)} for spec in specs]
     return {"target": {"kind": kind}, "patch": yaml.safe_dump(changes)}
 
 

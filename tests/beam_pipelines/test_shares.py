@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @given(order=st.permutations(range(4)))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 def test_shares_in_any_order_make_the_same_bytes(
     order: list[int], whole: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

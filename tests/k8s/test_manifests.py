@@ -16,11 +16,11 @@ from k8s import check, kustomize, pods, render
 from k8s.kustomize import Object
 from k8s.render import Choices
 from tests.conftest import ROOT
-from trainer import cluster, train
+from trainer import cluster, export, train
 
 TRAINING = ("local", "multi-worker", "parameter-server", "jobset")
 PIPELINES = ("prepare", "synthesize", "score")
-OVERLAYS = (*TRAINING, *PIPELINES, "tensorboard")
+OVERLAYS = (*TRAINING, *PIPELINES, "export", "tensorboard")
 EVERYTHING = ("gpu", "spot", "kueue")
 
 
@@ -28,7 +28,7 @@ def sized(overlay: str, size: int) -> tuple[tuple[str, int], ...]:
     """The choices that make all of an overlay's sizes so."""
     if overlay in PIPELINES:
         return (("SHARES", size),)
-    keys = {"multi-worker": ["CLUSTER_WORKERS"], "local": [], "tensorboard": []}
+    keys: dict[str, list[str]] = {"multi-worker": ["CLUSTER_WORKERS"], "local": [], "export": [], "tensorboard": []}
     return tuple((key, size) for key in keys.get(overlay, ["CLUSTER_WORKERS", "CLUSTER_SERVERS"]))
 
 
@@ -99,8 +99,8 @@ def test_files_are_valid_and_say_how_they_are_used(path: Path) -> None:
     assert all(len(line) <= 160 for line in text.splitlines())
 
 
-class Parsed(Exception):
-    """A command line was taken, and its work would begin."""
+class Parsed(BaseException):
+    """A command line was taken, and its work would begin; no `except Exception` of it may stop this."""
 
 
 @pytest.mark.parametrize("overlay", TRAINING)
@@ -115,6 +115,20 @@ def test_training_commands_are_taken_by_the_real_parser(overlay: str, monkeypatc
         assert words[:5] == ["python", "-m", "trainer.train", "--workdir", "/storage/runs/my-run"]
         with pytest.raises(Parsed):
             train.main(words[3:])
+
+
+def test_the_export_command_is_taken_by_the_real_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exported(workdir: str, output: str) -> None:
+        assert (workdir, output) == ("/storage/runs/my-run", "/storage/models/my-run")
+        raise Parsed
+
+    monkeypatch.setattr(export, "export", exported)
+    objects = render.render("export", Choices(name="my-run"))
+    (work,) = pods.workloads(objects)
+    words = pods.command(work.container, pods.environment(work, 0, objects))
+    assert words[:3] == ["python", "-m", "trainer.export"]
+    with pytest.raises(Parsed):
+        export.main(words[3:])
 
 
 @pytest.mark.parametrize(("overlay", "module"), [("prepare", prepare), ("synthesize", synthesize), ("score", score)])
