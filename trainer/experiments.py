@@ -80,7 +80,8 @@ def demo() -> Config:
         base,
         experiment="demo",
         model=replace(base.model, image_height=48, image_width=80, widths=(32, 48, 96, 128)),
-        train=replace(base.train, steps=1_800, checkpoint_every=300, evaluate_every=600),
+        train=replace(base.train, steps=1_300, checkpoint_every=325, evaluate_every=650),
+        decode=replace(base.decode, views=(0.9, 1.0, 1.1), closer=True),
     )
 
 
