@@ -55,7 +55,7 @@ def together(state: Any, count: int) -> Any:
 
     def one(x: tf.Tensor) -> tf.Tensor:
         apart = tf.reshape(x, tf.concat([[count, -1], tf.shape(x)[1:]], 0))
-        moved = tf.transpose(apart, [1, 2, 0, *range(3, apart.shape.rank)])
+        moved = _transpose(apart, [1, 2, 0, *range(3, apart.shape.rank)])
         return tf.ensure_shape(moved, [None, None, count, *x.shape[2:]])
 
     return tf.nest.map_structure(one, state)
@@ -65,11 +65,16 @@ def apart(state: Any) -> Any:
     """The inverse of `together`."""
 
     def one(x: tf.Tensor) -> tf.Tensor:
-        moved = tf.transpose(x, [2, 0, 1, *range(3, x.shape.rank)])
+        moved = _transpose(x, [2, 0, 1, *range(3, x.shape.rank)])
         flat = tf.reshape(moved, tf.concat([[-1], tf.shape(moved)[2:]], 0))
         return tf.ensure_shape(flat, [None, None, *x.shape[3:]])
 
     return tf.nest.map_structure(one, state)
+
+
+def _transpose(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
+    """Integers go as floats: oneDNN prints an error line where the processor has no fast way for them."""
+    return tf.cast(tf.transpose(tf.cast(x, tf.float32), axes), x.dtype)
 
 
 def agreed(logits: tf.Tensor, count: int) -> tf.Tensor:
