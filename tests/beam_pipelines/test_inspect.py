@@ -72,8 +72,11 @@ def test_boxes_are_drawn_where_they_are() -> None:
 
 
 def flip(folder: Path) -> None:
+    """Changes a bit in the data of record 18."""
+    with (folder / SECOND).open("rb") as file:
+        payloads = list(records.read_framed(file))
     data = bytearray((folder / SECOND).read_bytes())
-    data[len(data) // 2] ^= 1
+    data[data.index(payloads[18]) + len(payloads[18]) // 2] ^= 1
     (folder / SECOND).write_bytes(data)
 
 
