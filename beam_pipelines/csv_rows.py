@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines import shards
+from beam_pipelines import outputs
 from beam_pipelines.shards import Reject
 from beam_pipelines.sources import Labelled, local_file
 from trainer.cli import UserError
@@ -97,7 +97,7 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
     folder = posixpath.dirname(path)
     if images_folder is None:
         beside = posixpath.join(folder, "images")
-        images_folder = beside if shards.holds_files(beside) else folder
+        images_folder = beside if outputs.holds_files(beside) else folder
     written = FileSystems.last_updated(path)
     _, columns = next(_rows(path, written), (0, []))
     missing = {"file", "label"} - set(columns)

@@ -9,7 +9,7 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines import shards, tfds
+from beam_pipelines import outputs, shards, shares, tfds
 from beam_pipelines.transforms import DescribeDataset, MakeRecord, WriteRecords
 from trainer import records
 from trainer.cli import UserError
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = Tr
     parser.add_argument("--alphabet", default=DIGITS, help="the characters that labels may have")
     parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="of pictures encoded anew")
     parser.add_argument("--overwrite", action="store_true", help="replace a dataset that is there already")
+    shares.add_argument(parser)
 
 
 def parse_split(text: str) -> list[tuple[str, float]]:
@@ -58,7 +59,7 @@ def split_of(key: str, shares: list[tuple[str, float]]) -> str:
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
     """What was asked for: all options but where it goes, and how it is run."""
-    return {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite")}
+    return {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite", "share")}
 
 
 def is_done(args: argparse.Namespace) -> bool:
@@ -71,8 +72,14 @@ def is_done(args: argparse.Namespace) -> bool:
     def same(text: str) -> bool:
         return records.info_from_json(text, args.output).request == request_of(args)
 
-    done = shards.is_done(
-        args.output, records.INFO_FILE, same, overwrite=args.overwrite, part=".tfrecord-", subfolders=(tfds.FOLDER,)
+    done = shares.is_done(
+        args.output,
+        records.INFO_FILE,
+        same,
+        overwrite=args.overwrite,
+        part=".tfrecord-",
+        subfolders=(tfds.FOLDER,),
+        share=shares.parse(args.share),
     )
     if done:
         print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
@@ -106,7 +113,9 @@ def write(
     beam_args: Sequence[str],
     notes: Mapping[str, int] | None = None,
 ) -> None:
-    """Writes the items of each split as a dataset, and prints what is in it; `notes` are counts to tell besides.
+    """Writes the items of each split as a dataset, or --share of it, and prints what is in it once it is complete.
+
+    `notes` are counts to tell besides.
 
     Raises:
       UserError: not one item could become a record; nothing is left behind.
@@ -119,10 +128,15 @@ def write(
             items, output=args.output, split=split, num_shards=args.num_shards, name=records.shard_name
         )
     ]
-    command = ["python", "-m", module, *(sys.argv[1:] if argv is None else argv)]
-    describe = DescribeDataset(vocab, command, request_of(args), dict(notes or {}))
+    share = shares.parse(args.share)
+    command = ["python", "-m", module, *shares.common(sys.argv[1:] if argv is None else argv)]
+    request = request_of(args)
+    describe = DescribeDataset(vocab, command, request, dict(notes or {}))
     options = shards.options_from(beam_args)
-    seconds = shards.run(specs, WriteRecords(make, vocab), describe, output=args.output, options=options)
+    work = WriteRecords(make, vocab)
+    seconds = shares.run(specs, work, describe, output=args.output, options=options, share=share, request=request)
+    if seconds is None:
+        return
     with FileSystems.open(FileSystems.join(args.output, records.INFO_FILE)) as file:
         info = records.info_from_json(file.read().decode(), args.output)
     written = sum(split.records for split in info.splits.values())
@@ -131,7 +145,7 @@ def write(
     if not written:
         with FileSystems.open(FileSystems.join(args.output, records.REJECTS_FILE)) as file:
             first = file.read().decode().splitlines()[0]
-        shards.remove(args.output, subfolders=(tfds.FOLDER,))
+        outputs.remove(args.output, subfolders=(tfds.FOLDER,))
         raise UserError(f"all {info.records_in} pictures were rejected, the first one so: {first}")
     print(_table(info, args.output, seconds))
 

@@ -13,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pipelines import images
 from beam_pipelines.prefetch import Picture
 from beam_pipelines.shards import Reject
-from trainer import cluster
+from trainer import cluster, released
 from trainer.cli import UserError
 
 MODEL_INFO = "assets/model_info.json"
@@ -28,7 +28,7 @@ def read_info(model: str) -> dict[str, Any]:
     Raises:
       UserError: there is no such model, or it is of an older version.
     """
-    path = FileSystems.join(model, *MODEL_INFO.split("/"))
+    path = FileSystems.join(released.folder_of(model), *MODEL_INFO.split("/"))
     if not FileSystems.exists(path):
         raise UserError(f"{model} has no {MODEL_INFO}: it is no model of trainer.export")
     with FileSystems.open(path) as file:
@@ -99,6 +99,7 @@ def load(path: str) -> Model:
     import tensorflow as tf
 
     info = read_info(path)
+    path = released.folder_of(path)  # where this worker has the package, which may not be the driver's place
     if "://" not in path:
         return Model(tf.saved_model.load(path), info)
     with tempfile.TemporaryDirectory() as folder:

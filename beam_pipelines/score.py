@@ -11,12 +11,12 @@ import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import RunInference
 
-from beam_pipelines import exported, found, predictions, shards
+from beam_pipelines import exported, found, predictions, shards, shares
 from beam_pipelines.found import Item
 from beam_pipelines.inference import Reading, ReadShards
 from beam_pipelines.predictions import SUMMARY_FILE, DescribePredictions
 from beam_pipelines.shards import ShardSpec
-from trainer import cli
+from trainer import cli, released
 from trainer.cli import UserError
 
 
@@ -50,12 +50,16 @@ def _run(argv: list[str] | None) -> None:
     def same(text: str) -> bool:
         return json.loads(text).get("request") == request
 
-    if shards.is_done(args.output, SUMMARY_FILE, same, overwrite=args.overwrite, part="predictions-"):
+    share = shares.parse(args.share)
+    done = shares.is_done(args.output, SUMMARY_FILE, same, overwrite=args.overwrite, part="predictions-", share=share)
+    if done:
         print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
         return
     specs = slices(pictures.items, args.output, args.num_shards, reading.file_format)
+    work = RunInference(ReadShards(args.model, reading))
     describe = DescribePredictions(model, request, pictures.others, begin)
-    shards.run(specs, RunInference(ReadShards(args.model, reading)), describe, output=args.output, options=options)
+    if shares.run(specs, work, describe, output=args.output, options=options, share=share, request=request) is None:
+        return
     with FileSystems.open(FileSystems.join(args.output, SUMMARY_FILE)) as file:
         print(_table(json.loads(file.read()), args.output))
 
@@ -101,12 +105,12 @@ def _table(summary: dict[str, Any], output: str) -> str:
         ("images/s, start and all", f"{summary['images_per_second']:>10.0f}"),
     ]
     if accuracy := summary["accuracy"]:
-        shares = {"whole numbers right": accuracy, "of the accepted": accuracy["of_accepted"]}
-        shares |= {f"of length {length}": share for length, share in accuracy["by_length"].items()}
+        groups = {"whole numbers right": accuracy, "of the accepted": accuracy["of_accepted"]}
+        groups |= {f"of length {length}": group for length, group in accuracy["by_length"].items()}
         rows += [
-            (name, f"{share['sequence_accuracy']:>10.2%}  of {share['examples']}")
-            for name, share in shares.items()
-            if share["examples"]
+            (name, f"{group['sequence_accuracy']:>10.2%}  of {group['examples']}")
+            for name, group in groups.items()
+            if group["examples"]
         ]
     return "\n".join([*(f"{name:<24}{value}" for name, value in rows), f"complete: {output}"])
 
@@ -114,9 +118,11 @@ def _table(summary: dict[str, Any], output: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Read the numbers in many pictures. Beam's own options (--runner, ...) pass through.",
-        example="python -m beam_pipelines.score --model runs/first/export --input 'photos/*.png' --output out/read",
+        example="python -m beam_pipelines.score --input 'photos/*.png' --output out/read",
     )
-    parser.add_argument("--model", required=True, metavar="EXPORT", help="what trainer.export made")
+    parser.add_argument(
+        "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
+    )
     parser.add_argument(
         "--input",
         required=True,
@@ -140,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         help="take the confidence from which on answers were so accurate when the model was calibrated, e.g. 0.98",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace predictions that are there already")
+    shares.add_argument(parser)
     return parser
 
 

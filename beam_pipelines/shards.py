@@ -7,6 +7,7 @@ every engine runs more than that correctly.
 """
 
 import argparse
+import functools
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -24,7 +25,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions, TestOptions
 
-from beam_pipelines import progress
+from beam_pipelines import outputs, progress
 from trainer.cli import UserError
 from trainer.records import COMPLETED_FILE, REJECTS_FILE
 
@@ -102,9 +103,13 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
     try:
         with FileSystems.create(temporary, "application/octet-stream", "uncompressed") as file:
             yield file
-        if FileSystems.exists(path):
-            FileSystems.delete([path])
-        FileSystems.rename([temporary], [path])
+        if "://" not in path:
+            os.replace(temporary, path)
+        else:
+            # Google's store replaces as a whole; not every other one replaces at all.
+            if not path.startswith("gs://") and FileSystems.exists(path):
+                FileSystems.delete([path])
+            FileSystems.rename([temporary], [path])
     except BaseException:
         if FileSystems.exists(temporary):
             FileSystems.delete([temporary])
@@ -122,35 +127,41 @@ def count_metrics(result: ShardResult, seconds: float) -> None:
 
 
 class Finish(beam.PTransform):
-    """`PCollection[ShardResult]` -> the output folder, once its counts are what was asked for."""
+    """`PCollection[ShardResult]` -> all of them together, in the order of their paths, to one call of `conclude`."""
 
-    def __init__(self, output: str, asked: dict[str, int], describe: Describe) -> None:
+    def __init__(self, conclude: Callable[[list[ShardResult]], None]) -> None:
         super().__init__()
-        self.output, self.asked, self.describe = output, asked, describe
+        self.conclude = conclude
 
     def expand(self, results):
         return (
             results
             | "Together" >> beam.Map(lambda result: (0, result))
             | "Gather" >> beam.GroupByKey()
-            | "Complete" >> beam.Map(_complete, self.output, self.asked, self.describe)
+            | "Sort" >> beam.Map(lambda gathered: sorted(gathered[1], key=lambda result: result.path))
+            | "Complete" >> beam.Map(self.conclude)
         )
 
 
-def _complete(
-    gathered: tuple[int, Iterable[ShardResult]], output: str, asked: dict[str, int], describe: Describe
-) -> None:
-    """Engines have lost elements and ended with success: trust the counts only."""
-    begin = time.monotonic()
-    results = sorted(gathered[1], key=lambda result: result.path)
+def check_counts(results: list[ShardResult], output: str, asked: dict[str, int]) -> None:
+    """Raises RuntimeError unless the counts, by path of the shard, are what was asked for, and the files are there.
+
+    Engines have lost elements and ended with success, so only the counts are trusted.
+    """
     done = {result.path: result.written + len(result.rejects) for result in results}
     if len(done) < len(results) or done != asked:
         differing = sorted(set(done.items()) ^ set(asked.items()))
         raise RuntimeError(f"{output}: shards differ from what was asked for: {differing[:4]}")
-    sizes = _sizes(output)
-    torn = [result.path for result in results if sizes.get(_name(result.path)) != result.bytes]
+    there = outputs.sizes(output)
+    torn = [result.path for result in results if there.get(outputs.name_of(result.path)) != result.bytes]
     if torn:
         raise RuntimeError(f"{torn[0]} is not as it was written: do all workers share this --output?")
+
+
+def complete(results: list[ShardResult], output: str, asked: dict[str, int], describe: Describe) -> None:
+    """Describes the output, and marks it as complete, once `check_counts` agrees."""
+    begin = time.monotonic()
+    check_counts(results, output, asked)
     rejects = sorted(reject for result in results for reject in result.rejects)
     lines = [json.dumps({"key": key, "reason": why, "detail": detail}) + "\n" for key, why, detail in rejects]
     for name, text in {REJECTS_FILE: "".join(lines), **describe(results), COMPLETED_FILE: ""}.items():
@@ -186,68 +197,6 @@ def options_from(beam_args: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def is_done(
-    output: str,
-    description: str,
-    same: Callable[[str], bool],
-    *,
-    overwrite: bool,
-    part: str,
-    subfolders: tuple[str, ...] = (),
-) -> bool:
-    """Whether this very output is there already; what an unfinished or replaced one left is removed.
-
-    Args:
-      output: the folder.
-      description: the file in it that says what was asked for.
-      same: tells from that file's text whether the same is asked for now.
-      overwrite: replace a finished output.
-      part: what all names of shards contain.
-      subfolders: folders that may be in it.
-    Raises:
-      UserError: the folder holds another output that may not be replaced, or foreign files.
-    """
-    names = sorted(_sizes(output))
-    ours = (COMPLETED_FILE, REJECTS_FILE, description, *subfolders)
-    foreign = [name for name in names if part not in name and name.split(".tmp-")[0] not in ours]
-    if foreign:
-        raise UserError(f"{output} holds {foreign[0]}, which is not ours to replace: choose another --output")
-    if COMPLETED_FILE in names and not overwrite:
-        if description in names:
-            with FileSystems.open(FileSystems.join(output, description)) as file:
-                if same(file.read().decode()):
-                    return True
-        raise UserError(f"{output} is complete, but made with other options: choose another --output, or --overwrite")
-    remove(output, subfolders=subfolders)
-    return False
-
-
-def _name(path: str) -> str:
-    return path.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def _sizes(folder: str) -> dict[str, int]:
-    """The files in a folder, in bytes; an object store has no folders, only files whose names begin alike."""
-    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
-    return {_name(file.path): file.size_in_bytes for file in found}
-
-
-def holds_files(folder: str) -> bool:
-    """Whether there is a folder with files directly in it."""
-    return bool(_sizes(folder))
-
-
-def remove(folder: str, *, subfolders: Sequence[str] = ()) -> None:
-    """Removes an output; COMPLETED goes first, so that no reader takes what is left for one."""
-    for name in sorted(_sizes(folder), key=lambda name: name != COMPLETED_FILE):
-        FileSystems.delete([FileSystems.join(folder, name)])
-    for name in subfolders:
-        remove(FileSystems.join(folder, name))
-    if "://" not in folder:
-        with suppress(OSError):  # not there, or there are folders in it, which are not ours
-            os.rmdir(folder)
-
-
 def run(
     specs: list[ShardSpec],
     work: beam.PTransform,
@@ -256,7 +205,7 @@ def run(
     output: str,
     options: PipelineOptions,
 ) -> dict[str, float]:
-    """Runs the pipeline with progress on standard error, and waits for it.
+    """Makes all shards and completes the output.
 
     Args:
       specs: the shards.
@@ -270,29 +219,51 @@ def run(
       SystemExit: with --dry_run=True, with status 0: nothing was run.
       RuntimeError: the engine ended with success, but not all was done.
     """
+    asked = {spec.path: len(spec.items) for spec in specs}
+    conclude = functools.partial(complete, output=output, asked=asked, describe=describe)
+    seconds = execute(specs, work, conclude, output=output, options=options)
+    check_there(output, {COMPLETED_FILE, *map(outputs.name_of, asked)})
+    return seconds
+
+
+def check_there(output: str, names: set[str]) -> None:
+    """Raises RuntimeError if a file is missing from the output."""
+    if not outputs.sizes(output).keys() >= names:
+        raise RuntimeError(
+            f"the engine ended with success, but {output} is not complete: run the command again; "
+            "workers on other machines need an --output that this one sees, too"
+        )
+
+
+def execute(
+    specs: list[ShardSpec],
+    work: beam.PTransform,
+    conclude: Callable[[list[ShardResult]], None],
+    *,
+    output: str,
+    options: PipelineOptions,
+) -> dict[str, float]:
+    """Runs the pipeline with progress on standard error, and waits for it; `conclude` gets all results, on a worker.
+
+    The rest is as in `run`.
+    """
     # Beam relays the log of each worker, harmless warnings and all; what fails is raised.
     for name in ("apache_beam", "distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if "://" not in output and not FileSystems.exists(output):
         FileSystems.mkdirs(output)
-    asked = {spec.path: len(spec.items) for spec in specs}
     pipeline = beam.Pipeline(options=options)
     _ = (
         pipeline
         | "Shards" >> beam.Create(specs, reshuffle=False)
         | "Spread" >> beam.Reshuffle()
         | "Work" >> work
-        | Finish(output, asked, describe)
+        | Finish(conclude)
     )
-    with progress.shown(asked, output):
+    with progress.shown({spec.path: len(spec.items) for spec in specs}, output):
         result = pipeline.run()
         result.wait_until_finish()
     if options.view_as(TestOptions).dry_run:
         print(f"dry run: the job that writes {output} can be submitted; nothing was run")
         sys.exit(0)
-    if not _sizes(output).keys() >= {COMPLETED_FILE, *map(_name, asked)}:
-        raise RuntimeError(
-            f"the engine ended with success, but {output} is not complete: run the command again; "
-            "workers on other machines need an --output that this one sees, too"
-        )
     return progress.seconds_by_step(result)

@@ -142,7 +142,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(
 
 @pytest.mark.parametrize(
     "module",
-    [f"trainer.{name}" for name in ("train", "evaluate", "export", "predict", "report")]
+    [f"trainer.{name}" for name in ("train", "search", "evaluate", "export", "predict", "report")]
     + [f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw")],
 )
 def test_help_shows_an_example(run: Run, module: str) -> None:

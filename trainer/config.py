@@ -1,31 +1,72 @@
 """Everything that an experiment can set: frozen dataclasses, checked, as JSON, changed by `--set`."""
 
 import dataclasses
-import difflib
 import json
-import typing
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainer import typed
 from trainer.cli import UserError
 from trainer.vocab import DIGITS
 
 
 @dataclass(frozen=True)
 class Model:
-    """The recogniser. Sizes in pixels, widths in channels or units."""
+    """The recogniser. Sizes in pixels, widths in channels or units. What a model does not have, it ignores."""
 
-    name: Literal["compact"] = "compact"
+    name: Literal["compact", "five_heads", "svhn_rnn"] = "compact"
     alphabet: str = DIGITS
     max_length: int = 5  # the longest number that can be read, in characters
     image_height: int = 56
     image_width: int = 96
+    crop: tuple[int, ...] = ()  # height and width cut out of the picture, at random in training; empty: the whole
     widths: tuple[int, ...] = (32, 48, 96, 144)
     strides: tuple[int, ...] = (2, 2, 2, 1)  # of the stages of `widths`; their product is the map's pixel size
     attention_units: int = 128
     lstm_units: int = 128
     embedding_units: int = 32
+    dense_units: tuple[int, ...] = (512,)  # five_heads, svhn_rnn: layers between the feature map and what reads it
     dropout: float = 0.1
+    lstm_dropout: float = 0.3  # svhn_rnn: of the LSTM's inputs and outputs
+    image_at_every_step: bool = False  # svhn_rnn: show the LSTM the image with each character, not only first
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of what the encoder sees."""
+        return (self.crop[0], self.crop[1]) if self.crop else (self.image_height, self.image_width)
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Rows and columns of the encoder's last map."""
+        rows, columns = self.input_size
+        for stride in self.strides:
+            rows, columns = -(-rows // stride), -(-columns // stride)
+        return rows, columns
+
+    def __post_init__(self) -> None:
+        """Checks what the types do not.
+
+        Raises:
+          UserError: the picture is too small for the crop, or for the stages.
+        """
+        sides = {"image_height": self.image_height, "image_width": self.image_width}
+        if self.crop and (
+            len(self.crop) != 2 or not all(0 < c <= s for c, s in zip(self.crop, sides.values(), strict=True))
+        ):
+            raise UserError(
+                f"model.crop={list(self.crop)}: give height and width, at most those of the picture, "
+                f"{list(sides.values())}, or [] for the whole"
+            )
+        if len(self.strides) != len(self.widths):
+            raise UserError(f"model.strides={list(self.strides)}: it must have one entry for each of model.widths")
+        stride = math.prod(self.strides)
+        if min(self.input_size) < stride:
+            cropped = f" and model.crop={list(self.crop)}" if self.crop else ""
+            raise UserError(
+                f"{', '.join(f'model.{name}={side}' for name, side in sides.items())}{cropped}: "
+                f"each must be at least {stride}, the product of model.strides"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,15 +99,20 @@ class Data:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) with linear warm-up and cosine decay to zero."""
+    """The update of the weights, and its learning rate: a linear warm-up, then a schedule, in steps."""
 
+    name: Literal["adamw", "momentum", "sgd"] = "adamw"
     learning_rate: float = 3e-3
+    schedule: Literal["cosine", "staircase", "constant"] = "cosine"  # cosine falls to zero at train.steps
     warmup_steps: int = 200
-    weight_decay: float = 1e-4
-    beta1: float = 0.9
-    beta2: float = 0.98
-    epsilon: float = 1e-8
-    clip_norm: float = 5.0
+    decay_rate: float = 0.9  # staircase: by this factor
+    decay_steps: int = 10_000  # staircase: each time so many steps were made, those of the warm-up included
+    weight_decay: float = 1e-4  # decoupled from the gradient, a share of the learning rate
+    beta1: float = 0.9  # adamw
+    beta2: float = 0.98  # adamw
+    epsilon: float = 1e-8  # adamw
+    momentum: float = 0.9  # momentum
+    clip_norm: float = 5.0  # of all gradients together; 0 turns it off
     label_smoothing: float = 0.05
     ema_decay: float = 0.999  # moving-average weights, used wherever numbers are read; 0 turns it off
 
@@ -78,16 +124,21 @@ class Train:
     steps: int = 3_000
     log_every: int = 100
     checkpoint_every: int = 500
+    checkpoint_seconds: float = 0.0  # also when so much time has passed; 0 means never
     evaluate_every: int = 500
     patience: int = 0  # evaluations without a better one before stopping early; 0 means never
     keep_checkpoints: int = 3
+    jit_compile: bool = False  # the step by XLA; on CPUs training takes twice as long with it, and more
+    profile_after: int = 0  # steps after which the profiler watches one log interval; 0 means never
 
 
 @dataclass(frozen=True)
 class Decode:
-    """Beam search: how many candidates are followed, and so how many are returned."""
+    """How numbers are read."""
 
-    beam_width: int = 3
+    beam_width: int = 3  # candidates that beam search follows, and so how many are returned
+    views: tuple[float, ...] = (1.0,)  # zooms in which each picture is read; their log probabilities are averaged
+    closer: bool = False  # one more view, cut to what was attended to; for models with attention
 
 
 @dataclass(frozen=True)
@@ -107,10 +158,15 @@ class TensorBoard:
 
 @dataclass(frozen=True)
 class Config:
-    """One experiment. `seed` fixes initial weights, the order of examples, distortion and dropout."""
+    """One experiment. `seed` fixes initial weights, the order of examples, distortion and dropout.
+
+    `precision` is what the layers compute in; variables, checkpoints, logits and the loss are float32 in any case.
+    bfloat16 pays on GPUs and on CPUs with AMX; on others it takes longer.
+    """
 
     experiment: str
     seed: int = 0
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
     model: Model = field(default_factory=Model)
     distortion: Distortion = field(default_factory=Distortion)
     data: Data = field(default_factory=Data)
@@ -129,6 +185,7 @@ class Config:
             "model.max_length": self.model.max_length,
             "data.batch_size": self.data.batch_size,
             "data.eval_batch_size": self.data.eval_batch_size,
+            "optimizer.decay_steps": self.optimizer.decay_steps,
             "train.steps": self.train.steps,
             "train.log_every": self.train.log_every,
             "train.checkpoint_every": self.train.checkpoint_every,
@@ -144,17 +201,23 @@ class Config:
                 raise UserError(f"{key}={value}: it must be at least 1")
         shares = {
             "model.dropout": self.model.dropout,
+            "model.lstm_dropout": self.model.lstm_dropout,
             "data.holdout": self.data.holdout,
             "optimizer.label_smoothing": self.optimizer.label_smoothing,
             "optimizer.ema_decay": self.optimizer.ema_decay,
+            "optimizer.momentum": self.optimizer.momentum,
         }
         for key, share in shares.items():
             if not 0 <= share < 1:
                 raise UserError(f"{key}={share}: it must be at least 0 and below 1")
+        if self.decode.closer and (self.model.name != "compact" or self.model.crop):
+            raise UserError(
+                "decode.closer=true: only compact without model.crop attends to places of the whole picture"
+            )
+        if not self.decode.views or any(zoom <= 0 for zoom in self.decode.views):
+            raise UserError(f"decode.views={list(self.decode.views)}: give at least one zoom, each above 0, e.g. [1.0]")
         if any(share <= 0 for share in self.data.shares):
             raise UserError(f"data.shares={list(self.data.shares)}: each must be above 0; leave a dataset out instead")
-        if len(self.model.strides) != len(self.model.widths):
-            raise UserError(f"model.strides={self.model.strides}: it must have one entry for each of model.widths")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -166,7 +229,7 @@ def from_json(text: str) -> Config:
     Raises:
       UserError: a key is unknown, or a value is of the wrong type.
     """
-    return _from_dict(Config, json.loads(text), "")
+    return typed.build(Config, json.loads(text))
 
 
 def override(config: Config, settings: list[str]) -> Config:
@@ -185,63 +248,22 @@ def override(config: Config, settings: list[str]) -> Config:
         for name in groups:
             target = target.get(name) if isinstance(target, dict) else None
         if not isinstance(target, dict) or leaf not in target or isinstance(target[leaf], dict):
-            raise UserError(f"--set {setting}: there is no {key!r}; {_nearest(key, raw)}")
+            raise UserError(f"--set {setting}: there is no {key!r}; {typed.nearest(key, raw)}")
         try:
             target[leaf] = json.loads(text)
         except json.JSONDecodeError:
             target[leaf] = text
         if isinstance(getattr(_find(config, groups), leaf), str):
             target[leaf] = text  # an alphabet of digits is no number
-    return _from_dict(Config, raw, "")
+    return typed.build(Config, raw)
 
 
 def keys(config: Config) -> list[str]:
     """The names of all settings, as `override` takes them."""
-    return list(_leaves(dataclasses.asdict(config)))
+    return list(typed.leaves(dataclasses.asdict(config)))
 
 
 def _find(config: Any, names: list[str]) -> Any:
     for name in names:
         config = getattr(config, name)
     return config
-
-
-def _nearest(key: str, raw: dict[str, Any]) -> str:
-    known = list(_leaves(raw))
-    close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(close)}?" if close else f"the keys are {', '.join(known)}"
-
-
-def _leaves(raw: dict[str, Any], prefix: str = "") -> typing.Iterator[str]:
-    for name, value in raw.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
-def _from_dict(cls: Any, raw: dict[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(raw) - set(hints))
-    if unknown:
-        raise UserError(f"the configuration has unknown keys: {', '.join(prefix + key for key in unknown)}")
-    return cls(**{name: _convert(hints[name], value, prefix + name) for name, value in raw.items()})
-
-
-def _convert(hint: Any, value: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _from_dict(hint, value, f"{key}.")
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value not in args:
-            raise UserError(f"{key}={value}: it must be one of {', '.join(args)}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise UserError(f"{key}={value}: it must be a list, e.g. [32,64]")
-        return tuple(_convert(args[0], item, key) for item in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise UserError(f"{key}={value}: it must be of type {hint.__name__}")
-    return value

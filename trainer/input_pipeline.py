@@ -6,7 +6,7 @@ run goes on with exactly the batches that it would have seen.
 
 import logging
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,15 +32,18 @@ class Pictures:
       keys, texts, sources: what the records say, N each.
       fingerprints: int64 [N, 2 or 3], by which `leaks` knows a picture again.
       datasets: int [N], ascending, the number of the dataset that each picture is from.
+      paths, rows: the files, and at which place of all their records each picture is, int64 [N].
     """
 
     images: tf.Tensor
-    tokens: np.ndarray
+    tokens: np.ndarray | tf.Tensor
     keys: list[str]
     texts: list[str]
     sources: list[str]
     fingerprints: np.ndarray
     datasets: np.ndarray
+    paths: tuple[str, ...]
+    rows: np.ndarray
     model: Model
 
     def __len__(self) -> int:
@@ -62,8 +65,24 @@ class Pictures:
             sources=[self.sources[i] for i in indices],
             fingerprints=self.fingerprints[indices],
             datasets=self.datasets[indices],
+            paths=self.paths,
+            rows=self.rows[indices],
             model=self.model,
         )
+
+    def read_images(self) -> tf.Tensor:
+        """`images`, read from the files again; for use inside a graph that another machine runs."""
+        decode = self.images.dtype != tf.string
+
+        def parse(serialized: tf.Tensor) -> tf.Tensor:
+            encoded = records.parse_batch(serialized, self.model.max_length)["image/encoded"]
+            if not decode:
+                return encoded
+            return preprocess.decode_and_fit(encoded, self.model.image_height, self.model.image_width)
+
+        files = tf.data.TFRecordDataset(list(self.paths)).batch(PARSE_BATCH).map(parse, num_parallel_calls=2)
+        needed = int(self.rows.max()) + 1
+        return tf.gather(files.unbatch().take(needed).batch(needed).get_single_element(), self.rows)
 
 
 def load(folders: list[str], split: str, config: Config) -> Pictures:
@@ -95,6 +114,8 @@ def load(folders: list[str], split: str, config: Config) -> Pictures:
         sources=[source.decode() for source in fields["source"]],
         fingerprints=fields["fingerprints"],
         datasets=np.repeat(np.arange(len(folders)), counts),
+        paths=tuple(paths),
+        rows=np.arange(len(keys)),
         model=model,
     )
 
@@ -164,29 +185,40 @@ def hold_out(pictures: Pictures, config: Config) -> tuple[Pictures, Pictures]:
     return pictures.select(training[~twins]), pictures.select(validating)
 
 
-def training_batches(pictures: Pictures, config: Config, *, first_step: int) -> tf.data.Dataset:
-    """Endless batches from `first_step` on: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
+def training_batches(
+    pictures: Pictures, config: Config, *, first_step: int, index: int = 0, slices: int = 1
+) -> tf.data.Dataset:
+    """Endless batches from `first_step` on; of each one slice, for one of several replicas: see `training_batch`."""
+    pictures = replace(pictures, tokens=tf.constant(pictures.tokens))
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    batches = steps.map(
+        lambda step: training_batch(pictures, config, step, index=index, slices=slices),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    return batches.prefetch(2)
+
+
+def training_batch(
+    pictures: Pictures, config: Config, step: tf.Tensor, *, index: int = 0, slices: int = 1
+) -> dict[str, tf.Tensor]:
+    """The batch of a step, int64 []: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
 
     Which pictures they are, `order` says: those of all datasets shuffled together, or where `data.shares` are
-    given, so many of each.
+    given, so many of each. Of `slices` equal slices of the batch it is the one at `index`, B the slice's size and every
+    `slices`-th picture in it, so that each slice has its share of every dataset.
+
     Raises:
       UserError: the shares do not fit the datasets.
     """
-    size, counts = config.data.batch_size, [len(pictures)]
-    places = [size]
+    counts, places = [len(pictures)], [config.data.batch_size]
     if config.data.shares:
         counts = np.unique(pictures.datasets, return_counts=True)[1].tolist()
-        places = order.slots(counts, config.data.shares, size)
-    tokens = tf.constant(pictures.tokens)
-
-    def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        indices = order.batch_indices(step, counts, places, seed=config.seed)
-        seed = tf.stack([tf.constant(config.seed, tf.int64), step])
-        images = preprocess.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
-        return {"image": preprocess.normalise(images), "tokens": tf.gather(tokens, indices)}
-
-    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)
+        places = order.slots(counts, config.data.shares, config.data.batch_size)
+    indices = order.batch_indices(step, counts, places, seed=config.seed)[index::slices]
+    seed = tf.stack([tf.constant(config.seed, tf.int64), step * slices + index])
+    images = preprocess.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
+    return {"image": preprocess.normalise(images), "tokens": tf.gather(pictures.tokens, indices)}
 
 
 def reading_batches(pictures: Pictures, batch_size: int) -> tf.data.Dataset:

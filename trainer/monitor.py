@@ -22,12 +22,9 @@ class Monitor:
         self.folder, self.config, self.checkpoints = folder, config, checkpoints
         self.speed = session.Speed(config.data.batch_size, first_step, config.train.steps)
         self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")
-        evaluated = [row for row in workdir.read_metrics(folder) if row["kind"] == "validation"]
-        evaluated = [row for row in evaluated if row["step"] <= first_step]
-        self.best = max((row["sequence_accuracy"] for row in evaluated), default=-1.0)
-        self.since_best = 0
-        for row in evaluated:
-            self.since_best = 0 if row["sequence_accuracy"] == self.best else self.since_best + 1
+        self.best, self.since_best = best_so_far(folder, upto=first_step)
+        self.profiling = False
+        self.profile_left = config.train.profile_after > 0
 
     def log_training(self, step: int, figures: dict[str, float]) -> None:
         """Logs and stores the figures.
@@ -52,6 +49,16 @@ class Monitor:
             session.clock(left),
         )
         self._store("training", step, {**figures, "examples_per_second": examples_per_second})
+
+    def profile(self, step: int, _: dict[str, float]) -> None:
+        """Records one interval of steps for TensorBoard's profiler, once."""
+        if self.profiling:
+            tf.profiler.experimental.stop()
+            self.profiling = False
+            log.info("profiled up to step %d: see %s/tensorboard", step, self.folder)
+        elif self.profile_left and step >= self.config.train.profile_after:
+            tf.profiler.experimental.start(f"{self.folder}/tensorboard")
+            self.profiling, self.profile_left = True, False
 
     def save(self, step: int, _: dict[str, float]) -> None:
         begin = time.monotonic()
@@ -84,6 +91,18 @@ class Monitor:
         names = ("examples", "sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
         self._store("validation", step, {name: summary[name] for name in names})
         self.speed.pause(time.monotonic() - begin)
+        self._check_patience(step)
+
+    def follow_evaluator(self, step: int, _: dict[str, float]) -> None:
+        """Stops when patience is over, by what the evaluator has measured so far.
+
+        Raises:
+          session.StopTraining: there was no better one for `train.patience` evaluations.
+        """
+        self.best, self.since_best = best_so_far(self.folder, upto=step)
+        self._check_patience(step)
+
+    def _check_patience(self, step: int) -> None:
         if self.config.train.patience and self.since_best >= self.config.train.patience:
             raise session.StopTraining(f"no better validation for {self.since_best} evaluations: stopping at {step}")
 
@@ -95,3 +114,11 @@ class Monitor:
             for name, value in scalars.items():
                 tf.summary.scalar(f"{kind}/{name}", value)
         self.summaries.flush()
+
+
+def best_so_far(folder: str, *, upto: float = math.inf) -> tuple[float, int]:
+    """The best validation up to a step, -1 where there was none, and how many evaluations there were since."""
+    rows = [row for row in workdir.read_metrics(folder) if row["kind"] == "validation" and row["step"] <= upto]
+    accuracies = [row["sequence_accuracy"] for row in rows]
+    best = max(accuracies, default=-1.0)
+    return best, accuracies[::-1].index(best) if accuracies else 0

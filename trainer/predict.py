@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer import cli, cluster
+from trainer import cli, cluster, released
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,6 +48,7 @@ def _load(path: str) -> Any:
     """
     import tensorflow as tf
 
+    path = released.folder_of(path)
     if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
         raise cli.UserError(f"{path} is no SavedModel: make one with trainer.export")
     model = tf.saved_model.load(path)
@@ -108,9 +109,11 @@ def table(candidates: Sequence[tuple[str, float]]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Read the number in each of a few pictures.",
-        example="python -m trainer.predict --model runs/first/export picture.png --draw read.png",
+        example="python -m trainer.predict picture.png --draw read.png",
     )
-    parser.add_argument("--model", required=True, metavar="EXPORT", help="what trainer.export made")
+    parser.add_argument(
+        "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
+    )
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="PNG, JPEG, BMP or GIF files")
     parser.add_argument("--format", choices=["table", "json"], default="table", help="json: an object a line")
     parser.add_argument(

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer import calibration, decode, input_pipeline, metrics
+from trainer import calibration, decode, input_pipeline, metrics, views
 from trainer.config import Config
 from trainer.model import PureRecogniser
 from trainer.vocab import Vocab
@@ -47,14 +47,18 @@ class Reader:
 
     def search(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> decode.Hypotheses:
         """As `read`, but tokens."""
-        params, (memory, first) = self._encode(images)
+        seen, count = views.of(images, self.config.decode.views), len(self.config.decode.views)
+        if self.config.decode.closer:
+            seen, count = tf.concat([seen, views.closer(images, self._attention(images))], axis=0), count + 1
+        params, (memory, first) = self._encode(seen)
 
         def step(tokens: tf.Tensor, carried: Any) -> tuple[tf.Tensor, Any]:
-            logits, following, _ = self.recogniser.step(params, tokens, carried, memory)
-            return logits, following
+            tokens = tf.tile(tokens, [count, 1])
+            logits, following, _ = self.recogniser.step(params, tokens, views.apart(carried), memory)
+            return views.agreed(logits, count), views.together(following, count)
 
         return decode.beam_search(
-            first,
+            views.together(first, count),
             step,
             start=self.vocab.start,
             end=self.vocab.end,
@@ -76,8 +80,21 @@ class Reader:
             looks.append(attention)
         return None if looks[0] is None else tf.cast(tf.concat(looks, axis=1), tf.float32)
 
+    def _attention(self, images: tf.Tensor) -> tf.Tensor:
+        """What a greedy reading attends to before the number ends, float32 [B, rows, columns], summing to 1."""
+        params, (memory, carried) = self._encode(images)
+        tokens = tf.fill([tf.shape(images)[0], 1], self.vocab.start)
+        reading, attended = tf.ones([tf.shape(images)[0], 1]), tf.constant(1e-6)
+        for _ in range(self.config.model.max_length):
+            logits, carried, attention = self.recogniser.step(params, tokens, carried, memory)
+            tokens = tf.argmax(logits, axis=-1, output_type=tf.int32)
+            reading *= tf.cast(tokens != self.vocab.end, tf.float32)
+            attended += reading * attention[:, 0]
+        attended /= tf.reduce_sum(attended, axis=1, keepdims=True)
+        return tf.reshape(attended, [-1, *self.config.model.map_size])
+
     def _encode(self, images: tf.Tensor) -> tuple[dict[str, tf.Tensor], tuple[Any, Any]]:
-        params = {path: tf.convert_to_tensor(v) for path, v in self.params.items()}
+        params = {path: tf.cast(v, tf.float32) for path, v in self.params.items()}
         state = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
         return params, self.recogniser.encode(params, state, images)
 

@@ -1,5 +1,6 @@
 """The graphs of the exported model, each with everything from the picture to the confidence inside."""
 
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -49,9 +50,7 @@ def signatures(reader: Reader) -> dict[str, Any]:
         text = reader.vocab.decode_tensor(best)
         if attention is None:
             return {"text": text}
-        rows, columns = grid(attention.shape[-1], height / width)
-        shape = [-1, model.max_length + 1, rows, columns]
-        return {"text": text, "attention": tf.reshape(attention, shape)}
+        return {"text": text, "attention": tf.reshape(attention, [-1, model.max_length + 1, *model.map_size])}
 
     found = {"serving_default": read_files, "decoded": read_decoded}
     if "attention" in look.get_concrete_function().structured_outputs:
@@ -59,20 +58,18 @@ def signatures(reader: Reader) -> dict[str, Any]:
     return found
 
 
-def grid(positions: int, aspect: float) -> tuple[int, int]:
-    """Rows and columns of a feature map, by its positions and the height / width of the pictures that it is of."""
-    pairs = [(rows, positions // rows) for rows in range(1, positions + 1) if positions % rows == 0]
-    return min(pairs, key=lambda pair: abs(pair[0] / pair[1] - aspect))
-
-
 def lite(reader: Reader) -> bytes:
     """A TFLite model: one fitted picture in, tokens out, since strings and picture files are not for TFLite.
+
+    It reads in one view: TFLite has none of the operations that make the others.
 
     It takes `images`, uint8 [1, H, W, 3], a picture of the model's own size, and returns `tokens` int32 [1, K, T + 1],
     the characters as indices into the alphabet and behind them end tokens; `log_prob` float32 [1, K]; and `confidence`
     float32 [1]. Weights are stored in 8 bits.
     """
-    model = reader.config.model
+    model, single = reader.config.model, replace(reader.config.decode, views=(1.0,), closer=False)
+    config = replace(reader.config, decode=single)
+    reader = Reader(reader.recogniser, reader.params, reader.state, config, reader.calibrated)
     picture = tf.TensorSpec([1, model.image_height, model.image_width, 3], tf.uint8, name="images")
 
     @tf.function(input_signature=[picture])

@@ -1,15 +1,18 @@
 """The outer loop: runs steps up to the next one at which a hook wants to act, and lets it act."""
 
 import logging
+import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 log = logging.getLogger(__name__)
 
+FAILED_STATUS = 42  # worth another try, unlike the user's mistakes
 STOPPED_STATUS = 143  # on SIGTERM; not 0, which would tell Kubernetes that the job is done
 
 
@@ -21,16 +24,56 @@ class StopTraining(Exception):
     """Raised by a hook that has seen enough, e.g. early stopping."""
 
 
+class Interrupted(Exception):
+    """A part of the cluster was lost, and with it the steps since the last checkpoint."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a cluster bears.
+
+    Attributes:
+      hang: seconds that nothing may move while another task does not answer.
+      wait: seconds to wait for other tasks, at the beginning and after they were lost.
+      restarts: recoveries in one process without a step gained.
+      least_workers: workers without which parameter servers do not go on.
+    """
+
+    hang: float = 120.0
+    wait: float = 600.0
+    restarts: int = 10
+    least_workers: int = 1
+
+
 @dataclass(frozen=True)
 class Hook:
     """Something done each `every` steps, at the last step, and where `on_stop` is set, when asked to stop.
 
-    `act` takes the step and the figures of the steps since the last call of any hook.
+    `act` takes the step and the figures of the steps since the last call of any hook. Where `seconds` are given,
+    it also acts when so much time has passed, at the next step at which any hook acts.
     """
 
     every: int
     act: Callable[[int, dict[str, float]], None]
     on_stop: bool = False
+    seconds: float = 0
+
+
+class Runner(Protocol):
+    """What differs between the ways to train: how steps are run."""
+
+    def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
+        """Runs so many steps, fewer once the event is set, and returns mean figures over them.
+
+        Raises:
+          Interrupted: a part of the cluster was lost.
+        """
+
+    def read_step(self) -> int:
+        """How many steps were made since the beginning of the experiment, restarts included."""
+
+    def collect(self) -> None:
+        """Brings the learner's variables up to date, before they are saved or read."""
 
 
 def run(
@@ -39,34 +82,72 @@ def run(
     hooks: list[Hook],
     *,
     total_steps: int,
+    agree: Callable[[bool], bool] = bool,
+    recover: Callable[[Interrupted], None] | None = None,
 ) -> None:
     """Trains until `total_steps`, a hook raises `StopTraining`, or SIGTERM.
 
     Args:
-      run_steps: runs so many steps, fewer once the event is set, and returns mean figures over them.
-      read_step: how many steps were made since the beginning of the experiment, restarts included.
+      run_steps, read_step: see `Runner`.
       hooks: run in their order.
       total_steps: the step to stop at.
+      agree: tells, after hooks have run, whether those of any worker have seen enough.
+      recover: brings training back after an interruption; without it, an interruption is raised.
     Raises:
-      Stopped: SIGTERM came; hooks with `on_stop` have run.
+      Stopped: SIGTERM came; hooks with `on_stop` have run where the cluster was whole.
     """
     stop = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        step = read_step()
-        while step < total_steps:
+        acted: dict[Hook, float] = {}
+        step, enough = read_step(), False
+        while step < total_steps and not enough:
             upto = min(min((step // hook.every + 1) * hook.every for hook in hooks), total_steps)
-            figures = run_steps(upto - step, stop)
-            step = read_step()
-            for hook in hooks:
-                if step % hook.every == 0 or step >= total_steps or (stop.is_set() and hook.on_stop):
-                    hook.act(step, figures)
-            if stop.is_set() and step < total_steps:
+            try:
+                figures = run_steps(upto - step, stop)
+                step = read_step()
+                stopped = stop.is_set() and step < upto
+                last = step >= total_steps
+                due = [hook for hook in hooks if (hook.on_stop if stopped else last or _is_due(hook, step, acted))]
+                enough = agree(_acted(due, step, figures, acted))
+            except Interrupted as reason:
+                if stop.is_set():
+                    raise Stopped(f"stopped by SIGTERM after step {step}, while the cluster was not whole") from reason
+                if recover is None:
+                    raise
+                recover(reason)
+                step = read_step()
+                continue
+            if stopped:
                 raise Stopped(f"stopped by SIGTERM at step {step}")
-    except StopTraining as reason:
-        log.info("%s", reason)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _is_due(hook: Hook, step: int, acted: dict[Hook, float]) -> bool:
+    since = time.monotonic() - acted.setdefault(hook, time.monotonic())
+    return step % hook.every == 0 or 0 < hook.seconds <= since
+
+
+def _acted(due: list[Hook], step: int, figures: dict[str, float], acted: dict[Hook, float]) -> bool:
+    """Lets hooks act; whether one of them has seen enough."""
+    enough = False
+    for hook in due:
+        try:
+            hook.act(step, figures)
+        except StopTraining as reason:
+            log.info("%s", reason)
+            enough = True
+        acted[hook] = time.monotonic()
+    return enough
+
+
+def leave(status: int) -> NoReturn:
+    """Exits without taking TensorFlow's cluster down, which can hang where a part of it is gone."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 class Speed:
@@ -95,5 +176,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}"
 
 
-def mean_figures(sums: dict[str, Any], count: int) -> dict[str, float]:
-    return {name: float(total) / count for name, total in sums.items()}
+def mean_figures(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean of each figure over steps; empty where there were none."""
+    names = figures[0] if figures else {}
+    return {name: sum(float(of_step[name]) for of_step in figures) / len(figures) for name in names}

@@ -102,10 +102,17 @@ class Board:
         projector.visualize_embeddings(folder, settings)
 
     def embed(self, images: tf.Tensor) -> tf.Tensor:
-        """The decoder's state before the first character, float32 [B, D], of float32 [B, H, W, 3]."""
+        """The decoder's state before the first character, float32 [B, D], of float32 [B, H, W, 3].
+
+        Where the state has no numbers (`five_heads` knows all its answers at once), its memory.
+        """
         params, state = _values(self.learner.reading_params), _values(self.learner.state)
-        _, first = self.learner.recogniser.encode(params, state, images)
-        parts = [tf.cast(x, tf.float32) for x in tf.nest.flatten(first) if x.dtype.is_floating]
+        memory, first = self.learner.recogniser.encode(params, state, images)
+
+        def floating(values: Any) -> list[tf.Tensor]:
+            return [tf.cast(x, tf.float32) for x in tf.nest.flatten(values) if x.dtype.is_floating]
+
+        parts = floating(first) or floating(memory)
         return tf.concat([tf.reshape(x, [tf.shape(x)[0], np.prod(x.shape[1:])]) for x in parts], axis=-1)
 
 

@@ -1,5 +1,6 @@
 """The work folder: alone enough to resume, evaluate, export and report."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -12,6 +13,8 @@ from trainer.model import PureRecogniser
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
+EVALUATOR_FILE = "metrics-evaluator.jsonl"  # its own, since a file in a bucket has one writer
+FINISHED_FILE = "FINISHED"
 ANSWERS_FILE = "answers.jsonl"
 EVALUATION_FILE = "evaluation.json"
 CALIBRATION_FILE = "calibration.json"
@@ -38,31 +41,58 @@ def start(workdir: str, wanted: Config) -> None:
     """
     if tf.io.gfile.exists(f"{workdir}/{CONFIG_FILE}"):
         found = read_config(workdir)
-        if found.model != wanted.model or bool(found.optimizer.ema_decay) != bool(wanted.optimizer.ema_decay):
+        if _checkpoint_kind(found) != _checkpoint_kind(wanted):
             raise UserError(
-                f"{workdir} holds another model (experiment {found.experiment}), whose checkpoints do not fit: "
-                "choose another --workdir, or the configuration in its config.json"
+                f"{workdir} holds another model or optimizer (experiment {found.experiment}), whose checkpoints do not "
+                "fit: choose another --workdir, or the configuration in its config.json"
             )
     tf.io.gfile.makedirs(workdir)
     with tf.io.gfile.GFile(f"{workdir}/{CONFIG_FILE}", "w") as file:
         file.write(wanted.to_json())
 
 
-def append_metrics(workdir: str, row: dict[str, Any]) -> None:
-    with tf.io.gfile.GFile(f"{workdir}/{METRICS_FILE}", "a") as file:
+def _checkpoint_kind(config: Config) -> tuple[Any, ...]:
+    """What decides which variables a checkpoint has."""
+    return config.model, config.optimizer.name, bool(config.optimizer.ema_decay)
+
+
+def finish(workdir: str, wanted: Config, step: int) -> None:
+    """Tells all other tasks that training is done."""
+    temporary = f"{workdir}/{FINISHED_FILE}.tmp"
+    with tf.io.gfile.GFile(temporary, "w") as file:
+        file.write(json.dumps({"step": step, "config": json.loads(wanted.to_json())}) + "\n")
+    tf.io.gfile.rename(temporary, f"{workdir}/{FINISHED_FILE}", overwrite=True)
+
+
+def finished_step(workdir: str, wanted: Config) -> int | None:
+    """The step at which training with exactly this configuration was done, None where it was not."""
+    try:
+        with tf.io.gfile.GFile(f"{workdir}/{FINISHED_FILE}", "r") as file:
+            found = json.loads(file.read())
+    except (tf.errors.NotFoundError, json.JSONDecodeError):
+        return None
+    return found["step"] if found["config"] == json.loads(wanted.to_json()) else None
+
+
+def append_metrics(workdir: str, row: dict[str, Any], *, file_name: str = METRICS_FILE) -> None:
+    with tf.io.gfile.GFile(f"{workdir}/{file_name}", "a") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:
-    """All rows in the order of their steps; where a restart repeated a step, the later row."""
-    path = f"{workdir}/{METRICS_FILE}"
-    if not tf.io.gfile.exists(path):
-        return []
+    """All rows in the order of their steps; where a restart repeated a step, the later row.
+
+    A line that is not whole, as a killed process leaves it, is passed over.
+    """
     rows: dict[tuple[str, int], dict[str, Any]] = {}
-    with tf.io.gfile.GFile(path, "r") as file:
-        for line in file:
-            row = json.loads(line)
-            rows[row["kind"], row["step"]] = row
+    for path in (f"{workdir}/{METRICS_FILE}", f"{workdir}/{EVALUATOR_FILE}"):
+        if not tf.io.gfile.exists(path):
+            continue
+        with tf.io.gfile.GFile(path, "r") as file:
+            for line in file:
+                with contextlib.suppress(json.JSONDecodeError):
+                    row = json.loads(line)
+                    rows[row["kind"], row["step"]] = row
     return sorted(rows.values(), key=lambda row: row["step"])
 
 
@@ -97,7 +127,7 @@ def load_model(workdir: str) -> tuple[Config, PureRecogniser, dict[str, tf.Varia
     path = checkpoint.to_read(workdir)
     if path is None:
         raise UserError(f"{workdir} has no checkpoint yet: train it with trainer.train first")
-    recogniser = PureRecogniser(wanted.model, seed=wanted.seed)
+    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
     params = {name: tf.Variable(value, name=name) for name, value in recogniser.params.items()}
     state = {name: tf.Variable(value, name=name) for name, value in recogniser.state.items()}
     step = tf.Variable(0, dtype=tf.int64)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from beam_pipelines.synthesis import typefaces
 from trainer.records import Box
 
+SPACE = 0.3  # width of a space, of the size of the type
 MARGIN = 12  # of the plane around the number, in pixels
 
 
@@ -20,15 +21,19 @@ class Plane:
     boxes: list[Box]
 
 
-def typeset(rng: np.random.Generator, text: str) -> Plane:
-    """Sets a text in a random typeface, size and spacing, often on an uneven or a climbing baseline."""
+def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str = "") -> Plane:
+    """Sets a text in a random typeface, size and spacing, often on an uneven or a climbing baseline.
+
+    What stands `before` and `after` it is set alike, and has no boxes, since it is not what is to be read.
+    """
     faces = typefaces.installed()
     font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
     gap = rng.uniform(-0.06, 0.25) * font.size
     wobble = rng.uniform(0, 0.06) * font.size
     climb = rng.uniform(-0.25, 0.25) * font.size if rng.random() < 0.12 else 0.0  # a glyph above the one before
-    bounds = [font.getbbox(char, anchor="ls") for char in text]
-    rise = abs(climb) * (len(text) - 1)
+    line = before + text + after
+    bounds = [font.getbbox(char, anchor="ls") for char in line]
+    rise = abs(climb) * (len(line) - 1)
     top = min(b[1] for b in bounds)
     height = max(b[3] for b in bounds) - top + rise
     x = float(MARGIN)
@@ -36,18 +41,18 @@ def typeset(rng: np.random.Generator, text: str) -> Plane:
     spots = []
     for left, _, right, _ in bounds:
         spots.append((x - left, y + rng.uniform(-wobble, wobble)))
-        x += max(right - left + gap, 0.3 * (right - left))
+        x += max(right - left + gap, 0.3 * (right - left)) or SPACE * font.size
         y -= climb
     width = x - min(gap, 0) + MARGIN
     mask = Image.new("L", (int(width) + 1, int(height + 2 * wobble) + 2 * MARGIN + 1))
     pen = ImageDraw.Draw(mask)
-    for char, spot in zip(text, spots, strict=True):
+    for char, spot in zip(line, spots, strict=True):
         pen.text(spot, char, fill=255, font=font, anchor="ls")
     boxes = [
         (sx + left, sy + upper, sx + right, sy + lower)
         for (sx, sy), (left, upper, right, lower) in zip(spots, bounds, strict=True)
     ]
-    return Plane(mask, boxes)
+    return Plane(mask, boxes[len(before) : len(before) + len(text)])
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ def view(rng: np.random.Generator, plane: tuple[int, int]) -> View:
     # Left, top, right, bottom; a negative one cuts into the plane's margin. Some numbers are small in their picture.
     reach = 0.8 if rng.random() < 0.2 else 0.35
     border = rng.uniform(-0.12, reach, size=4) * scale * height
+    if rng.random() < 0.08:  # far away, in a wide picture
+        border += rng.uniform(0, 1, size=4) * (2.0, 0.6, 2.0, 0.6) * scale * height
     border = np.maximum(border, -0.6 * scale * MARGIN)
     size = np.maximum(np.ceil(high - low + border[:2] + border[2:]), 8).astype(int)
     return View((int(size[0]), int(size[1])), _projective(corners - low + border[:2], plane))

@@ -14,6 +14,11 @@ from trainer.cli import UserError
 HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
 
 
+# What people write around a number without being part of it. Letters that look like digits are left out.
+PREFIXES = ("No", "No.", "no.", "No ", "N°", "N ", "Nr.", "Nr ", "n°", "#")
+CAPITALS, SMALL_LETTERS = "ACDEFHKMNPRTUVWXY", "acdefhkmnprtuvwxy"
+
+
 @dataclass(frozen=True)
 class Texts:
     """A distribution of texts.
@@ -32,6 +37,24 @@ class Texts:
         """One text."""
         length = _pick(rng, self.lengths)
         return "".join([_pick(rng, self.first), *(_pick(rng, self.rest) for _ in range(length - 1))])
+
+    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
+        """What stands before and after a number: most often nothing, else a prefix, a letter or a word.
+
+        Nothing where letters belong to the numbers.
+        """
+        kind = rng.random()
+        if kind < 0.9 or any(character.isalpha() for character, _ in self.first + self.rest):
+            return "", ""
+        if kind < 0.94:
+            return PREFIXES[rng.integers(len(PREFIXES))], ""
+        letters = CAPITALS if rng.random() < 0.5 else SMALL_LETTERS
+        first = letters if rng.random() < 0.5 else CAPITALS
+        word = first[rng.integers(len(first))]
+        word += "".join(letters[i] for i in rng.integers(len(letters), size=rng.integers(0, 5)))
+        if len(word) == 1:
+            return "", word
+        return (f"{word} ", "") if kind < 0.96 else ("", f" {word}")
 
 
 def _pick(rng: np.random.Generator, weighted):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from beam_pipelines import images, score
 from tests.beam_pipelines.test_images import encoded
-from trainer import records
+from trainer import preprocess, records
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
 READ = ""  # instead of a reason
@@ -156,14 +156,14 @@ def test_every_picture_is_read_or_named(folder: Path, tiny_model: Path, tmp_path
 @pytest.mark.parametrize("name", sorted(unusual()))
 def test_what_the_model_gets_has_the_pixels_that_people_see(name: str) -> None:
     data = unusual()[name][0]
-    decoded = tf.io.decode_image(images.decodable(data), channels=3, expand_animations=False)
+    decoded = preprocess.decode(tf.constant(images.decodable(data)))
     np.testing.assert_array_equal(decoded, np.asarray(images.load(data).image))
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "GIF"])
 def test_tensorflow_and_pillow_decode_alike(file_format: str) -> None:
     data = encoded(NOISE, file_format)
-    decoded = tf.io.decode_image(data, channels=3, expand_animations=False)
+    decoded = preprocess.decode(tf.constant(data))
     np.testing.assert_array_equal(decoded, np.asarray(images.load(data).image))
     if file_format in ("PNG", "JPEG"):
         assert images.decodable(data) is data
@@ -175,6 +175,6 @@ def test_turned_pictures_are_turned_back(file_format: str, orientation: int) -> 
     exif = Image.Exif()
     exif[images.ORIENTATION_TAG] = orientation
     data = encoded(NOISE, file_format, exif=exif)
-    decoded = tf.io.decode_image(images.decodable(data), channels=3)
+    decoded = preprocess.decode(tf.constant(images.decodable(data)))
     np.testing.assert_array_equal(decoded, np.asarray(images.load(data).image))
-    assert not np.array_equal(decoded, tf.io.decode_image(data, channels=3))
+    assert not np.array_equal(decoded, preprocess.decode(tf.constant(data)))

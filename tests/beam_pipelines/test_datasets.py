@@ -99,7 +99,7 @@ def test_an_engine_that_loses_a_shard_is_found_out(tmp_path: Path) -> None:
     result = shards.ShardResult(str(tmp_path / "a"), "train", items=2, written=1, rejects=[("k", "label", "x")])
     asked = {result.path: 2, str(tmp_path / "b"): 2}
     with pytest.raises(RuntimeError, match="differ from what was asked for"):
-        shards._complete((0, [result]), str(tmp_path), asked, lambda _: {})
+        shards.complete([result], str(tmp_path), asked, lambda _: {})
     assert not (tmp_path / records.COMPLETED_FILE).exists()
 
 

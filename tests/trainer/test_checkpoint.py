@@ -1,5 +1,6 @@
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,3 +64,21 @@ def test_the_best_is_read_before_the_newest(tmp_path: Path) -> None:
     checkpoints.save(2)
     assert str(checkpoint.to_read(str(tmp_path))).endswith("best/ckpt-1")
     assert checkpoint.to_read(str(tmp_path / "nothing")) is None
+
+
+def test_without_room_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path, [1])
+    checkpoints = saved(tmp_path, [])[0]
+    checkpoints.size = 4000
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: SimpleNamespace(free=4001))
+    with pytest.raises(OSError, match="make room"):
+        checkpoints.save(2)
+    assert str(saved(tmp_path, [])[0].restore()).endswith("ckpt-1")
+
+
+def test_the_best_can_be_kept_without_its_variables(tmp_path: Path) -> None:
+    checkpoints, _ = saved(tmp_path, [1, 2])
+    for step in (1, 2):
+        checkpoint.keep_best(str(tmp_path), checkpoints.recent.checkpoints[step - 1])
+        assert str(checkpoint.to_read(str(tmp_path))).endswith(f"best/ckpt-{step}")
+    assert len(list((tmp_path / "best").glob("*.index"))) == 1

@@ -8,11 +8,12 @@ from trainer import config, experiments
 from trainer.cli import UserError
 
 
-@pytest.mark.parametrize("name", ["compact", "demo", "smoke"])
+@pytest.mark.parametrize("name", ["compact", "five_heads", "svhn_rnn", "demo", "smoke"])
 def test_an_experiment_survives_json(name: str) -> None:
     wanted = experiments.find(name)
     assert wanted.experiment == name
     assert config.from_json(wanted.to_json()) == wanted
+    assert config.from_json(wanted.to_json()).to_json() == wanted.to_json()  # with 0.0 where a float is meant
 
 
 def test_settings_of_every_type() -> None:
@@ -50,6 +51,12 @@ def test_an_alphabet_of_digits_stays_a_text() -> None:
         ("model.name=huge", "must be one of"),
         ("model.widths=3", "must be a list"),
         ("model.strides=[2]", "one entry for each"),
+        ("model.image_height=4", "each must be at least"),
+        ("model.crop=[40]", "give height and width"),
+        ("model.crop=[40,120]", r"at most those of the picture, \[56, 96\]"),
+        ("model.crop=[7,40]", r"model.crop=\[7, 40\]: each must be at least 8"),
+        ("optimizer.name=adam", "must be one of adamw, momentum, sgd"),
+        ("precision=float16", "must be one of float32, mixed_bfloat16"),
     ],
 )
 def test_bad_settings_say_what_to_do(setting: str, message: str) -> None:
@@ -64,5 +71,5 @@ def test_any_setting_is_taken_or_refused_clearly(setting: str) -> None:
 
 
 def test_unknown_experiments_are_listed() -> None:
-    with pytest.raises(UserError, match="choose one of compact, demo, smoke"):
+    with pytest.raises(UserError, match="choose one of compact, five_heads, svhn_rnn, demo, released, smoke"):
         experiments.find("nonsense")

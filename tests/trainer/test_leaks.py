@@ -68,7 +68,7 @@ def test_validation_pictures_that_are_trained_on_are_refused(
     validation = write_split(tmp_path / "validation", "validation", [*fresh, leaked])
     run = str(tmp_path / "run")
     with pytest.raises(UserError) as error:
-        train.train_and_evaluate(smoke(*settings), workdir=run, data=[str(training)], validation=[str(validation)])
+        train.train_and_evaluate(smoke(*settings), train.Inputs([str(training)], [str(validation)]), workdir=run)
     assert "1 of the 6 pictures of the validation data are trained on, too" in str(error.value)
     assert message in str(error.value)
     assert not (tmp_path / "run").exists()
@@ -100,7 +100,7 @@ def test_a_later_run_may_not_validate_on_what_an_earlier_one_was_trained_on(trai
     before = input_pipeline.load([validation], "validation", smoke())
     leaks.remember(str(tmp_path), before.fingerprints)
     with pytest.raises(UserError, match=r"5 of the 5 pictures .* train in another --workdir"):
-        train.train_and_evaluate(smoke(), workdir=str(tmp_path), data=[str(training)], validation=[validation])
+        train.train_and_evaluate(smoke(), train.Inputs([str(training)], [validation]), workdir=str(tmp_path))
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ from PIL import Image
 
 from trainer import photometric, preprocess
 from trainer.config import Distortion
+
+NONE = Distortion(colour=False, rotate_degrees=0, shear=0, scale=(1, 1), stretch=0, shift=0, perspective=0, noise=0)
 
 
 def pictures(count: int = 4) -> tf.Tensor:
@@ -25,9 +28,8 @@ def test_the_same_seed_distorts_alike_and_another_does_not() -> None:
 
 
 def test_no_distortion_changes_nothing() -> None:
-    none = Distortion(colour=False, rotate_degrees=0, shear=0, scale=(1, 1), stretch=0, shift=0, perspective=0, noise=0)
     images = pictures()
-    np.testing.assert_allclose(preprocess.distort(images, none, seed=tf.constant([1, 2])), images, atol=0.01)
+    np.testing.assert_allclose(preprocess.distort(images, NONE, seed=tf.constant([1, 2])), images, atol=0.01)
 
 
 def test_colour_distortion_is_tensorflows_own_in_one_of_the_two_orders(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,3 +70,20 @@ def test_files_are_decoded_and_fitted(file_format: str) -> None:
 
 def test_normalising_spans_minus_one_to_one() -> None:
     np.testing.assert_allclose(preprocess.normalise(tf.constant([0, 255], tf.uint8)), [-1, 1])
+
+
+def test_a_share_of_the_pictures_becomes_negatives() -> None:
+    images = pictures(64).numpy()
+    distorted = preprocess.distort(images, replace(NONE, invert=0.25), seed=tf.constant([1, 2])).numpy()
+    kept = np.isclose(distorted, images, atol=0.01).all(axis=(1, 2, 3))
+    np.testing.assert_allclose(distorted[~kept], 255.0 - images[~kept], atol=0.01)
+    assert 4 <= (~kept).sum() <= 30
+
+
+def test_a_share_of_the_pictures_loses_detail_but_not_light() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (64, 32, 48, 3), np.uint8)  # all detail
+    distorted = preprocess.distort(images, replace(NONE, coarsen=0.5), seed=tf.constant([1, 2])).numpy()
+    kept = np.isclose(distorted, images, atol=0.01).all(axis=(1, 2, 3))
+    assert 16 <= (~kept).sum() <= 48
+    assert (distorted[~kept].std(axis=(1, 2)) < 0.8 * images[~kept].std(axis=(1, 2))).all()
+    np.testing.assert_allclose(distorted.mean(axis=(1, 2)), images.mean(axis=(1, 2)), atol=8)

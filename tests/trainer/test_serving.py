@@ -145,13 +145,6 @@ def test_attention_says_where_the_model_looked(signatures: dict, pictures: list[
     np.testing.assert_allclose(tf.reduce_sum(out["attention"], axis=[2, 3]), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("positions", "aspect", "wanted"), [(84, 56 / 96, (7, 12)), (15, 48 / 80, (3, 5)), (7, 1, (1, 7))]
-)
-def test_the_grid_of_a_feature_map(positions: int, aspect: float, wanted: tuple[int, int]) -> None:
-    assert serving.grid(positions, aspect) == wanted
-
-
 def test_an_exported_model_says_what_it_takes(tiny_model: Path, pictures: list[bytes]) -> None:
     model = tf.saved_model.load(str(tiny_model))
     info = json.loads((tiny_model / "assets" / "model_info.json").read_text())

@@ -111,4 +111,4 @@ def test_metrics_have_each_step_once(uninterrupted: Path) -> None:
 
 def test_another_model_in_the_work_folder_is_refused(tiny_dataset: Path, uninterrupted: Path, run: Run) -> None:
     args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", uninterrupted, "--set", "model.lstm_units=9"]
-    assert "holds another model" in run("trainer.train", *args, status=2).stderr
+    assert "holds another model or optimizer" in run("trainer.train", *args, status=2).stderr

@@ -4,43 +4,62 @@ Keras makes the layers; the values live in dictionaries by variable path that th
 Keras's own assignments and optimizers lose updates under parameter servers.
 """
 
-import zlib
-from collections.abc import Mapping
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from trainer.config import Model
+from trainer.model.crop import Crop
 from trainer.model.decoder import AttentionDecoder
 from trainer.model.encoders import ResidualEncoder
+from trainer.model.five_heads import Heads
+from trainer.model.svhn_rnn import ConvolutionalEncoder, EmbeddingDecoder
 from trainer.vocab import Vocab
+
+SEEDS_A_STEP = 64  # more than any layer draws in one step, so that steps share none
 
 
 class Recogniser(keras.Layer):
-    """Reads a character sequence from a picture. `encode` once, then `step` for each character."""
+    """Reads a character sequence from a picture. `encode` once, then `step` for each character.
+
+    An encoder and a decoder make a model: the encoder turns pictures into features, the decoder's `begin` turns
+    those into a memory and a first state, and its `step` reads one character with them.
+    """
 
     def __init__(self, config: Model) -> None:
         super().__init__(name="recogniser")
         self.config = config
         self.vocab = Vocab(config.alphabet)
-        self.encoder = ResidualEncoder(config)
-        rows, columns = config.image_height, config.image_width
-        for stride in config.strides:
-            rows, columns = -(-rows // stride), -(-columns // stride)
-        self.decoder = AttentionDecoder(config, rows * columns)
+        self.crop = Crop(config.crop) if config.crop else None
+        self.encoder, self.decoder = _parts(config)
 
     def build(self, images_shape, tokens_shape):
         """Leaves building to the parts, each when it is first called."""
         self.built = True
 
     def encode(self, images, training=False):
-        """Pictures, float [B, H, W, 3] in -1..1, to the decoder's memory and its state before the first step."""
-        features = self.encoder(images, training=training)
-        return self.decoder.memory(features), self.decoder.first(features)
+        """Pictures, float [B, H, W, 3] in -1..1, to the decoder's memory and its state before the first step.
+
+        Both are structures of tensors: of the memory [B, ...], of the state [B, 1, ...].
+        """
+        if self.crop:
+            images = self.crop(images, training=training)
+        return self.decoder.begin(self.encoder(images, training=training), training=training)
 
     def step(self, tokens, state, memory, training=False):
-        """See `AttentionDecoder.step`."""
+        """One step.
+
+        Args:
+          tokens: int32 [B, K], the last token of each of K hypotheses a picture.
+          state: as from `encode` or the last step, [B, K, ...].
+          memory: as from `encode`; the hypotheses of a picture share it.
+        Returns:
+          Logits, float32 [B, K, V]; the next state; the attention, float [B, K, P], or None where there is none.
+        """
         return self.decoder.step(tokens, state, memory, training=training)
 
     def call(self, images, tokens, training=False):
@@ -51,6 +70,15 @@ class Recogniser(keras.Layer):
             at_t, state, _ = self.step(tokens[:, t : t + 1], state, memory, training=training)
             logits.append(at_t)
         return ops.concatenate(logits, axis=1)
+
+
+def _parts(config: Model) -> tuple[keras.Layer, keras.Layer]:
+    """The encoder and the decoder of each model."""
+    if config.name == "svhn_rnn":
+        return ConvolutionalEncoder(config), EmbeddingDecoder(config)
+    if config.name == "five_heads":
+        return ResidualEncoder(config), Heads(config)
+    return ResidualEncoder(config), AttentionDecoder(config, math.prod(config.map_size))
 
 
 Values = dict[str, Any]
@@ -64,18 +92,19 @@ class PureRecogniser:
       state: initial values of what moves otherwise (batch norm statistics), by path.
     """
 
-    def __init__(self, config: Model, *, seed: int) -> None:
+    def __init__(self, config: Model, *, seed: int, precision: str = "float32") -> None:
         keras.utils.set_random_seed(seed)
         self.config = config
-        self.layer = Recogniser(config)
-        self.layer(
-            ops.zeros((1, config.image_height, config.image_width, 3)),
-            ops.zeros((1, config.max_length + 1), dtype="int32"),
-        )
+        with _dtype_policy(precision):
+            self.layer = Recogniser(config)
+            self.layer(
+                ops.zeros((1, config.image_height, config.image_width, 3)),
+                ops.zeros((1, config.max_length + 1), dtype="int32"),
+            )
         self._params = {v.path: v for v in self.layer.trainable_variables}
-        seeds = {v.path: v for v in self.layer.non_trainable_variables if v.path.endswith("seed_generator_state")}
-        self._state = {v.path: v for v in self.layer.non_trainable_variables if v.path not in seeds}
-        self._seeds = seeds
+        others = self.layer.non_trainable_variables
+        self._seeds = [v for v in others if v.path.endswith("seed_generator_state")]
+        self._state = {v.path: v for v in others if not v.path.endswith("seed_generator_state")}
 
     @property
     def params(self) -> Values:
@@ -86,10 +115,10 @@ class PureRecogniser:
         return {path: ops.convert_to_numpy(v) for path, v in self._state.items()}
 
     def teach(self, params: Mapping[str, Any], state: Mapping[str, Any], images, tokens, *, step) -> tuple[Any, Values]:
-        """Logits in training mode, and the state after it; dropout is a function of the variable and `step`."""
+        """Logits in training mode, and the state after it; chance is a function of the layer and `step`."""
         mapping = self._mapping(params, state)
-        for path, variable in self._seeds.items():
-            seed = ops.stack([ops.convert_to_tensor(zlib.crc32(path.encode()) >> 1, "int64"), ops.cast(step, "int64")])
+        for number, variable in enumerate(self._seeds):  # Keras's names for them depend on what else was built
+            seed = ops.stack([ops.convert_to_tensor(number, "int64"), ops.cast(step, "int64") * SEEDS_A_STEP])
             mapping.append((variable, ops.cast(seed, variable.dtype)))
         with keras.StatelessScope(state_mapping=mapping) as scope:
             logits = self.layer(images, tokens, training=True)
@@ -110,3 +139,14 @@ class PureRecogniser:
         return [(self._params[path], value) for path, value in params.items()] + [
             (self._state[path], value) for path, value in state.items()
         ]
+
+
+@contextlib.contextmanager
+def _dtype_policy(precision: str) -> Iterator[None]:
+    """Layers made inside compute in this precision; variables are float32, as are logits, by their own policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -17,7 +17,6 @@ class AttentionDecoder(keras.Layer):
     def __init__(self, config: Model, positions: int) -> None:
         super().__init__(name="decoder")
         vocab = Vocab(config.alphabet)
-        self.units = config.lstm_units
         self.scale = config.attention_units**-0.5
         self.tokens = keras.layers.Embedding(vocab.size, config.embedding_units, name="tokens")
         self.steps = keras.layers.Embedding(config.max_length + 1, config.attention_units, name="steps")
@@ -31,6 +30,10 @@ class AttentionDecoder(keras.Layer):
         self.dropout = keras.layers.Dropout(config.dropout, name="dropout")
         self.logits = keras.layers.Dense(vocab.size, dtype="float32", name="logits")
 
+    def begin(self, features, training=False):
+        """`memory` and `first` of a feature map, float [B, P, C]."""
+        return self.memory(features), self.first(features)
+
     def memory(self, features):
         """Keys and values, float [B, attention_units, P] and [B, P, lstm_units], of a feature map [B, P, C]."""
         keys = self.keys(features) + self.positions(ops.arange(features.shape[1]))
@@ -43,19 +46,11 @@ class AttentionDecoder(keras.Layer):
         return step, hidden, cell, ops.zeros_like(hidden)
 
     def step(self, tokens, state, memory, training=False):
-        """One step.
-
-        Args:
-          tokens: int32 [B, K], the last token of each hypothesis.
-          state: as from `first` or the last `step`.
-          memory: as from `memory`.
-        Returns:
-          Logits, float32 [B, K, V]; the next state; the attention, float [B, K, P].
-        """
+        """See `Recogniser.step`."""
         step, hidden, cell, context = state
         keys, values = memory
         inputs = ops.concatenate([self.tokens(tokens), context], axis=-1)
-        hidden, cell = self._lstm(inputs, hidden, cell)
+        hidden, cell = step_cell(self.cell, inputs, (hidden, cell))
         query = self.query(hidden) + self.steps(step)
         attention = ops.softmax(ops.matmul(query, keys))
         context = ops.matmul(attention, values)
@@ -63,12 +58,15 @@ class AttentionDecoder(keras.Layer):
         logits = self.logits(self.dropout(joined, training=training))
         return logits, (step + 1, hidden, cell, context), attention
 
-    def _lstm(self, inputs, hidden, cell):
-        def flat(x):
-            return ops.reshape(x, (-1, x.shape[-1]))
 
-        def unflat(x):
-            return ops.reshape(x, (*ops.shape(hidden)[:2], self.units))
+def step_cell(cell: keras.layers.LSTMCell, inputs, state):
+    """One LSTM step of all hypotheses: inputs [B, K, I] and (hidden, cell) [B, K, U] to the next (hidden, cell)."""
 
-        _, (new_hidden, new_cell) = self.cell(flat(inputs), [flat(hidden), flat(cell)])
-        return unflat(new_hidden), unflat(new_cell)
+    def flat(x):
+        return ops.reshape(x, (-1, x.shape[-1]))
+
+    def unflat(x):
+        return ops.reshape(x, (*ops.shape(inputs)[:2], cell.units))
+
+    _, (hidden, carried) = cell(flat(inputs), [flat(x) for x in state])
+    return unflat(hidden), unflat(carried)

@@ -70,10 +70,12 @@ class BatchNorm(keras.Layer):
 
     def build(self, shape):
         width = (shape[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=width, initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=width, initializer="zeros")
-        self.mean = self.add_weight(name="mean", shape=width, initializer="zeros", trainable=False)
-        self.variance = self.add_weight(name="variance", shape=width, initializer="ones", trainable=False)
+        self.gamma = self.add_weight(name="gamma", shape=width, initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=width, initializer="zeros", autocast=False)
+        self.mean = self.add_weight(name="mean", shape=width, initializer="zeros", trainable=False, autocast=False)
+        self.variance = self.add_weight(
+            name="variance", shape=width, initializer="ones", trainable=False, autocast=False
+        )
 
     def call(self, x, training=False):
         mean, variance = (tf.constant([]), tf.constant([])) if training else (self.mean, self.variance)

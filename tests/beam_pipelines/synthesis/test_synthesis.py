@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from beam_pipelines import prepare, synthesize
 from beam_pipelines.digit_struct import DigitBox, Entry
-from beam_pipelines.synthesis import crops, mnist, surfaces, texts, typefaces
+from beam_pipelines.synthesis import crops, glyphs, mnist, surfaces, texts, typefaces
 from beam_pipelines.synthesis.crops import Crops
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
@@ -120,6 +120,16 @@ def test_a_tenth_has_neighbours_and_the_others_are_as_without(monkeypatch: pytes
     assert [d.text for d in drawn] == [d.text for d in alone]
     differing = sum(one.image.tobytes() != other.image.tobytes() for one, other in zip(drawn, alone, strict=True))
     assert 5 <= differing <= 40
+
+
+def test_what_stands_beside_a_number_has_no_boxes() -> None:
+    alone = glyphs.typeset(np.random.default_rng(3), "257")
+    beside = glyphs.typeset(np.random.default_rng(3), "257", before="No ", after=" Kam")
+    assert len(beside.boxes) == len(alone.boxes) == 3
+    widths = [[right - left for left, _, right, _ in plane.boxes] for plane in (alone, beside)]
+    np.testing.assert_allclose(widths[0], widths[1])
+    assert beside.boxes[0][0] > alone.boxes[0][0]
+    assert beside.boxes[2][2] < beside.mask.width - glyphs.MARGIN
 
 
 def test_a_worker_with_other_typefaces_fails() -> None:

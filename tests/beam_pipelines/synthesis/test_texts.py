@@ -53,6 +53,20 @@ def test_no_number_is_longer_than_allowed(max_digits: int, seed: int) -> None:
     assert 1 <= len(wanted.draw(np.random.default_rng(seed))) <= max_digits
 
 
+def test_a_tenth_stands_beside_letters_of_which_none_is_part_of_a_number() -> None:
+    wanted = texts.from_options("house", "uniform", max_digits=5, alphabet=DIGITS)
+    found = [wanted.surroundings(np.random.default_rng(seed)) for seed in range(3000)]
+    beside = [pair for pair in found if pair != ("", "")]
+    assert 0.07 < len(beside) / len(found) < 0.13
+    assert all(not (before and after) for before, after in beside)
+    assert not set("".join(before + after for before, after in beside)) & set(DIGITS + "OIlSZBGQ")
+
+
+def test_where_letters_belong_to_the_numbers_none_stand_beside_them() -> None:
+    wanted = texts.from_options("uniform", "uniform", max_digits=5, alphabet="0123456789ABC")
+    assert {wanted.surroundings(np.random.default_rng(seed)) for seed in range(200)} == {("", "")}
+
+
 @pytest.mark.parametrize(
     ("lengths", "digits", "message"),
     [

@@ -1,0 +1,107 @@
+"""What helps and what does not: the released recipe, shortened, with one thing changed at a time.
+
+`python -m benchmarks.ablation --data data/released --workdir runs/ablation` trains each variant in a folder of its own
+and goes on where it was stopped; the table is of the validation photos, and `ablation.json` holds it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REAL = ("photos", "format1-test", "format1-train")
+ALL = (*REAL, "fonts", "crops")
+SHARES = {"photos": 0.30, "format1-test": 0.25, "format1-train": 0.03, "fonts": 0.27, "crops": 0.15}
+UNDISTORTED = (
+    "distortion.colour=false",
+    "distortion.rotate_degrees=0",
+    "distortion.shear=0",
+    "distortion.scale=[1,1]",
+    "distortion.stretch=0",
+    "distortion.shift=0",
+    "distortion.perspective=0",
+    "distortion.noise=0",
+    "distortion.invert=0",
+    "distortion.coarsen=0",
+)
+# Name -> datasets and settings.
+VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "the recipe": (ALL, ()),
+    "no drawn numbers": ((*REAL, "crops"), ()),
+    "no recombined digits": ((*REAL, "fonts"), ()),
+    "real pictures only": (REAL, ()),
+    "no whole photos": (ALL[1:], ()),
+    "tight crops": (("photos", "tight-test", "tight-train", "fonts", "crops"), ()),
+    "no attention (five_heads)": (ALL, ("model.name=five_heads", "model.strides=[2,2,2,2]", "decode.closer=false")),
+    "coarse map": (ALL, ("model.strides=[2,2,2,2]",)),
+    "no distortion": (ALL, UNDISTORTED),
+    "no negatives": (ALL, ("distortion.invert=0",)),
+    "no loss of detail": (ALL, ("distortion.coarsen=0",)),
+    "no moving average": (ALL, ("optimizer.ema_decay=0",)),
+    "no label smoothing": (ALL, ("optimizer.label_smoothing=0",)),
+    "no closer look": (ALL, ("decode.closer=false",)),
+    "one view": (ALL, ("decode.views=[1.0]", "decode.closer=false")),
+    "fine-tuned from drawn numbers": (ALL, ()),
+}
+
+
+def run(*command: str) -> None:
+    subprocess.run([sys.executable, "-m", *command], check=True)
+
+
+def share(dataset: str) -> float:
+    return SHARES[dataset.replace("tight", "format1")]
+
+
+def train(data: Path, workdir: Path, datasets: tuple[str, ...], settings: list[str], *extra: str) -> None:
+    shares = json.dumps([share(name) for name in datasets])
+    folders = [str(data / name) for name in datasets]
+    run(
+        *("trainer.train", "--experiment", "released", "--workdir", str(workdir), "--data", *folders),
+        *("--validation-data", str(data / "photos"), *extra, "--set", f"data.shares={shares}", *settings),
+    )
+
+
+def measure(name: str, data: Path, workdir: Path, steps: int) -> dict[str, Any]:
+    """Trains and evaluates one variant, or takes the figures of a finished one."""
+    datasets, settings = VARIANTS[name]
+    folder = workdir / name.replace(" ", "-")
+    if not (folder / "evaluation.json").exists():
+        extra: tuple[str, ...] = ()
+        own = [f"train.steps={steps}", *settings]
+        if name.startswith("fine-tuned"):
+            first = workdir / "drawn-numbers-alone"
+            train(data, first, ("fonts",), [f"train.steps={steps // 2}"])
+            extra, own = ("--init-from", str(first)), [f"train.steps={steps // 2}"]
+        train(data, folder, datasets, own, *extra)
+        run("trainer.evaluate", "--workdir", str(folder), "--data", str(data / "photos"))
+    figures = json.loads((folder / "evaluation.json").read_text())
+    return {"name": name, **{key: figures[key] for key in ("sequence_accuracy", "interval_95", "coverage_98")}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="what `make release` prepared")
+    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="for the tight crops")
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=1000, help="of each variant")
+    args = parser.parse_args()
+    for part in ("test", "train"):
+        run(
+            *("beam_pipelines.prepare", "--format", "digitstruct", "--input", str(args.shared / "format1" / part)),
+            *("--crop", "tight", "--split", "train", "--output", str(args.data / f"tight-{part}")),
+        )
+    rows = []
+    for name in VARIANTS:
+        rows.append(measure(name, args.data, args.workdir, args.steps))
+        (args.workdir / "ablation.json").write_text(json.dumps({"steps": args.steps, "rows": rows}, indent=2) + "\n")
+    base = rows[0]["sequence_accuracy"]
+    for row in rows:
+        accuracy, (low, high) = row["sequence_accuracy"], row["interval_95"]
+        print(f"{row['name']:<32}{accuracy:>8.2%}  {low:.2%} to {high:.2%}  {100 * (accuracy - base):+6.2f} points")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Kills a random task of a local cluster again and again, and tells what each recovery cost: `make soak`.
+
+Prints one table a mode and writes JSON. The final step must be exact, and no process may be left.
+"""
+
+import argparse
+import io
+import json
+import random
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from beam_pipelines import synthesize
+from trainer import cluster
+from trainer.cluster.local import LocalCluster
+
+LOG_EVERY, CHECKPOINT_EVERY = 10, 50
+STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
+MODES = {"parameter-server": {"servers": 2, "evaluators": 1}, "multi-worker": {"servers": 0, "evaluators": 0}}
+
+
+def soak(mode: str, data: str, workdir: Path, *, rounds: int, seconds: float, seed: int) -> list[dict]:
+    """Kills so often, about `seconds` after training has gone on; then trains on to an exact end."""
+    output, chance, kills = io.StringIO(), random.Random(seed), []
+    settings = [f"train.log_every={LOG_EVERY}", f"train.checkpoint_every={CHECKPOINT_EVERY}"]
+    arguments = ["--experiment", "smoke", "--data", data, "--workdir", str(workdir), "--wait", "120"]
+    arguments += ["--set", "train.evaluate_every=1000", *settings]
+    with LocalCluster(
+        [*arguments, "train.steps=100000000"], workers=2, back_off_limit=10**6, output=output, **MODES[mode]
+    ) as local:
+        for _ in range(rounds):
+            _go_on(local, output, len(output.getvalue()))
+            time.sleep(chance.uniform(0.5, 1.5) * seconds)
+            victim = chance.choice([name for name in local.tasks if local.is_running(name)])
+            mark, begin = len(output.getvalue()), time.monotonic()
+            before = _steps(output, 0)[-1]
+            local.kill(victim)
+            first = _go_on(local, output, mark)
+            row = {
+                "role": victim.split()[0],
+                "seconds": round(time.monotonic() - begin, 1),
+                "steps_lost": max(0, before - first + LOG_EVERY),
+            }
+            kills.append(row)
+            print(f"  {mode}: killed {victim} at step {before}, {row}", flush=True)
+    end = max(_steps(output, 0)) + 100
+    with LocalCluster([*arguments, f"train.steps={end}"], workers=2, output=output, **MODES[mode]) as local:
+        status = local.run(timeout=300)
+    finished = json.loads((workdir / "FINISHED").read_text())["step"]
+    if (status, finished) != (0, end) or len(local.done) != len(local.tasks):
+        sys.exit(f"{mode}: ended with status {status} at step {finished} of {end}, done {local.done}")
+    return kills
+
+
+def _steps(output: io.StringIO, mark: int) -> list[int]:
+    return [int(step) for step in STEP.findall(output.getvalue()[mark:])]
+
+
+def _go_on(local: LocalCluster, output: io.StringIO, mark: int, timeout: float = 300.0) -> int:
+    """Waits for steps made by a cluster in which everything runs; returns the first of them."""
+    deadline = time.monotonic() + timeout
+    while not ((steps := _steps(output, mark)) and all(map(local.is_running, local.tasks))):
+        if (status := local.poll()) is not None or time.monotonic() > deadline:
+            sys.exit(f"training did not go on (status {status}):\n{output.getvalue()[-5000:]}")
+        time.sleep(0.1)
+    return steps[0]
+
+
+def table(mode: str, kills: list[dict]) -> str:
+    """The recoveries by role."""
+    by_role: dict[str, list[dict]] = defaultdict(list)
+    for kill in kills:
+        by_role[kill["role"]].append(kill)
+    rows = [f"| {mode}: killed | times | seconds, median | most | steps lost, most |", "|---|---|---|---|---|"]
+    for role, of_role in sorted(by_role.items()):
+        seconds = [kill["seconds"] for kill in of_role]
+        lost = max(kill["steps_lost"] for kill in of_role)
+        rows.append(f"| {role} | {len(of_role)} | {statistics.median(seconds):.1f} | {max(seconds):.1f} | {lost} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="kills a mode")
+    parser.add_argument("--every", type=float, default=3.0, help="seconds of training between kills, about")
+    parser.add_argument("--mode", choices=[*MODES], nargs="+", default=[*MODES])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", default="soak.json")
+    args = parser.parse_args()
+    cluster.configure()
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        data = f"{folder}/data"
+        synthesize.main(["--count", "80", "--max-digits", "2", "--num-shards", "2", "--seed", "5", "--output", data])
+        for mode in args.mode:
+            results[mode] = soak(mode, data, Path(folder, mode), rounds=args.rounds, seconds=args.every, seed=args.seed)
+    print("\n\n".join(table(mode, kills) for mode, kills in results.items()))
+    Path(args.output).write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

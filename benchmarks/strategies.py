@@ -1,0 +1,126 @@
+"""Examples a second of each way to train on this machine, checkpoint times, bytes a step, and a model of 64 workers.
+
+`python -m benchmarks.strategies --experiment compact --data DIR`
+"""
+
+import argparse
+import io
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from trainer import cluster, experiments
+from trainer.cluster.local import LocalCluster
+
+RATE = re.compile(r"step \d+/\d+ .* (\d+) examples/s")
+GIGABIT = 1e9 / 8  # bytes a second
+WORKERS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def rate(text: str) -> float:
+    """The median of the rates that a run has logged, the first left out, which has the tracing in it."""
+    return statistics.median(float(found) for found in RATE.findall(text)[1:])
+
+
+def alone(arguments: list[str], workdir: str, *, cores: str) -> float:
+    """Examples a second of one process on some cores."""
+    command = ["taskset", "-c", cores, sys.executable, "-m", "trainer.train", *arguments, "--workdir", workdir]
+    return rate(subprocess.run(command, check=True, capture_output=True, text=True).stderr)
+
+
+def together(arguments: list[str], workdir: str, *, servers: int) -> float:
+    """Examples a second of two workers and so many servers, as the chief counts them."""
+    output = io.StringIO()
+    with LocalCluster([*arguments, "--workdir", workdir], workers=2, servers=servers, output=output) as local:
+        if status := local.run(timeout=500):
+            sys.exit(f"ended with status {status}:\n{output.getvalue()[-3000:]}")
+    return rate(output.getvalue())
+
+
+def sizes(experiment: str, workdir: str) -> dict[str, float]:
+    """Bytes of a model's parameters and of a checkpoint, and the seconds that saving and restoring one take."""
+    from trainer.checkpoint import Checkpoints
+    from trainer.learner import Learner
+
+    learner = Learner(experiments.find(experiment))
+    checkpoints = Checkpoints(workdir, learner.checkpointed(), keep=1, size=learner.size)
+    begin = time.monotonic()
+    checkpoints.save(1)
+    saved = time.monotonic()
+    checkpoints.restore()
+    restored = time.monotonic()
+    exchanged = {**learner.params, **learner.state}
+    return {
+        "exchanged_bytes": sum(v.shape.num_elements() * v.dtype.size for v in exchanged.values()),
+        "checkpoint_bytes": learner.size,
+        "save_seconds": saved - begin,
+        "restore_seconds": restored - saved,
+    }
+
+
+def scaling(step_seconds: float, exchanged: float, *, servers: int, link: float) -> list[dict]:
+    """How many times faster than one so many workers are, if only links and computing cost, and what limits them.
+
+    Synchronous: computing, then a ring all-reduce that sends 2 (W - 1) / W of what is exchanged. Servers: a worker's
+    step is computing, and fetching and sending over its own link; all workers share the servers' links.
+    """
+    rows = []
+    for count in WORKERS:
+        ring = 2 * (count - 1) / count * exchanged / link
+        apart = step_seconds + 2 * exchanged / link
+        served = min(count / apart, servers * link / (2 * exchanged)) * step_seconds
+        limit = "servers' links" if count / apart > servers * link / (2 * exchanged) else "computing"
+        synchronous = count * step_seconds / (step_seconds + ring)
+        rows.append({"workers": count, "synchronous": synchronous, "parameter_server": served, "limit": limit})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiment", default="compact")
+    parser.add_argument("--data", nargs="+", required=True)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--servers", type=int, default=4, help="of the model of 64 workers")
+    parser.add_argument("--gigabits", type=float, default=10.0, help="of each link in the model")
+    parser.add_argument("--output", default="strategies.json")
+    args = parser.parse_args()
+    cluster.configure()
+    batch = experiments.find(args.experiment).data.batch_size
+    settings = [f"train.steps={args.steps}", "train.log_every=10", "train.evaluate_every=1000000"]
+    arguments = ["--experiment", args.experiment, "--data", *args.data, "--set", *settings]
+    everything = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    with tempfile.TemporaryDirectory() as folder:
+        one = alone(arguments, f"{folder}/one", cores=everything.split(",")[0])
+        rates = {
+            "one process, one core": one,
+            "one process, all cores": alone(arguments, f"{folder}/all", cores=everything),
+            "2 synchronous processes": together(arguments, f"{folder}/sync", servers=0),
+            "2 workers, 1 server": together(arguments, f"{folder}/ps", servers=1),
+        }
+        model = sizes(args.experiment, f"{folder}/checkpoint")
+    rows = scaling(batch / one, model["exchanged_bytes"], servers=args.servers, link=args.gigabits * GIGABIT)
+    print(f"| {args.experiment}, batch {batch} | examples/s | x one core |\n|---|---|---|")
+    print("\n".join(f"| {name} | {value:.0f} | {value / one:.2f} |" for name, value in rates.items()))
+    moved = 2 * model["exchanged_bytes"] / 1e6
+    print(f"\na step moves {moved:.2f} MB to and from a worker with servers, up to as much in a ring of workers;")
+    print(f"a checkpoint of {model['checkpoint_bytes'] / 1e6:.1f} MB is saved in {model['save_seconds']:.2f} s", end="")
+    print(f" and restored in {model['restore_seconds']:.2f} s")
+    print(f"\n| workers | synchronous | {args.servers} servers | limited by |\n|---|---|---|---|")
+    print(
+        "\n".join(
+            f"| {row['workers']} | {row['synchronous']:.1f} x | {row['parameter_server']:.1f} x | {row['limit']} |"
+            for row in rows
+        )
+    )
+    results = {"rates": rates, "model": model, "scaling": rows, "arguments": vars(args)}
+    Path(args.output).write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

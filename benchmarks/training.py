@@ -1,0 +1,155 @@
+"""How fast the three models train, where the time goes, and how soon they read well.
+
+`python -m benchmarks.training speed` measures steps and input on random pictures, against the machine's peak.
+`python -m benchmarks.training quality --data data/synthetic --validation-data data/released/photos demo/prepared
+--workdir runs/quality` trains each on the same data and tells after how many seconds each accuracy was reached; it
+goes on where it was stopped.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MODELS = ("compact", "five_heads", "svhn_rnn")
+TARGETS = (0.80, 0.90, 0.95)
+PEAK_SIDE = 2048  # of the matrix product that stands for the machine's peak
+
+
+def median_seconds(work: Callable[[], Any], repeats: int) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def peak_flops(repeats: int) -> float:
+    """Floating-point operations a second of a large float32 matrix product."""
+    import tensorflow as tf
+
+    matrix = tf.random.stateless_normal([PEAK_SIDE, PEAK_SIDE], [1, 2])
+    product = tf.function(lambda: tf.matmul(matrix, matrix))
+    return 2 * PEAK_SIDE**3 / median_seconds(lambda: product().numpy(), repeats)
+
+
+def flops(function: Any, batch: dict[str, Any]) -> int:
+    """Floating-point operations of one call, as TensorFlow's profiler counts them."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    graph = convert_variables_to_constants_v2(function.get_concrete_function(batch)).graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
+    profile = tf.compat.v1.profiler.profile(graph, options=options.with_empty_output().build())
+    return profile.total_float_ops
+
+
+def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
+    """Examples a second of one model: steps on one batch, input alone, and both together."""
+    import tensorflow as tf
+
+    from trainer import experiments, input_pipeline
+    from trainer.learner import Learner
+
+    wanted = experiments.find(name)
+    model, size = wanted.model, wanted.data.batch_size
+    rng = np.random.default_rng(0)
+    count = 4 * size
+    pictures = input_pipeline.Pictures(
+        images=tf.constant(rng.integers(0, 256, (count, model.image_height, model.image_width, 3), np.uint8)),
+        tokens=rng.integers(0, 11, (count, model.max_length + 1)).astype(np.int32),
+        keys=[str(i) for i in range(count)],
+        texts=["0"] * count,
+        sources=["none"] * count,
+        fingerprints=np.zeros((count, 3), np.int64),
+        datasets=np.zeros(count, np.int64),
+        paths=(),
+        rows=np.arange(count),
+        model=model,
+    )
+    learner = Learner(wanted)
+    batches = iter(input_pipeline.training_batches(pictures, wanted, first_step=0))
+    batch = next(batches)
+    step = tf.function(learner.train_step)
+    forward = tf.function(lambda b: learner.loss(learner.params, learner.state, b, learner.step)[0])
+    work = flops(forward, batch) / size
+    alone = median_seconds(lambda: step(batch)["loss"].numpy(), repeats)
+    reading = median_seconds(lambda: next(batches)["image"].numpy(), repeats)
+    together = median_seconds(lambda: step(next(batches))["loss"].numpy(), repeats)
+    return {
+        "model": name,
+        "batch_size": size,
+        "parameters": sum(int(tf.size(p)) for p in learner.params.values()),
+        "forward_mflop": work / 1e6,
+        "step_examples_per_second": size / alone,
+        "input_examples_per_second": size / reading,
+        "training_examples_per_second": size / together,
+        "share_of_peak": 3 * work * size / alone / peak,  # a step is counted as three forward passes
+    }
+
+
+def quality(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Trains one model, and takes from its metrics when it reached what."""
+    workdir = args.workdir / name
+    steps = args.steps[name]
+    settings = [f"train.steps={steps}", f"train.evaluate_every={max(1, steps // 20)}", "train.log_every=20"]
+    command = [sys.executable, "-m", "trainer.train", "--experiment", name, "--workdir", str(workdir)]
+    command += ["--data", *args.data, "--validation-data", *args.validation_data, "--set", *settings]
+    subprocess.run(command, check=True)
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    batch = json.loads((workdir / "config.json").read_text())["data"]["batch_size"]
+    seconds, last, reached, best = 0.0, 0, dict.fromkeys(TARGETS), 0.0
+    for row in rows:
+        if row["kind"] == "training":
+            seconds += (row["step"] - last) * batch / row["examples_per_second"]
+            last = row["step"]
+        elif row["kind"] == "validation":
+            best = max(best, row["sequence_accuracy"])
+            for target in TARGETS:
+                if reached[target] is None and row["sequence_accuracy"] >= target:
+                    reached[target] = seconds
+    return {"model": name, "best": best, "seconds": seconds, "reached": {str(t): s for t, s in reached.items()}}
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        print("  ".join(f"{k} {v:,.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("speed", "quality"))
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--data", nargs="+", default=[])
+    parser.add_argument("--validation-data", nargs="+", default=[])
+    parser.add_argument("--workdir", type=Path, default=Path("runs/quality"))
+    parser.add_argument(
+        "--steps",
+        type=json.loads,
+        default={"compact": 2000, "five_heads": 2000, "svhn_rnn": 2000},
+        help="of each model, as JSON",
+    )
+    parser.add_argument("--output", type=Path, help="the same as JSON")
+    args = parser.parse_args()
+    if args.part == "speed":
+        peak = peak_flops(args.repeats)
+        print(f"peak {peak / 1e9:.0f} GFLOP/s, float32 matrix product of side {PEAK_SIDE}")
+        rows = [speed(name, args.repeats, peak) for name in MODELS]
+    else:
+        rows = [quality(name, args) for name in args.steps]
+    _print(rows)
+    if args.output:
+        args.output.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

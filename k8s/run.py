@@ -1,0 +1,184 @@
+"""A run in a cluster: what there is of it, starting it, and removing it."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from k8s import diagnose
+from k8s.client import INSTANCE, OF_A_RUN, Cluster
+from k8s.kustomize import Object
+from trainer.cli import UserError
+
+COMPONENT = "app.kubernetes.io/component"
+DIGEST = "svhn-sequences/digest"
+INDEX = "batch.kubernetes.io/job-completion-index"
+JOB = "batch.kubernetes.io/job-name"
+DECIDING = ("chief", "trainer")  # the first there is decides; else a synchronous worker, or a pipeline
+FOLLOWERS = ("worker", "ps")  # where there is a chief, they end with it
+WORKLOADS = ("JobSet", "Job", "Deployment")
+REMOVAL_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run as the cluster has it.
+
+    Attributes:
+      version: of the list of Pods, from which to watch for changes.
+    """
+
+    jobs: list[Object] = field(default_factory=list)
+    job_sets: list[Object] = field(default_factory=list)
+    pods: list[Object] = field(default_factory=list)
+    events: list[Object] = field(default_factory=list)
+    version: str = ""
+
+    def deciding(self) -> Object | None:
+        """The Job whose result is the run's."""
+        by_role = {_role(job): job for job in self.jobs}
+        return next((by_role[role] for role in DECIDING if role in by_role), next(iter(self.jobs), None))
+
+    def chief(self) -> Object | None:
+        """The newest Pod of the deciding Job's first index: the one whose log tells how far it is."""
+        job = self.deciding()
+        return self.newest(job["metadata"]["name"], "0") if job else None
+
+    def newest(self, job: str, index: str) -> Object | None:
+        return next(reversed(self.of(job, index)), None)
+
+    def of(self, job: str, index: str) -> list[Object]:
+        """All Pods that there were at a place of a Job, the oldest first."""
+        found = [pod for pod in self.pods if place(pod) == (job, index)]
+        return sorted(found, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
+
+    def places(self) -> list[tuple[str, str]]:
+        return sorted({place(pod) for pod in self.pods}, key=lambda at: (at[0], int(at[1] or 0)))
+
+    def result(self) -> str | None:
+        """None while it runs; `Complete`; or why it failed.
+
+        It is over when the deciding Job has failed, or is complete and the evaluator, if any, is done, too.
+        """
+        if self.job_sets:  # it may make failed Jobs anew
+            return _result(self.job_sets[0])
+        deciding = self.deciding()
+        if deciding is None:
+            return None
+        follow = FOLLOWERS if _role(deciding) == "chief" else ()
+        waited = [deciding] + [job for job in self.jobs if job is not deciding and _role(job) not in follow]
+        results = [_result(job) for job in waited]
+        if results[0] not in (None, "Complete"):
+            return results[0]
+        return None if None in results else next((r for r in results if r != "Complete"), "Complete")
+
+    def exit_status(self) -> int:
+        """0 if it is complete, 2 if a Pod said that it was the user's mistake, else 1."""
+        if self.result() == "Complete":
+            return 0
+        return 2 if any(diagnose.exit_code(pod) == 2 for pod in self.pods) else 1
+
+    def problems(self) -> list[str]:
+        """What keeps the run from going on, of the newest Pod at each place and of the Jobs."""
+        newest = [pod for job, index in self.places() if (pod := self.newest(job, index))]
+        found = [line for pod in newest if (line := diagnose.problem(pod))]
+        unfinished = {job["metadata"]["name"] for job in self.jobs if _result(job) is None}
+        short = {name for name in unfinished if not any(place(pod)[0] == name for pod in self.pods)}
+        return found + sorted(set(diagnose.refusals(self.events, short)))
+
+
+def place(pod: Object) -> tuple[str, str]:
+    """The Job and the index of a Pod; a Deployment's Pod has neither."""
+    labels, notes = pod["metadata"].get("labels", {}), pod["metadata"].get("annotations", {})
+    return labels.get(JOB, labels.get(COMPONENT, "")), labels.get(INDEX, notes.get(INDEX, ""))
+
+
+def look(cluster: Cluster, name: str) -> Snapshot:
+    """The run as it is now."""
+    pods, version = cluster.list("Pod", name)  # first: what changes from now on wakes the watch
+    jobs, _ = cluster.list("Job", name)
+    # Events are worth a request only where a Job has no Pods.
+    with_pods = {place(pod)[0] for pod in pods}
+    lacking = any(job["metadata"]["name"] not in with_pods for job in jobs)
+    events = cluster.list("Event")[0] if lacking else []
+    return Snapshot(jobs, cluster.list("JobSet", name)[0], pods, events, version)
+
+
+def find(cluster: Cluster, name: str) -> Snapshot:
+    """The run as it is now.
+
+    Raises:
+      UserError: there is none of that name.
+    """
+    snapshot = look(cluster, name)
+    if not snapshot.jobs and not snapshot.pods:
+        raise UserError(f"there is no run {name} in namespace {cluster.namespace}: see kubectl get jobs")
+    return snapshot
+
+
+def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
+    """Applies a run, after what is left of an earlier one of that name is gone.
+
+    Returns:
+      False if just this run is there and under way: nothing was done.
+    Raises:
+      UserError: another run of that name is under way.
+    """
+    digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
+    there = [found for kind in ("JobSet", "Job") for found in cluster.list(kind, name)[0]]
+    ours = [found for found in there if DIGEST in found["metadata"].get("annotations", {})]
+    if ours and look(cluster, name).result() is None:
+        if all(found["metadata"]["annotations"][DIGEST] == digest for found in ours):
+            return False
+        raise UserError(
+            f"run {name} is under way with other options: remove it by python -m k8s.submit delete --name {name}, "
+            "or choose another --name"
+        )
+    if there or cluster.list("Pod", name)[0]:
+        remove(cluster, name)
+    for found in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # what makes Pods last
+        marked = {**found, "metadata": {**found["metadata"], "annotations": {DIGEST: digest}}}
+        cluster.apply(marked if found["metadata"].get("labels", {}).get(INSTANCE) == name else found)
+    return True
+
+
+def remove(cluster: Cluster, name: str, *, seconds: float = REMOVAL_SECONDS) -> int:
+    """Removes all objects of a run, but not the storage, and waits until its Pods are gone.
+
+    Two Pods of one host name, an old one and a new one, would otherwise be there at once.
+
+    Returns:
+      How many objects there were.
+    Raises:
+      UserError: there still are Pods after so many seconds.
+    """
+    found = [(kind, o["metadata"]["name"]) for kind in OF_A_RUN for o in cluster.list(kind, name)[0]]
+    for kind, object_name in found:
+        cluster.delete(kind, object_name)
+    deadline = time.monotonic() + seconds
+    while True:
+        left, version = cluster.list("Pod", name)
+        jobs = cluster.list("Job", name)[0]
+        if not left and not jobs:
+            return len(found)
+        if time.monotonic() > deadline:
+            names = ", ".join(o["metadata"]["name"] for o in [*left, *jobs][:3])
+            raise UserError(f"after {seconds:.0f} s there still is {names}: see kubectl describe, is its node gone?")
+        cluster.wait_for_change(name, version, min(5.0, seconds))
+
+
+def _role(job: Object) -> str:
+    return job["metadata"].get("labels", {}).get(COMPONENT, "")
+
+
+def _result(job: Object) -> str | None:
+    for condition in job.get("status", {}).get("conditions", []):
+        # SuccessCriteriaMet and FailureTarget come first, while Pods are still being ended.
+        if condition["type"] in ("Complete", "Completed", "Failed") and condition["status"] == "True":
+            return _why(job, condition) if condition["type"] == "Failed" else "Complete"
+    return None
+
+
+def _why(job: Object, condition: dict[str, Any]) -> str:
+    return f"{job['metadata']['name']} failed: {condition.get('reason', '')}: {condition.get('message', '')}"

@@ -1,0 +1,144 @@
+"""Runs an overlay in a cluster and follows it to its end: `python -m k8s.submit --help`."""
+
+import argparse
+import sys
+
+from k8s import render
+from k8s.render import Choices
+from trainer import cli
+from trainer.cli import UserError
+
+VERBS = ("run", "status", "logs", "delete")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status: of a run 0 complete, 2 the user's mistake, 1 failed."""
+    ended = [0]
+
+    def run(argv: list[str] | None) -> None:
+        ended[0] = _run(argv)
+
+    return cli.exit_status(run, argv) or ended[0]
+
+
+def _run(argv: list[str] | None) -> int:
+    words = sys.argv[1:] if argv is None else list(argv)
+    ours, training = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    args = _parser().parse_args(ours)
+    if args.verb == "run":
+        return _submit(args, training)
+    if not args.name:
+        raise UserError(f"--name is missing: say which run to {args.verb}")
+    return {"delete": _delete, "logs": _logs, "status": _status}[args.verb](args.namespace, args.name)
+
+
+def _submit(args: argparse.Namespace, training: list[str]) -> int:
+    if not args.overlay:
+        raise UserError(f"--overlay is missing: choose one of {', '.join(render.names('overlays'))}")
+    from rich.console import Console
+
+    from k8s import check, client, run, watch
+
+    objects = render.render(args.overlay, _choices(args, training))
+    if wrong := check.findings(objects):
+        raise UserError(f"overlay {args.overlay} is not sound: " + "; ".join(wrong))
+    if args.dry_run:
+        print(render.to_yaml(objects), end="")
+        return 0
+    console = Console(highlight=False, soft_wrap=True)
+    cluster = client.connect(args.namespace)
+    name = next(o["data"]["CLUSTER_NAME"] for o in objects if "CLUSTER_NAME" in o.get("data", {}))
+    if run.start(cluster, name, objects):
+        console.print(f"run {name}: applied {len(objects)} objects in namespace {cluster.namespace}", markup=False)
+    else:
+        console.print(f"run {name} is under way already: following it", markup=False)
+    if args.overlay == "tensorboard":
+        console.print(f"kubectl port-forward -n {cluster.namespace} deployment/{name}-tensorboard 6006")
+        return 0
+    try:
+        return watch.follow(cluster, name, console, give_up=args.give_up)
+    except KeyboardInterrupt:
+        console.print(f"run {name} goes on; the same command follows it, delete --name {name} ends it", markup=False)
+        raise
+
+
+def _choices(args: argparse.Namespace, training: list[str]) -> Choices:
+    sizes = {"CLUSTER_WORKERS": args.workers, "CLUSTER_SERVERS": args.servers, "GPUS": args.gpus, "SHARES": args.shares}
+    wanted = {key: value for key, value in sizes.items() if value is not None}
+    for key, value in wanted.items():
+        if value < 1:
+            raise UserError(f"{key} {value}: it must be at least 1")
+    if args.workers is not None:
+        # A lost synchronous worker takes all others along, and each of them counts.
+        wanted["BACKOFF_LIMIT"] = args.restarts * args.workers
+    components = list(dict.fromkeys(args.component))
+    if args.gpus and "gpu" not in components:
+        components.insert(0, "gpu")
+    return Choices(args.name, tuple(wanted.items()), args.storage, tuple(components), args.image, tuple(training))
+
+
+def _delete(namespace: str | None, name: str) -> int:
+    from k8s import client, run
+
+    count = run.remove(client.connect(namespace), name)
+    print(f"removed {count} objects of run {name}; the storage stays")
+    return 0
+
+
+def _logs(namespace: str | None, name: str) -> int:
+    from k8s import client, run
+
+    cluster = client.connect(namespace)
+    chief = run.find(cluster, name).chief()
+    if chief is None:
+        raise UserError(f"run {name} has no Pod yet whose log could be shown: see status")
+    running = chief["status"].get("phase") == "Running"
+    for _, text in cluster.log(chief["metadata"]["name"], follow=running):
+        print(text, flush=True)
+    return 0
+
+
+def _status(namespace: str | None, name: str) -> int:
+    from rich.console import Console
+
+    from k8s import client, run, watch
+
+    console = Console(highlight=False, soft_wrap=True)
+    snapshot = run.find(client.connect(namespace), name)
+    console.print(watch.table(name, snapshot))
+    for line in snapshot.problems():
+        console.print(line, markup=False)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.parser(
+        description="Run an overlay of k8s/ in the cluster that kubectl speaks to, and follow it. What comes after -- "
+        "are the arguments of the program in the Pods. The same command again follows a run that is under way, and "
+        "resumes one that has ended. Interrupting it leaves the run as it is.",
+        example="python -m k8s.submit --overlay multi-worker --name run7 --workers 4 --image registry/trainer:0.1.0 "
+        "--storage gs://bucket/svhn -- --experiment compact --data gs://bucket/svhn/data/train",
+    )
+    parser.add_argument("verb", nargs="?", choices=VERBS, default="run", help="what to do with the run")
+    parser.add_argument("--overlay", help=f"one of {', '.join(render.names('overlays'))}")
+    parser.add_argument("--name", help="of the run, and of its work folder; else as in the overlay's run.yaml")
+    parser.add_argument("--namespace", help="else as kubectl's context says")
+    parser.add_argument("--workers", type=int, help="worker tasks")
+    parser.add_argument("--servers", type=int, help="parameter servers")
+    parser.add_argument("--shares", type=int, help="Pods of a pipeline")
+    parser.add_argument("--gpus", type=int, help="for each Pod that computes")
+    parser.add_argument("--restarts", type=int, default=10, help="with --workers: of all of them, before the run fails")
+    parser.add_argument("--image", help="with its tag, for all Pods")
+    parser.add_argument(
+        "--storage", help=f"{', '.join(render.STORAGES)}, or a folder of a bucket, gs://bucket/folder; else a volume"
+    )
+    parser.add_argument("--component", nargs="+", action="extend", default=[], help="further ones, e.g. spot kueue")
+    parser.add_argument("--dry-run", action="store_true", help="print what kubectl apply -f - takes, and do nothing")
+    parser.add_argument(
+        "--give-up", type=float, default=600.0, metavar="SECONDS", help="follow no longer what cannot start for so long"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

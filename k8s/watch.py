@@ -1,0 +1,137 @@
+"""Follows a run on the terminal: its chief's log as it is written, a live table of its Pods, and how it ended."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from k8s import diagnose, run
+from k8s.client import Cluster
+from k8s.kustomize import Object
+from k8s.run import Snapshot
+from trainer.cli import UserError
+
+LOOK_SECONDS = 5.0  # at the latest; a change of a Pod is seen at once
+LAST_LINES_SECONDS = 15.0
+
+
+def table(name: str, snapshot: Snapshot) -> Table:
+    """Each Pod's state, restarts, age and node."""
+    shown = Table(title=f"run {name}: {snapshot.result() or 'under way'}", title_justify="left")
+    for column in ("Pod", "state", "restarts", "age", "node"):
+        shown.add_column(column, overflow="fold")
+    for job, index in snapshot.places():
+        pods = snapshot.of(job, index)
+        newest = pods[-1]
+        again = sum(s.get("restartCount", 0) for p in pods for s in p["status"].get("containerStatuses", []))
+        where = f"{job}-{index}" if index else newest["metadata"]["name"]
+        node = newest["spec"].get("nodeName", "")
+        shown.add_row(where, diagnose.state(newest), str(len(pods) - 1 + again), _age(newest), node)
+    return shown
+
+
+def _age(pod: Object) -> str:
+    created = pod["metadata"].get("creationTimestamp")
+    if not created:
+        return ""
+    since = datetime.now(timezone.utc) - datetime.fromisoformat(created.replace("Z", "+00:00"))
+    return str(since).split(".")[0]
+
+
+def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> int:
+    """Shows a run until it is over; returns its exit status (0 complete, 2 the user's mistake, 1 failed).
+
+    Args:
+      console: a terminal gets a live table below the log; else each change of state is a line.
+      give_up: seconds that a problem which only people can solve may last.
+    Raises:
+      UserError: such a problem lasted; the run is left as it is.
+    """
+    log = _Log(cluster, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    with Live(
+        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as live:
+        states: dict[str, str] = {}
+        told: dict[str, float] = {}
+        while True:
+            snapshot = run.look(cluster, name)
+            log.chief = snapshot.chief()
+            if console.is_terminal:
+                live.update(table(name, snapshot), refresh=True)
+            else:
+                states = _changes(snapshot, states, console)
+            told = _problems(snapshot, told, console, give_up)
+            if snapshot.result() is not None:
+                break
+            cluster.wait_for_change(name, snapshot.version, LOOK_SECONDS)
+        log.finish()
+    console.print(table(name, snapshot))
+    return snapshot.exit_status()
+
+
+def _changes(snapshot: Snapshot, before: dict[str, str], console: Console) -> dict[str, str]:
+    states = {}
+    for job, index in snapshot.places():
+        pod = snapshot.newest(job, index)
+        if pod:
+            states[pod["metadata"]["name"]] = diagnose.state(pod)
+    for name, state in states.items():
+        if before.get(name) != state:
+            console.print(f"{name}: {state}", markup=False, highlight=False)
+    return states
+
+
+def _problems(snapshot: Snapshot, told: dict[str, float], console: Console, give_up: float) -> dict[str, float]:
+    """Says each problem once; returns since when each is there."""
+    now = time.monotonic()
+    since = {line: told.get(line, now) for line in snapshot.problems()}
+    for line in since:
+        if line not in told:
+            console.print(line, style="yellow", markup=False, highlight=False)
+        if now - since[line] > give_up and snapshot.result() is None:
+            raise UserError(
+                f"{line}. It has been so for {give_up:.0f} s; the run stays, and the same command watches on"
+            )
+    return since
+
+
+class _Log:
+    """Prints the chief's log in a thread of its own, over restarts of the chief and broken streams, each line once."""
+
+    def __init__(self, cluster: Cluster, show: Callable[[str], None]) -> None:
+        self.cluster, self.show = cluster, show
+        self.chief: Object | None = None  # the main thread keeps it up to date
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Waits for the last lines."""
+        self._over.set()
+        self._thread.join(LAST_LINES_SECONDS)
+
+    def _work(self) -> None:
+        pod, since = "", ""
+        read_to_its_end = False
+        while True:
+            last_round = self._over.is_set()
+            chief = self.chief
+            if chief and chief["metadata"]["name"] != pod:
+                pod, since, read_to_its_end = chief["metadata"]["name"], "", False
+            if chief and not read_to_its_end and chief["status"].get("phase") not in (None, "Pending"):
+                ended = chief["status"]["phase"] in ("Succeeded", "Failed")
+                try:
+                    for moment, text in self.cluster.log(pod, follow=not ended, since=since or None):
+                        if moment > since:  # a stream that is resumed begins with what is known
+                            since = moment
+                            self.show(text)
+                    read_to_its_end = ended
+                except UserError as error:  # the container has not started, or its Pod is gone
+                    read_to_its_end = "there is no" in str(error)
+            if last_round:
+                return
+            self._over.wait(0.5)

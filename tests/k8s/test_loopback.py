@@ -1,0 +1,54 @@
+"""A cluster of processes trains from what its Pods would get: their commands and their environment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from k8s import pods, render
+from k8s.render import Choices
+from tests.conftest import ROOT
+from trainer import cluster
+from trainer.cluster.local import free_ports
+
+SECONDS = 300
+
+
+@pytest.mark.slow
+def test_pods_train_on_loopback(tiny_dataset: Path, tmp_path: Path) -> None:
+    """Of a Pod all is taken but its host names, for which no DNS is at hand, and the folder that it mounts."""
+    args = ["--experiment", "smoke", "--data", str(tiny_dataset), "--wait", "120"]
+    sizes = (("CLUSTER_WORKERS", 1), ("CLUSTER_SERVERS", 1))
+    objects = render.render("parameter-server", Choices("run7", sizes, args=tuple(args)))
+    ports: dict[str, int] = {}
+    processes: dict[str, subprocess.Popen] = {}
+    try:
+        for work in pods.workloads(objects):
+            variables = pods.environment(work, 0, objects) | {"STORAGE": str(tmp_path), "HOME": str(tmp_path)}
+            config = cluster.read_task(variables).tf_config()
+            for addresses in config["cluster"].values():
+                for i, address in enumerate(addresses):
+                    if address not in ports:
+                        ports[address] = free_ports(1)[0]
+                    addresses[i] = f"127.0.0.1:{ports[address]}"
+            words = [sys.executable, *pods.command(work.container, variables)[1:]]
+            environment = {**os.environ, **variables, "TF_CONFIG": json.dumps(config)}
+            with open(tmp_path / f"{work.name}.log", "wb") as log:
+                processes[work.name] = subprocess.Popen(
+                    words, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+                )
+        statuses = {name: process.wait(SECONDS) for name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    logs = {name: (tmp_path / f"{name}.log").read_text()[-2000:] for name in processes}
+    assert set(statuses.values()) == {0}, (statuses, logs)
+    assert set(ports) == {f"run7-{role}-0.run7:2222" for role in ("chief", "worker", "ps")}
+    assert (tmp_path / "runs" / "run7" / "FINISHED").exists()
+    assert "training is finished, and so are its evaluations" in logs["run7-evaluator"]

@@ -1,0 +1,76 @@
+"""A local cluster for the recovery tests: progress is read from what its tasks print."""
+
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from trainer.cluster.local import LocalCluster
+
+EVERY = 20  # steps between checkpoints
+STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
+
+
+class Watched:
+    """A cluster that trains `smoke`, and waits for what is to happen next."""
+
+    def __init__(self, data: Path, workdir: Path, *, steps: int = 1_000_000, servers: int = 0, flags: str = "", **how):
+        self.workdir, self.output = workdir, io.StringIO()
+        arguments = ["--experiment", "smoke", "--data", str(data), "--workdir", str(workdir), "--wait", "60"]
+        arguments += [*flags.split(), "--set", f"train.steps={steps}", f"train.checkpoint_every={EVERY}"]
+        arguments += ["train.log_every=10", "train.evaluate_every=1000"]
+        evaluators = 1 if servers else 0
+        how = {"back_off_limit": 20, "restart_delay": 0.5, **how}
+        self.cluster = LocalCluster(
+            arguments, workers=2, servers=servers, evaluators=evaluators, output=self.output, **how
+        )
+
+    def __enter__(self) -> "Watched":
+        self.cluster.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.cluster.__exit__(*error)
+        if error[0]:
+            sys.stderr.write(self.output.getvalue()[-20_000:])
+
+    def wait_until(self, done: Callable[[], object], *, timeout: float = 180) -> None:
+        deadline = time.monotonic() + timeout
+        while not done():
+            status = self.cluster.poll()
+            assert status is None, f"a task ended the cluster with status {status}"
+            assert time.monotonic() < deadline, f"not within {timeout} s"
+            time.sleep(0.1)
+
+    def said(self, pattern: str, since: int = 0) -> list[str]:
+        return re.findall(pattern, self.output.getvalue()[since:], re.M)
+
+    def steps(self, since: int = 0) -> list[int]:
+        return [int(step) for step in STEP.findall(self.output.getvalue()[since:])]
+
+    def saved(self) -> int:
+        """The step of the newest checkpoint, 0 where there is none."""
+        found = [int(path.stem.split("-")[1]) for path in self.workdir.glob("checkpoints/*.index")]
+        return max(found, default=0)
+
+    def go_on(self, beyond: int = EVERY) -> None:
+        """Waits until a later checkpoint has been saved by a cluster that makes steps."""
+        wanted = self.saved() + beyond
+        self.wait_until(lambda: self.saved() >= wanted)
+
+    def survive(self, *names: str) -> tuple[int, float]:
+        """Kills tasks, waits until training goes on, and returns the steps lost and the seconds it took."""
+        mark, before, begin = len(self.output.getvalue()), self.steps()[-1], time.monotonic()
+        for name in names:
+            self.cluster.kill(name)
+        self.wait_until(lambda: all(self.cluster.is_running(name) for name in names))
+        self.go_on()
+        after = self.steps(mark)
+        lost = max([before - min(after) + 10, *map(int, self.said(r"recovered in .*: (\d+) steps lost", mark)), 0])
+        return lost, time.monotonic() - begin
+
+    def finished(self) -> dict:
+        return json.loads((self.workdir / "FINISHED").read_text())

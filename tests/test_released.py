@@ -1,0 +1,57 @@
+"""The model that comes with the package, read as users read it."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from beam_pipelines.exported import load
+from beam_pipelines.prefetch import Picture
+from beam_pipelines.synthesis import texts
+from beam_pipelines.synthesis.fonts import Fonts
+from trainer import released
+from trainer.vocab import DIGITS
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load(released.NAME)
+
+
+def read(model, files: list[bytes]) -> list[str]:
+    rows = model.read([Picture(str(i), data) for i, data in enumerate(files)], beam_width=3, candidates=1)
+    return [candidates[0]["text"] for candidates, _ in rows]
+
+
+def test_it_is_small_and_has_its_card() -> None:
+    files = [path for path in released.FOLDER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10e6
+    assert "non-commercial" in (released.FOLDER / "MODEL_CARD.md").read_text()
+
+
+def test_it_is_calibrated(model) -> None:
+    thresholds = {row["accuracy"]: row["confidence"] for row in model.info["calibration"]["thresholds"]}
+    assert 0 < thresholds[0.98] <= thresholds[0.99] < 1
+
+
+def test_it_reads_drawn_numbers(model) -> None:
+    draw = Fonts(123, texts.from_options("house", "benford", max_digits=5, alphabet=DIGITS))
+    drawn = [draw(i) for i in range(60)]
+    files = []
+    for picture in drawn:
+        buffer = io.BytesIO()
+        picture.image.save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    right = sum(text == picture.text for text, picture in zip(read(model, files), drawn, strict=True))
+    assert right >= 48
+
+
+def test_it_reads_real_photos(model, shared_data: Path) -> None:
+    with open(shared_data / "photos/labels.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "validation"]
+    files = [tf.io.gfile.GFile(shared_data / "photos/images" / row["file"], "rb").read() for row in rows]
+    found = [text for i in range(0, len(files), 100) for text in read(model, files[i : i + 100])]
+    right = sum(text == row["label"] for text, row in zip(found, rows, strict=True))
+    assert right / len(rows) > 0.92

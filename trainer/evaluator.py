@@ -1,0 +1,98 @@
+"""The side-car that reads validation pictures with each checkpoint while others train."""
+
+import logging
+import os
+import signal
+import time
+
+import tensorflow as tf
+
+from trainer import checkpoint, metrics, session, workdir
+from trainer.config import Config
+from trainer.input_pipeline import Pictures
+from trainer.model import PureRecogniser
+from trainer.monitor import best_so_far
+from trainer.reading import Reader
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+SCALARS = ("sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
+
+
+def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> int:
+    """Evaluates the checkpoints of a work folder, the newest first, and keeps the best, until training is finished.
+
+    Started again, it takes up those that it missed. The last one is always evaluated. It only reads what the chief
+    writes; its own are its metrics file and the folder of the best checkpoint.
+
+    Args:
+      wait: seconds without a new checkpoint after which it fails, so that it never idles for ever.
+    Returns:
+      The exit status.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(session.STOPPED_STATUS))
+    recogniser = PureRecogniser(wanted.model, seed=wanted.seed)
+    params = {path: tf.Variable(value, name=path) for path, value in recogniser.params.items()}
+    state = {path: tf.Variable(value, name=path) for path, value in recogniser.state.items()}
+    weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
+    reading = tf.train.Checkpoint(state=state, **weights)
+    reader = Reader(recogniser, params, state, wanted)
+    passed: set[str] = set()
+    since = time.monotonic()
+    while True:
+        finished = workdir.finished_step(folder, wanted)  # before the checkpoints are listed, the last among them
+        evaluated = {row["step"] for row in workdir.read_metrics(folder) if row["kind"] == "validation"}
+        left = [path for path in _checkpoints(folder) if _step(path) not in evaluated and path not in passed]
+        if left:
+            since = time.monotonic()
+            try:
+                reading.read(left[0]).assert_existing_objects_matched().expect_partial()
+                _evaluate(folder, left[0], reader, pictures)
+            except (tf.errors.OpError, ValueError, AssertionError) as error:
+                log.warning("%s cannot be read (%s): passing it over", left[0], str(error).splitlines()[0])
+                passed.add(left[0])
+        elif finished is not None:
+            log.info("evaluator: training is finished, and so are its evaluations")
+            return 0
+        elif time.monotonic() - since > wait:
+            log.error("there has been no new checkpoint in %s for %.0f s: look at the chief's log", folder, wait)
+            return session.FAILED_STATUS
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+def _evaluate(folder: str, path: str, reader: Reader, pictures: Pictures) -> None:
+    begin, step = time.monotonic(), _step(path)
+    summary = metrics.summarise(reader.answers(pictures))
+    accuracy = summary["sequence_accuracy"]
+    best, _ = best_so_far(folder)
+    if accuracy > best:
+        checkpoint.keep_best(folder, path)
+    scalars = {name: summary[name] for name in SCALARS}
+    row = {"kind": "validation", "step": step, **scalars}
+    workdir.append_metrics(folder, row, file_name=workdir.EVALUATOR_FILE)
+    writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator")
+    with writer.as_default(step=step):
+        for name, value in scalars.items():
+            tf.summary.scalar(f"validation/{name}", value)
+    writer.close()
+    log.info(
+        "step %d validation: %.2f %% of %d numbers whole, %.2f %% of digits, best %.2f %%, in %.1f s",
+        step,
+        100 * accuracy,
+        summary["examples"],
+        100 * summary["digit_accuracy"],
+        100 * max(best, accuracy),
+        time.monotonic() - begin,
+    )
+
+
+def _checkpoints(folder: str) -> list[str]:
+    """The newest first."""
+    found = tf.train.get_checkpoint_state(os.path.join(folder, checkpoint.RECENT))
+    return list(reversed(found.all_model_checkpoint_paths)) if found else []
+
+
+def _step(path: str) -> int:
+    return int(path.rsplit("-", 1)[1])

@@ -1,0 +1,276 @@
+"""Searches hyper-parameters, a training run each: `python -m trainer.search --help`.
+
+Each run is a process of `trainer.train`, with its own work folder: what kills one, out of memory included, does not
+touch the search, and a run is just what the same command line by hand would have made.
+"""
+
+import argparse
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from trainer import cli, cluster, config, experiments, metrics, search_space
+from trainer.cli import UserError
+from trainer.session import STOPPED_STATUS, Stopped, clock
+
+log = logging.getLogger(__name__)
+
+SEARCH_FILE = "search.json"
+RUN_FILE = "run.json"
+LOG_FILE = "train.log"
+FAILED_STATUS = 1
+
+
+def plan(args: argparse.Namespace) -> dict[str, list[str]]:
+    """The settings of each run by its name: every point of the grid with each of the random draws.
+
+    Raises:
+      UserError: a setting does not fit the experiment, or there is nothing to search.
+    """
+    if not args.grid and not args.random:
+        raise UserError("there is nothing to search: give --grid or --random")
+    if args.trials < 1:
+        raise UserError(f"--trials {args.trials}: it must be at least 1")
+    draws = [search_space.draw(args.random, seed=args.seed, trial=i) for i in range(args.trials if args.random else 1)]
+    combined = [point + drawn for point in search_space.grid(args.grid) for drawn in draws]
+    runs: dict[str, list[str]] = {}
+    for settings in combined:
+        keys = [setting.partition("=")[0] for setting in settings]
+        if len(set(keys)) < len(keys):
+            raise UserError(f"{' '.join(settings)} sets a key twice: give each to either --grid or --random, once")
+        config.override(experiments.find(args.experiment), args.set + settings)
+        name = search_space.run_name(settings)
+        if runs.setdefault(name, settings) != settings:
+            raise UserError(f"{runs[name]} and {settings} would share the work folder {name}: search them apart")
+    if len(runs) < len(combined):
+        log.info("%d of the %d draws came twice", len(combined) - len(runs), len(combined))
+    return runs
+
+
+def search(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Makes every run that is not finished yet, and stores and logs the ranking after each.
+
+    Returns:
+      The rows of `search.json`, the best first: `name`, `settings`, `status` (`done`, `failed`, `waiting`), and of
+      those that were measured `sequence_accuracy` (of the best checkpoint) with its `interval_95`, `step`, and
+      `seconds` of training; of those that failed, `error`.
+    Raises:
+      UserError: a setting is wrong, or a run in the work folder was made otherwise.
+    """
+    import tensorflow as tf
+
+    runs = plan(args)
+    commands = {name: _command(args, name, settings) for name, settings in runs.items()}
+    finished = {name: _is_finished(f"{args.workdir}/{name}", command) for name, command in commands.items()}
+    tf.io.gfile.makedirs(args.workdir)
+    _describe(args, runs)
+    failures: dict[str, str] = {}
+    for i, (name, command) in enumerate(commands.items(), start=1):
+        if finished[name]:
+            log.info("run %d/%d %s: finished before", i, len(runs), name)
+            continue
+        log.info("run %d/%d %s", i, len(runs), name)
+        error = _train(f"{args.workdir}/{name}", command)
+        finished[name] = error is None
+        if error is not None:
+            failures[name] = error
+            log.warning("run %s failed: %s; its log is %s/%s/%s", name, error, args.workdir, name, LOG_FILE)
+        _write(f"{args.workdir}/{SEARCH_FILE}", rank(args.workdir, runs, finished, failures))
+    rows = rank(args.workdir, runs, finished, failures)
+    _write(f"{args.workdir}/{SEARCH_FILE}", rows)
+    return rows
+
+
+def _command(args: argparse.Namespace, name: str, settings: list[str]) -> list[str]:
+    """The arguments of `trainer.train`."""
+    validation = ["--validation-data", *args.validation_data] if args.validation_data else []
+    return [
+        *("--experiment", args.experiment, "--data", *args.data, *validation),
+        *("--workdir", f"{args.workdir}/{name}", "--set", *args.set, *settings),
+    ]
+
+
+def _is_finished(folder: str, command: list[str]) -> bool:
+    import tensorflow as tf
+
+    path = f"{folder}/{RUN_FILE}"
+    if not tf.io.gfile.exists(path):
+        return False
+    with tf.io.gfile.GFile(path, "r") as file:
+        found = json.load(file)
+    if found["command"] != command:
+        raise UserError(
+            f"{folder} was made by trainer.train {' '.join(found['command'])}, and this search wants "
+            f"{' '.join(command)}: choose another --workdir, or the same experiment, data and --set as then"
+        )
+    return found["finished"]
+
+
+def _train(folder: str, command: list[str]) -> str | None:
+    """Runs `trainer.train` to its end; the reason if it failed."""
+    import tensorflow as tf
+
+    tf.io.gfile.makedirs(folder)
+    _write(f"{folder}/{RUN_FILE}", {"command": command, "finished": False})
+    last = ""
+    command_line = [sys.executable, "-m", "trainer.train", *command]
+    process = subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    with tf.io.gfile.GFile(f"{folder}/{LOG_FILE}", "a") as file:
+        try:
+            for line in process.stdout:
+                file.write(line)
+                file.flush()
+                last = line.strip() or last
+        except BaseException:  # SIGTERM or Ctrl-C: the run saves a checkpoint, to go on from
+            process.terminate()
+            file.write(process.stdout.read())
+            process.wait()
+            raise
+    if status := process.wait():
+        return f"exit status {status}: {last}"
+    _write(f"{folder}/{RUN_FILE}", {"command": command, "finished": True})
+    return None
+
+
+def rank(
+    workdir: str, runs: dict[str, list[str]], finished: dict[str, bool], failures: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The rows of `search`, the best first, those without a measurement last."""
+    from trainer import workdir as work
+
+    rows = []
+    for name, settings in runs.items():
+        status = "done" if finished[name] else "failed" if name in failures else "waiting"
+        row: dict[str, Any] = {"name": name, "settings": settings, "status": status}
+        logged = work.read_metrics(f"{workdir}/{name}")
+        row.update(measured(logged, batch_size=work.read_config(f"{workdir}/{name}").data.batch_size) if logged else {})
+        rows.append(row | ({"error": failures[name]} if name in failures else {}))
+    return sorted(rows, key=lambda row: (-row.get("sequence_accuracy", -1.0), row.get("seconds", 0.0)))
+
+
+def measured(logged: list[dict[str, Any]], *, batch_size: int) -> dict[str, Any]:
+    """The best validation and the time of training, in seconds without pauses, of rows of `workdir.read_metrics`."""
+    training = [row for row in logged if row["kind"] == "training"]
+    starts = [0, *(row["step"] for row in training)]
+    seconds = sum(
+        (row["step"] - start) * batch_size / row["examples_per_second"]
+        for start, row in zip(starts, training, strict=False)
+    )
+    figures: dict[str, Any] = {"seconds": seconds}
+    validation = [row for row in logged if row["kind"] == "validation"]
+    if validation:
+        best = max(validation, key=lambda row: row["sequence_accuracy"])
+        right = round(best["sequence_accuracy"] * best["examples"])
+        figures |= {name: best[name] for name in ("sequence_accuracy", "step")}
+        figures["interval_95"] = metrics.wilson_interval(right, best["examples"])
+    return figures
+
+
+def _describe(args: argparse.Namespace, runs: dict[str, list[str]]) -> None:
+    """Tells TensorBoard's HParams view which settings are searched, and by what runs are judged."""
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api as hparams_plugin
+
+    from trainer.tensorboard import hyper_parameters
+
+    base = experiments.find(args.experiment)
+    tried = [hyper_parameters(config.override(base, args.set + settings)) for settings in runs.values()]
+    searched = sorted({setting.partition("=")[0] for settings in runs.values() for setting in settings})
+    with tf.summary.create_file_writer(f"{args.workdir}/tensorboard").as_default(step=0):
+        hparams_plugin.hparams_config(
+            hparams=[
+                hparams_plugin.HParam(key, hparams_plugin.Discrete({values[key] for values in tried}))
+                for key in searched
+            ],
+            metrics=[
+                hparams_plugin.Metric(f"validation/{name}_accuracy", display_name=f"{text} right")
+                for name, text in (("sequence", "whole numbers"), ("digit", "digits"))
+            ],
+        )
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The ranking as people read it."""
+
+    def lines() -> Iterator[str]:
+        yield f"{'No.':>4}  {'whole numbers':>13}  {'95 % interval':<16}  {'step':>7}  {'training':>8}  settings"
+        for i, row in enumerate(rows, start=1):
+            accuracy, between, step = "-", "", ""
+            if "sequence_accuracy" in row:
+                low, high = row["interval_95"]
+                accuracy, between = f"{row['sequence_accuracy']:.2%}", f"{low:.2%} to {high:.2%}"
+                step = str(row["step"])
+            told = "" if row["status"] == "done" else f"  {row['status']}: {row.get('error', '')}".rstrip(": ")
+            seconds = clock(row.get("seconds", 0.0))
+            yield f"{i:>4}  {accuracy:>13}  {between:<16}  {step:>7}  {seconds:>8}  {' '.join(row['settings'])}{told}"
+
+    return "\n".join(lines())
+
+
+def _write(path: str, content: Any) -> None:
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status: 1 where a run failed."""
+    rows: list[dict[str, Any]] = []
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        status = cli.exit_status(lambda argv: rows.extend(_run(argv)), argv)
+    except Stopped as reason:
+        print(reason, file=sys.stderr)
+        return STOPPED_STATUS
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return status or (FAILED_STATUS if any(row["status"] == "failed" for row in rows) else 0)
+
+
+def _stop(*_: Any) -> None:
+    raise Stopped("stopped by SIGTERM; the same command goes on")
+
+
+def _run(argv: list[str] | None) -> list[dict[str, Any]]:
+    parser = cli.parser(
+        description="Search hyper-parameters: each point of the grid with each random draw, a training run each. "
+        "Started again, it goes on; with more --trials it adds to what is there.",
+        example="python -m trainer.search --experiment compact --grid optimizer.learning_rate=1e-3,3e-3 "
+        "--random optimizer.weight_decay=log:1e-5:1e-2 --trials 4 --data data/svhn --workdir runs/search",
+    )
+    parser.add_argument("--experiment", default="compact", help="a function of trainer/experiments.py")
+    parser.add_argument("--grid", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="values to combine")
+    parser.add_argument(
+        "--random",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=KIND:...",
+        help="values to draw: log:LOW:HIGH, uniform:LOW:HIGH, int:LOW:HIGH or choice:A:B",
+    )
+    parser.add_argument("--trials", type=int, default=1, help="random draws for each point of the grid")
+    parser.add_argument("--seed", type=int, default=0, help="of the random draws")
+    parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets with a train split")
+    parser.add_argument(
+        "--validation-data", nargs="+", default=[], metavar="DIR", help="datasets with a validation split"
+    )
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="for a work folder a run, and search.json")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="what all runs have in common"
+    )
+    args = parser.parse_args(argv)
+    cluster.configure()
+    rows = search(args)
+    print(table(rows))
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

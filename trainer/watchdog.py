@@ -1,0 +1,61 @@
+"""Ends a process that hangs: what waits in TensorFlow for a stopped machine waits for ever, uninterruptible."""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+log = logging.getLogger(__name__)
+
+HUNG_STATUS = 41
+PATIENCE = 10  # times the limit that is waited while all others are alive
+
+
+class Watchdog:
+    """Limits how long something may take.
+
+    Args:
+      seconds: the limit, where none is given.
+      silent: tells which other tasks do not answer. While all do, they are only slow, and are waited for.
+    """
+
+    def __init__(self, seconds: float, silent: Callable[[], list[str]] = list) -> None:
+        self.seconds, self.silent = seconds, silent
+        self._what, self._limit, self._since = "", 0.0, 0.0
+        self._changed = threading.Condition()
+        threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
+
+    @contextlib.contextmanager
+    def limit(self, what: str, seconds: float | None = None) -> Iterator[None]:
+        """Exits with status 41 where the block takes too long."""
+        with self._changed:
+            self._what, self._limit, self._since = what, seconds or self.seconds, time.monotonic()
+            self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._what = ""
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                left = self._since + self._limit - time.monotonic() if self._what else self.seconds
+                if left > 0:
+                    self._changed.wait(left)
+                    continue
+                what, since = self._what, self._since
+            silent = self.silent()
+            waited = time.monotonic() - since
+            with self._changed:
+                if (what, since) != (self._what, self._since):
+                    continue
+                self._limit += self.seconds
+            if silent or waited > PATIENCE * self.seconds:
+                reason = f"no answer from {', '.join(silent)}" if silent else "the others answer"
+                log.error("%s has taken %.0f s, %s: exiting with status %d", what, waited, reason, HUNG_STATUS)
+                logging.shutdown()
+                os._exit(HUNG_STATUS)
+            log.warning("%s has taken %.0f s, but all other tasks answer: waiting", what, waited)
