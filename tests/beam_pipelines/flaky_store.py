@@ -43,6 +43,8 @@ def serve(behind: str) -> Iterator[tuple[str, Counter]]:
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()
             data = response.read()
+            if "json" in response.getheader("Content-Type", ""):  # it names the places to read from and write to
+                data = data.replace(behind.encode(), own.encode())
             self.send_response(response.status)
             for name, value in response.getheaders():
                 if name.lower() not in ("transfer-encoding", "content-length", "connection", "location"):

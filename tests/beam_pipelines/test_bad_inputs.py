@@ -38,15 +38,14 @@ def flipped() -> dict[str, tuple[bytes, str]]:
     return {"flipped.png": (bytes(data), "undecodable")}
 
 
-def huge(width: int, height: int) -> bytes:
-    """A PNG that says it is so large."""
+def raw_png(width: int, height: int, bits: int = 8, pixels: bytes = bytes(10_000)) -> bytes:
+    """An RGB PNG that says it is so large, whatever pixels it has."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(10_000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
 def no_pictures() -> dict[str, tuple[bytes, str]]:
@@ -70,6 +69,7 @@ def no_pictures() -> dict[str, tuple[bytes, str]]:
 def unusual() -> dict[str, tuple[bytes, str]]:
     """Pictures that people have, and that must be read."""
     grey16 = Image.fromarray(np.full((30, 40), 40_000, np.uint16))
+    rgb16 = b"".join(b"\0" + random.Random(row).randbytes(6 * 20) for row in range(10))
     frames = [NOISE, NOISE.rotate(180)]
     return {
         name: (data, READ)
@@ -78,6 +78,7 @@ def unusual() -> dict[str, tuple[bytes, str]]:
             "1x500.jpg": encoded(Image.new("RGB", (1, 500)), "JPEG"),
             "900x2.bmp": encoded(Image.new("RGB", (900, 2)), "BMP"),
             "grey16.png": encoded(grey16, "PNG"),
+            "rgb16.png": raw_png(20, 10, 16, rgb16),
             "grey16.tiff": encoded(grey16, "TIFF"),
             "grey.jpg": encoded(NOISE.convert("L"), "JPEG"),
             "ink.jpg": encoded(NOISE.convert("CMYK"), "JPEG"),
@@ -117,9 +118,9 @@ CORPUS = {
     **flipped(),
     **no_pictures(),
     **unusual(),
-    "huge.png": (huge(100_000, 100_000), "too-large"),
-    "wide.png": (huge(2**31 - 1, 1), "too-large"),
-    "hollow.png": (huge(3000, 3000), "undecodable"),
+    "huge.png": (raw_png(100_000, 100_000), "too-large"),
+    "wide.png": (raw_png(2**31 - 1, 1), "too-large"),
+    "hollow.png": (raw_png(3000, 3000), "undecodable"),
     **dict.fromkeys(NAMES, (encoded(NOISE, "PNG"), READ)),
 }
 
