@@ -138,7 +138,8 @@ def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
     if there or cluster.list("Pod", name)[0]:
         remove(cluster, name)
     for found in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # what makes Pods last
-        marked = {**found, "metadata": {**found["metadata"], "annotations": {DIGEST: digest}}}
+        notes = {**found["metadata"].get("annotations", {}), DIGEST: digest}
+        marked = {**found, "metadata": {**found["metadata"], "annotations": notes}}
         cluster.apply(marked if found["metadata"].get("labels", {}).get(INSTANCE) == name else found)
     return True
 
