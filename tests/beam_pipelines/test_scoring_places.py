@@ -55,7 +55,7 @@ def in_bucket(files: dict[str, bytes], photos: Path) -> dict[str, bytes]:
 def upload(bucket: storage.Bucket, photos: Path, model: Path) -> None:
     for path in photos.iterdir():
         bucket.blob(f"photos/{path.name}").upload_from_filename(path)
-    for path in model.rglob("*.*"):
+    for path in (path for path in model.rglob("*") if path.is_file()):
         bucket.blob(f"model/{path.relative_to(model)}").upload_from_filename(path)
 
 
