@@ -118,7 +118,7 @@ def test_training_commands_are_taken_by_the_real_parser(overlay: str, monkeypatc
 
 
 def test_the_export_command_is_taken_by_the_real_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exported(workdir: str, output: str) -> None:
+    def exported(workdir: str, output: str, **_: bool) -> None:
         assert (workdir, output) == ("/storage/runs/my-run", "/storage/models/my-run")
         raise Parsed
 
