@@ -154,7 +154,7 @@ def test_tensorboard_shows_the_runs_in_its_hparams_view(searched: Path) -> None:
     groups = json.loads(Client(view["/session_groups"]).post("/", json=query).text)["sessionGroups"]
     assert {group["hparams"]["optimizer.learning_rate"] for group in groups} == {0.003, 1e30}
     measured = {value["name"]["tag"]: value["value"] for group in groups for value in group.get("metricValues", [])}
-    (row, _) = json.loads((searched / "search.json").read_text())
+    row = json.loads((searched / "search.json").read_text())[0]
     assert measured["validation/sequence_accuracy"] == pytest.approx(row["sequence_accuracy"])
 
 
