@@ -1,5 +1,6 @@
 """One chief a work folder: a lease file names it, so that a second one is refused and an old one stops writing."""
 
+import contextlib
 import json
 import os
 import socket
@@ -54,11 +55,21 @@ class Lease:
         if other and other["id"] != self.claim["id"]:
             raise Lost(f"process {other['pid']} on {other['host']} has taken the work folder over: nothing was written")
 
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def release(self) -> None:
-        """Ends the claim."""
+        """Ends the claim; a work folder in which nothing was written goes with it."""
         self._ended.set()
         if (other := self._read()) and other["id"] == self.claim["id"]:
             tf.io.gfile.remove(self.path)
+            folder = self.path.removesuffix(f"/{FILE}")
+            with contextlib.suppress(tf.errors.NotFoundError):  # in an object store it is gone with its last file
+                if not tf.io.gfile.listdir(folder):
+                    tf.io.gfile.rmtree(folder)
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_SECONDS):

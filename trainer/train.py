@@ -1,5 +1,6 @@
 """Trains a recogniser: `python -m trainer.train --help`."""
 
+import contextlib
 import logging
 import sys
 import time
@@ -50,19 +51,27 @@ def train_and_evaluate(
       session.Stopped: SIGTERM came; a checkpoint was saved.
       FloatingPointError: the loss is no longer finite.
     """
-    from trainer import checkpoint, strategies
+    from trainer import strategies
     from trainer import workdir as work
-    from trainer.learner import Learner
     from trainer.lease import Lease
-    from trainer.watchdog import Watchdog
 
     task, limits = task or cluster.Task(), limits or session.Limits()
     if task.jobs and (finished := work.finished_step(workdir, wanted)) is not None:
         log.info("%s: training was done at step %d", task, finished)
         return
-    begin, name = time.monotonic(), strategies.choose(strategy, task)
-    lease = Lease(workdir) if task.is_chief else None
-    watchdog = Watchdog(limits.hang)
+    name = strategies.choose(strategy, task)
+    with contextlib.ExitStack() as stack:
+        lease = stack.enter_context(Lease(workdir)) if task.is_chief else None
+        _train(wanted, inputs, workdir, task, name, limits, lease)
+
+
+def _train(wanted, inputs, workdir, task, name, limits, lease) -> None:
+    from trainer import checkpoint, strategies
+    from trainer import workdir as work
+    from trainer.learner import Learner
+    from trainer.watchdog import Watchdog
+
+    begin, watchdog = time.monotonic(), Watchdog(limits.hang)
     connected = strategies.connect(name, task, wanted, watchdog, limits)
     training, validating, source = _pictures(wanted, workdir, inputs)
     learner = Learner(wanted)
@@ -79,7 +88,6 @@ def train_and_evaluate(
         _run_session(wanted, runner, hooks, checkpoints, limits)
     if lease:
         work.finish(workdir, wanted, int(learner.step.numpy()))
-        lease.release()
     log.info("done at step %d after %s", int(learner.step.numpy()), session.clock(time.monotonic() - begin))
 
 

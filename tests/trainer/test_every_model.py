@@ -50,5 +50,11 @@ def test_every_command_takes_every_model(
         assert row["confidence"] == pytest.approx(answer["probabilities"][0], rel=0.02)
     capsys.readouterr()
     assert predict.main(["--model", exported, str(next((photos / "pictures" / "images").glob("*.png")))]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["No.", "1", "2", "3"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "No.",
+        "1",
+        "2",
+        "3",
+        "confidence",
+    ]
     assert report.main(["--workdir", run, "--predictions", scored, "--output", page]) == 0

@@ -10,6 +10,12 @@ from trainer import lease
 from trainer.cli import UserError
 
 
+@pytest.fixture(autouse=True)
+def work_folder(tmp_path: Path) -> None:
+    """One that something was written to, and so stays."""
+    (tmp_path / "config.json").touch()
+
+
 def claim(folder: Path, **changed: object) -> None:
     """As another process leaves it."""
     taken = lease.Lease(str(folder))
