@@ -77,7 +77,7 @@ def test_numbers_of_every_length_are_learnt_by_heart_and_read(model: str) -> Non
     learner = Learner(wanted)
     step = tf.function(learner.train_step)
     data = {"image": preprocess.normalise(tf.constant(pixels)), "tokens": tf.constant(tokens)}
-    for _ in range(300):
+    for _ in range(500):
         figures = step(data)
     assert float(figures["token_accuracy"]) == 1.0
     pictures = Pictures(

@@ -86,9 +86,12 @@ def test_slices_are_the_batch_and_each_picture_is_seen_once_an_epoch(slices: int
     object.__setattr__(pictures, "tokens", numbered)
     seen: list[int] = []
     for step in range(replicas.COUNT):  # as many pictures as batch_size epochs
-        for i in range(slices):
-            batch = input_pipeline.training_batch(pictures, wanted, tf.constant(step, tf.int64), index=i, slices=slices)
-            seen += batch["tokens"][:, 0].numpy().tolist()
+        number = tf.constant(step, tf.int64)
+        parts = [
+            input_pipeline.training_batch(pictures, wanted, number, index=i, slices=slices)["tokens"][:, 0]
+            for i in range(slices)
+        ]
+        seen += np.stack(parts, axis=1).ravel().tolist()  # every `slices`-th picture of the batch is in a slice
     epochs = [seen[i : i + replicas.COUNT] for i in range(0, len(seen), replicas.COUNT)]
     assert all(sorted(epoch) == list(range(replicas.COUNT)) for epoch in epochs)
     assert epochs[0] != epochs[1]
