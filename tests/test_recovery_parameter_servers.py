@@ -66,8 +66,9 @@ def test_a_killed_evaluator_evaluates_what_it_missed(running: Watched) -> None:
 
 
 def test_a_stopped_worker_is_found_by_its_probe(running: Watched) -> None:
+    stopped = running.cluster.processes["worker 1"]
     running.cluster.kill("worker 1", signal.SIGSTOP)
-    running.wait_until(lambda: running.said("worker 1 does not answer") or not running.cluster.is_running("worker 1"))
+    running.wait_until(lambda: running.cluster.processes["worker 1"] is not stopped)
     running.go_on()
 
 

@@ -28,8 +28,9 @@ def test_killed_workers_are_restarted_together(running: Watched, names: list[str
 
 
 def test_a_stopped_worker_is_found_by_its_probe(running: Watched) -> None:
+    stopped = running.cluster.processes["worker 1"]
     running.cluster.kill("worker 1", signal.SIGSTOP)
-    running.wait_until(lambda: running.said("worker 1 does not answer"))
+    running.wait_until(lambda: running.cluster.processes["worker 1"] is not stopped)
     running.go_on()
 
 
