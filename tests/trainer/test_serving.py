@@ -72,7 +72,9 @@ def test_logits_are_those_of_training_time_preprocessing(reader: Reader, tiny_da
 def test_width_1_is_greedy(reader: Reader, signatures: dict, pictures: list[bytes]) -> None:
     out = read(signatures, pictures, width=1, candidates=1)
     model, vocab = reader.config.model, Vocab(reader.config.model.alphabet)
-    images = preprocess.normalise(preprocess.decode_and_fit(pictures, model.image_height, model.image_width))
+    images = preprocess.normalise(
+        preprocess.decode_and_fit(tf.constant(pictures), model.image_height, model.image_width)
+    )
     memory, state = reader.recogniser.encode(reader.params, reader.state, images)
     tokens, texts = tf.fill([len(pictures), 1], vocab.start), [""] * len(pictures)
     ended = np.zeros(len(pictures), bool)
@@ -162,7 +164,7 @@ def test_tflite_reads_the_same(reader: Reader, signatures: dict, pictures: list[
     model, vocab = reader.config.model, Vocab(reader.config.model.alphabet)
     wanted = read(signatures, pictures)
     for i, file in enumerate(pictures):
-        fitted = preprocess.decode_and_fit([file], model.image_height, model.image_width)
+        fitted = preprocess.decode_and_fit(tf.constant([file]), model.image_height, model.image_width)
         out = run(images=fitted.numpy())
         np.testing.assert_allclose(out["log_prob"][0], wanted["log_prob"][i], atol=0.3)
         if wanted["log_prob"][i, 0] - wanted["log_prob"][i, 1] > 0.6:  # else rounding weights to 8 bits may decide
