@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -203,49 +203,56 @@ def main() -> None:
     """The command line."""
     args = _parser().parse_args()
     with tempfile.TemporaryDirectory() as name:
-        top, pictures = Path(name), Path(args.pictures)
-        model = top / "model"
-        _apart(_export, args.workdir, str(model))
-        paths, labels = links(pictures, top / "photos", args.count)
-        few, few_labels = paths[: args.few], labels[: args.few]
-        links(pictures, top / "one", 1)
-        start = job(model, top / "one", top / "out-one", labels, args.batch_size).seconds
-        loops = _apart(plain_loop, str(model), few, few_labels, BATCH_SIZES)
-        size = BATCH_SIZES[loops.index(max(loops, key=lambda way: way.speed))]
-        (best,) = _apart(plain_loop, str(model), paths, labels, (size,))
-        whole = job(model, top / "photos", top / "out", labels, args.batch_size)
-        whole.start = start
-        running = Way("the job, without its start", args.count, whole.seconds - start, whole.accuracy)
-        ways = [
-            *_apart(step_by_step, args.workdir, few, few_labels),
-            *_apart(lite, str(model / "assets.extra/model.tflite"), str(model), few, few_labels),
-            *loops,
-            best,
-            whole,
-            running,
-        ]
-        if args.peer_python:
-            ways.append(peer(args.peer_python, few, few_labels))
-        _print(ways, best)
-        memory = {}
-        for count in args.memory:
-            links(pictures, top / f"photos-{count}", count)
-            memory[count] = job(model, top / f"photos-{count}", top / f"out-{count}", labels, args.batch_size).megabytes
-            print(f"peak memory of the job at {count:>9,} pictures: {memory[count]:,.0f} MB", flush=True)
+        ways = compare(args, Path(name))
+        memory = measure_memory(args, Path(name))
     if args.json:
         machine = f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
         found = {"machine": machine, "ways": [asdict(way) for way in ways], "megabytes": memory}
         Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
 
 
-def _print(ways: list[Way], best: Way) -> None:
-    print("| way | pictures | s | images/s | to the loop | numbers right | start, s |\n|---|---|---|---|---|---|---|")
-    for way in ways:
-        print(
-            f"| {way.name} | {way.pictures:,} | {way.seconds:.1f} | {way.speed:,.0f} | {way.speed / best.speed:.2f} "
-            f"| {way.accuracy:.1%} | {way.start:.1f} |"
-        )
-    print(flush=True)
+def compare(args: argparse.Namespace, top: Path) -> list[Way]:
+    """Exports the model into the folder `top`, and prints a row for each way as it is done."""
+    model = str(top / "model")
+    _apart(_export, args.workdir, model)
+    paths, labels = links(Path(args.pictures), top / "photos", args.count)
+    few = paths[: args.few], labels[: args.few]
+    loops = _apart(plain_loop, model, *few, BATCH_SIZES)
+    size = BATCH_SIZES[loops.index(max(loops, key=lambda way: way.speed))]
+    (limit,) = _apart(plain_loop, model, paths, labels, (size,))
+    print("| way | pictures | s | images/s | to the limit | numbers right | start, s |\n|---|---|---|---|---|---|---|")
+    ways: list[Way] = []
+
+    def show(*done: Way) -> None:
+        for way in done:
+            print(
+                f"| {way.name} | {way.pictures:,} | {way.seconds:.1f} | {way.speed:,.0f} "
+                f"| {way.speed / limit.speed:.2f} | {way.accuracy:.1%} | {way.start:.1f} |",
+                flush=True,
+            )
+            ways.append(way)
+
+    show(*loops, replace(limit, name=f"the limit: {limit.name}"))
+    links(Path(args.pictures), top / "one", 1)
+    start = job(top / "model", top / "one", top / "out-one", labels, args.batch_size).seconds
+    whole = job(top / "model", top / "photos", top / "out", labels, args.batch_size)
+    show(replace(whole, start=start), replace(whole, name="the job, without its start", seconds=whole.seconds - start))
+    show(*_apart(step_by_step, args.workdir, *few))
+    show(*_apart(lite, f"{model}/assets.extra/model.tflite", model, *few))
+    if args.peer_python:
+        show(peer(args.peer_python, *few))
+    return ways
+
+
+def measure_memory(args: argparse.Namespace, top: Path) -> dict[int, float]:
+    """Peak megabytes of the job by the number of pictures, with the model in `top`."""
+    found = {}
+    for count in args.memory:
+        _, labels = links(Path(args.pictures), top / f"photos-{count}", count)
+        done = job(top / "model", top / f"photos-{count}", top / f"out-{count}", labels, args.batch_size)
+        found[count] = done.megabytes
+        print(f"peak memory of the job at {count:>9,} pictures: {done.megabytes:,.0f} MB", flush=True)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
