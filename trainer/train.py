@@ -153,12 +153,12 @@ def run_task(
     if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):
         from trainer import server
 
-        server.serve(task, lambda: work.finished_step(workdir, wanted) is not None, wait=limits.wait)
+        server.serve(task, lambda: work.finished_step(workdir, wanted) is not None, wait=limits.patience)
     elif task.role == "evaluator":
         from trainer import evaluator
 
         _, validating = _pictures(wanted, workdir, data, validation)
-        session.leave(evaluator.follow(workdir, wanted, validating, wait=limits.wait))
+        session.leave(evaluator.follow(workdir, wanted, validating, wait=limits.patience))
     else:
         train_and_evaluate(wanted, workdir=workdir, data=data, validation=validation, task=task, **how)
 
