@@ -44,6 +44,15 @@ class Limits:
     restarts: int = 10
     least_workers: int = 1
 
+    @property
+    def patience(self) -> float:
+        """Seconds that servers, workers and the evaluator wait for a silent chief.
+
+        The chief is silent while it waits for the others itself, so theirs is longer, or they would take turns in
+        giving up.
+        """
+        return 3 * self.wait
+
 
 @dataclass(frozen=True)
 class Hook:

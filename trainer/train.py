@@ -198,12 +198,12 @@ def run_task(wanted: config.Config, task: cluster.Task, inputs: Inputs, *, workd
     if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):
         from trainer import server
 
-        server.serve(task, lambda: work.finished_step(workdir, wanted) is not None, wait=limits.wait)
+        server.serve(task, lambda: work.finished_step(workdir, wanted) is not None, wait=limits.patience)
     elif task.role == "evaluator":
         from trainer import evaluator
 
         validating = _pictures(wanted, workdir, inputs)[1]
-        session.leave(evaluator.follow(workdir, wanted, validating, wait=limits.wait))
+        session.leave(evaluator.follow(workdir, wanted, validating, wait=limits.patience))
     else:
         train_and_evaluate(wanted, inputs, workdir=workdir, task=task, **how)
 
