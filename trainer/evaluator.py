@@ -32,7 +32,7 @@ def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> i
       The exit status.
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(session.STOPPED_STATUS))
-    recogniser = PureRecogniser(wanted.model, seed=wanted.seed)
+    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
     params = {path: tf.Variable(value, name=path) for path, value in recogniser.params.items()}
     state = {path: tf.Variable(value, name=path) for path, value in recogniser.state.items()}
     weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
