@@ -1,5 +1,7 @@
 """Which pictures a step sees: a function of (seed, step), so that the position of the input is the step itself."""
 
+import math
+
 import tensorflow as tf
 
 from trainer.cli import UserError
@@ -21,7 +23,7 @@ def slots(counts: list[int], shares: tuple[float, ...], batch_size: int) -> list
         neediest = max(range(len(found)), key=lambda i: exact[i] - found[i])
         found[neediest] += 1
     while sum(found) > batch_size:
-        richest = max(range(len(found)), key=lambda i: found[i] - exact[i] if found[i] > 1 else -1.0)
+        richest = max(range(len(found)), key=lambda i: found[i] - exact[i] if found[i] > 1 else -math.inf)
         found[richest] -= 1
     return found
 

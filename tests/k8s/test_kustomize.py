@@ -44,7 +44,7 @@ def test_mistakes_are_named(tmp_path: Path, kustomization: str, message: str) ->
 @pytest.mark.parametrize(
     ("overlay", "choices", "message"),
     [
-        ("nowhere", Choices(), "choose one of jobset, local"),
+        ("nowhere", Choices(), "choose one of export, jobset, local"),
         ("local", Choices(name="Run7"), "small letters"),
         ("local", Choices(name="a" * 41), "at most 40"),
         ("local", Choices(sizes=(("CLUSTER_WORKERS", 2),)), "no CLUSTER_WORKERS to change; its run.yaml has GPUS"),

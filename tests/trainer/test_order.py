@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trainer import order
@@ -9,6 +9,7 @@ from trainer.cli import UserError
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=8), st.integers(8, 300))
+@example([1.0, 1.0, 1.0, 21.0], 8)  # a place too many is taken where there is one to give
 def test_places_fill_the_batch_as_the_shares_say(shares: list[float], batch_size: int) -> None:
     found = order.slots([1] * len(shares), tuple(shares), batch_size)
     assert sum(found) == batch_size
