@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from trainer import checkpoint, leaks
+from trainer import checkpoint, leaks, released
 from trainer.cli import UserError
 
 log = logging.getLogger(__name__)
+
+EXPORTED = "variables/variables"  # where a SavedModel has its checkpoint
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,19 @@ class Source:
 
 
 def find(path: str) -> Source:
-    """The best checkpoint of a work folder, else its newest; or the checkpoint that the path itself names.
+    """The best checkpoint of a work folder, else its newest; the checkpoint that the path itself names; or the weights
+    of an exported model, `released` being the one in the package.
 
     Raises:
-      UserError: it is neither.
+      UserError: it is none of them.
     """
-    prefix = checkpoint.to_read(path.rstrip("/")) or path.removesuffix(".index")
-    if not tf.io.gfile.exists(f"{prefix}.index"):
+    exported = f"{released.folder_of(path).rstrip('/')}/{EXPORTED}"
+    candidates = (checkpoint.to_read(path.rstrip("/")), exported, path.removesuffix(".index"))
+    prefix = next((found for found in candidates if found and tf.io.gfile.exists(f"{found}.index")), None)
+    if prefix is None:
         raise UserError(
-            f"--init-from {path}: that is no work folder with a checkpoint, and no checkpoint: "
-            "give e.g. runs/first or runs/first/checkpoints/ckpt-500"
+            f"--init-from {path}: that is no work folder with a checkpoint, no checkpoint, and no exported model: "
+            "give e.g. runs/first, runs/first/checkpoints/ckpt-500, runs/first/export, or released"
         )
     trained_on = leaks.remembered(os.path.dirname(os.path.dirname(prefix)))
     if not len(trained_on):
@@ -79,7 +84,7 @@ def initialise(
             "give a run of the same model.name"
         )
     for name, value in values.items():
-        wanted[name].assign(value)
+        wanted[name].assign(value.astype(np.float32))  # an exported model may hold them as float16
     for path, average in averages.items():
         average.assign(params[path])
     what = "moving averages" if kind == "averages" else "weights"

@@ -20,7 +20,7 @@ class Inputs:
       data: datasets with a `train` split.
       validation: datasets with a `validation` split; where there are none, those of `data` that have one
         serve, and where none has, a share of the training pictures is held out.
-      init_from: a work folder or a checkpoint whose weights a new work folder begins with; empty for new ones.
+      init_from: what `init_from.find` takes, whose weights a new work folder begins with; empty for new ones.
     """
 
     data: list[str]
@@ -237,8 +237,9 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument(
         "--init-from",
         default="",
-        metavar="WORKDIR_OR_CHECKPOINT",
-        help="begin a new work folder with the weights of another run, as far as they fit",
+        metavar="WORKDIR_OR_CHECKPOINT_OR_MODEL",
+        help="begin a new work folder with the weights of another run or of an exported model (released: the one that "
+        "comes with the package), as far as they fit",
     )
     parser.add_argument(
         "--set",

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from beam_pipelines import synthesize
-from trainer import checkpoint, config, experiments, init_from, leaks, train
+from trainer import checkpoint, config, experiments, init_from, leaks, released, train
 from trainer.cli import UserError
 from trainer.learner import Learner
 
@@ -79,10 +79,26 @@ def test_another_model_takes_the_encoder(first: tuple[Path, Learner], caplog: py
     assert "15 variables there have no place here" in caplog.text
 
 
+def test_the_released_model_can_be_begun_with(caplog: pytest.LogCaptureFixture) -> None:
+    learner = Learner(experiments.find("released"))
+    with caplog.at_level(logging.INFO):
+        init_from.initialise(
+            init_from.find("released"), learner.params, learner.state, averages=learner.optimizer.averages
+        )
+    there = tf.saved_model.load(str(released.FOLDER))
+    assert there.params.keys() == learner.params.keys()
+    for path, value in there.params.items():
+        np.testing.assert_array_equal(learner.params[path], tf.cast(value, tf.float32))
+    for path, value in there.state.items():
+        np.testing.assert_array_equal(learner.state[path], value)
+    assert "released_model/variables/variables does not tell what it was trained on" in caplog.text
+    assert "new: " not in caplog.text
+
+
 def test_where_nothing_fits_it_is_an_error(first: tuple[Path, Learner], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no weight of .* fits this model, e\.g\. .* is missing there"):
         initialised(init_from.find(str(first[0])), "model.name=svhn_rnn")
-    with pytest.raises(UserError, match="no work folder with a checkpoint, and no checkpoint"):
+    with pytest.raises(UserError, match="no work folder with a checkpoint, no checkpoint, and no exported model"):
         init_from.find(str(tmp_path))
 
 
