@@ -6,10 +6,13 @@ and goes on where it was stopped; the table is of the validation photos, and `ab
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from trainer import config
 
 REAL = ("photos", "format1-test", "format1-train")
 ALL = (*REAL, "fonts", "crops")
@@ -26,9 +29,10 @@ UNDISTORTED = (
     "distortion.invert=0",
     "distortion.coarsen=0",
 )
+RECIPE = "the recipe"
 # Name -> datasets and settings.
 VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "the recipe": (ALL, ()),
+    RECIPE: (ALL, ()),
     "no drawn numbers": ((*REAL, "crops"), ()),
     "no recombined digits": ((*REAL, "fonts"), ()),
     "real pictures only": (REAL, ()),
@@ -41,9 +45,12 @@ VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no loss of detail": (ALL, ("distortion.coarsen=0",)),
     "no moving average": (ALL, ("optimizer.ema_decay=0",)),
     "no label smoothing": (ALL, ("optimizer.label_smoothing=0",)),
-    "no closer look": (ALL, ("decode.closer=false",)),
-    "one view": (ALL, ("decode.views=[1.0]", "decode.closer=false")),
     "fine-tuned from drawn numbers": (ALL, ()),
+}
+# Name -> settings; these read with the weights of the recipe.
+READINGS: dict[str, tuple[str, ...]] = {
+    "no closer look": ("decode.closer=false",),
+    "one view": ("decode.views=[1.0]", "decode.closer=false"),
 }
 
 
@@ -64,29 +71,52 @@ def train(data: Path, workdir: Path, datasets: tuple[str, ...], settings: list[s
     )
 
 
-def measure(name: str, data: Path, workdir: Path, steps: int) -> dict[str, Any]:
-    """Trains and evaluates one variant, or takes the figures of a finished one."""
+def train_variant(name: str, data: Path, workdir: Path, steps: int, common: list[str]) -> None:
     datasets, settings = VARIANTS[name]
-    folder = workdir / name.replace(" ", "-")
+    own = [f"train.steps={steps}", *common, *settings]
+    extra: tuple[str, ...] = ()
+    if name.startswith("fine-tuned"):
+        first = workdir / "drawn-numbers-alone"
+        own[0] = f"train.steps={steps // 2}"
+        train(data, first, ("fonts",), own)
+        extra = ("--init-from", str(first))
+    train(data, workdir / folder_name(name), datasets, own, *extra)
+
+
+def read_otherwise(name: str, workdir: Path) -> None:
+    """A work folder with the weights of the recipe that reads with other settings."""
+    folder = workdir / folder_name(name)
+    shutil.copytree(workdir / folder_name(RECIPE), folder, ignore=shutil.ignore_patterns("evaluation.json"))
+    stored = config.from_json((folder / "config.json").read_text())
+    (folder / "config.json").write_text(config.override(stored, list(READINGS[name])).to_json())
+
+
+def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Trains and evaluates one variant, or takes the figures of a finished one."""
+    folder = args.workdir / folder_name(name)
     if not (folder / "evaluation.json").exists():
-        extra: tuple[str, ...] = ()
-        own = [f"train.steps={steps}", *settings]
-        if name.startswith("fine-tuned"):
-            first = workdir / "drawn-numbers-alone"
-            train(data, first, ("fonts",), [f"train.steps={steps // 2}"])
-            extra, own = ("--init-from", str(first)), [f"train.steps={steps // 2}"]
-        train(data, folder, datasets, own, *extra)
-        run("trainer.evaluate", "--workdir", str(folder), "--data", str(data / "photos"))
+        if name in VARIANTS:
+            train_variant(name, args.data, args.workdir, args.steps, args.set)
+        elif not folder.exists():
+            read_otherwise(name, args.workdir)
+        run("trainer.evaluate", "--workdir", str(folder), "--data", str(args.data / "photos"))
     figures = json.loads((folder / "evaluation.json").read_text())
     return {"name": name, **{key: figures[key] for key in ("sequence_accuracy", "interval_95", "coverage_98")}}
 
 
+def folder_name(variant: str) -> str:
+    return variant.replace(" ", "-")
+
+
 def main() -> None:
+    names = [*VARIANTS, *READINGS]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="what `make release` prepared")
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="for the tight crops")
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=1000, help="of each variant")
+    parser.add_argument("--variants", nargs="+", choices=names, default=names, metavar="NAME", help="; ".join(names))
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="for all variants, e.g. less work")
     args = parser.parse_args()
     for part in ("test", "train"):
         run(
@@ -94,13 +124,15 @@ def main() -> None:
             *("--crop", "tight", "--split", "train", "--output", str(args.data / f"tight-{part}")),
         )
     rows = []
-    for name in VARIANTS:
-        rows.append(measure(name, args.data, args.workdir, args.steps))
-        (args.workdir / "ablation.json").write_text(json.dumps({"steps": args.steps, "rows": rows}, indent=2) + "\n")
+    for name in dict.fromkeys([RECIPE, *args.variants]):
+        rows.append(measure(name, args))
+        found = {"steps": args.steps, "set": args.set, "rows": rows}
+        (args.workdir / "ablation.json").write_text(json.dumps(found, indent=2) + "\n")
     base = rows[0]["sequence_accuracy"]
+    print("| variant | photos read whole | 95 % interval | to the recipe, points |\n|---|---|---|---|")
     for row in rows:
         accuracy, (low, high) = row["sequence_accuracy"], row["interval_95"]
-        print(f"{row['name']:<32}{accuracy:>8.2%}  {low:.2%} to {high:.2%}  {100 * (accuracy - base):+6.2f} points")
+        print(f"| {row['name']} | {accuracy:.1%} | {low:.1%} to {high:.1%} | {100 * (accuracy - base):+.1f} |")
 
 
 if __name__ == "__main__":
