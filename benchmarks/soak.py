@@ -1,6 +1,7 @@
 """Kills a random task of a local cluster again and again, and tells what each recovery cost: `make soak`.
 
-Prints one table a mode and writes JSON. The final step must be exact, and no process may be left.
+Prints one table a mode and writes JSON. The final step must be exact, and no process may be left. The same run without
+kills follows, to the same step, so that what both read of the held-out pictures can be compared.
 """
 
 import argparse
@@ -16,22 +17,28 @@ from collections import defaultdict
 from pathlib import Path
 
 from beam_pipelines import synthesize
-from trainer import cluster
+from trainer import cluster, metrics, workdir
 from trainer.cluster.local import LocalCluster
 
 LOG_EVERY, CHECKPOINT_EVERY = 10, 50
 STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
+RUNS = ("killed", "in peace")
 MODES = {"parameter-server": {"servers": 2, "evaluators": 1}, "multi-worker": {"servers": 0, "evaluators": 0}}
 
 
-def soak(mode: str, data: str, workdir: Path, *, rounds: int, seconds: float, seed: int) -> list[dict]:
-    """Kills so often, about `seconds` after training has gone on; then trains on to an exact end."""
+def soak(mode: str, data: str, folder: Path, *, rounds: int, seconds: float, seed: int) -> dict:
+    """Kills so often, about `seconds` after training has gone on; then trains on to an exact end, and anew in peace."""
     output, chance, kills = io.StringIO(), random.Random(seed), []
     settings = [f"train.log_every={LOG_EVERY}", f"train.checkpoint_every={CHECKPOINT_EVERY}"]
-    arguments = ["--experiment", "smoke", "--data", data, "--workdir", str(workdir), "--wait", "120"]
-    arguments += ["--set", "train.evaluate_every=1000", *settings]
+    # At a constant rate, so that a run does not depend on where it is to end.
+    settings += ["train.evaluate_every=5000", "data.holdout=0.25", "optimizer.schedule=constant"]
+    arguments = ["--experiment", "smoke", "--data", data, "--wait", "120", "--set", *settings]
     with LocalCluster(
-        [*arguments, "train.steps=100000000"], workers=2, back_off_limit=10**6, output=output, **MODES[mode]
+        [*arguments, "train.steps=100000000", "--workdir", f"{folder}/killed"],
+        workers=2,
+        back_off_limit=10**6,
+        output=output,
+        **MODES[mode],
     ) as local:
         for _ in range(rounds):
             _go_on(local, output, len(output.getvalue()))
@@ -49,12 +56,20 @@ def soak(mode: str, data: str, workdir: Path, *, rounds: int, seconds: float, se
             kills.append(row)
             print(f"  {mode}: killed {victim} at step {before}, {row}", flush=True)
     end = max(_steps(output, 0)) + 100
-    with LocalCluster([*arguments, f"train.steps={end}"], workers=2, output=output, **MODES[mode]) as local:
-        status = local.run(timeout=300)
-    finished = json.loads((workdir / "FINISHED").read_text())["step"]
+    read = {name: _finish(mode, [*arguments, f"train.steps={end}"], f"{folder}/{name}", end) for name in RUNS}
+    return {"kills": kills, "steps": end, "read": read}
+
+
+def _finish(mode: str, arguments: list[str], folder: str, end: int) -> tuple[float, float, float]:
+    """Trains up to the end; returns the share of held-out numbers read whole, and its 95 % interval."""
+    with LocalCluster([*arguments, "--workdir", folder], workers=2, output=io.StringIO(), **MODES[mode]) as local:
+        status = local.run(timeout=3600)
+    finished = json.loads(Path(folder, "FINISHED").read_text())["step"]
     if (status, finished) != (0, end) or len(local.done) != len(local.tasks):
         sys.exit(f"{mode}: ended with status {status} at step {finished} of {end}, done {local.done}")
-    return kills
+    last = [row for row in workdir.read_metrics(folder) if (row["kind"], row["step"]) == ("validation", end)][-1]
+    share, count = last["sequence_accuracy"], last["examples"]
+    return share, *metrics.wilson_interval(round(share * count), int(count))
 
 
 def _steps(output: io.StringIO, mark: int) -> list[int]:
@@ -71,8 +86,9 @@ def _go_on(local: LocalCluster, output: io.StringIO, mark: int, timeout: float =
     return steps[0]
 
 
-def table(mode: str, kills: list[dict]) -> str:
+def table(mode: str, found: dict) -> str:
     """The recoveries by role."""
+    kills = found["kills"]
     by_role: dict[str, list[dict]] = defaultdict(list)
     for kill in kills:
         by_role[kill["role"]].append(kill)
@@ -81,7 +97,10 @@ def table(mode: str, kills: list[dict]) -> str:
         seconds = [kill["seconds"] for kill in of_role]
         lost = max(kill["steps_lost"] for kill in of_role)
         rows.append(f"| {role} | {len(of_role)} | {statistics.median(seconds):.1f} | {max(seconds):.1f} | {lost} |")
-    return "\n".join(rows)
+    reads = [f"{name} {share:.1%} ({low:.1%} to {high:.1%})" for name, (share, low, high) in found["read"].items()]
+    return "\n".join(
+        [*rows, "", f"{mode}: held-out numbers read whole after {found['steps']:,} steps: " + ", ".join(reads)]
+    )
 
 
 def main() -> None:
@@ -96,10 +115,10 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         data = f"{folder}/data"
-        synthesize.main(["--count", "80", "--max-digits", "2", "--num-shards", "2", "--seed", "5", "--output", data])
+        synthesize.main(["--count", "2000", "--max-digits", "2", "--num-shards", "2", "--seed", "5", "--output", data])
         for mode in args.mode:
             results[mode] = soak(mode, data, Path(folder, mode), rounds=args.rounds, seconds=args.every, seed=args.seed)
-    print("\n\n".join(table(mode, kills) for mode, kills in results.items()))
+    print("\n\n".join(table(mode, found) for mode, found in results.items()))
     Path(args.output).write_text(json.dumps(results, indent=2) + "\n")
 
 

@@ -65,10 +65,11 @@ def test_a_killed_evaluator_evaluates_what_it_missed(running: Watched) -> None:
     assert lost <= 10
 
 
-def test_a_stopped_worker_is_found_by_its_probe(running: Watched) -> None:
-    stopped = running.cluster.processes["worker 1"]
-    running.cluster.kill("worker 1", signal.SIGSTOP)
-    running.wait_until(lambda: running.cluster.processes["worker 1"] is not stopped)
+@pytest.mark.parametrize("name", ["worker 1", "ps 1"])
+def test_a_stopped_one_is_found_by_its_probe(running: Watched, name: str) -> None:
+    stopped = running.cluster.processes[name]
+    running.cluster.kill(name, signal.SIGSTOP)
+    running.wait_until(lambda: running.cluster.processes[name] is not stopped)
     running.go_on()
 
 
@@ -123,3 +124,14 @@ def test_counts_are_exact_and_a_stopped_worker_is_left_out(tiny_dataset: Path, t
         assert watched.cluster.run(timeout=300) == 0
     assert not watched.said("updates were lost")
     assert watched.saved() == 3000
+
+
+def test_too_few_workers_end_it_with_a_clear_message(tiny_dataset: Path, tmp_path: Path) -> None:
+    flags = "--wait 15 --min-workers 2"
+    watched = Watched(tiny_dataset, tmp_path / "run", servers=1, flags=flags, back_off_limit=0)
+    del watched.cluster.tasks["worker 1"]  # it never comes
+    with watched:
+        assert watched.cluster.run(timeout=120) == 42
+    assert watched.said(
+        r"\[chief\] no answer from worker 1 \(\S+\) within 15 s: look at their logs; at least 2 workers"
+    )
