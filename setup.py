@@ -55,6 +55,7 @@ EXTRAS = {
         "pytest-timeout>=2.3,<3",
         "ruff>=0.12,<0.18",
         "tensorflow-datasets>=4.9.9,<5",
+        "trustme>=1.2,<2",
         "types-protobuf>=6,<7",
         "types-pyyaml>=6,<7",
     ],

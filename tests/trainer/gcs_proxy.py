@@ -1,0 +1,102 @@
+"""A proxy that leads TensorFlow's own gs:// to an emulator: its addresses are fixed, but it honours a proxy.
+
+It ends the TLS of `www.googleapis.com` and `storage.googleapis.com` with certificates of its own authority.
+"""
+
+import http.client
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import trustme
+
+HOSTS = ("www.googleapis.com", "storage.googleapis.com")
+
+ONLY_HERE = ("Expect", "Proxy-Connection", "Transfer-Encoding", "Content-Length")  # headers that are not passed on
+
+LAYOUT = b'{"hierarchicalNamespace": {"enabled": false}}'
+
+
+@contextmanager
+def serve(emulator: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Runs it on 127.0.0.1 before the emulator at `http://host:port`.
+
+    Yields:
+      The environment in which a process's TensorFlow has its gs:// there; the authority's certificate is in the folder.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*HOSTS).configure_cert(tls)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_CONNECT(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.request = tls.wrap_socket(self.request, server_side=True)
+            self.setup()  # the requests that follow come through the tunnel
+            self.close_connection = False
+
+        def _body(self) -> bytes:
+            """What was sent, the chunks put together, which the emulator would not do."""
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
+        def _forward(self) -> None:
+            url, body = urlsplit(self.path), self._body()
+            if "uploadType=media" in url.query and not body:
+                body = b"\n"  # a folder's mark, which is empty, and which the emulator fails at
+            if url.path.endswith("/storageLayout"):
+                self._answer(200, [], LAYOUT)  # the emulator has none
+                return
+            connection = http.client.HTTPConnection(urlsplit(emulator).netloc)
+            headers = {name: value for name, value in self.headers.items() if name not in ONLY_HERE}
+            connection.request(self.command, url._replace(scheme="", netloc="").geturl(), body, headers)
+            response = connection.getresponse()
+            data = response.read()
+            connection.close()
+            self._answer(response.status, response.getheaders(), data)
+
+        def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers:
+                if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PUT = do_DELETE = _forward
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    proxy = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield {
+            "http_proxy": proxy,  # sessions of uploads are given out without TLS by the emulator
+            "https_proxy": proxy,
+            "CURL_CA_BUNDLE": str(folder / "authority.pem"),
+            "NO_GCE_CHECK": "true",
+            "GOOGLE_AUTH_TOKEN_FOR_TESTING": "any",
+        }
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

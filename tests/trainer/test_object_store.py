@@ -1,0 +1,57 @@
+"""A work folder in a bucket, through TensorFlow's own gs://."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from gcp_storage_emulator.server import create_server
+
+from tests.conftest import ROOT
+from tests.trainer import gcs_proxy
+from trainer.cluster.local import free_ports
+
+BUCKET = "my-bucket"
+WORKDIR = f"gs://{BUCKET}/runs/first"
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run_there(tmp_path: Path) -> Iterator[Run]:
+    """Runs a command that sees an empty gs://my-bucket, and returns what it logged."""
+    (port,) = free_ports(1)
+    with (
+        create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET),
+        gcs_proxy.serve(f"http://127.0.0.1:{port}", tmp_path) as environment,
+    ):
+
+        def run(module: str, *arguments: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", module, *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout + done.stderr
+
+        yield run
+
+
+@pytest.mark.slow
+def test_a_run_in_a_bucket_goes_on_and_is_exported_there(run_there: Run, tiny_dataset: Path) -> None:
+    train = ("trainer.train", "--experiment", "smoke", "--data", str(tiny_dataset), "--workdir", WORKDIR, "--set")
+    settings = ("data.holdout=0.2", "train.checkpoint_every=5")
+    said = run_there(*train, *settings, "train.steps=5")
+    assert f"saved {WORKDIR}/checkpoints/ckpt-5" in said
+    said = run_there(*train, *settings, "train.steps=10")
+    assert f"from {WORKDIR}/checkpoints/ckpt-5" in said
+    assert "done at step 10" in said
+    assert "as gs://my-bucket/export" in run_there(
+        "trainer.export", "--workdir", WORKDIR, "--output", "gs://my-bucket/export"
+    )
