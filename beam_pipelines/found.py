@@ -96,8 +96,7 @@ def _paths(one: str, found: Found) -> Iterator[str]:
     elif "://" not in one and os.path.isfile(one):
         yield os.path.normpath(one)
     elif "://" not in one and os.path.isdir(one):
-        below = (os.path.join(folder, name) for folder, _, names in os.walk(one) for name in names)
-        yield from _wanted(map(os.path.normpath, below), found)
+        yield from _wanted(map(os.path.normpath, _below(one, found)), found)
     elif _WILDCARD.search(one):
         yield from _match(one)
     elif "://" in one and (prefixed := _match(FileSystems.join(one, "**"))):
@@ -106,11 +105,24 @@ def _paths(one: str, found: Found) -> Iterator[str]:
         yield from _match(one)
 
 
+def _below(top: str, found: Found) -> Iterator[str]:
+    """The files below a folder. Links to folders are not followed, but counted; what cannot be listed is rejected."""
+
+    def reject(error: OSError) -> None:
+        folder = printable(os.path.normpath(error.filename))
+        found.items.append(Item(folder, folder, reject=("unreadable", f"files below this are lost: {error.strerror}")))
+
+    for folder, below, names in os.walk(top, onerror=reject):
+        found.others += sum(os.path.islink(os.path.join(folder, name)) for name in below)
+        yield from (os.path.join(folder, name) for name in names)
+
+
 def _listed(path: str) -> Iterator[str]:
     if not FileSystems.exists(path):
         raise UserError(f"there is no list {path}: give --input a text file with a path a line")
     with FileSystems.open(path, compression_type="uncompressed") as file:
-        for line in file.read().decode("utf-8-sig", "surrogateescape").splitlines():
+        # Not splitlines(): names may hold what it takes for the end of a line.
+        for line in file.read().decode("utf-8-sig", "surrogateescape").split("\n"):
             if line.strip():
                 yield line.strip() if "://" in line else os.path.normpath(line.strip())
 

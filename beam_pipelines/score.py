@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -27,11 +28,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     begin = time.time()
+    logging.getLogger().addFilter(_is_of_use)
     args, beam_args = _parser().parse_known_args(argv)
     options = shards.options_from(beam_args)
     for name in ("batch_size", "beam_width", "candidates", "num_shards"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
+    if not 0 <= args.min_confidence <= 1:
+        raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
     model = exported.read_info(args.model)
     reading = _reading(args, model)
     pictures = found.find(args.input)
@@ -85,6 +89,11 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
     if args.target_accuracy is not None:
         confidence = exported.threshold(args.model, model, args.target_accuracy)
     return Reading(args.batch_size, width, candidates, confidence, args.format)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Not that RunInference cannot tell its memory, which it says where PyTorch is not installed."""
+    return "Resource module is not available" not in record.getMessage()
 
 
 def _checksum(items: Sequence[Item]) -> str:

@@ -16,7 +16,9 @@ from k8s.pods import Workload
 from trainer import cluster
 from trainer.cli import UserError
 
-VERSIONS = ("1.34", "1.37")  # the oldest and the newest that the manifests are checked against
+VERSIONS = ("1.33", "1.37")  # the oldest and the newest that the manifests are checked against
+
+CHIEF_DECIDES = {"rules": [{"succeededIndexes": "0"}]}
 
 # Schemas take any string for these.
 ENUMS = {
@@ -146,7 +148,10 @@ def _tasks(work: Workload, variables: dict[str, str]) -> int:
 
 
 def addresses(objects: list[Object]) -> Iterator[str]:
-    """The TF_CONFIG that each Pod would build names the Pods, the domain and the ports of the manifests."""
+    """The TF_CONFIG that each Pod would build names the Pods, the domain and the ports of the manifests.
+
+    The Job whose first Pod it makes the chief is done when that is.
+    """
     works = [work for work in pods.workloads(objects) if "CLUSTER_ROLE" in pods.environment(work, 0, objects)]
     ports = {p["targetPort"] for o in objects if o["kind"] == "Service" for p in o["spec"]["ports"]}
     ports &= {p["port"] for o in objects if o["kind"] == "NetworkPolicy" for p in o["spec"]["ingress"][0]["ports"]}
@@ -164,6 +169,8 @@ def addresses(objects: list[Object]) -> Iterator[str]:
             except UserError as error:
                 yield f"{work.name}-{index}: {error}"
                 continue
+            if task.is_chief and work.size > 1 and work.spec.get("successPolicy") != CHIEF_DECIDES:
+                yield f"{work.name}: its successPolicy must be that index 0, the chief, succeeds"
             missing = {address for of_job in task.jobs.values() for address in of_job} - there
             if missing:
                 yield f"{work.name}-{index}: no Pod, or no open port, is at {sorted(missing)[0]}"
@@ -172,7 +179,7 @@ def addresses(objects: list[Object]) -> Iterator[str]:
 
 
 def failures(objects: list[Object]) -> Iterator[str]:
-    """Of Jobs: what the API server asks of Indexed Jobs with policies, and what our exit statuses mean."""
+    """Of Jobs: what the API server asks of Indexed Jobs with policies, what our exit statuses mean, and their end."""
     for work in pods.workloads(objects):
         if work.kind != "Job":
             continue
@@ -197,6 +204,11 @@ def failures(objects: list[Object]) -> Iterator[str]:
             yield f"{work.name}: as process 1 its program would not get SIGTERM: set shareProcessNamespace"
         if "activeDeadlineSeconds" in work.spec:
             yield f"{work.name}: activeDeadlineSeconds would end a run that goes well"
+        shared = "SHARES" in pods.environment(work, 0, objects)
+        if ("backoffLimitPerIndex" in work.spec) != shared:
+            yield f"{work.name}: backoffLimitPerIndex is for shares, which need no others, and for nothing else"
+        if "ttlSecondsAfterFinished" not in work.spec and not work.job_index:
+            yield f"{work.name}: without ttlSecondsAfterFinished it is never removed"
 
 
 def enums(objects: list[Object]) -> Iterator[str]:
@@ -232,6 +244,15 @@ def resources(objects: list[Object]) -> Iterator[str]:
 
 def security(objects: list[Object]) -> Iterator[str]:
     """The `restricted` profile of Pod Security, and what we hold beyond it."""
+    policies = [found for found in objects if found["kind"] == "NetworkPolicy"]
+    if not policies:
+        yield "there is no NetworkPolicy to guard TensorFlow's ports"
+    for policy in policies:
+        spec = policy["spec"]
+        if spec["policyTypes"] != ["Ingress"] or [i["from"] for i in spec["ingress"]] != [
+            [{"podSelector": spec["podSelector"]}]
+        ]:
+            yield f"{_name(policy)} must let in Pods of the same run, and nothing else"
     for work in pods.workloads(objects):
         pod, container = work.pod, work.container
         own = container.get("securityContext", {})

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
@@ -58,7 +59,8 @@ class _Refused(Exception):
         except (ValueError, KeyError, TypeError):
             self.message = response.reason or "no reason given"
         self.status = response.status
-        self.wait = float(response.headers.get("Retry-After", 0))
+        wait = response.headers.get("Retry-After", "")
+        self.wait = float(wait) if wait.isdigit() else 0.0  # it may be a date, as proxies write it
         super().__init__(self.status, self.message)
 
 
@@ -118,6 +120,8 @@ class Cluster:
             response = self._send("GET", path, query, read_seconds=None if follow else SECONDS[1])
         except _Refused as error:
             raise self._refusal(error, "GET", "Pod", f"{pod}/log") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from error
         try:
             for line in _lines(response):
                 moment, _, text = line.partition(" ")
@@ -155,10 +159,7 @@ class Cluster:
                 wait = max(wait, error.wait)
             except urllib3.exceptions.HTTPError as error:
                 if attempt == TRIES - 1:
-                    host = self.api.configuration.host
-                    raise UserError(
-                        f"the cluster at {host} cannot be reached ({error}): see kubectl cluster-info"
-                    ) from error
+                    raise self._unreachable(error) from error
             time.sleep(wait)
         raise AssertionError("unreachable")
 
@@ -190,6 +191,10 @@ class Cluster:
             raise _Refused(response)
         return response
 
+    def _unreachable(self, error: Exception) -> UserError:
+        host = self.api.configuration.host
+        return UserError(f"the cluster at {host} cannot be reached ({error}): see kubectl cluster-info")
+
     def _refusal(self, error: _Refused, method: str, kind: str, name: str) -> UserError:
         message = error.message
         verb = {"PATCH": "apply (patch and create)", "GET": "get and list", "DELETE": "delete"}[method]
@@ -204,14 +209,11 @@ class Cluster:
             return UserError(f"cannot {verb} {what}: {message}; is there such a namespace, and is {kind} installed?")
         if error.status == 404:
             return UserError(f"there is no {what}: {message}")
+        advice = "delete the run first" if kind in OF_A_RUN else "all runs share it: write what it is into its file"
         if error.status == 409:
-            return UserError(
-                f"{what} is held by somebody else, or still being removed: {message}; delete the run first"
-            )
+            return UserError(f"{what} is held by somebody else, or still being removed: {message}; {advice}")
         if error.status in (400, 422):
-            return UserError(
-                f"the cluster refuses {what}: {message}; what cannot be changed needs the run to be deleted"
-            )
+            return UserError(f"the cluster refuses {what}: {message}; where it cannot be changed, {advice}")
         return UserError(f"the cluster failed to {verb} {what}, {TRIES} times: {error.status} {message}")
 
 
@@ -224,12 +226,13 @@ def connect(namespace: str | None) -> Cluster:
     try:
         config.load_kube_config()
         default = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
-    except ConfigException as error:
+    except (ConfigException, yaml.YAMLError) as error:
         try:
             config.load_incluster_config()
         except ConfigException:
+            why = " ".join(str(error).split())
             raise UserError(
-                f"no cluster is configured ({error}): make kubectl work first, e.g. by kind create cluster, or "
+                f"no cluster is configured ({why}): make kubectl work first, e.g. by kind create cluster, or "
                 "gcloud container clusters get-credentials NAME; see kubectl config current-context"
             ) from error
         default = "default"

@@ -46,15 +46,15 @@ def problem(pod: Object) -> str | None:
     return None
 
 
-def refusals(events: list[Object], jobs: set[str]) -> list[str]:
-    """Why Pods of these Jobs could not even be made: quota, policies, admission."""
-    found = []
+def refusals(events: list[Object], jobs: set[str]) -> dict[str, str]:
+    """Why Pods of these Jobs could not even be made: quota, policies, admission; by the name of the Job."""
+    found = {}
     for event in events:
         about = event.get("involvedObject", {})
         if about.get("kind") == "Job" and about.get("name") in jobs and event.get("reason") == "FailedCreate":
             message = event.get("message", "")
             advice = "ask for less, or for more quota" if "quota" in message else "see kubectl describe job"
-            found.append(f"{about['name']}: no Pod can be made: {message}; {advice}")
+            found[about["name"]] = f"{about['name']}: no Pod can be made: {message}; {advice}"
     return found
 
 

@@ -79,13 +79,19 @@ class Snapshot:
             return 0
         return 2 if any(diagnose.exit_code(pod) == 2 for pod in self.pods) else 1
 
-    def problems(self) -> list[str]:
-        """What keeps the run from going on, of the newest Pod at each place and of the Jobs."""
+    def problems(self) -> dict[str, str]:
+        """What keeps the run from going on, by the name of the Pod or Job that has it."""
         newest = [pod for job, index in self.places() if (pod := self.newest(job, index))]
-        found = [line for pod in newest if (line := diagnose.problem(pod))]
-        unfinished = {job["metadata"]["name"] for job in self.jobs if _result(job) is None}
-        short = {name for name in unfinished if not any(place(pod)[0] == name for pod in self.pods)}
-        return found + sorted(set(diagnose.refusals(self.events, short)))
+        found = {pod["metadata"]["name"]: line for pod in newest if (line := diagnose.problem(pod))}
+        short = {job["metadata"]["name"] for job in self.jobs if _result(job) is None and _is_short(job, self.pods)}
+        deciding = self.deciding()
+        if deciding and _role(deciding) == "chief" and not self.job_sets:  # a JobSet makes failed Jobs anew
+            for job in self.jobs:
+                result = _result(job) if _role(job) in FOLLOWERS else None
+                if result not in (None, "Complete"):
+                    name = job["metadata"]["name"]
+                    found[name] = f"{result}; see kubectl logs job/{name}, and delete the run"
+        return found | diagnose.refusals(self.events, short)
 
 
 def place(pod: Object) -> tuple[str, str]:
@@ -98,10 +104,8 @@ def look(cluster: Cluster, name: str) -> Snapshot:
     """The run as it is now."""
     pods, version = cluster.list("Pod", name)  # first: what changes from now on wakes the watch
     jobs, _ = cluster.list("Job", name)
-    # Events are worth a request only where a Job has no Pods.
-    with_pods = {place(pod)[0] for pod in pods}
-    lacking = any(job["metadata"]["name"] not in with_pods for job in jobs)
-    events = cluster.list("Event")[0] if lacking else []
+    # Events are worth a request only where Pods are missing.
+    events = cluster.list("Event")[0] if any(_is_short(job, pods) for job in jobs) else []
     return Snapshot(jobs, cluster.list("JobSet", name)[0], pods, events, version)
 
 
@@ -123,19 +127,21 @@ def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
     Returns:
       False if just this run is there and under way: nothing was done.
     Raises:
-      UserError: another run of that name is under way.
+      UserError: another run of that name is under way, or one that kubectl has started.
     """
     digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
-    there = [found for kind in ("JobSet", "Job") for found in cluster.list(kind, name)[0]]
-    ours = [found for found in there if DIGEST in found["metadata"].get("annotations", {})]
-    if ours and look(cluster, name).result() is None:
-        if all(found["metadata"]["annotations"][DIGEST] == digest for found in ours):
-            return False
-        raise UserError(
-            f"run {name} is under way with other options: remove it by python -m k8s.submit delete --name {name}, "
-            "or choose another --name"
-        )
-    if there or cluster.list("Pod", name)[0]:
+    there = [found["metadata"] for kind in ("JobSet", "Job") for found in cluster.list(kind, name)[0]]
+    there = [metadata for metadata in there if not metadata.get("ownerReferences")]  # not those that a JobSet made
+    if there and look(cluster, name).result() is None:
+        if any(metadata.get("annotations", {}).get(DIGEST) != digest for metadata in there):
+            raise UserError(
+                f"run {name} is under way with other options, or was started by kubectl: see it by "
+                f"python -m k8s.submit status --name {name}, remove it by delete, or choose another --name"
+            )
+        wanted = {found["metadata"]["name"] for found in objects if found["kind"] in ("JobSet", "Job")}
+        if wanted == {metadata["name"] for metadata in there}:
+            return False  # else not all was applied, and now is
+    elif there or cluster.list("Pod", name)[0]:
         remove(cluster, name)
     for found in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # what makes Pods last
         notes = {**found["metadata"].get("annotations", {}), DIGEST: digest}
@@ -145,14 +151,15 @@ def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
 
 
 def remove(cluster: Cluster, name: str, *, seconds: float = REMOVAL_SECONDS) -> int:
-    """Removes all objects of a run, but not the storage, and waits until its Pods are gone.
+    """Removes all objects of a run, but not the storage, and waits until they are gone, and its Pods.
 
-    Two Pods of one host name, an old one and a new one, would otherwise be there at once.
+    Two Pods of one host name, an old one and a new one, would otherwise be there at once; and what is applied to
+    an object that is being removed goes with it.
 
     Returns:
       How many objects there were.
     Raises:
-      UserError: there still are Pods after so many seconds.
+      UserError: there still are some after so many seconds.
     """
     found = [(kind, o["metadata"]["name"]) for kind in OF_A_RUN for o in cluster.list(kind, name)[0]]
     for kind, object_name in found:
@@ -160,13 +167,20 @@ def remove(cluster: Cluster, name: str, *, seconds: float = REMOVAL_SECONDS) -> 
     deadline = time.monotonic() + seconds
     while True:
         left, version = cluster.list("Pod", name)
-        jobs = cluster.list("Job", name)[0]
-        if not left and not jobs:
+        seconds_to_look = 5.0 if left else 1.0  # Pods are watched, the others are not
+        left += [o for kind in OF_A_RUN if kind in dict(found) for o in cluster.list(kind, name)[0]]
+        if not left:
             return len(found)
         if time.monotonic() > deadline:
-            names = ", ".join(o["metadata"]["name"] for o in [*left, *jobs][:3])
+            names = ", ".join(o["metadata"]["name"] for o in left[:3])
             raise UserError(f"after {seconds:.0f} s there still is {names}: see kubectl describe, is its node gone?")
-        cluster.wait_for_change(name, version, min(5.0, seconds))
+        cluster.wait_for_change(name, version, min(seconds_to_look, seconds))
+
+
+def _is_short(job: Object, pods: list[Object]) -> bool:
+    """Whether it has fewer Pods than it should have at once."""
+    name = job["metadata"]["name"]
+    return len({place(pod) for pod in pods if place(pod)[0] == name}) < job["spec"].get("parallelism", 1)
 
 
 def _role(job: Object) -> str:

@@ -106,7 +106,7 @@ def _status(namespace: str | None, name: str) -> int:
     console = Console(highlight=False, soft_wrap=True)
     snapshot = run.find(client.connect(namespace), name)
     console.print(watch.table(name, snapshot))
-    for line in snapshot.problems():
+    for line in snapshot.problems().values():
         console.print(line, markup=False)
     return 0
 

@@ -49,22 +49,24 @@ def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> 
       console: a terminal gets a live table below the log; else each change of state is a line.
       give_up: seconds that a problem which only people can solve may last.
     Raises:
-      UserError: such a problem lasted; the run is left as it is.
+      UserError: such a problem lasted, and the run is left as it is; or somebody has removed the run.
     """
     log = _Log(cluster, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     with Live(
         console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as live:
         states: dict[str, str] = {}
-        told: dict[str, float] = {}
+        problems = _Problems(console, give_up)
         while True:
             snapshot = run.look(cluster, name)
+            if not snapshot.jobs and not snapshot.job_sets:
+                raise UserError(f"run {name} is no longer there: somebody has removed it")
             log.chief = snapshot.chief()
             if console.is_terminal:
                 live.update(table(name, snapshot), refresh=True)
             else:
                 states = _changes(snapshot, states, console)
-            told = _problems(snapshot, told, console, give_up)
+            problems.tell(snapshot)
             if snapshot.result() is not None:
                 break
             cluster.wait_for_change(name, snapshot.version, LOOK_SECONDS)
@@ -85,18 +87,26 @@ def _changes(snapshot: Snapshot, before: dict[str, str], console: Console) -> di
     return states
 
 
-def _problems(snapshot: Snapshot, told: dict[str, float], console: Console, give_up: float) -> dict[str, float]:
-    """Says each problem once; returns since when each is there."""
-    now = time.monotonic()
-    since = {line: told.get(line, now) for line in snapshot.problems()}
-    for line in since:
-        if line not in told:
-            console.print(line, style="yellow", markup=False, highlight=False)
-        if now - since[line] > give_up and snapshot.result() is None:
-            raise UserError(
-                f"{line}. It has been so for {give_up:.0f} s; the run stays, and the same command watches on"
-            )
-    return since
+class _Problems:
+    """Says each problem once, and gives up on one that lasts: its words may change meanwhile, as kubelet's do."""
+
+    def __init__(self, console: Console, give_up: float) -> None:
+        self.console, self.give_up = console, give_up
+        self._since: dict[str, float] = {}
+        self._told: set[str] = set()
+
+    def tell(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        problems = snapshot.problems()
+        self._since = {about: self._since.get(about, now) for about in problems}
+        for about, line in problems.items():
+            if line not in self._told:
+                self.console.print(line, style="yellow", markup=False, highlight=False)
+            self._told.add(line)
+            if now - self._since[about] > self.give_up and snapshot.result() is None:
+                raise UserError(
+                    f"{line}. It has been so for {self.give_up:.0f} s; the run stays, and the same command watches on"
+                )
 
 
 class _Log:
@@ -111,14 +121,15 @@ class _Log:
 
     def finish(self) -> None:
         """Waits for the last lines."""
+        self._until = time.monotonic() + LAST_LINES_SECONDS
         self._over.set()
         self._thread.join(LAST_LINES_SECONDS)
 
     def _work(self) -> None:
-        pod, since = "", ""
+        pod, since, told = "", "", ""
         read_to_its_end = False
         while True:
-            last_round = self._over.is_set()
+            last_round, refused = self._over.is_set(), False
             chief = self.chief
             if chief and chief["metadata"]["name"] != pod:
                 pod, since, read_to_its_end = chief["metadata"]["name"], "", False
@@ -130,8 +141,16 @@ class _Log:
                             since = moment
                             self.show(text)
                     read_to_its_end = ended
-                except UserError as error:  # the container has not started, or its Pod is gone
-                    read_to_its_end = "there is no" in str(error)
-            if last_round:
+                except UserError as error:
+                    why = str(error)
+                    read_to_its_end = "there is no" in why  # the Pod is gone
+                    refused = not read_to_its_end and "waiting to start" not in why
+                    if refused and why != told:
+                        self.show(f"no log for now: {why}")
+                        told = why
+            if not last_round:
+                self._over.wait(0.5)
+            elif refused and time.monotonic() < self._until:
+                time.sleep(0.5)
+            else:
                 return
-            self._over.wait(0.5)

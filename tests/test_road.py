@@ -33,6 +33,7 @@ def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     scored = run("beam_pipelines.score", "--model", top / "model", "--input", top / "pictures", "--num-shards", 3,
                  "--output", top / "predictions")  # fmt: skip
     assert "rejected, undecodable" in scored.stdout
+    assert "WARNING" not in scored.stderr
     args = ["--workdir", top / "run", "--predictions", top / "predictions", "--output", top / "report.html"]
     run("trainer.report", *args)
     return top

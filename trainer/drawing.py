@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 HEIGHT = 120  # of a picture on the sheet, in pixels
 WIDEST = 4.0  # a picture's width against its height; what is wider is squeezed
 MARGIN, CAPTION = 8, 26
-SHADE = 0.25  # brightness that is left where the model did not look
+GLOW, STRENGTH = (255, 120, 0), 0.75  # the colour of where the model looked, seen on dark pictures as on bright ones
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Look:
 
 
 def draw(looks: Sequence[Look]) -> Image.Image:
-    """A sheet with a row a picture: the picture and its answer, then the picture in the light of each character."""
+    """A sheet with a row a picture: the picture and its answer, then where it looked for each character."""
     rows = [_row(look) for look in looks]
     width = max(row.width for row in rows)
     sheet = Image.new("RGB", (width, sum(row.height for row in rows)), "white")
@@ -58,7 +58,7 @@ def _row(look: Look) -> Image.Image:
 
 
 def _lit(image: Image.Image, attention: np.ndarray) -> Image.Image:
-    """The picture as bright as the model looked at each place, float32 [rows, columns]."""
+    """The picture in grey, glowing as the model looked at each place, float32 [rows, columns]."""
     light = Image.fromarray(attention / max(attention.max(), 1e-9)).resize(image.size, Image.Resampling.BILINEAR)
-    brightness = SHADE + (1 - SHADE) * np.clip(np.asarray(light), 0.0, 1.0)
-    return Image.fromarray((np.asarray(image) * brightness[..., np.newaxis]).astype(np.uint8))
+    mask = Image.fromarray((255 * STRENGTH * np.clip(np.asarray(light), 0.0, 1.0)).astype(np.uint8))
+    return Image.composite(Image.new("RGB", image.size, GLOW), image.convert("L").convert("RGB"), mask)

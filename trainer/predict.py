@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer import cli, cluster, released
+from PIL import Image
+
+from trainer import cli, cluster, drawing, pictures, released
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,20 +26,17 @@ def _run(argv: list[str] | None) -> None:
         raise cli.UserError(f"--beam-width {width}: it must be at least 1")
     looks = []
     for path in args.pictures:
-        data, answer = _read(model, path, width)
+        file, image = _picture(path)
+        answer = _answer(model, file, width)
         if args.draw:
-            looks.append(_look(model, data, answer))
+            looks.append(_look(model, file, image, answer))
         if args.format == "json":
             print(json.dumps({"key": path, **answer}, ensure_ascii=False))
         else:
             print(f"{path}\n{table([(c['text'], c['probability']) for c in answer['candidates']])}")
             print(f"confidence {answer['confidence']:.4%}")
     if args.draw:
-        from trainer import drawing
-
-        Path(args.draw).parent.mkdir(parents=True, exist_ok=True)
-        drawing.draw(looks).save(args.draw, "PNG")
-        print(f"drawn: {args.draw}", file=sys.stderr)
+        _draw(looks, args.draw)
 
 
 def _load(path: str) -> Any:
@@ -59,44 +58,64 @@ def _load(path: str) -> Any:
     return model
 
 
-def _read(model: Any, path: str, width: int) -> tuple[bytes, dict[str, Any]]:
-    """A file, and its `candidates` and `confidence` as in the rows of beam_pipelines.score.
+def _picture(path: str) -> tuple[bytes, Image.Image]:
+    """A file that the model decodes, and the picture in it, as `beam_pipelines.score` reads it.
 
     Raises:
-      UserError: there is no such file, or TensorFlow cannot decode it.
+      UserError: there is no such file, or it is no picture.
     """
     import tensorflow as tf
 
     try:
-        data = tf.io.read_file(path)
-        size = tf.constant(width)
-        out = model.signatures["serving_default"](images=data[tf.newaxis], beam_width=size, candidates=size)
+        data = tf.io.read_file(path).numpy()
     except tf.errors.NotFoundError as error:
         raise cli.UserError(f"there is no picture {path}") from error
-    except (tf.errors.OpError, ValueError) as error:
-        raise cli.UserError(f"{path} cannot be read as a picture: give a PNG, JPEG, BMP or GIF file") from error
+    except tf.errors.OpError as error:
+        raise cli.UserError(f"{path} cannot be read: {error.message}") from error
+    try:
+        picture = pictures.load(data)
+    except pictures.Unreadable as error:
+        raise cli.UserError(f"{path} cannot be read as a picture: {error.detail}") from error
+    return data if picture.file_type else pictures.encode(picture.image, "png"), picture.image
+
+
+def _answer(model: Any, file: bytes, width: int) -> dict[str, Any]:
+    """`candidates` and `confidence` as in the rows of beam_pipelines.score."""
+    import tensorflow as tf
+
+    size = tf.constant(width)
+    out = model.signatures["serving_default"](images=tf.constant([file]), beam_width=size, candidates=size)
     columns = (out[name].numpy()[0].tolist() for name in ("text", "log_prob", "probability"))
     candidates = [
         {"text": text.decode(), "log_prob": log_prob, "probability": probability}
         for text, log_prob, probability in zip(*columns, strict=True)
     ]
-    return data.numpy(), {"candidates": candidates, "confidence": float(out["confidence"].numpy()[0])}
+    return {"candidates": candidates, "confidence": float(out["confidence"].numpy()[0])}
 
 
-def _look(model: Any, data: bytes, answer: dict[str, Any]) -> Any:
+def _look(model: Any, file: bytes, image: Image.Image, answer: dict[str, Any]) -> drawing.Look:
     """For `drawing`; a model without attention gives none."""
     import tensorflow as tf
-    from PIL import Image
-
-    from trainer import preprocess
-    from trainer.drawing import Look
 
     text, attention = answer["candidates"][0]["text"], None
     if "attention" in model.signatures:
-        out = model.signatures["attention"](images=tf.constant([data]))
+        out = model.signatures["attention"](images=tf.constant([file]))
         text, attention = out["text"].numpy()[0].decode(), out["attention"].numpy()[0]
-    image = Image.fromarray(preprocess.decode(tf.constant(data)).numpy())
-    return Look(image, text, answer["confidence"], attention)
+    return drawing.Look(image, text, answer["confidence"], attention)
+
+
+def _draw(looks: Sequence[drawing.Look], path: str) -> None:
+    """Writes the drawing.
+
+    Raises:
+      UserError: it cannot be written there.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        drawing.draw(looks).save(path, "PNG")
+    except OSError as error:
+        raise cli.UserError(f"--draw {path} cannot be written: {error.strerror}; give the path of a new PNG") from error
+    print(f"drawn: {path}", file=sys.stderr)
 
 
 def table(candidates: Sequence[tuple[str, float]]) -> str:
@@ -114,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
     )
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="PNG, JPEG, BMP or GIF files")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="files of any kind that Pillow reads")
     parser.add_argument("--format", choices=["table", "json"], default="table", help="json: an object a line")
     parser.add_argument(
         "--draw",

@@ -1,6 +1,8 @@
-"""A proxy before a storage server that fails each object's first read, by 503 or by hanging up."""
+"""A proxy before a storage server that fails each request twice: by 503, by hanging up, by a connection reset."""
 
 import http.client
+import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -8,30 +10,36 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+FAILURES = 2  # of each request
+KINDS = ("503", "hang-up", "reset")
+
 
 @contextmanager
 def serve(behind: str) -> Iterator[tuple[str, Counter]]:
-    """Runs the proxy of `http://host:port` on 127.0.0.1; gives its URL, and the failures so far by kind."""
+    """Runs the proxy of `http://host:port` on 127.0.0.1; gives its URL, and the failures by kind and by method."""
     failures: Counter[str] = Counter()
-    seen: set[str] = set()
+    seen: Counter[tuple[str, str]] = Counter()
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _fails(self) -> bool:
-            """Fails by 503 or by hanging up in turn."""
+            """Fails in one way after the other, each request twice."""
             with lock:
-                if "alt=media" not in self.path or self.path in seen:
+                seen[self.command, self.path] += 1
+                if seen[self.command, self.path] > FAILURES:
                     return False
-                seen.add(self.path)
-                kind = "hang-up" if len(seen) % 2 else "503"
-                failures[kind] += 1
+                kind = KINDS[sum(failures[kind] for kind in KINDS) % len(KINDS)]
+                failures.update([kind, self.command])
             self.close_connection = True
             if kind == "503":
                 self.send_response(503)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+            elif kind == "reset":  # a socket that closes without lingering says so to the other side
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
             return True
 
         def _forward(self) -> None:

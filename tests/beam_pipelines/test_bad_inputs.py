@@ -173,7 +173,7 @@ def test_tensorflow_and_pillow_decode_alike(file_format: str) -> None:
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
 def test_turned_pictures_are_turned_back(file_format: str, orientation: int) -> None:
     exif = Image.Exif()
-    exif[images.ORIENTATION_TAG] = orientation
+    exif[0x0112] = orientation
     data = encoded(NOISE, file_format, exif=exif)
     decoded = preprocess.decode(tf.constant(images.decodable(data)))
     np.testing.assert_array_equal(decoded, np.asarray(images.load(data).image))

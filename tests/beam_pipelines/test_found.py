@@ -3,6 +3,9 @@
 import io
 import os
 import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,14 +48,18 @@ def test_folders_patterns_files_and_lists_stand_for_the_same_pictures(tmp_path: 
     (tmp_path / "list").write_text("\r\n".join(wanted))
     assert keys(tmp_path / "list.txt") == keys(f"@{tmp_path}/list") == wanted
     assert keys(folder, *wanted, f"{folder}/../photos/b.png") == wanted
+    strange = [str(tmp_path / name) for name in ("a\x0bb.png", "a\u2028b.png")]
+    (tmp_path / "list").write_text("\n".join(strange))
+    assert keys(f"@{tmp_path}/list") == strange
 
 
 def test_other_files_are_counted(tmp_path: Path) -> None:
     touch(tmp_path, "1.png", "thesis.doc", "none")
     archive(tmp_path / "more.tar", {"2.png": b"", "readme.md": b""})
+    (tmp_path / "round").symlink_to(tmp_path)
     out = found.find([str(tmp_path)])
     assert [item.key for item in out.items] == [f"{tmp_path}/1.png", f"{tmp_path}/more.tar/2.png"]
-    assert out.others == 3
+    assert out.others == 4
 
 
 def test_names_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -141,6 +148,46 @@ def test_a_prefix_of_a_bucket_stands_for_all_below_it(bucket: storage.Bucket, tm
     assert keys(f"{top}2/*.png") == [f"{top}2/3.png"]
 
 
+@contextmanager
+def unprivileged() -> Iterator[Path]:
+    """A folder of a user to whom permissions mean something."""
+    with tempfile.TemporaryDirectory() as name:
+        user, other = os.geteuid(), 65534
+        if user == 0:
+            os.chown(name, other, other)
+            os.seteuid(other)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(user)
+
+
+def rejects(items: list[Item]) -> dict[str, str]:
+    """Reasons by key."""
+    read = prefetch.pictures(items, ahead=2)
+    return {key: reject.reason for key, reject in (one for one in read if not isinstance(one, prefetch.Picture))}
+
+
+def test_what_may_not_be_read_is_rejected_and_so_is_what_may_not_be_listed() -> None:
+    with unprivileged() as top:
+        touch(top, "deep/1.png", "2.png", "locked/3.png")
+        (top / "2.png").chmod(0)
+        (top / "locked").chmod(0)
+        items = found.find([str(top)]).items
+        reasons = rejects(items)
+        (top / "locked").chmod(0o700)
+    assert [item.key for item in items] == [f"{top}/2.png", f"{top}/deep/1.png", f"{top}/locked"]
+    assert reasons == {items[0].key: "unreadable", items[1].key: "undecodable", items[2].key: "unreadable"}
+
+
+def test_what_is_gone_from_a_bucket_is_rejected(bucket: storage.Bucket) -> None:
+    for name in ("photos/1.png", "photos/2.png"):
+        bucket.blob(name).upload_from_string(b"picture")
+    items = found.find([f"gs://{BUCKET}/photos"]).items
+    bucket.blob("photos/1.png").delete()
+    assert list(rejects(items).values()) == ["missing-picture", "undecodable"]
+
+
 def test_what_is_gone_when_it_is_read_is_rejected(tmp_path: Path) -> None:
     items = found.find([str(touch(tmp_path, "1.png"))]).items
     tar = archive(tmp_path / "a.tar", {"2.png": b"two"})
@@ -148,5 +195,4 @@ def test_what_is_gone_when_it_is_read_is_rejected(tmp_path: Path) -> None:
     items += [Item(str(tmp_path), str(tmp_path))]  # a folder is no picture
     (tmp_path / "1.png").unlink()
     tar.unlink()
-    out = [one for one in prefetch.pictures(items, ahead=2) if not isinstance(one, prefetch.Picture)]
-    assert [reject.reason for _, reject in out] == ["missing-picture", "missing-picture", "unreadable"]
+    assert list(rejects(items).values()) == ["missing-picture", "missing-picture", "unreadable"]

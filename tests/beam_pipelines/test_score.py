@@ -8,10 +8,11 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from beam_pipelines import draw, score
+from beam_pipelines import draw, exported, score
 from tests.conftest import Run
-from trainer import records
+from trainer import predict, records
 
 COUNT = 60
 
@@ -82,6 +83,28 @@ def test_rows_do_not_depend_on_shards_and_batches(scored: Path, photos: Path, ti
         assert one["confidence"] == pytest.approx(wanted["confidence"], abs=1e-5)
         for mine, theirs in zip(one["candidates"], wanted["candidates"], strict=True):
             assert mine["log_prob"] == pytest.approx(theirs["log_prob"], abs=1e-4)
+
+
+def test_batches_are_full_and_the_model_is_loaded_once(
+    photos: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, sizes = [], []
+    load, read = exported.load, exported.Model.read
+
+    def counting_load(path: str) -> exported.Model:
+        loads.append(path)
+        return load(path)
+
+    def counting_read(self: exported.Model, pictures: list, **options: int) -> list:
+        sizes.append(len(pictures))
+        return read(self, pictures, **options)
+
+    monkeypatch.setattr(exported, "load", counting_load)
+    monkeypatch.setattr(exported.Model, "read", counting_read)
+    threads = ("--direct_num_workers=3", "--direct_running_mode=multi_threading")
+    run_score(tmp_path / "out", tiny_model, photos, options=("--num-shards", "2", *threads))
+    assert sorted(sizes) == [13, 15, 16, 16]  # of 31 pictures, and of 31 of which two are none
+    assert loads == [str(tiny_model)]
 
 
 def test_parquet_has_the_same_rows(scored: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -164,6 +187,7 @@ def test_a_target_accuracy_chooses_the_threshold(
     [
         (("--batch-size", "0"), "--batch-size 0: it must be at least 1"),
         (("--beam-width", "0"), "--beam-width 0"),
+        (("--min-confidence", "98"), "--min-confidence 98: it must be between 0 and 1"),
         (("--beam-width", "2", "--candidates", "3"), "raise --beam-width"),
         (("--min-confidence", "0.5", "--target-accuracy", "0.98"), "not allowed with"),
     ],
@@ -199,3 +223,29 @@ def test_predict_gives_json_and_a_drawing(photos: Path, tiny_model: Path, run: R
     height, width, _ = tf.io.decode_png((tmp_path / "read.png").read_bytes()).shape
     assert height > 2 * 120
     assert width > 2 * 120
+
+
+def test_predict_reads_pictures_as_people_see_them(
+    photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    picture = next(photos.glob("4-*.png"))
+    upright = Image.open(picture)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    upright.save(tmp_path / "upright.webp", lossless=True)
+    upright.save(tmp_path / "upright.tiff")
+    kinds = [tmp_path / name for name in ("turned.png", "upright.webp", "upright.tiff")]
+    args = ["--model", str(tiny_model), "--format", "json", str(picture), *map(str, kinds)]
+    assert predict.main(args) == 0
+    wanted, *others = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for other in others:
+        assert {**other, "key": ""} == {**wanted, "key": ""}
+
+
+def test_predict_names_a_drawing_that_cannot_be_written(
+    photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    picture = str(next(photos.glob("4-*.png")))
+    assert predict.main(["--model", str(tiny_model), picture, "--draw", str(tmp_path)]) == 2
+    assert f"--draw {tmp_path} cannot be written" in capsys.readouterr().err

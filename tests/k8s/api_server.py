@@ -18,13 +18,14 @@ TOKEN = "secret-of-the-test"
 
 @dataclass
 class Fault:
-    """Answers requests of a method whose path has a part so many times with a status."""
+    """Answers requests of a method whose path has a part so many times with a status, or, at 0, hangs up."""
 
     method: str
     part: str
     status: int
     message: str = "injected"
     times: int = 1
+    retry_after: str = "0"
 
 
 @dataclass
@@ -34,7 +35,8 @@ class State:
     Attributes:
       play: called in a thread of its own with each Job that is created; it plays the controllers and nodes.
       logs: of each Pod, (seconds to wait, text); None for the text cuts the stream off.
-      linger: seconds that Pods stay after their Job is deleted.
+      linger: seconds that what is deleted stays, by its kind's plural; Pods stay as long as their Job.
+      dying: names of objects that were applied while they were being deleted, and went with that.
     """
 
     play: Callable[["State", Object], None] = lambda state, job: None
@@ -42,7 +44,8 @@ class State:
     logs: dict[str, list[tuple[float, str | None]]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
-    linger: float = 0.0
+    linger: dict[str, float] = field(default_factory=dict)
+    dying: list[str] = field(default_factory=list)
     version: int = 1
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -130,7 +133,10 @@ class _Handler(BaseHTTPRequestHandler):
         for fault in self.state.faults:
             if fault.times and fault.method == self.command and fault.part in self.path:
                 fault.times -= 1
-                return self._refuse(fault.status, fault.message)
+                if not fault.status:
+                    self.close_connection = True
+                    return None
+                return self._refuse(fault.status, fault.message, fault.retry_after)
         plural, _, rest = url.path.partition("/namespaces/team/")[2].partition("/")
         name, _, sub = rest.partition("/")
         if self.command == "PATCH":
@@ -150,6 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
             except kubernetes_validate.ValidationError as error:
                 return self._refuse(400, f"strict decoding error: {error.message}")
         new = (plural, name) not in self.state.objects
+        if not new and "deletionTimestamp" in self.state.objects[plural, name]["metadata"]:
+            self.state.dying.append(name)
         self.state.put(plural, found)
         if new and plural == "jobs":
             threading.Thread(target=self.state.play, args=(self.state, found), daemon=True).start()
@@ -158,9 +166,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _delete(self, plural: str, name: str) -> None:
         if (plural, name) not in self.state.objects:
             return self._refuse(404, f'{plural} "{name}" not found')
+        self.state.objects[plural, name]["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"
 
         def remove() -> None:
-            time.sleep(self.state.linger)
+            time.sleep(self.state.linger.get(plural, 0.0))
             for pod in [n for p, n in list(self.state.objects) if p == "pods" and plural == "jobs"]:
                 labels = self.state.objects["pods", pod]["metadata"]["labels"]
                 if labels["batch.kubernetes.io/job-name"] == name:
@@ -217,13 +226,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.flush()
 
-    def _answer(self, content: Object, status: int = 200) -> None:
+    def _answer(self, content: Object, status: int = 200, retry_after: str = "") -> None:
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
         self.end_headers()
         self.wfile.write(body)
 
-    def _refuse(self, status: int, message: str) -> None:
-        self._answer({"kind": "Status", "status": "Failure", "code": status, "message": message}, status)
+    def _refuse(self, status: int, message: str, retry_after: str = "") -> None:
+        content = {"kind": "Status", "status": "Failure", "code": status, "message": message}
+        self._answer(content, status, retry_after)

@@ -19,16 +19,29 @@ SECONDS = 300
 
 
 @pytest.mark.slow
-def test_pods_train_on_loopback(tiny_dataset: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("overlay", "sizes", "names"),
+    [
+        (
+            "parameter-server",
+            (("CLUSTER_WORKERS", 1), ("CLUSTER_SERVERS", 1)),
+            ["chief-0", "evaluator-0", "ps-0", "worker-0"],
+        ),
+        ("multi-worker", (("CLUSTER_WORKERS", 2),), ["worker-0", "worker-1"]),
+    ],
+)
+def test_pods_train_on_loopback(
+    tiny_dataset: Path, tmp_path: Path, overlay: str, sizes: tuple[tuple[str, int], ...], names: list[str]
+) -> None:
     """Of a Pod all is taken but its host names, for which no DNS is at hand, and the folder that it mounts."""
     args = ["--experiment", "smoke", "--data", str(tiny_dataset), "--wait", "120"]
-    sizes = (("CLUSTER_WORKERS", 1), ("CLUSTER_SERVERS", 1))
-    objects = render.render("parameter-server", Choices("run7", sizes, args=tuple(args)))
+    objects = render.render(overlay, Choices("run7", sizes, args=tuple(args)))
     ports: dict[str, int] = {}
     processes: dict[str, subprocess.Popen] = {}
+    places = [(work, index) for work in pods.workloads(objects) for index in range(work.size)]
     try:
-        for work in pods.workloads(objects):
-            variables = pods.environment(work, 0, objects) | {"STORAGE": str(tmp_path), "HOME": str(tmp_path)}
+        for work, index in places:
+            variables = pods.environment(work, index, objects) | {"STORAGE": str(tmp_path), "HOME": str(tmp_path)}
             config = cluster.read_task(variables).tf_config()
             for addresses in config["cluster"].values():
                 for i, address in enumerate(addresses):
@@ -37,8 +50,9 @@ def test_pods_train_on_loopback(tiny_dataset: Path, tmp_path: Path) -> None:
                     addresses[i] = f"127.0.0.1:{ports[address]}"
             words = [sys.executable, *pods.command(work.container, variables)[1:]]
             environment = {**os.environ, **variables, "TF_CONFIG": json.dumps(config)}
-            with open(tmp_path / f"{work.name}.log", "wb") as log:
-                processes[work.name] = subprocess.Popen(
+            name = f"{work.name}-{index}"
+            with open(tmp_path / f"{name}.log", "wb") as log:
+                processes[name] = subprocess.Popen(
                     words, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
                 )
         statuses = {name: process.wait(SECONDS) for name, process in processes.items()}
@@ -48,7 +62,8 @@ def test_pods_train_on_loopback(tiny_dataset: Path, tmp_path: Path) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     logs = {name: (tmp_path / f"{name}.log").read_text()[-2000:] for name in processes}
-    assert set(statuses.values()) == {0}, (statuses, logs)
-    assert set(ports) == {f"run7-{role}-0.run7:2222" for role in ("chief", "worker", "ps")}
+    assert statuses == {f"run7-{name}": 0 for name in names}, (statuses, logs)
+    assert set(ports) == {f"run7-{name}.run7:2222" for name in names if name != "evaluator-0"}
     assert (tmp_path / "runs" / "run7" / "FINISHED").exists()
-    assert "training is finished, and so are its evaluations" in logs["run7-evaluator"]
+    if overlay == "parameter-server":
+        assert "training is finished, and so are its evaluations" in logs["run7-evaluator-0"]

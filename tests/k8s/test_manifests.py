@@ -1,7 +1,9 @@
 """Every overlay at every size is sound, and each check of soundness finds what it is for."""
 
 import copy
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from beam_pipelines import prepare, score, synthesize
-from k8s import check, kustomize, pods, render
+from k8s import check, kustomize, pods, render, submit
 from k8s.kustomize import Object
 from k8s.render import Choices
 from tests.conftest import ROOT
@@ -164,6 +166,15 @@ def test_pods_know_their_tasks(overlay: str, workers: int, servers: int, tasks: 
     assert sum(task.is_chief for task in found) == 1
 
 
+@pytest.mark.parametrize(
+    ("overlay", "savers"),
+    [("local", ["run7-trainer"]), ("multi-worker", ["run7-worker"]), ("parameter-server", ["run7-chief"])],
+)
+def test_those_who_save_get_time_for_it(overlay: str, savers: list[str]) -> None:
+    works = pods.workloads(render.render(overlay, Choices()))
+    assert [work.name for work in works if work.pod["terminationGracePeriodSeconds"] >= 120] == savers
+
+
 Break = Callable[[dict[str, Object]], object]
 
 
@@ -210,6 +221,15 @@ def container_of(objects: dict[str, Object]) -> Object:
         (lambda o: o["Job/run7-worker"]["spec"].pop("podReplacementPolicy"), "two Pods of one index"),
         (lambda o: o["Job/run7-worker"]["spec"]["podFailurePolicy"]["rules"].pop(2), "must fail on 2"),
         (lambda o: o["Job/run7-worker"]["spec"].update(activeDeadlineSeconds=9), "would end a run"),
+        (lambda o: o["Job/run7-worker"]["spec"].update(backoffLimitPerIndex=4), "is for shares"),
+        (lambda o: o["Job/run7-worker"]["spec"].pop("ttlSecondsAfterFinished"), "is never removed"),
+        (lambda o: o["Job/run7-worker"]["spec"].pop("successPolicy"), "index 0, the chief, succeeds"),
+        (lambda o: o.pop("NetworkPolicy/run7"), "no NetworkPolicy to guard"),
+        (
+            lambda o: o["NetworkPolicy/run7"]["spec"]["ingress"][0].update({"from": [{"podSelector": {}}]}),
+            "must let in",
+        ),
+        (lambda o: o["NetworkPolicy/run7"]["spec"]["ingress"].append({"from": []}), "must let in Pods of the same run"),
         (lambda o: pod_of(o).pop("shareProcessNamespace"), "would not get SIGTERM"),
         (lambda o: container_of(o)["resources"]["requests"].update(memory="9Gi"), "more memory than its limit"),
         (lambda o: container_of(o)["resources"]["limits"].update(cpu="four"), "no sound request and limit of cpu"),
@@ -226,7 +246,31 @@ def test_what_is_broken_is_found(break_it: Break, finding: str, monkeypatch: pyt
 
 
 def test_the_tests_that_the_readme_names_are_there() -> None:
-    named = re.findall(r"`(?:(test_\w+\.py)::)?(test_\w+)`", (ROOT / "k8s" / "README.md").read_text())
-    defined = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    assert len(named) >= 9
-    assert [name for _, name in named if f"def {name}(" not in defined] == []
+    """Each as `file.py::test_name`, below tests/ or, without a folder, beside this file."""
+    text = (ROOT / "k8s" / "README.md").read_text()
+    named = re.findall(r"`((?:tests/)?)([\w/]+\.py)::(test_\w+)`", text)
+    assert len(named) >= 20
+    here = Path(__file__).parent
+    missing = [
+        f"{file}::{name}"
+        for folder, file, name in named
+        if f"def {name}(" not in ((ROOT / "tests" if folder else here) / file).read_text()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    re.findall(
+        r"^python -m k8s\.submit (--overlay (?:.*\\\n)*.*)$", (ROOT / "k8s" / "README.md").read_text(), re.MULTILINE
+    ),
+)
+def test_the_commands_of_the_readme_are_taken(
+    line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("BUCKET", "my-bucket"), ("REGISTRY", "europe-docker.pkg.dev/my-project/svhn")):
+        monkeypatch.setenv(name, value)
+    words = [os.path.expandvars(word) for word in shlex.split(line.replace("\\\n", " "))]
+    split = words.index("--") if "--" in words else len(words)
+    assert submit.main([*words[:split], "--dry-run", *words[split:]]) == 0, capsys.readouterr().err
+    assert capsys.readouterr().out.startswith("apiVersion: ")

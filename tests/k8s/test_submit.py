@@ -1,67 +1,17 @@
-"""k8s.submit through its command line, against an API server over HTTP, and a real one where KUBECONFIG is set."""
+"""k8s.submit through its command line, against an API server over HTTP."""
 
-import os
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.config import kube_config
 
-from k8s import check, client, render, submit, watch
+from k8s import render, submit, watch
 from k8s.render import Choices
-from tests.k8s import api_server
-from tests.k8s.api_server import Fault, Object, State, ended, waiting
-
-KUBECONFIG = """\
-apiVersion: v1
-kind: Config
-current-context: test
-contexts: [{{name: test, context: {{cluster: test, user: test, namespace: team}}}}]
-clusters: [{{name: test, cluster: {{server: "{url}"}}}}]
-users: [{{name: test, user: {{token: {token}}}}}]
-"""
-REAL = os.environ.get("KUBECONFIG")
-
-
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
-    """A cluster that kubectl's configuration names."""
-    state = State()
-    monkeypatch.setattr(client, "PAUSE", 0.02)
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 1.0)
-    monkeypatch.setattr(check, "VERSIONS", check.VERSIONS[-1:])  # each takes a quarter of a second
-    with api_server.serve(state) as url:
-        configure(tmp_path, monkeypatch, url)
-        yield state
-
-
-def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str, token: str = api_server.TOKEN) -> None:
-    path = folder / "kubeconfig"
-    path.write_text(KUBECONFIG.format(url=url, token=token))
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-
-
-def trains(state: State, job: Object) -> None:
-    """A Job of one or more Pods that ends well."""
-    size = job["spec"]["completions"]
-    for index in range(size):
-        state.pod(job, index, "Pending")
-    for index in range(size):
-        name = state.pod(job, index, "Running")
-        state.logs[name] = [(0.0, f"step {step}/3  left 0:00:0{3 - step}") for step in range(1, 4)]
-    time.sleep(0.3)
-    for index in range(size):
-        state.pod(job, index, "Succeeded", **ended(0, "Completed"))
-    state.end(job, "Complete")
-
-
-def submitted(*args: object, overlay: str = "local", status: int = 0) -> None:
-    words = ["--overlay", overlay, "--name", "run7", *map(str, args)]
-    assert submit.main(words) == status
+from tests.k8s.api_server import Fault, Object, State, ended
+from tests.k8s.submitting import submitted, trains
 
 
 def test_a_run_is_applied_followed_and_ended(state: State, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,105 +78,6 @@ def test_restarts_are_counted_and_all_logs_shown(state: State, capsys: pytest.Ca
     assert [cell.strip() for cell in row.strip("│").split("│")][:3] == ["run7-trainer-0", "Succeeded", "1"]
 
 
-def test_a_log_that_is_cut_off_goes_on_with_each_line_once(state: State, capsys: pytest.CaptureFixture[str]) -> None:
-    def play(state: State, job: Object) -> None:
-        name = state.pod(job, 0, "Running")
-        state.logs[name] = [(0.0, "one"), (0.0, None), (0.2, "three")]
-        time.sleep(1.5)
-        state.pod(job, 0, "Succeeded", **ended(0))
-        state.end(job, "Complete")
-
-    state.play = play
-    submitted()
-    out = capsys.readouterr().out
-    assert [out.count(word) for word in ("one", "after the cut", "three")] == [1, 1, 1]
-    assert out.count("after th") == 1
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        (Fault("GET", "jobs", 401, "Unauthorized"), "does not know you (401 Unauthorized): log in again"),
-        (
-            Fault("PATCH", "services/run7", 403, 'User "x" cannot patch'),
-            "may not apply (patch and create) services/run7",
-        ),
-        (Fault("GET", "pods", 403, 'User "x" cannot list'), "may not get and list pods in namespace team"),
-        (Fault("PATCH", "claims", 403, "exceeded quota: disk"), "quota does not allow it: exceeded quota: disk"),
-        (
-            Fault("PATCH", "jobs/", 404, 'namespaces "team" not found'),
-            "is there such a namespace, and is Job installed?",
-        ),
-        (Fault("PATCH", "configmaps", 409, "conflict with kubectl"), "held by somebody else"),
-        (Fault("PATCH", "jobs/", 422, "field is immutable"), "refuses jobs/run7-trainer in namespace team: field is"),
-        (Fault("PATCH", "jobs/", 500, "etcd", times=99), "failed to apply (patch and create) jobs/run7-trainer"),
-    ],
-)
-def test_refusals_say_what_to_do(state: State, capsys: pytest.CaptureFixture[str], fault: Fault, message: str) -> None:
-    state.play = trains
-    state.faults = [fault]
-    submitted(status=2)
-    err = capsys.readouterr().err
-    assert message in err
-    assert len(err.splitlines()) == 1
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_what_passes_is_tried_again(state: State, status: int) -> None:
-    state.play = trains
-    state.faults = [Fault("PATCH", "jobs/", status, times=2), Fault("GET", "/pods?", status, times=3)]
-    submitted()
-
-
-def test_a_watch_may_fail_and_end(state: State) -> None:
-    state.play = trains
-    state.faults = [Fault("GET", "watch=1", 500, times=3), Fault("GET", "watch=1", 410, "too old", times=3)]
-    submitted()
-
-
-def unschedulable(message: str) -> dict:
-    return {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]}
-
-
-@pytest.mark.parametrize(
-    ("status", "message"),
-    [
-        (
-            unschedulable("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."),
-            "no node has enough nvidia.com/gpu",
-        ),
-        (unschedulable("0/3 nodes are available: 3 node(s) had untolerated taint."), "no node takes it"),
-        (waiting("ImagePullBackOff", "not found"), "image svhn-trainer:0.1.0 cannot be pulled: not found"),
-        (waiting("CreateContainerConfigError", 'configmap "x" not found'), 'cannot start: configmap "x" not found'),
-    ],
-)
-def test_what_cannot_start_is_explained_and_given_up(
-    state: State, capsys: pytest.CaptureFixture[str], status: dict, message: str
-) -> None:
-    def play(state: State, job: Object) -> None:
-        state.pod(job, 0, "Pending", **status)
-
-    state.play = play
-    submitted("--give-up", 0.5, status=2)
-    captured = capsys.readouterr()
-    assert message in captured.err
-    assert "the same command watches on" in captured.err
-    assert message in " ".join(captured.out.split())
-    assert ("jobs", "run7-trainer") in state.objects
-
-
-def test_a_quota_that_forbids_pods_is_explained(state: State, capsys: pytest.CaptureFixture[str]) -> None:
-    event = {
-        "metadata": {"name": "e"},
-        "involvedObject": {"kind": "Job", "name": "run7-trainer"},
-        "reason": "FailedCreate",
-        "message": "exceeded quota: team, requested: cpu=2",
-    }
-    state.put("events", event)
-    submitted("--give-up", 0.3, status=2)
-    assert "no Pod can be made: exceeded quota: team, requested: cpu=2; ask for less" in capsys.readouterr().err
-
-
 def test_the_same_command_again_follows_what_is_under_way(
     state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,7 +110,7 @@ def test_the_same_command_again_follows_what_is_under_way(
 
 
 def test_a_run_again_waits_until_its_old_pods_are_gone(state: State) -> None:
-    state.play, state.linger = trains, 0.7
+    state.play, state.linger = trains, {"jobs": 0.7, "configmaps": 1.2}
     submitted()
     there: list[bool] = []
 
@@ -270,8 +121,33 @@ def test_a_run_again_waits_until_its_old_pods_are_gone(state: State) -> None:
     state.play = play
     submitted()
     assert there == []
+    assert state.dying == []
     methods = [method for method, _ in state.requests]
     assert methods.index("DELETE") < len(methods) - methods[::-1].index("PATCH") - 1
+
+
+def test_what_kubectl_has_started_is_left_alone(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    (job,) = [found for found in render.render("local", Choices("run7")) if found["kind"] == "Job"]
+    state.put("jobs", job)
+    state.pod(job, 0, "Running")
+    submitted(status=2)
+    assert "run run7 is under way with other options, or was started by kubectl" in capsys.readouterr().err
+    assert [method for method, _ in state.requests if method != "GET"] == []
+
+
+def test_what_was_applied_in_part_is_applied_to_its_end(state: State) -> None:
+    def play(state: State, job: Object) -> None:
+        state.pod(job, 0, "Running")
+        while ("jobs", "run7-evaluator") not in state.objects:
+            time.sleep(0.05)
+        trains(state, job)
+
+    state.play = play
+    state.faults = [Fault("PATCH", "jobs/run7-ps", 403, "not yet")]
+    submitted(overlay="parameter-server", status=2)
+    submitted(overlay="parameter-server")
+    assert ("jobs", "run7-ps") in state.objects
+    assert "DELETE" not in {method for method, _ in state.requests}
 
 
 def test_status_logs_and_delete(state: State, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,26 +163,6 @@ def test_status_logs_and_delete(state: State, capsys: pytest.CaptureFixture[str]
     assert {kind for kind, _ in state.objects} == {"serviceaccounts", "persistentvolumeclaims"}
     assert submit.main(["status", "--name", "run7"]) == 2
     assert "there is no run run7 in namespace team" in capsys.readouterr().err
-
-
-def test_without_a_cluster_it_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    submitted(status=2)
-    assert "no cluster is configured" in capsys.readouterr().err
-    monkeypatch.setattr(client, "PAUSE", 0.01)
-    configure(tmp_path, monkeypatch, "http://127.0.0.1:9")
-    submitted(status=2)
-    err = capsys.readouterr().err
-    assert "http://127.0.0.1:9 cannot be reached" in err
-    assert len(err.splitlines()) == 1
-
-
-def test_a_wrong_token_is_refused(state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    location = Path(kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
-    location.write_text(location.read_text().replace(api_server.TOKEN, "wrong"))
-    submitted(status=2)
 
 
 def test_a_dry_run_prints_and_needs_no_cluster(
@@ -333,13 +189,3 @@ def test_mistakes_end_in_one_line(args: list[str], message: str, capsys: pytest.
     err = capsys.readouterr().err
     assert message in err
     assert len(err.splitlines()) == 1
-
-
-@pytest.mark.skipif(not REAL, reason="KUBECONFIG names no cluster")
-@pytest.mark.parametrize("overlay", [name for name in render.names("overlays") if name != "jobset"])
-def test_a_real_api_server_takes_it(overlay: str) -> None:
-    """It validates all, enums and rules between fields, too, and changes nothing."""
-    manifest = render.to_yaml(render.render(overlay, Choices(name="dry-run")))
-    command = ["kubectl", "apply", "--dry-run=server", "--validate=strict", "-f", "-"]
-    done = subprocess.run(command, input=manifest, capture_output=True, text=True, env=dict(os.environ), timeout=60)
-    assert done.returncode == 0, done.stderr
