@@ -59,6 +59,7 @@ def upload(bucket: storage.Bucket, photos: Path, model: Path) -> None:
         bucket.blob(f"model/{path.relative_to(model)}").upload_from_filename(path)
 
 
+@pytest.mark.slow  # the waits between retries
 def test_model_pictures_and_output_in_a_bucket_that_fails_now_and_then(
     bucket: storage.Bucket, monkeypatch: pytest.MonkeyPatch, photos: Path, tiny_model: Path, scored: dict[str, bytes]
 ) -> None:
