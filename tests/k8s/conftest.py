@@ -1,0 +1,21 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from k8s import check, client, watch
+from tests.k8s import api_server
+from tests.k8s.api_server import State
+from tests.k8s.submitting import configure
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
+    """A cluster that kubectl's configuration names."""
+    state = State()
+    monkeypatch.setattr(client, "PAUSE", 0.02)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(check, "VERSIONS", check.VERSIONS[-1:])  # each takes a quarter of a second
+    with api_server.serve(state) as url:
+        configure(tmp_path, monkeypatch, url)
+        yield state

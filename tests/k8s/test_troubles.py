@@ -1,0 +1,206 @@
+"""What goes wrong in a cluster, or on the way to it, is tried again, or said in a line that tells what to do."""
+
+import time
+from pathlib import Path
+
+import pytest
+from kubernetes.config import kube_config
+
+from k8s import client
+from tests.k8s import api_server
+from tests.k8s.api_server import Fault, Object, State, ended, waiting
+from tests.k8s.submitting import configure, submitted, trains
+
+
+def test_a_log_that_is_cut_off_goes_on_with_each_line_once(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    def play(state: State, job: Object) -> None:
+        name = state.pod(job, 0, "Running")
+        state.logs[name] = [(0.0, "one"), (0.0, None), (0.2, "three")]
+        time.sleep(1.5)
+        state.pod(job, 0, "Succeeded", **ended(0))
+        state.end(job, "Complete")
+
+    state.play = play
+    submitted()
+    out = capsys.readouterr().out
+    assert [out.count(word) for word in ("one", "after the cut", "three")] == [1, 1, 1]
+    assert out.count("after th") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (Fault("GET", "jobs", 401, "Unauthorized"), "does not know you (401 Unauthorized): log in again"),
+        (
+            Fault("PATCH", "services/run7", 403, 'User "x" cannot patch'),
+            "may not apply (patch and create) services/run7",
+        ),
+        (Fault("GET", "pods", 403, 'User "x" cannot list'), "may not get and list pods in namespace team"),
+        (Fault("PATCH", "claims", 403, "exceeded quota: disk"), "quota does not allow it: exceeded quota: disk"),
+        (
+            Fault("PATCH", "jobs/", 404, 'namespaces "team" not found'),
+            "is there such a namespace, and is Job installed?",
+        ),
+        (Fault("PATCH", "configmaps", 409, "conflict with kubectl"), "held by somebody else"),
+        (Fault("PATCH", "claims", 422, "spec is immutable"), "all runs share it: write what it is into its file"),
+        (Fault("PATCH", "jobs/", 422, "field is immutable"), "refuses jobs/run7-trainer in namespace team: field is"),
+        (Fault("PATCH", "jobs/", 500, "etcd", times=99), "failed to apply (patch and create) jobs/run7-trainer"),
+    ],
+)
+def test_refusals_say_what_to_do(state: State, capsys: pytest.CaptureFixture[str], fault: Fault, message: str) -> None:
+    state.play = trains
+    state.faults = [fault]
+    submitted(status=2)
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("status", [0, 429, 500, 503])
+def test_what_passes_is_tried_again(state: State, status: int) -> None:
+    state.play = trains
+    date = "Sat, 21 Nov 2026 00:00:00 GMT"  # as a proxy may write it
+    state.faults = [Fault("PATCH", "jobs/", status, times=2, retry_after=date), Fault("GET", "/pods?", status, times=3)]
+    submitted()
+
+
+def test_a_watch_may_fail_and_end(state: State) -> None:
+    state.play = trains
+    state.faults = [Fault("GET", "watch=1", status, times=2) for status in (500, 410, 0)]
+    submitted()
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(0, "cannot be reached"), (403, "may not get"), (500, "failed to get")]
+)
+def test_a_log_that_is_refused_is_asked_for_again(
+    state: State, capsys: pytest.CaptureFixture[str], status: int, message: str
+) -> None:
+    state.play = trains
+    state.faults = [Fault("GET", "/log?", status, times=2)]
+    submitted()
+    out = capsys.readouterr().out
+    assert out.count("no log for now: ") == 1
+    assert message in out
+    assert out.count("step 1/3") == out.count("step 3/3") == 1
+
+
+def test_a_run_that_is_removed_is_not_followed_for_ever(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    def play(state: State, job: Object) -> None:
+        name = state.pod(job, 0, "Running")
+        time.sleep(0.5)
+        state.drop("jobs", job["metadata"]["name"])
+        state.drop("pods", name)
+
+    state.play = play
+    submitted(status=2)
+    assert "run run7 is no longer there: somebody has removed it" in capsys.readouterr().err
+
+
+def unschedulable(message: str) -> dict:
+    return {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (
+            unschedulable("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."),
+            "no node has enough nvidia.com/gpu",
+        ),
+        (unschedulable("0/3 nodes are available: 3 node(s) had untolerated taint."), "no node takes it"),
+        (waiting("ImagePullBackOff", "not found"), "image svhn-trainer:0.1.0 cannot be pulled: not found"),
+        (waiting("CreateContainerConfigError", 'configmap "x" not found'), 'cannot start: configmap "x" not found'),
+    ],
+)
+def test_what_cannot_start_is_explained_and_given_up(
+    state: State, capsys: pytest.CaptureFixture[str], status: dict, message: str
+) -> None:
+    def play(state: State, job: Object) -> None:
+        state.pod(job, 0, "Pending", **status)
+
+    state.play = play
+    submitted("--give-up", 0.5, status=2)
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "the same command watches on" in captured.err
+    assert message in " ".join(captured.out.split())
+    assert ("jobs", "run7-trainer") in state.objects
+
+
+def test_a_problem_whose_words_change_is_given_up_on(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the kubelet's do, between trying to pull an image and waiting to try again."""
+
+    def play(state: State, job: Object) -> None:
+        while ("jobs", "run7-trainer") in state.objects:
+            for reason, message in (("ErrImagePull", "not found"), ("ImagePullBackOff", "Back-off pulling")):
+                state.pod(job, 0, "Pending", **waiting(reason, message))
+                time.sleep(0.3)
+
+    state.play = play
+    submitted("--give-up", 2, status=2)
+    state.drop("jobs", "run7-trainer")
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("cannot be pulled: not found") == out.count("cannot be pulled: Back-off pulling") == 1
+
+
+def test_workers_that_failed_for_good_are_told_of(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    """The chief waits for them, and would not say why."""
+
+    def play(state: State, job: Object) -> None:
+        if job["metadata"]["name"] == "run7-worker":
+            state.pod(job, 0, "Failed", **ended(1))
+            state.end(job, "Failed", reason="BackoffLimitExceeded", message="too often")
+        else:
+            state.pod(job, 0, "Running")
+
+    state.play = play
+    submitted("--give-up", 1, overlay="parameter-server", status=2)
+    assert "run7-worker failed: BackoffLimitExceeded: too often; see kubectl logs job/run7-worker" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("made", [0, 1])
+def test_a_quota_that_forbids_pods_is_explained(state: State, capsys: pytest.CaptureFixture[str], made: int) -> None:
+    event = {
+        "metadata": {"name": "e"},
+        "involvedObject": {"kind": "Job", "name": "run7-worker"},
+        "reason": "FailedCreate",
+        "message": "exceeded quota: team, requested: cpu=2",
+    }
+    state.put("events", event)
+
+    def play(state: State, job: Object) -> None:
+        for index in range(made):
+            state.pod(job, index, "Running")
+
+    state.play = play
+    submitted("--give-up", 0.3, overlay="multi-worker", status=2)
+    assert "no Pod can be made: exceeded quota: team, requested: cpu=2; ask for less" in capsys.readouterr().err
+
+
+def test_without_a_cluster_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "none"
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    for text in (None, "kind: Config", "{"):
+        if text:
+            path.write_text(text)
+        submitted(status=2)
+        err = capsys.readouterr().err
+        assert "no cluster is configured" in err
+        assert len(err.splitlines()) == 1
+    monkeypatch.setattr(client, "PAUSE", 0.01)
+    configure(tmp_path, monkeypatch, "http://127.0.0.1:9")
+    submitted(status=2)
+    err = capsys.readouterr().err
+    assert "http://127.0.0.1:9 cannot be reached" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_wrong_token_is_refused(state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    location = Path(kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
+    location.write_text(location.read_text().replace(api_server.TOKEN, "wrong"))
+    submitted(status=2)
