@@ -31,7 +31,8 @@ def is_done(
       subfolders: folders that may be in it.
       keep: remove nothing, since others are writing, too.
     Raises:
-      UserError: the folder holds another output that may not be replaced, or foreign files.
+      UserError: the folder holds another output that may not be replaced, or foreign files, or is no folder that
+        can be written to.
     """
     names = sorted(sizes(output))
     ours = (COMPLETED_FILE, REJECTS_FILE, description, *subfolders)
@@ -44,9 +45,20 @@ def is_done(
                 if same(file.read().decode()):
                     return True
         raise UserError(f"{output} is complete, but made with other options: choose another --output, or --overwrite")
+    _check_place(output)
     if not keep:
         remove(output, subfolders=subfolders)
     return False
+
+
+def _check_place(output: str) -> None:
+    if "://" in output:
+        return
+    place = os.path.abspath(output)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place) or not os.access(place, os.W_OK):
+        raise UserError(f"--output {output}: {place} is no folder that can be written to; choose another")
 
 
 def name_of(path: str) -> str:

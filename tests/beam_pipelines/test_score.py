@@ -205,6 +205,15 @@ def test_mistakes_are_named(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["file", "file/deep/out"])
+def test_an_output_that_cannot_be_a_folder_is_refused(
+    photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    run_score(tmp_path / name, tiny_model, photos, status=2)
+    assert f"{tmp_path}/file is no folder that can be written to" in capsys.readouterr().err
+
+
 def test_other_candidates_are_another_request(
     scored: Path, photos: Path, tiny_model: Path, capsys: pytest.CaptureFixture
 ) -> None:
