@@ -44,6 +44,18 @@ def test_a_restart_keeps_to_the_multiples() -> None:
     assert acted == [10, 15, 16]
 
 
+def test_a_hook_acts_by_the_clock_between_its_multiples(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    saved: list[int] = []
+
+    def pass_time(*_: object) -> None:
+        now[0] += 4.0
+
+    run(Counter(), [session.Hook(1, pass_time), session.Hook(100, lambda step, _: saved.append(step), seconds=10.0)], 9)
+    assert saved == [4, 8, 9]  # 12 seconds after the first step and 12 after the first save, and at the end
+
+
 def test_a_hook_can_stop_training() -> None:
     def enough(step: int, _: dict[str, float]) -> None:
         if step == 6:

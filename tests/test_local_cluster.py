@@ -1,0 +1,36 @@
+"""`python -m trainer.cluster`, as users try a cluster on a laptop."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from trainer import config, experiments, workdir
+
+pytestmark = pytest.mark.slow
+
+
+def left_behind(folder: Path) -> str:
+    """The processes whose command line has the folder in it."""
+    return subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True).stdout
+
+
+def test_one_command_trains_on_a_cluster_and_leaves_nothing_running(
+    run: Run, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    settings = ["train.steps=40", "data.holdout=0.2"]
+    train = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", tmp_path / "run", "--set", *settings]
+    said = run("trainer.cluster", "--workers", "2", "--ps", "1", "--", *train).stdout
+    for task in ("chief", "worker 0", "worker 1", "ps 0", "evaluator"):
+        assert f"\n[{task}] " in f"\n{said}"
+    assert "step 40/40" in said
+    wanted = config.override(experiments.find("smoke"), settings)
+    assert workdir.finished_step(str(tmp_path / "run"), wanted) == 40
+    assert not left_behind(tmp_path)
+
+
+def test_the_users_mistake_is_not_tried_again(run: Run, tmp_path: Path) -> None:
+    done = run("trainer.cluster", "--", "--data", tmp_path / "none", "--workdir", tmp_path / "run", status=2)
+    assert f"{tmp_path}/none" in done.stdout
+    assert not left_behind(tmp_path)

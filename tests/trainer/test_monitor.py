@@ -1,0 +1,42 @@
+"""What watches training, and ends it."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from trainer import config, experiments, train, workdir
+
+
+def run(dataset: Path, folder: Path, *settings: str) -> None:
+    wanted = config.override(experiments.find("smoke"), ["data.holdout=0.2", *settings])
+    train.train_and_evaluate(wanted, train.Inputs([str(dataset)]), workdir=str(folder))
+
+
+def test_a_loss_that_is_not_finite_ends_it_and_names_the_steps(tiny_dataset: Path, tmp_path: Path) -> None:
+    wild = ("optimizer.name=sgd", "optimizer.learning_rate=1e30", "optimizer.clip_norm=0", "optimizer.warmup_steps=0")
+    with pytest.raises(FloatingPointError, match="the loss became nan between steps 0 and 5: lower"):
+        run(tiny_dataset, tmp_path, *wild)
+    assert not list(tmp_path.glob("checkpoints/*.index"))
+
+
+def test_it_stops_early_where_validation_gets_no_better(
+    tiny_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run(tiny_dataset, tmp_path, "train.steps=10000", "train.evaluate_every=5", "train.patience=2")
+    rows = [row for row in workdir.read_metrics(str(tmp_path)) if row["kind"] == "validation"]
+    *before, best, first, second = rows
+    assert f"no better validation for 2 evaluations: stopping at {second['step']}" in caplog.text
+    assert best["sequence_accuracy"] >= max(first["sequence_accuracy"], second["sequence_accuracy"])
+    assert all(row["sequence_accuracy"] < best["sequence_accuracy"] for row in before)
+    assert (tmp_path / "best" / f"ckpt-{best['step']}.index").exists()
+
+
+def test_the_profiler_watches_one_interval(
+    tiny_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run(tiny_dataset, tmp_path, "train.profile_after=5")
+    assert "profiled up to step 10" in caplog.text
+    assert list(tmp_path.glob("tensorboard/plugins/profile/*/*.xplane.pb"))
