@@ -8,6 +8,9 @@ import pytest
 from trainer import config, experiments, train, workdir
 
 
+pytestmark = pytest.mark.slow
+
+
 def run(dataset: Path, folder: Path, *settings: str) -> None:
     wanted = config.override(experiments.find("smoke"), ["data.holdout=0.2", *settings])
     train.train_and_evaluate(wanted, train.Inputs([str(dataset)]), workdir=str(folder))
