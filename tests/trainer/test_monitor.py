@@ -7,7 +7,6 @@ import pytest
 
 from trainer import config, experiments, train, workdir
 
-
 pytestmark = pytest.mark.slow
 
 
