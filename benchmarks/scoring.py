@@ -1,10 +1,11 @@
 """Images a second of the scoring job against other ways to read the same photos, its memory, and its start.
 
-python -m benchmarks.scoring --workdir runs/first --pictures photos --count 20000 --json scoring.json
+python -m benchmarks.scoring --pictures photos --split validation --count 20000 --json scoring.json
 
-The photos of `labels.csv` are repeated under new names. Each way is a process of its own, one after the other, with the
-same weights. The job is timed from its command to its end; the others are not charged for their start. `--peer-python`
-names a Python in whose environment rapidocr-onnxruntime is installed.
+The photos of `labels.csv` are repeated under new names; accuracy means something for those that were not trained on.
+Each way is a process of its own, one after the other, with the same weights. The job is timed from its command to its
+end; the others are not charged for their start. `--peer-python` names a Python in whose environment
+rapidocr-onnxruntime is installed.
 """
 
 import argparse
@@ -21,7 +22,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,18 +47,25 @@ class Way:
         return self.pictures / self.seconds
 
 
-def links(pictures: Path, folder: Path, count: int) -> tuple[list[Path], list[str]]:
-    """So many links to the photos under new names, in a folder, and their labels."""
+def labelled(pictures: Path, split: str | None) -> list[tuple[Path, str]]:
+    """The photos and their labels, of one split or of all."""
     with (pictures / "labels.csv").open() as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if split in (None, row.get("split"))]
+    if not rows:
+        raise cli.UserError(f"--split {split}: {pictures}/labels.csv has none of it")
+    return [((pictures / "images" / row["file"]).resolve(), row["label"]) for row in rows]
+
+
+def links(photos: list[tuple[Path, str]], folder: Path, count: int) -> tuple[list[Path], list[str]]:
+    """So many links to the photos under new names, in a folder, and their labels."""
     folder.mkdir()
     paths, labels = [], []
     for i in range(count):
-        row = rows[i % len(rows)]
-        path = folder / f"{i:07d}-{row['file']}"
-        path.symlink_to((pictures / "images" / row["file"]).resolve())
+        photo, label = photos[i % len(photos)]
+        path = folder / f"{i:07d}-{photo.name}"
+        path.symlink_to(photo)
         paths.append(path)
-        labels.append(row["label"])
+        labels.append(label)
     return paths, labels
 
 
@@ -103,47 +110,10 @@ def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tu
 
 
 def step_by_step(workdir: str, paths: list[Path], labels: list[str]) -> list[Way]:
-    """As the reference reads: one picture at a time, a call a step, the beam kept in NumPy."""
-    import tensorflow as tf
+    """As the reference reads."""
+    from benchmarks import stepwise
 
-    from trainer import preprocess
-    from trainer import workdir as work
-
-    config, recogniser, params, state, _ = work.load_model(workdir)
-    model, vocab, width = config.model, recogniser.layer.vocab, config.decode.beam_width
-
-    @tf.function
-    def encode(file: tf.Tensor) -> Any:
-        image = preprocess.decode_and_fit(file[tf.newaxis], model.image_height, model.image_width)
-        return recogniser.encode(params, state, preprocess.normalise(image))
-
-    @tf.function(reduce_retracing=True)
-    def step(tokens: tf.Tensor, carried: Any, memory: Any) -> Any:
-        logits, following, _ = recogniser.step(params, tokens, carried, memory)
-        return tf.nn.log_softmax(logits), following
-
-    def read(path: Path) -> str:
-        memory, carried = encode(tf.constant(path.read_bytes()))
-        beams, ended = [(0.0, [vocab.start])], []
-        for t in range(model.max_length + 1):
-            log_probs, carried = step(tf.constant([[tokens[-1] for _, tokens in beams]]), carried, memory)
-            gains = log_probs.numpy()[0].copy()
-            gains[:, vocab.start] = -np.inf
-            if t == 0:
-                gains[:, vocab.end] = -np.inf
-            totals = np.array([total for total, _ in beams])[:, np.newaxis] + gains
-            best = np.argsort(-totals, axis=None)[:width]
-            grown = [(totals.flat[i], beams[i // vocab.size][1], i // vocab.size, i % vocab.size) for i in best]
-            ended += [(total, tokens) for total, tokens, _, token in grown if token == vocab.end]
-            going = [(total, [*tokens, token], parent) for total, tokens, parent, token in grown if token != vocab.end]
-            if not going or t == model.max_length:
-                break
-            parents = tf.constant([parent for *_, parent in going])
-            carried = tf.nest.map_structure(lambda x, p=parents: tf.gather(x, p, axis=1), carried)
-            beams = [(total, tokens) for total, tokens, _ in going]
-        return vocab.decode(max(ended or [(0.0, beams[0][1])], key=lambda one: one[0])[1][1:])
-
-    return [_timed("one picture, one step at a time", read, paths, labels)]
+    return [_timed("one picture, one step at a time, in one view", stepwise.reader(workdir), paths, labels)]
 
 
 def lite(file: str, model: str, paths: list[Path], labels: list[str]) -> list[Way]:
@@ -161,7 +131,9 @@ def lite(file: str, model: str, paths: list[Path], labels: list[str]) -> list[Wa
         image = Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
         return vocab.decode(run(images=np.asarray(image)[np.newaxis])["tokens"][0, 0])
 
-    return [_timed(f"TFLite, {os.path.getsize(file) / 1e6:.2f} MB, one picture at a time", read, paths, labels)]
+    return [
+        _timed(f"TFLite, {os.path.getsize(file) / 1e6:.2f} MB, one picture at a time, in one view", read, paths, labels)
+    ]
 
 
 def peer(python: str, paths: list[Path], labels: list[str]) -> Way:
@@ -199,26 +171,58 @@ def _export(workdir: str, output: str) -> list[Way]:
     return []
 
 
-def main() -> None:
-    """The command line."""
-    args = _parser().parse_args()
+def _restore(model: str, workdir: str) -> list[Way]:
+    """Makes a work folder of an exported model: all ways read with its weights, which may be stored as float16."""
+    import tensorflow as tf
+
+    from trainer import checkpoint, experiments, init_from, released
+    from trainer import workdir as work
+    from trainer.model import PureRecogniser
+
+    info = json.loads(Path(released.folder_of(model), "assets/model_info.json").read_text())
+    config = experiments.find(info["experiment"])
+    recogniser = PureRecogniser(config.model, seed=config.seed)
+    params, state = (
+        {path: tf.Variable(value, name=path) for path, value in values.items()}
+        for values in (recogniser.params, recogniser.state)
+    )
+    init_from.initialise(init_from.find(model), params, state, averages={})
+    work.start(workdir, config)
+    weights = {"averages" if config.optimizer.ema_decay else "params": params}
+    saved = tf.train.Checkpoint(step=tf.Variable(info["step"], dtype=tf.int64), state=state, **weights)
+    checkpoint.Checkpoints(workdir, saved, keep=1).save(info["step"])
+    return []
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return cli.exit_status(_run, argv)
+
+
+def _run(argv: list[str] | None) -> None:
+    args = _parser().parse_args(argv)
+    photos = labelled(Path(args.pictures), args.split)
     with tempfile.TemporaryDirectory() as name:
-        ways = compare(args, Path(name))
-        memory = measure_memory(args, Path(name))
+        workdir, model = args.workdir or f"{name}/run", f"{name}/model"
+        if not args.workdir:
+            _apart(_restore, args.model, workdir)
+        _apart(_export, workdir, model)
+        ways = compare(args, photos, workdir, Path(name))
+        memory = measure_memory(args, photos, Path(name))
     if args.json:
         machine = f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
         found = {"machine": machine, "ways": [asdict(way) for way in ways], "megabytes": memory}
         Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
 
 
-def compare(args: argparse.Namespace, top: Path) -> list[Way]:
-    """Exports the model into the folder `top`, and prints a row for each way as it is done."""
+def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: str, top: Path) -> list[Way]:
+    """Prints a row for each way as it is done, with the model in the folder `top` that was exported from `workdir`."""
     model = str(top / "model")
-    _apart(_export, args.workdir, model)
-    paths, labels = links(Path(args.pictures), top / "photos", args.count)
+    paths, labels = links(photos, top / "photos", args.count)
     few = paths[: args.few], labels[: args.few]
-    loops = _apart(plain_loop, model, *few, BATCH_SIZES)
-    size = BATCH_SIZES[loops.index(max(loops, key=lambda way: way.speed))]
+    sizes = tuple(size for size in BATCH_SIZES if size <= len(few[0]))
+    loops = _apart(plain_loop, model, *few, sizes)
+    size = sizes[loops.index(max(loops, key=lambda way: way.speed))]
     (limit,) = _apart(plain_loop, model, paths, labels, (size,))
     print("| way | pictures | s | images/s | to the limit | numbers right | start, s |\n|---|---|---|---|---|---|---|")
     ways: list[Way] = []
@@ -233,22 +237,22 @@ def compare(args: argparse.Namespace, top: Path) -> list[Way]:
             ways.append(way)
 
     show(*loops, replace(limit, name=f"the limit: {limit.name}"))
-    links(Path(args.pictures), top / "one", 1)
+    links(photos, top / "one", 1)
     start = job(top / "model", top / "one", top / "out-one", labels, args.batch_size).seconds
     whole = job(top / "model", top / "photos", top / "out", labels, args.batch_size)
     show(replace(whole, start=start), replace(whole, name="the job, without its start", seconds=whole.seconds - start))
-    show(*_apart(step_by_step, args.workdir, *few))
+    show(*_apart(step_by_step, workdir, *few))
     show(*_apart(lite, f"{model}/assets.extra/model.tflite", model, *few))
     if args.peer_python:
         show(peer(args.peer_python, *few))
     return ways
 
 
-def measure_memory(args: argparse.Namespace, top: Path) -> dict[int, float]:
+def measure_memory(args: argparse.Namespace, photos: list[tuple[Path, str]], top: Path) -> dict[int, float]:
     """Peak megabytes of the job by the number of pictures, with the model in `top`."""
     found = {}
     for count in args.memory:
-        _, labels = links(Path(args.pictures), top / f"photos-{count}", count)
+        _, labels = links(photos, top / f"photos-{count}", count)
         done = job(top / "model", top / f"photos-{count}", top / f"out-{count}", labels, args.batch_size)
         found[count] = done.megabytes
         print(f"peak memory of the job at {count:>9,} pictures: {done.megabytes:,.0f} MB", flush=True)
@@ -257,9 +261,12 @@ def measure_memory(args: argparse.Namespace, top: Path) -> dict[int, float]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description=__doc__, example="python -m benchmarks.scoring --workdir runs/first --pictures photos"
+        description=__doc__, example="python -m benchmarks.scoring --pictures photos --split validation"
     )
-    parser.add_argument("--workdir", required=True, help="what trainer.train made; it is exported first")
+    made = parser.add_mutually_exclusive_group()
+    made.add_argument("--workdir", help="what trainer.train made; it is exported first")
+    made.add_argument("--model", default="released", help="an exported model of an unchanged experiment, instead")
+    parser.add_argument("--split", help="only the photos of this split of labels.csv")
     parser.add_argument("--pictures", required=True, help="a folder with labels.csv and images/")
     parser.add_argument("--count", type=int, default=20_000, help="photos of the comparison, repeated")
     parser.add_argument(
@@ -273,4 +280,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

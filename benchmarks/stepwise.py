@@ -1,0 +1,50 @@
+"""Reading as the reference does it, for benchmarks.scoring: one picture at a time, a call a step, the beam in NumPy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import preprocess
+from trainer import workdir as work
+
+
+def reader(workdir: str) -> Callable[[Path], str]:
+    """What reads the number in a picture file with the model of a work folder, in one view."""
+    config, recogniser, params, state, _ = work.load_model(workdir)
+    model, vocab, width = config.model, recogniser.layer.vocab, config.decode.beam_width
+
+    @tf.function
+    def encode(file: tf.Tensor) -> Any:
+        image = preprocess.decode_and_fit(file[tf.newaxis], model.image_height, model.image_width)
+        return recogniser.encode(params, state, preprocess.normalise(image))
+
+    @tf.function(reduce_retracing=True)
+    def step(tokens: tf.Tensor, carried: Any, memory: Any) -> Any:
+        logits, following, _ = recogniser.step(params, tokens, carried, memory)
+        return tf.nn.log_softmax(logits), following
+
+    def read(path: Path) -> str:
+        memory, carried = encode(tf.constant(path.read_bytes()))
+        beams, ended = [(0.0, [vocab.start])], []
+        for t in range(model.max_length + 1):
+            log_probs, carried = step(tf.constant([[tokens[-1] for _, tokens in beams]]), carried, memory)
+            gains = log_probs.numpy()[0].copy()
+            gains[:, vocab.start] = -np.inf
+            if t == 0:
+                gains[:, vocab.end] = -np.inf
+            totals = np.array([total for total, _ in beams])[:, np.newaxis] + gains
+            best = np.argsort(-totals, axis=None)[:width]
+            grown = [(totals.flat[i], beams[i // vocab.size][1], i // vocab.size, i % vocab.size) for i in best]
+            ended += [(total, tokens) for total, tokens, _, token in grown if token == vocab.end]
+            going = [(total, [*tokens, token], parent) for total, tokens, parent, token in grown if token != vocab.end]
+            if not going or t == model.max_length:
+                break
+            parents = tf.constant([parent for *_, parent in going])
+            carried = tf.nest.map_structure(lambda x, p=parents: tf.gather(x, p, axis=1), carried)
+            beams = [(total, tokens) for total, tokens, _ in going]
+        return vocab.decode(max(ended or [(0.0, beams[0][1])], key=lambda one: one[0])[1][1:])
+
+    return read
