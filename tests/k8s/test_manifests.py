@@ -175,6 +175,17 @@ def test_those_who_save_get_time_for_it(overlay: str, savers: list[str]) -> None
     assert [work.name for work in works if work.pod["terminationGracePeriodSeconds"] >= 120] == savers
 
 
+@pytest.mark.parametrize("overlay", ["parameter-server", "jobset"])
+def test_workers_and_servers_stay_until_the_chief_has_saved(overlay: str) -> None:
+    """Where all are stopped at once: a step cannot end, nor be saved, without them."""
+    stay = {
+        work.labels["app.kubernetes.io/component"]: work.container.get("lifecycle", {}).get("preStop")
+        for work in pods.workloads(render.render(overlay, Choices()))
+        if work.pod["terminationGracePeriodSeconds"] > 30
+    }
+    assert stay == {"chief": None, "worker": {"sleep": {"seconds": 20}}, "ps": {"sleep": {"seconds": 20}}}
+
+
 Break = Callable[[dict[str, Object]], object]
 
 
