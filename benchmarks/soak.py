@@ -47,6 +47,7 @@ def soak(mode: str, data: str, folder: Path, *, rounds: int, seconds: float, see
             mark, begin = len(output.getvalue()), time.monotonic()
             before = _steps(output, 0)[-1]
             local.kill(victim)
+            local.processes[victim].wait()
             first = _go_on(local, output, mark)
             row = {
                 "role": victim.split()[0],

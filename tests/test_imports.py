@@ -18,7 +18,7 @@ LAYERS = [
     {f"trainer.{name}" for name in ("config", "records", "cluster", "session", "leaks", "watchdog", "drawing")}
     | {"trainer.search_space"},
     {"trainer.lease", "trainer.liveness"},
-    {"trainer.cluster.local", "trainer.server"},
+    {"trainer.cluster.child", "trainer.cluster.local", "trainer.server"},
     {
         "trainer.experiments",
         "trainer.cluster.__main__",

@@ -1,11 +1,13 @@
 """`python -m trainer.cluster`, as users try a cluster on a laptop."""
 
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 from trainer import config, experiments, workdir
 
 pytestmark = pytest.mark.slow
@@ -34,3 +36,18 @@ def test_the_users_mistake_is_not_tried_again(run: Run, tmp_path: Path) -> None:
     done = run("trainer.cluster", "--", "--data", tmp_path / "none", "--workdir", tmp_path / "run", status=2)
     assert f"{tmp_path}/none" in done.stdout
     assert not left_behind(tmp_path)
+
+
+def test_tasks_end_with_a_launcher_that_is_killed(tiny_dataset: Path, tmp_path: Path) -> None:
+    train = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", tmp_path / "run"]
+    command = [sys.executable, "-m", "trainer.cluster", "--", *map(str, train), "--set", "train.steps=1000000"]
+    launcher = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout is not None
+    next(line for line in launcher.stdout if "pictures to train on" in line)
+    assert len(left_behind(tmp_path).splitlines()) == 3
+    launcher.kill()
+    launcher.wait()
+    deadline = time.monotonic() + 60
+    while left := left_behind(tmp_path):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)

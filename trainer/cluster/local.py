@@ -1,7 +1,6 @@
 """A cluster of processes on this machine that behaves as the Jobs of k8s/ do: what fails is started again."""
 
 import contextlib
-import ctypes
 import logging
 import os
 import random
@@ -21,7 +20,6 @@ log = logging.getLogger(__name__)
 
 END_SECONDS = 30.0  # for the others to end by themselves when the chief is done, and after SIGTERM
 PROBE_SECONDS = 2.0
-PR_SET_PDEATHSIG = 1  # of prctl(2)
 COLOURS = (36, 33, 32, 35, 34, 31)
 
 
@@ -154,7 +152,7 @@ class LocalCluster:
 
     def _start(self, name: str) -> None:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trainer.train", *self.arguments],
+            [sys.executable, "-m", "trainer.cluster.child", str(os.getpid()), *self.arguments],
             env=cluster.child_environment(self.tasks[name]),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -162,7 +160,6 @@ class LocalCluster:
             text=True,
             errors="replace",
             start_new_session=True,  # a group of its own, so that Ctrl-C reaches us first
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         self.processes[name] = process
         self.starts.append((time.time(), name))
@@ -200,11 +197,6 @@ def _signal_group(process: subprocess.Popen, kind: signal.Signals) -> None:
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, kind)
-
-
-def _end_with_parent() -> None:
-    """Has Linux kill this process where the one that started it is killed, and so cannot do it."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_ports(count: int) -> list[int]:

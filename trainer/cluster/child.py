@@ -1,0 +1,28 @@
+"""A task of a local cluster: `trainer.train`, which Linux ends with its launcher, even where that is killed.
+
+The task asks for this itself. A launcher that did it between fork and exec would now and then lose the new process to
+gRPC's fork handlers, since its probes keep gRPC's threads busy.
+
+`python -m trainer.cluster.child LAUNCHER_PID ARGUMENTS`
+"""
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+def main() -> None:
+    launcher = int(sys.argv.pop(1))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != launcher:  # it ended before it could be asked for
+            sys.exit(1)
+    runpy.run_module("trainer.train", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
