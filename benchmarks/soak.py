@@ -21,6 +21,7 @@ from trainer import cluster, metrics, workdir
 from trainer.cluster.local import LocalCluster
 
 LOG_EVERY, CHECKPOINT_EVERY = 10, 50
+NOTICED = 1.0  # seconds after which no step is told any more that was made before a loss; they count as recovery
 STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
 RUNS = ("killed", "in peace")
 MODES = {"parameter-server": {"servers": 2, "evaluators": 1}, "multi-worker": {"servers": 0, "evaluators": 0}}
@@ -44,11 +45,12 @@ def soak(mode: str, data: str, folder: Path, *, rounds: int, seconds: float, see
             _go_on(local, output, len(output.getvalue()))
             time.sleep(chance.uniform(0.5, 1.5) * seconds)
             victim = chance.choice([name for name in local.tasks if local.is_running(name)])
-            mark, begin = len(output.getvalue()), time.monotonic()
-            before = _steps(output, 0)[-1]
+            begin = time.monotonic()
             local.kill(victim)
             local.processes[victim].wait()
-            first = _go_on(local, output, mark)
+            time.sleep(NOTICED)
+            before = _steps(output, 0)[-1]
+            first = _go_on(local, output, len(output.getvalue()))
             row = {
                 "role": victim.split()[0],
                 "seconds": round(time.monotonic() - begin, 1),

@@ -15,9 +15,9 @@ LAYERS = [
     {"trainer.cli", "trainer.vocab", "trainer.photometric", "trainer.example", "trainer.released"}
     | {"trainer.pictures"},
     {"trainer.typed"},
-    {f"trainer.{name}" for name in ("config", "records", "cluster", "session", "leaks", "watchdog", "drawing")}
+    {f"trainer.{name}" for name in ("config", "records", "cluster", "session", "leaks", "drawing")}
     | {"trainer.search_space"},
-    {"trainer.lease", "trainer.liveness"},
+    {"trainer.lease", "trainer.liveness", "trainer.watchdog"},
     {"trainer.cluster.child", "trainer.cluster.local", "trainer.server"},
     {
         "trainer.experiments",

@@ -98,6 +98,15 @@ def test_sigterm_saves_and_each_task_exits_143(running: Watched) -> None:
     running.go_on()
 
 
+def test_sigterm_to_all_at_once_ends_all(running: Watched) -> None:
+    """The chief cannot save without its servers, and must not wait for them either."""
+    processes = dict(running.cluster.processes)
+    for process in processes.values():
+        os.kill(process.pid, signal.SIGTERM)
+    assert {name: process.wait(90) for name, process in processes.items()} == dict.fromkeys(processes, 143)
+    running.go_on()
+
+
 def test_the_end_comes_to_all_and_at_the_right_step(running: Watched, tiny_dataset: Path) -> None:
     """On the same work folder, after all that happened above."""
     running.cluster.__exit__()

@@ -93,6 +93,7 @@ def run(
     total_steps: int,
     agree: Callable[[bool], bool] = bool,
     recover: Callable[[Interrupted], None] | None = None,
+    asked_to_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains until `total_steps`, a hook raises `StopTraining`, or SIGTERM.
 
@@ -102,11 +103,17 @@ def run(
       total_steps: the step to stop at.
       agree: tells, after hooks have run, whether those of any worker have seen enough.
       recover: brings training back after an interruption; without it, an interruption is raised.
+      asked_to_stop: called in the handler of SIGTERM.
     Raises:
       Stopped: SIGTERM came; hooks with `on_stop` have run where the cluster was whole.
     """
     stop = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def on_sigterm(*_: object) -> None:
+        stop.set()
+        asked_to_stop()
+
+    before = signal.signal(signal.SIGTERM, on_sigterm)
     try:
         acted: dict[Hook, float] = {}
         step, enough = read_step(), False

@@ -85,7 +85,7 @@ def _train(wanted, inputs, workdir, task, name, limits, lease) -> None:
     if int(learner.step.numpy()) < wanted.train.steps:
         runner = strategies.make_runner(connected, task, learner, training, wanted, watchdog=watchdog)
         hooks = _hooks(wanted, workdir, runner, learner, checkpoints, (training, validating), lease)
-        _run_session(wanted, runner, hooks, checkpoints, limits)
+        _run_session(wanted, runner, hooks, checkpoints, limits, watchdog)
     if lease:
         work.finish(workdir, wanted, int(learner.step.numpy()))
     log.info("done at step %d after %s", int(learner.step.numpy()), session.clock(time.monotonic() - begin))
@@ -110,7 +110,7 @@ def _begin(wanted, workdir, learner, checkpoints, fingerprints, source) -> str:
     return f"from {restored}" if restored else "new"
 
 
-def _run_session(wanted, runner, hooks, checkpoints, limits) -> None:
+def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
     from trainer.recovery import Recovery
     from trainer.runners.parameter_server import ParameterServers
     from trainer.runners.synchronous import Synchronous
@@ -122,6 +122,7 @@ def _run_session(wanted, runner, hooks, checkpoints, limits) -> None:
         total_steps=wanted.train.steps,
         agree=runner.agree if isinstance(runner, Synchronous) else bool,
         recover=Recovery(runner, checkpoints, limits.restarts) if isinstance(runner, ParameterServers) else None,
+        asked_to_stop=watchdog.hurry,
     )
 
 

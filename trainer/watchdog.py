@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from trainer import session
+
 log = logging.getLogger(__name__)
 
 HUNG_STATUS = 41
+STOP_SECONDS = 20.0  # that are left after SIGTERM, where another task does not answer
 PATIENCE = 10  # times the limit that is waited while all others are alive
 
 
@@ -22,9 +25,9 @@ class Watchdog:
     """
 
     def __init__(self, seconds: float, silent: Callable[[], list[str]] = list) -> None:
-        self.seconds, self.silent = seconds, silent
+        self.seconds, self.silent, self.status = seconds, silent, HUNG_STATUS
         self._what, self._limit, self._since = "", 0.0, 0.0
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # its lock can be taken twice, as by `hurry` in a signal handler
         threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
 
     @contextlib.contextmanager
@@ -38,6 +41,13 @@ class Watchdog:
         finally:
             with self._changed:
                 self._what = ""
+
+    def hurry(self) -> None:
+        """The process was asked to stop: what waits for tasks that were, too, is to end soon, and with status 143."""
+        with self._changed:
+            self.seconds, self.status = min(self.seconds, STOP_SECONDS), session.STOPPED_STATUS
+            self._limit = time.monotonic() - self._since + self.seconds
+            self._changed.notify()
 
     def _watch(self) -> None:
         while True:
@@ -55,7 +65,7 @@ class Watchdog:
                 self._limit += self.seconds
             if silent or waited > PATIENCE * self.seconds:
                 reason = f"no answer from {', '.join(silent)}" if silent else "the others answer"
-                log.error("%s has taken %.0f s, %s: exiting with status %d", what, waited, reason, HUNG_STATUS)
+                log.error("%s has taken %.0f s, %s: exiting with status %d", what, waited, reason, self.status)
                 logging.shutdown()
-                os._exit(HUNG_STATUS)
+                os._exit(self.status)
             log.warning("%s has taken %.0f s, but all other tasks answer: waiting", what, waited)

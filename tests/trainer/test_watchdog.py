@@ -32,3 +32,15 @@ def test_what_ends_in_time_is_no_longer_watched() -> None:
         "dog = Watchdog(0.2, lambda: ['ps 1'])\nfor _ in range(3):\n  with dog.limit('a step'): pass\ntime.sleep(0.5)"
     )
     assert script(body).returncode == 0
+
+
+def test_after_sigterm_what_waits_for_a_silent_task_ends_soon() -> None:
+    body = (
+        "import threading, trainer.watchdog; trainer.watchdog.STOP_SECONDS = 0.2\n"
+        "dog = Watchdog(50, lambda: ['ps 1'])\n"
+        "threading.Timer(0.2, dog.hurry).start()\n"
+        "with dog.limit('step 7'): time.sleep(50)"
+    )
+    done = script(body)
+    assert done.returncode == 143
+    assert "no answer from ps 1: exiting with status 143" in done.stderr
