@@ -129,9 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Read the numbers in many pictures. Beam's own options (--runner, ...) pass through.",
         example="python -m beam_pipelines.score --input 'photos/*.png' --output out/read",
     )
-    parser.add_argument(
-        "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
-    )
+    parser.add_argument("--model", default=released.NAME, metavar="EXPORT", help=released.HELP)
     parser.add_argument(
         "--input",
         required=True,

@@ -15,9 +15,9 @@ from trainer import released
 from trainer.vocab import DIGITS
 
 
-@pytest.fixture(scope="module")
-def model():
-    return load(released.NAME)
+@pytest.fixture(scope="module", params=released.FOLDERS)
+def model(request: pytest.FixtureRequest):
+    return load(request.param)
 
 
 def read(model, files: list[bytes]) -> list[str]:
@@ -25,10 +25,10 @@ def read(model, files: list[bytes]) -> list[str]:
     return [candidates[0]["text"] for candidates, _ in rows]
 
 
-def test_it_is_small_and_has_its_card() -> None:
-    files = [path for path in released.FOLDER.rglob("*") if path.is_file()]
+def test_they_are_small_and_have_their_card() -> None:
+    files = [path for folder in released.FOLDERS.values() for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 10e6
-    assert "non-commercial" in (released.FOLDER / "MODEL_CARD.md").read_text()
+    assert "non-commercial" in (released.FOLDERS[released.NAME] / "MODEL_CARD.md").read_text()
 
 
 def test_it_is_calibrated(model) -> None:

@@ -53,3 +53,15 @@ def exit_status(run: Callable[[list[str] | None], None], argv: list[str] | None)
         sys.stderr.close()
         return 141
     return 0
+
+
+def add_reading_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds `--set`, for commands that read with a trained model."""
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="read otherwise than configured, e.g. decode.views=[1.0] decode.closer=false",
+    )

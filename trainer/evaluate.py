@@ -5,17 +5,25 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from trainer import calibration, cli, cluster, metrics
+from trainer.config import Decode
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(
-    workdir: str, data: list[str], split: str, *, allow_seen: bool = False, calibrate: bool = False
+    workdir: str,
+    data: list[str],
+    split: str,
+    *,
+    allow_seen: bool = False,
+    calibrate: bool = False,
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Reads a split of some datasets with the best checkpoint of a work folder.
 
@@ -25,6 +33,7 @@ def evaluate(
       split: the split to read.
       allow_seen: even if pictures in it were trained on.
       calibrate: store the calibration fitted on this split, for `trainer.export`.
+      settings: see `workdir.load_model`.
     Returns:
       `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the pictures were trained on),
       `images_per_second`, and `calibration` as of `calibration.measure`. That and each answer are also stored in
@@ -38,7 +47,7 @@ def evaluate(
     from trainer import workdir as work
     from trainer.reading import Reader
 
-    wanted, recogniser, params, state, step = work.load_model(workdir)
+    wanted, recogniser, params, state, step = work.load_model(workdir, settings)
     pictures = input_pipeline.load(data, split, wanted)
     trained_on = leaks.remembered(workdir)
     if not allow_seen:
@@ -59,7 +68,7 @@ def evaluate(
         "calibration": calibration.measure(*_confident(answers)),
     }
     if calibrate:
-        _store_calibration(workdir, summary, answers)
+        _store_calibration(workdir, summary, answers, wanted.decode)
     with tf.io.gfile.GFile(f"{workdir}/{work.EVALUATION_FILE}", "w") as file:
         file.write(json.dumps(summary, indent=2) + "\n")
     with tf.io.gfile.GFile(f"{workdir}/{work.ANSWERS_FILE}", "w") as file:
@@ -72,7 +81,7 @@ def _confident(answers: list[metrics.Answer]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([a.probabilities[0] for a in answers]), np.array([a.right for a in answers], bool)
 
 
-def _store_calibration(workdir: str, summary: dict[str, Any], answers: list[metrics.Answer]) -> None:
+def _store_calibration(workdir: str, summary: dict[str, Any], answers: list[metrics.Answer], reading: Decode) -> None:
     import tensorflow as tf
 
     from trainer import workdir as work
@@ -82,6 +91,7 @@ def _store_calibration(workdir: str, summary: dict[str, Any], answers: list[metr
     fitted = calibration.Calibration(measured["temperature"], measured["offset"])
     stored = {
         **{name: summary[name] for name in ("step", "data", "split", "examples")},
+        "decode": dataclasses.asdict(reading),
         "temperature": fitted.temperature,
         "offset": fitted.offset,
         "thresholds": calibration.thresholds(fitted.confidence(probabilities), right),
@@ -140,9 +150,11 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument(
         "--calibrate", action="store_true", help="store how probability becomes confidence, for trainer.export"
     )
+    cli.add_reading_settings(parser)
     args = parser.parse_args(argv)
     cluster.configure()
-    print(table(evaluate(args.workdir, args.data, args.split, allow_seen=args.allow_seen, calibrate=args.calibrate)))
+    how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
+    print(table(evaluate(args.workdir, args.data, args.split, **how)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from trainer import cli, cluster
@@ -14,23 +15,25 @@ MODEL_INFO_FILE = "model_info.json"
 TFLITE_FILE = "assets.extra/model.tflite"
 
 
-def export(workdir: str, output: str, *, half: bool = False, tflite: bool = False) -> dict[str, Any]:
+def export(
+    workdir: str, output: str, *, half: bool = False, tflite: bool = False, settings: Sequence[str] = ()
+) -> dict[str, Any]:
     """Writes the best checkpoint as a SavedModel with preprocessing, beam search and confidence inside.
 
     `serving.signatures` says what it takes and returns. The confidence is calibrated where `trainer.evaluate
     --calibrate` was run.
-
 
     Args:
       workdir: what trainer.train made.
       output: the folder; a SavedModel that is there is replaced.
       half: store the weights as float16; numbers are read in float32 in any case.
       tflite: also write `serving.lite` as `assets.extra/model.tflite`.
+      settings: see `workdir.load_model`.
     Returns:
       What it stores as the asset `model_info.json`: alphabet, longest number, step, fingerprint, calibration.
     Raises:
-      UserError: there is no trained model in the work folder, its calibration is of another checkpoint, or the
-        output holds something else.
+      UserError: there is no trained model in the work folder, its calibration is of another checkpoint or another
+        way to read, or the output holds something else.
     """
     import tensorflow as tf
 
@@ -41,10 +44,10 @@ def export(workdir: str, output: str, *, half: bool = False, tflite: bool = Fals
 
     if tf.io.gfile.exists(output) and not tf.io.gfile.exists(f"{output}/saved_model.pb"):
         raise cli.UserError(f"{output} is there and is no SavedModel: choose another --output")
-    wanted, recogniser, params, state, step = work.load_model(workdir)
+    wanted, recogniser, params, state, step = work.load_model(workdir, settings)
     if half:
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
-    stored = work.read_calibration(workdir, step)
+    stored = work.read_calibration(workdir, step, wanted.decode)
     calibrated = Calibration(stored["temperature"], stored["offset"]) if stored else Calibration()
     reader = Reader(recogniser, params, state, wanted, calibrated)
     info = {
@@ -101,9 +104,10 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="the SavedModel; one that is there is replaced")
     parser.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
     parser.add_argument("--tflite", action="store_true", help=f"also write {TFLITE_FILE}, which reads fitted pictures")
+    cli.add_reading_settings(parser)
     args = parser.parse_args(argv)
     cluster.configure()
-    info = export(args.workdir, args.output, half=args.half, tflite=args.tflite)
+    info = export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
     if not info["calibration"]:
         print("its confidence is not calibrated: trainer.evaluate --calibrate does it, then export again")

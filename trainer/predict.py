@@ -130,9 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Read the number in each of a few pictures.",
         example="python -m trainer.predict picture.png --draw read.png",
     )
-    parser.add_argument(
-        "--model", default=released.NAME, metavar="EXPORT", help="what trainer.export made, or the model of the package"
-    )
+    parser.add_argument("--model", default=released.NAME, metavar="EXPORT", help=released.HELP)
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="files of any kind that Pillow reads")
     parser.add_argument("--format", choices=["table", "json"], default="table", help="json: an object a line")
     parser.add_argument(

@@ -1,11 +1,13 @@
-"""The model that comes with the package; its card is `released_model/MODEL_CARD.md`."""
+"""The models that come with the package; their card is `released_model/MODEL_CARD.md`."""
 
 from pathlib import Path
 
 NAME = "released"
-FOLDER = Path(__file__).parent / "released_model"
+FAST = "released-fast"
+FOLDERS = {NAME: Path(__file__).parent / "released_model", FAST: Path(__file__).parent / "released_model_fast"}
+HELP = f"what trainer.export made, or a model of the package: {NAME}, or {FAST}, which reads in one view"
 
 
 def folder_of(model: str) -> str:
-    """The folder of an exported model: `released` stands for the one in the installed package."""
-    return str(FOLDER) if model == NAME else model
+    """The folder of an exported model: the names of those in the installed package stand for theirs."""
+    return str(FOLDERS.get(model, model))

@@ -1,14 +1,16 @@
 """The work folder: alone enough to resume, evaluate, export and report."""
 
 import contextlib
+import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from trainer import checkpoint, config
 from trainer.cli import UserError
-from trainer.config import Config
+from trainer.config import Config, Decode
 from trainer.model import PureRecogniser
 
 CONFIG_FILE = "config.json"
@@ -96,11 +98,11 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
     return sorted(rows.values(), key=lambda row: row["step"])
 
 
-def read_calibration(workdir: str, step: int) -> dict[str, Any] | None:
-    """What `trainer.evaluate --calibrate` stored of the checkpoint of that step; None where it never ran.
+def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any] | None:
+    """What `trainer.evaluate --calibrate` stored of the checkpoint of that step, read so; None where it never ran.
 
     Raises:
-      UserError: it is of another step.
+      UserError: it is of another step, or of another way to read.
     """
     path = f"{workdir}/{CALIBRATION_FILE}"
     if not tf.io.gfile.exists(path):
@@ -112,18 +114,31 @@ def read_calibration(workdir: str, step: int) -> dict[str, Any] | None:
             f"{path} is of step {stored['step']}, and the best checkpoint of step {step}: "
             "run trainer.evaluate --calibrate again, or delete it"
         )
+    if stored["decode"] != json.loads(json.dumps(dataclasses.asdict(reading))):
+        raise UserError(
+            f"{path} is of another way to read, {stored['decode']}: run trainer.evaluate --calibrate again with the "
+            "same --set, or delete it"
+        )
     return stored
 
 
-def load_model(workdir: str) -> tuple[Config, PureRecogniser, dict[str, tf.Variable], dict[str, tf.Variable], int]:
+Loaded = tuple[Config, PureRecogniser, dict[str, tf.Variable], dict[str, tf.Variable], int]
+
+
+def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
     """The model of a work folder as numbers are read with it: the best checkpoint, else the newest.
 
+    Args:
+      workdir: what trainer.train made.
+      settings: `--set` values of `decode`, to read otherwise than configured.
     Returns:
       The configuration; the recogniser; its parameters and its state, by path; the step they are of.
     Raises:
-      UserError: there is no work folder, or no checkpoint in it.
+      UserError: there is no work folder, no checkpoint in it, or a setting is not of `decode`.
     """
-    wanted = read_config(workdir)
+    if trained := [setting for setting in settings if not setting.startswith("decode.")]:
+        raise UserError(f"--set {trained[0]}: a trained model can only be told how to read, e.g. decode.beam_width=5")
+    wanted = config.override(read_config(workdir), list(settings))
     path = checkpoint.to_read(workdir)
     if path is None:
         raise UserError(f"{workdir} has no checkpoint yet: train it with trainer.train first")

@@ -1,11 +1,15 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer import calibration, experiments
+from trainer import calibration, evaluate, experiments, export
 from trainer.calibration import Calibration
+from trainer.cli import UserError
 from trainer.learner import Learner
 from trainer.reading import Reader
 
@@ -103,3 +107,17 @@ def test_the_graph_and_numpy_agree() -> None:
     np.testing.assert_allclose(out["confidence"], expected, rtol=1e-4)
     plain = Reader(learner.recogniser, learner.params, learner.state, wanted).read(images)
     np.testing.assert_allclose(plain["confidence"], plain["probability"][:, 0], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_belongs_to_the_way_that_numbers_are_read_in(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    run, out, otherwise = str(tmp_path / "run"), str(tmp_path / "out"), ["decode.views=[1.0,1.2]"]
+    shutil.copytree(tiny_model.parent / "run", run)
+    seen = {"allow_seen": True, "calibrate": True}
+    evaluate.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=otherwise)
+    with pytest.raises(UserError, match=r"another way to read, .*'views': \[1.0, 1.2\]"):
+        export.export(run, out)
+    info = export.export(run, out, settings=otherwise)
+    assert info["calibration"]["decode"]["views"] == [1.0, 1.2]
+    with pytest.raises(UserError, match=r"--set train.steps=5: a trained model can only be told how to read"):
+        evaluate.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=["train.steps=5"])

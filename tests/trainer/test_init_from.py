@@ -85,7 +85,7 @@ def test_the_released_model_can_be_begun_with(caplog: pytest.LogCaptureFixture) 
         init_from.initialise(
             init_from.find("released"), learner.params, learner.state, averages=learner.optimizer.averages
         )
-    there = tf.saved_model.load(str(released.FOLDER))
+    there = tf.saved_model.load(released.folder_of("released"))
     assert there.params.keys() == learner.params.keys()
     for path, value in there.params.items():
         np.testing.assert_array_equal(learner.params[path], tf.cast(value, tf.float32))
