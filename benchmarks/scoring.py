@@ -164,10 +164,10 @@ def _apart(work: Callable[..., list[Way]], *args: object) -> list[Way]:
         return pool.submit(work, *args).result()
 
 
-def _export(workdir: str, output: str) -> list[Way]:
+def _export(workdir: str, output: str, settings: list[str]) -> list[Way]:
     from trainer.export import export
 
-    export(workdir, output, tflite=True)
+    export(workdir, output, tflite=True, settings=settings)
     return []
 
 
@@ -206,7 +206,7 @@ def _run(argv: list[str] | None) -> None:
         workdir, model = args.workdir or f"{name}/run", f"{name}/model"
         if not args.workdir:
             _apart(_restore, args.model, workdir)
-        _apart(_export, workdir, model)
+        _apart(_export, workdir, model, args.set)
         ways = compare(args, photos, workdir, Path(name))
         memory = measure_memory(args, photos, Path(name))
     if args.json:
@@ -266,6 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     made = parser.add_mutually_exclusive_group()
     made.add_argument("--workdir", help="what trainer.train made; it is exported first")
     made.add_argument("--model", default="released", help="an exported model of an unchanged experiment, instead")
+    cli.add_reading_settings(parser)
     parser.add_argument("--split", help="only the photos of this split of labels.csv")
     parser.add_argument("--pictures", required=True, help="a folder with labels.csv and images/")
     parser.add_argument("--count", type=int, default=20_000, help="photos of the comparison, repeated")

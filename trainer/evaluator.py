@@ -11,13 +11,12 @@ from trainer import checkpoint, metrics, session, workdir
 from trainer.config import Config
 from trainer.input_pipeline import Pictures
 from trainer.model import PureRecogniser
-from trainer.monitor import best_so_far
+from trainer.monitor import FIGURES, best_so_far
 from trainer.reading import Reader
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
-SCALARS = ("sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
 
 
 def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> int:
@@ -69,7 +68,7 @@ def _evaluate(folder: str, path: str, reader: Reader, pictures: Pictures) -> Non
     best, _ = best_so_far(folder)
     if accuracy > best:
         checkpoint.keep_best(folder, path)
-    scalars = {name: summary[name] for name in SCALARS}
+    scalars = {name: summary[name] for name in FIGURES}
     row = {"kind": "validation", "step": step, **scalars}
     workdir.append_metrics(folder, row, file_name=workdir.EVALUATOR_FILE)
     writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator")

@@ -14,6 +14,9 @@ from trainer.reading import Reader
 
 log = logging.getLogger(__name__)
 
+# What is stored of each validation.
+FIGURES = ("examples", "sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
+
 
 class Monitor:
     """Hooks for `session.run`."""
@@ -88,8 +91,7 @@ class Monitor:
             100 * self.best,
             time.monotonic() - begin,
         )
-        names = ("examples", "sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
-        self._store("validation", step, {name: summary[name] for name in names})
+        self._store("validation", step, {name: summary[name] for name in FIGURES})
         self.speed.pause(time.monotonic() - begin)
         self._check_patience(step)
 
