@@ -266,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     made = parser.add_mutually_exclusive_group()
     made.add_argument("--workdir", help="what trainer.train made; it is exported first")
     made.add_argument("--model", default="released", help="an exported model of an unchanged experiment, instead")
-    cli.add_reading_settings(parser)
+    cli.add_settings(parser, what=cli.READ_OTHERWISE)
     parser.add_argument("--split", help="only the photos of this split of labels.csv")
     parser.add_argument("--pictures", required=True, help="a folder with labels.csv and images/")
     parser.add_argument("--count", type=int, default=20_000, help="photos of the comparison, repeated")

@@ -55,13 +55,9 @@ def exit_status(run: Callable[[list[str] | None], None], argv: list[str] | None)
     return 0
 
 
-def add_reading_settings(parser: argparse.ArgumentParser) -> None:
-    """Adds `--set`, for commands that read with a trained model."""
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="read otherwise than configured, e.g. decode.views=[1.0] decode.closer=false",
-    )
+def add_settings(parser: argparse.ArgumentParser, *, what: str) -> None:
+    """Adds `--set KEY=VALUE ...`, which can be given more than once."""
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=what)
+
+
+READ_OTHERWISE = "read otherwise than configured, e.g. decode.views=[1.0] decode.closer=false"

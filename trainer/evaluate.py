@@ -150,7 +150,7 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument(
         "--calibrate", action="store_true", help="store how probability becomes confidence, for trainer.export"
     )
-    cli.add_reading_settings(parser)
+    cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)
     cluster.configure()
     how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}

@@ -104,7 +104,7 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="the SavedModel; one that is there is replaced")
     parser.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
     parser.add_argument("--tflite", action="store_true", help=f"also write {TFLITE_FILE}, which reads fitted pictures")
-    cli.add_reading_settings(parser)
+    cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)
     cluster.configure()
     info = export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)

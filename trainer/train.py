@@ -242,14 +242,7 @@ def _run(argv: list[str] | None) -> None:
         help="begin a new work folder with the weights of another run or of an exported model (released: the one that "
         "comes with the package), as far as they fit",
     )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the experiment, e.g. train.steps=2000",
-    )
+    cli.add_settings(parser, what="change the experiment, e.g. train.steps=2000")
     parser.add_argument(
         "--strategy", choices=["auto", *cluster.STRATEGIES], default="auto", help="how to train; auto: as in a cluster"
     )
