@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 USER_ERROR_STATUS = 2
+READ_OTHERWISE = "read otherwise than configured, e.g. decode.views=[1.0] decode.closer=false"
 
 
 class UserError(ValueError):
@@ -58,6 +59,3 @@ def exit_status(run: Callable[[list[str] | None], None], argv: list[str] | None)
 def add_settings(parser: argparse.ArgumentParser, *, what: str) -> None:
     """Adds `--set KEY=VALUE ...`, which can be given more than once."""
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=what)
-
-
-READ_OTHERWISE = "read otherwise than configured, e.g. decode.views=[1.0] decode.closer=false"

@@ -262,9 +262,7 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
         "--validation-data", nargs="+", default=[], metavar="DIR", help="datasets with a validation split"
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="for a work folder a run, and search.json")
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="what all runs have in common"
-    )
+    cli.add_settings(parser, what="what all runs have in common")
     args = parser.parse_args(argv)
     cluster.configure()
     rows = search(args)
