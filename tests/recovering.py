@@ -11,6 +11,7 @@ from pathlib import Path
 from trainer.cluster.local import LocalCluster
 
 EVERY = 20  # steps between checkpoints
+NOTICED = 1.0  # seconds after which no step is told any more that was made before a loss
 STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
 
 
@@ -63,13 +64,18 @@ class Watched:
 
     def survive(self, *names: str) -> tuple[int, float]:
         """Kills tasks, waits until training goes on, and returns the steps lost and the seconds it took."""
-        mark, before, begin = len(self.output.getvalue()), self.steps()[-1], time.monotonic()
+        begin, killed = time.monotonic(), len(self.output.getvalue())
         for name in names:
             self.cluster.kill(name)
+        for name in names:  # until then it counts as running
+            self.cluster.processes[name].wait()
+        time.sleep(NOTICED)
+        mark, before = len(self.output.getvalue()), self.steps()[-1]
         self.wait_until(lambda: all(self.cluster.is_running(name) for name in names))
         self.go_on()
-        after = self.steps(mark)
-        lost = max([before - min(after) + 10, *map(int, self.said(r"recovered in .*: (\d+) steps lost", mark)), 0])
+        self.wait_until(lambda: self.steps(mark))
+        told = map(int, self.said(r"recovered in .*: (\d+) steps lost", killed))
+        lost = max([before - self.steps(mark)[0] + 10, *told, 0])
         return lost, time.monotonic() - begin
 
     def finished(self) -> dict:
