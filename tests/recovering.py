@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import tensorflow as tf
+
 from trainer.cluster.local import LocalCluster
 
 EVERY = 20  # steps between checkpoints
@@ -54,8 +56,8 @@ class Watched:
 
     def saved(self) -> int:
         """The step of the newest checkpoint, 0 where there is none."""
-        found = [int(path.stem.split("-")[1]) for path in self.workdir.glob("checkpoints/*.index")]
-        return max(found, default=0)
+        newest = tf.train.latest_checkpoint(str(self.workdir / "checkpoints"))
+        return int(newest.rpartition("-")[2]) if newest else 0
 
     def go_on(self, beyond: int = EVERY) -> None:
         """Waits until a later checkpoint has been saved by a cluster that makes steps."""

@@ -164,7 +164,7 @@ def test_a_search_that_is_stopped_goes_on_where_its_run_was(tiny_dataset: Path, 
     run = tmp_path / "search" / "seed=3"
     process = subprocess.Popen([sys.executable, "-m", "trainer.search", *args], cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(run.glob("checkpoints/*.index")):
+    while not list(run.glob("checkpoints/checkpoint")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)

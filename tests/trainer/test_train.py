@@ -62,7 +62,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
 ) -> None:
     folder = tmp_path / "run"
     process = start(tiny_dataset, folder, 20)
-    wait_for("checkpoints/*.index", folder, process)
+    wait_for("checkpoints/checkpoint", folder, process)  # which lists them, and is written last
     process.kill()
     process.communicate()
     done = run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
@@ -73,7 +73,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
 def test_sigterm_saves_and_exits_143(tiny_dataset: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(tiny_dataset, folder, 100_000)
-    wait_for("checkpoints/*.index", folder, process)
+    wait_for("checkpoints/checkpoint", folder, process)  # which lists them, and is written last
     process.send_signal(signal.SIGTERM)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 143, errors
