@@ -20,6 +20,7 @@ from trainer.cluster.local import LocalCluster
 
 RATE = re.compile(r"step \d+/\d+ .* (\d+) examples/s")
 GIGABIT = 1e9 / 8  # bytes a second
+MODELS = ("compact", "five_heads", "svhn_rnn")
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -103,14 +104,17 @@ def main() -> None:
             "2 synchronous processes": together(arguments, f"{folder}/sync", servers=0),
             "2 workers, 1 server": together(arguments, f"{folder}/ps", servers=1),
         }
-        model = sizes(args.experiment, f"{folder}/checkpoint")
+        models = {name: sizes(name, f"{folder}/{name}") for name in dict.fromkeys((args.experiment, *MODELS))}
+    model = models[args.experiment]
     rows = scaling(batch / one, model["exchanged_bytes"], servers=args.servers, link=args.gigabits * GIGABIT)
     print(f"| {args.experiment}, batch {batch} | examples/s | x one core |\n|---|---|---|")
     print("\n".join(f"| {name} | {value:.0f} | {value / one:.2f} |" for name, value in rates.items()))
-    moved = 2 * model["exchanged_bytes"] / 1e6
-    print(f"\na step moves {moved:.2f} MB to and from a worker with servers, up to as much in a ring of workers;")
-    print(f"a checkpoint of {model['checkpoint_bytes'] / 1e6:.1f} MB is saved in {model['save_seconds']:.2f} s", end="")
-    print(f" and restored in {model['restore_seconds']:.2f} s")
+    print("\n| model | MB a step, to a worker and from it | MB of a checkpoint | saved in, s | restored in, s |")
+    print("|---|---|---|---|---|")
+    for name, found in models.items():
+        exchanged, stored = found["exchanged_bytes"] / 1e6, found["checkpoint_bytes"] / 1e6
+        seconds = f"{found['save_seconds']:.2f} | {found['restore_seconds']:.2f}"
+        print(f"| {name} | {exchanged:.1f} + {exchanged:.1f} | {stored:.1f} | {seconds} |")
     print(f"\n| workers | synchronous | {args.servers} servers | limited by |\n|---|---|---|---|")
     print(
         "\n".join(
@@ -118,7 +122,7 @@ def main() -> None:
             for row in rows
         )
     )
-    results = {"rates": rates, "model": model, "scaling": rows, "arguments": vars(args)}
+    results = {"rates": rates, "models": models, "scaling": rows, "arguments": vars(args)}
     Path(args.output).write_text(json.dumps(results, indent=2) + "\n")
 
 
