@@ -114,9 +114,9 @@ def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any]
             f"{path} is of step {stored['step']}, and the best checkpoint of step {step}: "
             "run trainer.evaluate --calibrate again, or delete it"
         )
-    if stored["decode"] != json.loads(json.dumps(dataclasses.asdict(reading))):
+    if stored.get("decode") != json.loads(json.dumps(dataclasses.asdict(reading))):
         raise UserError(
-            f"{path} is of another way to read, {stored['decode']}: run trainer.evaluate --calibrate again with the "
+            f"{path} is of another way to read, {stored.get('decode')}: run trainer.evaluate --calibrate again with the "
             "same --set, or delete it"
         )
     return stored
