@@ -116,8 +116,8 @@ def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any]
         )
     if stored.get("decode") != json.loads(json.dumps(dataclasses.asdict(reading))):
         raise UserError(
-            f"{path} is of another way to read, {stored.get('decode')}: run trainer.evaluate --calibrate again with the "
-            "same --set, or delete it"
+            f"{path} is of another way to read, {stored.get('decode')}: run trainer.evaluate --calibrate again "
+            "with the same --set, or delete it"
         )
     return stored
 

@@ -122,7 +122,7 @@ def test_it_belongs_to_the_way_that_numbers_are_read_in(tiny_model: Path, tiny_d
     assert info["calibration"]["decode"]["views"] == [1.0, 1.2]
     stored = Path(run, "calibration.json")
     stored.write_text(json.dumps({"step": info["step"]}))  # from before the way to read was stored
-    with pytest.raises(UserError, match="another way to read, None: run trainer.evaluate --calibrate again"):
+    with pytest.raises(UserError, match=r"another way to read, None: run trainer.evaluate --calibrate again"):
         export.export(run, out, settings=otherwise)
     with pytest.raises(UserError, match=r"--set train.steps=5: a trained model can only be told how to read"):
         evaluate.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=["train.steps=5"])
