@@ -1,16 +1,11 @@
-"""How fast the three models train, where the time goes, and how soon they read well.
+"""How fast the three models train, against the machine's peak, and where the time goes: on random pictures.
 
-`python -m benchmarks.training speed` measures steps and input on random pictures, against the machine's peak.
-`python -m benchmarks.training quality --data data/synthetic --validation-data data/released/photos demo/prepared
---workdir runs/quality` trains each on the same data and tells after how many seconds each accuracy was reached; it
-goes on where it was stopped.
+`python -m benchmarks.training`
 """
 
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +14,6 @@ from typing import Any
 import numpy as np
 
 MODELS = ("compact", "five_heads", "svhn_rnn")
-TARGETS = (0.80, 0.90, 0.95)
 PEAK_SIDE = 2048  # of the matrix product that stands for the machine's peak
 
 
@@ -97,56 +91,16 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
     }
 
 
-def quality(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Trains one model, and takes from its metrics when it reached what."""
-    workdir = args.workdir / name
-    steps = args.steps[name]
-    settings = [f"train.steps={steps}", f"train.evaluate_every={max(1, steps // 20)}", "train.log_every=20"]
-    command = [sys.executable, "-m", "trainer.train", "--experiment", name, "--workdir", str(workdir)]
-    command += ["--data", *args.data, "--validation-data", *args.validation_data, "--set", *settings]
-    subprocess.run(command, check=True)
-    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    batch = json.loads((workdir / "config.json").read_text())["data"]["batch_size"]
-    seconds, last, reached, best = 0.0, 0, dict.fromkeys(TARGETS), 0.0
-    for row in rows:
-        if row["kind"] == "training":
-            seconds += (row["step"] - last) * batch / row["examples_per_second"]
-            last = row["step"]
-        elif row["kind"] == "validation":
-            best = max(best, row["sequence_accuracy"])
-            for target in TARGETS:
-                if reached[target] is None and row["sequence_accuracy"] >= target:
-                    reached[target] = seconds
-    return {"model": name, "best": best, "seconds": seconds, "reached": {str(t): s for t, s in reached.items()}}
-
-
-def _print(rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        print("  ".join(f"{k} {v:,.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("speed", "quality"))
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--data", nargs="+", default=[])
-    parser.add_argument("--validation-data", nargs="+", default=[])
-    parser.add_argument("--workdir", type=Path, default=Path("runs/quality"))
-    parser.add_argument(
-        "--steps",
-        type=json.loads,
-        default={"compact": 2000, "five_heads": 2000, "svhn_rnn": 2000},
-        help="of each model, as JSON",
-    )
     parser.add_argument("--output", type=Path, help="the same as JSON")
     args = parser.parse_args()
-    if args.part == "speed":
-        peak = peak_flops(args.repeats)
-        print(f"peak {peak / 1e9:.0f} GFLOP/s, float32 matrix product of side {PEAK_SIDE}")
-        rows = [speed(name, args.repeats, peak) for name in MODELS]
-    else:
-        rows = [quality(name, args) for name in args.steps]
-    _print(rows)
+    peak = peak_flops(args.repeats)
+    print(f"peak {peak / 1e9:.0f} GFLOP/s, float32 matrix product of side {PEAK_SIDE}")
+    rows = [speed(name, args.repeats, peak) for name in MODELS]
+    for row in rows:
+        print("  ".join(f"{k} {v:,.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
     if args.output:
         args.output.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -11,7 +11,7 @@ from trainer import checkpoint, metrics, session, workdir
 from trainer.config import Config
 from trainer.input_pipeline import Pictures
 from trainer.model import PureRecogniser
-from trainer.monitor import FIGURES, best_so_far
+from trainer.monitor import best_so_far
 from trainer.reading import Reader
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def _evaluate(folder: str, path: str, reader: Reader, pictures: Pictures) -> Non
     best, _ = best_so_far(folder)
     if accuracy > best:
         checkpoint.keep_best(folder, path)
-    scalars = {name: summary[name] for name in FIGURES}
+    scalars = metrics.scalars(summary)
     row = {"kind": "validation", "step": step, **scalars}
     workdir.append_metrics(folder, row, file_name=workdir.EVALUATOR_FILE)
     writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator")

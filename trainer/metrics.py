@@ -56,6 +56,14 @@ def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
     }
 
 
+def scalars(summary: dict[str, Any]) -> dict[str, float]:
+    """What is stored of each validation; where pictures have several sources, the accuracy of each, too."""
+    names = ("examples", "sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
+    sources = summary["by_source"] if len(summary["by_source"]) > 1 else {}
+    of_source = {f"sequence_accuracy/{name}": group["sequence_accuracy"] for name, group in sources.items()}
+    return {name: summary[name] for name in names} | of_source
+
+
 def coverage(answers: Iterable[Answer], accuracy: float) -> float:
     """The largest share of pictures that, taken the most confident first, are read with that accuracy or more."""
     answers = list(answers)

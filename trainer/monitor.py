@@ -14,9 +14,6 @@ from trainer.reading import Reader
 
 log = logging.getLogger(__name__)
 
-# What is stored of each validation.
-FIGURES = ("examples", "sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
-
 
 class Monitor:
     """Hooks for `session.run`."""
@@ -91,7 +88,7 @@ class Monitor:
             100 * self.best,
             time.monotonic() - begin,
         )
-        self._store("validation", step, {name: summary[name] for name in FIGURES})
+        self._store("validation", step, metrics.scalars(summary))
         self.speed.pause(time.monotonic() - begin)
         self._check_patience(step)
 

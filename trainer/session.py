@@ -92,6 +92,7 @@ def run(
     *,
     total_steps: int,
     agree: Callable[[bool], bool] = bool,
+    part: Callable[[], None] = lambda: None,
     recover: Callable[[Interrupted], None] | None = None,
     asked_to_stop: Callable[[], None] = lambda: None,
 ) -> None:
@@ -102,6 +103,7 @@ def run(
       hooks: run in their order.
       total_steps: the step to stop at.
       agree: tells, after hooks have run, whether those of any worker have seen enough.
+      part: called last, when all workers end or stop together.
       recover: brings training back after an interruption; without it, an interruption is raised.
       asked_to_stop: called in the handler of SIGTERM.
     Raises:
@@ -135,7 +137,9 @@ def run(
                 step = read_step()
                 continue
             if stopped:
+                part()
                 raise Stopped(f"stopped by SIGTERM at step {step}")
+        part()
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -88,6 +88,8 @@ def _train(wanted, inputs, workdir, task, name, limits, lease) -> None:
         _run_session(wanted, runner, hooks, checkpoints, limits, watchdog)
     if lease:
         work.finish(workdir, wanted, int(learner.step.numpy()))
+    elif not work.wait_for_finish(workdir, wanted, limits.wait):
+        raise session.Interrupted(f"{task}: the chief has not finished what all trained; starting again, to join it")
     log.info("done at step %d after %s", int(learner.step.numpy()), session.clock(time.monotonic() - begin))
 
 
@@ -115,12 +117,14 @@ def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
     from trainer.runners.parameter_server import ParameterServers
     from trainer.runners.synchronous import Synchronous
 
+    together = isinstance(runner, Synchronous)
     session.run(
         runner.run_steps,
         runner.read_step,
         hooks,
         total_steps=wanted.train.steps,
-        agree=runner.agree if isinstance(runner, Synchronous) else bool,
+        agree=runner.agree if together else bool,
+        part=runner.part if together else lambda: None,
         recover=Recovery(runner, checkpoints, limits.restarts) if isinstance(runner, ParameterServers) else None,
         asked_to_stop=watchdog.hurry,
     )

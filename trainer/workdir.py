@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ FINISHED_FILE = "FINISHED"
 ANSWERS_FILE = "answers.jsonl"
 EVALUATION_FILE = "evaluation.json"
 CALIBRATION_FILE = "calibration.json"
+POLL_SECONDS = 0.5
 
 
 def read_config(workdir: str) -> Config:
@@ -74,6 +76,16 @@ def finished_step(workdir: str, wanted: Config) -> int | None:
     except (tf.errors.NotFoundError, json.JSONDecodeError):
         return None
     return found["step"] if found["config"] == json.loads(wanted.to_json()) else None
+
+
+def wait_for_finish(workdir: str, wanted: Config, seconds: float) -> bool:
+    """Whether `finish` was told within so many seconds."""
+    until = time.monotonic() + seconds
+    while finished_step(workdir, wanted) is None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 def append_metrics(workdir: str, row: dict[str, Any], *, file_name: str = METRICS_FILE) -> None:

@@ -2,10 +2,13 @@
 
 `python -m tests.trainer.replicas OUTPUT.npz`: on two logical devices of this process, or, where TF_CONFIG is set, with
 the other workers. The joint batch of each step is the same in all ways; the weights afterwards go to OUTPUT.
+With `early` as a second argument, the second worker leaves as soon as the first has nothing left but to part.
 """
 
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,11 +63,16 @@ def main() -> None:
     watchdog, limits = Watchdog(60.0), session.Limits()
     connected = strategies.connect(name, task, wanted(), watchdog, limits)
     learner = Learner(wanted())
-    runner = strategies.make_runner(connected, task, learner, pictures(), wanted(), watchdog=watchdog)
+    runner: Any = strategies.make_runner(connected, task, learner, pictures(), wanted(), watchdog=watchdog)
     figures = runner.run_steps(STEPS, threading.Event())
     if task.is_chief:
         results: dict[str, Any] = {"loss": figures["loss"], **values(learner)}
         np.savez(sys.argv[1], **results)
+    if sys.argv[2:] == ["early"] and not task.is_chief:
+        while not Path(sys.argv[1]).exists():
+            time.sleep(0.1)
+    else:
+        runner.part()
     session.leave(0)
 
 

@@ -88,6 +88,29 @@ def test_sigterm_saves_between_steps_and_raises() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_those_who_end_or_stop_together_part_last() -> None:
+    done: list[str] = []
+
+    def terminate(step: int, _: dict[str, float]) -> None:
+        done.append(f"step {step}")
+        if step == 15:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def train(total: int) -> None:
+        hooks = [session.Hook(5, terminate, on_stop=True)]
+        run_steps = Counter(step=total - 10)
+        session.run(
+            run_steps.run_steps, lambda: run_steps.step, hooks, total_steps=total, part=lambda: done.append("parted")
+        )
+
+    train(10)
+    assert done == ["step 5", "step 10", "parted"]
+    done.clear()
+    with pytest.raises(session.Stopped):
+        train(20)
+    assert done == ["step 15", "step 15", "parted"]
+
+
 def test_time_is_told_in_hours() -> None:
     assert session.clock(3661.4) == "1:01:01"
 

@@ -62,20 +62,28 @@ def test_two_devices_of_one_host_train_like_one_process(one_process: dict[str, n
     assert_same(dict(np.load(output)), one_process)
 
 
-@pytest.mark.slow
-def test_two_workers_train_like_one_process(one_process: dict[str, np.ndarray], tmp_path: Path) -> None:
-    output = tmp_path / "out.npz"
+def statuses_of_two_workers(*arguments: str | Path) -> list[int]:
     jobs = {"worker": tuple(f"127.0.0.1:{port}" for port in free_ports(2))}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.trainer.replicas", output],
+            [sys.executable, "-m", "tests.trainer.replicas", *arguments],
             cwd=ROOT,
             env=cluster.child_environment(cluster.Task("worker", i, jobs)),
         )
         for i in range(2)
     ]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
-    assert_same(dict(np.load(output)), one_process)
+    return [process.wait(timeout=300) for process in processes]
+
+
+@pytest.mark.slow
+def test_two_workers_train_like_one_process(one_process: dict[str, np.ndarray], tmp_path: Path) -> None:
+    assert statuses_of_two_workers(tmp_path / "out.npz") == [0, 0]
+    assert_same(dict(np.load(tmp_path / "out.npz")), one_process)
+
+
+@pytest.mark.slow
+def test_who_is_left_alone_at_the_very_end_has_lost_nothing(tmp_path: Path) -> None:
+    assert statuses_of_two_workers(tmp_path / "out.npz", "early") == [0, 0]
 
 
 @pytest.mark.parametrize("slices", [1, 2, 4, 8])

@@ -4,6 +4,7 @@ The variables are plain ones, a copy on each device, that all make the same upda
 the strategy lends only its sums. So there is no mirrored variable, and checkpoints are those of a single process.
 """
 
+import contextlib
 import logging
 import threading
 
@@ -79,6 +80,14 @@ class Synchronous:
         """Whether any worker has seen enough. Here the others wait while the chief saves and validates."""
         with self.watchdog.limit("waiting for the chief to save and validate"):
             return bool(self._agree_together(tf.constant(float(enough))).numpy())
+
+    def part(self) -> None:
+        """The last that all do together, so that nobody leaves while another still fetches a sum from it.
+
+        It may fail, as others may leave as soon as they have seen all arrive here.
+        """
+        with self.watchdog.limit("taking leave of the other workers"), contextlib.suppress(tf.errors.OpError):
+            self._agree_together(tf.constant(0.0)).numpy()
 
     def collect(self) -> None:
         """Nothing to do: every worker's learner is up to date."""

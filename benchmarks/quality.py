@@ -1,0 +1,111 @@
+"""How well the three models read after training on the same data, and how soon they read so well.
+
+`python -m benchmarks.training --output runs/speed.json`, with nothing else running, and then
+`python -m benchmarks.quality --data data/released --synthetic data/released/fonts-validation --speeds runs/speed.json
+--workdir runs/quality` trains each model in a folder of its own and goes on where it was stopped. Seconds are those of
+the pictures seen at the speed of `--speeds`, so that other work may run beside it; start and validations do not count.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainer import workdir
+
+SHARES = {"photos": 0.30, "format1-test": 0.25, "format1-train": 0.03, "fonts": 0.27, "crops": 0.15}  # as `released`
+TARGETS = (0.80, 0.90, 0.95)
+STEPS = {"compact": 2000, "five_heads": 2000, "svhn_rnn": 3000}
+VALIDATIONS = 40  # of each run
+PHOTOS, SYNTHETIC = "sequence_accuracy/csv", "sequence_accuracy/synthetic-fonts"
+
+
+def run(*command: str) -> None:
+    subprocess.run([sys.executable, "-m", *command], check=True)
+
+
+def train(name: str, args: argparse.Namespace) -> str:
+    folder, steps = str(args.workdir / name), args.steps[name]
+    settings = [f"data.shares={json.dumps(list(SHARES.values()), separators=(',', ':'))}", f"train.steps={steps}"]
+    settings += [f"train.evaluate_every={max(1, steps // VALIDATIONS)}", "train.log_every=20"]
+    if name == "svhn_rnn":
+        settings += ["model.image_at_every_step=true"]  # or nothing is to be seen for days
+    run(
+        *("trainer.train", "--experiment", name, "--workdir", folder),
+        *("--data", *(str(args.data / part) for part in SHARES)),
+        *("--validation-data", str(args.data / "photos"), str(args.synthetic), "--set", *settings),
+    )
+    return folder
+
+
+def soonest(folder: str, speed: float) -> dict[str, Any]:
+    """After how many seconds each accuracy was reached on the synthetic pictures, and the best on both."""
+    batch = workdir.read_config(folder).data.batch_size
+    rows = [row for row in workdir.read_metrics(folder) if row["kind"] == "validation"]
+    reached: dict[str, float] = {}
+    best = {"synthetic": -1.0, "photos": -1.0}
+    for row in rows:
+        seconds = row["step"] * batch / speed
+        for target in TARGETS:
+            if row[SYNTHETIC] >= target:
+                reached.setdefault(f"synthetic {target:.0%}", seconds)
+        for name, source in (("synthetic", SYNTHETIC), ("photos", PHOTOS)):
+            if row[source] > best[name]:
+                best[name] = row[source]
+                reached[f"best {name}"] = seconds
+    pictures = rows[-1]["step"] * batch
+    return {"pictures": pictures, "seconds": pictures / speed, "reached": reached, "best": best}
+
+
+def figures(folder: str, data: Path) -> dict[str, Any]:
+    """Those of the best checkpoint on one dataset."""
+    run("trainer.evaluate", "--workdir", folder, "--data", str(data))
+    return json.loads((Path(folder) / workdir.EVALUATION_FILE).read_text())
+
+
+def measure(name: str, args: argparse.Namespace, speed: float) -> dict[str, Any]:
+    folder = train(name, args)
+    read = {"photos": figures(folder, args.data / "photos"), "synthetic": figures(folder, args.synthetic)}
+    return {"model": name, **soonest(folder, speed), "figures": read}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    names = [*(f"synthetic {target:.0%}" for target in TARGETS), "best synthetic", "best photos"]
+    lines = ["| model | pictures | seconds | " + " | ".join(names) + " |", "|---" * (3 + len(names)) + "|"]
+    for row in rows:
+        cells = [f"{row['reached'][n]:,.0f} s" if n in row["reached"] else "not reached" for n in names]
+        lines.append(f"| {row['model']} | {row['pictures']:,} | {row['seconds']:,.0f} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "| model | pictures | right | 95 % interval | coverage at 98 % | at 99 % | by length |",
+        "|---" * 7 + "|",
+    ]
+    for row in rows:
+        for data, read in row["figures"].items():
+            low, high = read["interval_95"]
+            lengths = (f"{k}: {v['sequence_accuracy']:.1%} of {v['examples']}" for k, v in read["by_length"].items())
+            lines.append(
+                f"| {row['model']} | {data} | {read['sequence_accuracy']:.1%} | {low:.1%} to {high:.1%} | "
+                f"{read['coverage_98']:.1%} | {read['coverage_99']:.1%} | {', '.join(lengths)} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="what `make release` prepared")
+    parser.add_argument("--synthetic", type=Path, required=True, help="drawn numbers with a validation split")
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--steps", type=json.loads, default=STEPS, help="of each model, as JSON")
+    parser.add_argument("--speeds", type=Path, required=True, help="what benchmarks.training --output wrote")
+    args = parser.parse_args()
+    speeds = {row["model"]: row["training_examples_per_second"] for row in json.loads(args.speeds.read_text())}
+    rows = [measure(name, args, speeds[name]) for name in args.steps]
+    (args.workdir / "quality.json").write_text(json.dumps(rows, indent=2) + "\n")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
