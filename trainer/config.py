@@ -76,6 +76,7 @@ class Distortion:
     colour: bool = True
     rotate_degrees: float = 7.0
     shear: float = 0.15  # horizontal shift per unit of height
+    climb: float = 0.0  # vertical shift per unit of width, as of numbers whose digits stand one above the other
     scale: tuple[float, float] = (0.85, 1.15)
     stretch: float = 0.15  # width against height, +- as a share
     shift: float = 0.06  # share of the picture's side
@@ -138,6 +139,7 @@ class Decode:
 
     beam_width: int = 3  # candidates that beam search follows, and so how many are returned
     views: tuple[float, ...] = (1.0,)  # zooms in which each picture is read; their log probabilities are averaged
+    tilts: tuple[float, ...] = ()  # degrees by which one more view each is turned, clockwise
     closer: bool = False  # one more view, cut to what was attended to; for models with attention
 
 

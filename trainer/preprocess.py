@@ -147,13 +147,13 @@ def _warp(images: tf.Tensor, config: Distortion, seed: tf.Tensor) -> tf.Tensor:
 
 def _random_maps(count: tf.Tensor, height: int, width: int, config: Distortion, seed: tf.Tensor) -> tf.Tensor:
     """Maps from output to input pixels, float32 [count, 8], the last entry of each 3x3 matrix being 1."""
-    seeds = tf.unstack(tf.random.split(seed, 8))
+    seeds = tf.unstack(tf.random.split(seed, 9))
 
     def uniform(index: int, low: float, high: float) -> tf.Tensor:
         return tf.random.stateless_uniform([count], seeds[index], low, high)
 
     angle = uniform(0, -config.rotate_degrees, config.rotate_degrees) * (math.pi / 180)
-    shear = uniform(1, -config.shear, config.shear)
+    shear, climb = uniform(1, -config.shear, config.shear), uniform(8, -config.climb, config.climb)
     zoom = 1.0 / uniform(2, *config.scale)
     stretch = 1.0 + uniform(3, -config.stretch, config.stretch)
     cos, sin = tf.cos(angle), tf.sin(angle)
@@ -161,7 +161,7 @@ def _random_maps(count: tf.Tensor, height: int, width: int, config: Distortion, 
     linear = tf.stack(
         [
             tf.stack([zoom * stretch * cos, zoom * (shear - sin), zero], -1),
-            tf.stack([zoom * sin, zoom * cos, zero], -1),
+            tf.stack([zoom * (climb + sin), zoom * cos, zero], -1),
             tf.stack(
                 [
                     uniform(6, -config.perspective, config.perspective) * (2.0 / width),

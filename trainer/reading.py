@@ -47,8 +47,9 @@ class Reader:
 
     def search(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> decode.Hypotheses:
         """As `read`, but tokens."""
-        seen, count = views.of(images, self.config.decode.views), len(self.config.decode.views)
-        if self.config.decode.closer:
+        how = self.config.decode
+        seen, count = views.of(images, how.views, how.tilts), len(how.views) + len(how.tilts)
+        if how.closer:
             seen, count = tf.concat([seen, views.closer(images, self._attention(images))], axis=0), count + 1
         params, (memory, first) = self._encode(seen)
 

@@ -67,7 +67,7 @@ def lite(reader: Reader) -> bytes:
     the characters as indices into the alphabet and behind them end tokens; `log_prob` float32 [1, K]; and `confidence`
     float32 [1]. Weights are stored in 8 bits.
     """
-    model, single = reader.config.model, replace(reader.config.decode, views=(1.0,), closer=False)
+    model, single = reader.config.model, replace(reader.config.decode, views=(1.0,), tilts=(), closer=False)
     config = replace(reader.config, decode=single)
     reader = Reader(reader.recogniser, reader.params, reader.state, config, reader.calibrated)
     picture = tf.TensorSpec([1, model.image_height, model.image_width, 3], tf.uint8, name="images")

@@ -1,28 +1,40 @@
-"""Reading a picture in several views at once: cut closer, as it is, from farther away, cut to what was attended to.
+"""Reading a picture in several views at once: cut closer, from farther away, turned, cut to what was attended to.
 
 Pictures stand side by side on the batch axis, all of the first view, then all of the second; what beam search carries
 along has the view as its third axis, so that it can reorder hypotheses without knowing of views.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # How far a closer view reaches from the middle of the attention: so many standard deviations, and a share of the side.
 REACH_DOWN, REACH_ACROSS = (3.0, 0.12), (2.5, 0.06)
 
 
-def of(images: tf.Tensor, zooms: tuple[float, ...]) -> tf.Tensor:
-    """Views of float [B, H, W, 3] around its middle, [views * B, H, W, 3]; the border is repeated."""
-    return tf.concat([images if zoom == 1.0 else _zoom(images, zoom) for zoom in zooms], axis=0)
+def of(images: tf.Tensor, zooms: tuple[float, ...], tilts: tuple[float, ...] = ()) -> tf.Tensor:
+    """Views of float [B, H, W, 3] around its middle, [views * B, H, W, 3]; the border is repeated.
+
+    Args:
+      images: the pictures.
+      zooms: of one view each; above 1 it is closer.
+      tilts: degrees by which one more view each is turned, clockwise.
+    """
+    changes = [(zoom, 0.0) for zoom in zooms] + [(1.0, tilt) for tilt in tilts]
+    return tf.concat([images if change == (1.0, 0.0) else _seen(images, *change) for change in changes], axis=0)
 
 
-def _zoom(images: tf.Tensor, zoom: float) -> tf.Tensor:
+def _seen(images: tf.Tensor, zoom: float, tilt: float) -> tf.Tensor:
     height, width = images.shape[1], images.shape[2]
-    left, top = (1 - 1 / zoom) * (width - 1) / 2, (1 - 1 / zoom) * (height - 1) / 2
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    cos, sin = math.cos(math.radians(tilt)) / zoom, math.sin(math.radians(tilt)) / zoom
+    back = np.array([[cos, sin], [-sin, cos]])  # from the place in the view to that in the picture
+    rows = np.column_stack([back, middle - back @ middle])
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=tf.constant([[1 / zoom, 0, left, 0, 1 / zoom, top, 0, 0]], tf.float32),
+        transforms=tf.constant([[*rows[0], *rows[1], 0.0, 0.0]], tf.float32),
         output_shape=[height, width],
         fill_value=0.0,
         interpolation="BILINEAR",

@@ -72,6 +72,19 @@ def test_normalising_spans_minus_one_to_one() -> None:
     np.testing.assert_allclose(preprocess.normalise(tf.constant([0, 255], tf.uint8)), [-1, 1])
 
 
+def test_a_climb_moves_columns_up_and_down_and_nothing_sideways() -> None:
+    images = np.zeros((32, 33, 48, 3), np.uint8)
+    images[:, 16] = 255  # a level line
+    distorted = preprocess.distort(images, replace(NONE, climb=0.3), seed=tf.constant([1, 2])).numpy()[..., 0]
+    heights = distorted.argmax(axis=1)  # [picture, column]
+    rises = (heights[:, -1] - heights[:, 0]) / 47
+    assert np.abs(rises).max() <= 0.3 + 1 / 47
+    assert rises.min() < -0.1
+    assert rises.max() > 0.1
+    middle = (heights[:, 23] + heights[:, 24]) / 2
+    np.testing.assert_allclose(middle, 16, atol=1)
+
+
 def test_a_share_of_the_pictures_becomes_negatives() -> None:
     images = pictures(64).numpy()
     distorted = preprocess.distort(images, replace(NONE, invert=0.25), seed=tf.constant([1, 2])).numpy()

@@ -35,6 +35,15 @@ def test_a_closer_view_magnifies_the_middle_and_a_farther_one_repeats_the_border
     assert (farther[0, 8, :8, 0].numpy() == -1).all()
 
 
+def test_a_tilted_view_is_turned_clockwise_around_the_middle() -> None:
+    picture = np.zeros((1, 33, 33, 3), np.float32)
+    picture[0, 16, 8] = 1.0  # to the left of the middle
+    as_it_is, turned = tf.split(views.of(tf.constant(picture), (1.0,), (90.0,)), 2)
+    np.testing.assert_array_equal(as_it_is, picture)
+    np.testing.assert_allclose(turned[0, 8, 16], 1.0, atol=1e-3)  # now above it
+    assert float(tf.reduce_sum(turned)) == pytest.approx(3.0, abs=1e-2)
+
+
 def test_a_closer_look_is_at_what_was_attended_to() -> None:
     across = tf.linspace(0.0, 1.0, 33)[tf.newaxis, tf.newaxis, :, tf.newaxis]
     ramp = tf.tile(across, [2, 17, 1, 3])
@@ -48,7 +57,9 @@ def test_a_closer_look_is_at_what_was_attended_to() -> None:
 
 
 def test_looking_closer_reads_alike_in_any_batch_and_is_refused_without_attention() -> None:
-    wanted = config.override(experiments.find("smoke"), ["decode.closer=true", "decode.views=[0.9,1.0]"])
+    wanted = config.override(
+        experiments.find("smoke"), ["decode.closer=true", "decode.views=[0.9,1.0]", "decode.tilts=[-8,8]"]
+    )
     recogniser = PureRecogniser(wanted.model, seed=0)
     reader = Reader(recogniser, recogniser.params, recogniser.state, wanted)
     together, alone = reader.read(pictures()), reader.read(pictures()[1:2])
