@@ -103,6 +103,15 @@ def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:
     assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3", "confidence"]
 
 
+def test_predict_reads_the_others_and_names_what_it_cannot_read(road: Path, run: Run, tmp_path: Path) -> None:
+    picture = next((road / "pictures" / "images").glob("2-*.png"))
+    paths = [road / "report.html", picture, tmp_path / "nowhere.png"]
+    done = run("trainer.predict", "--model", road / "model", "--format", "json", *paths, status=2)
+    assert [json.loads(line)["key"] for line in done.stdout.splitlines()] == [str(picture)]
+    for message in ("report.html cannot be read as a picture", "there is no picture"):
+        assert message in done.stderr
+
+
 def test_the_report_holds_all_its_pictures(road: Path) -> None:
     page = (road / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 5 + 24

@@ -24,9 +24,13 @@ def _run(argv: list[str] | None) -> None:
     width = model.beam_width if args.beam_width is None else args.beam_width
     if width < 1:
         raise cli.UserError(f"--beam-width {width}: it must be at least 1")
-    looks = []
+    looks, unread = [], []
     for path in args.pictures:
-        file, image = _picture(path)
+        try:
+            file, image = _picture(path)
+        except cli.UserError as error:
+            unread.append(str(error))
+            continue
         answer = _answer(model, file, width)
         if args.draw:
             looks.append(_look(model, file, image, answer))
@@ -35,8 +39,10 @@ def _run(argv: list[str] | None) -> None:
         else:
             print(f"{path}\n{table([(c['text'], c['probability']) for c in answer['candidates']])}")
             print(f"confidence {answer['confidence']:.4%}")
-    if args.draw:
+    if args.draw and looks:
         _draw(looks, args.draw)
+    if unread:
+        raise cli.UserError("\n".join(unread))
 
 
 def _load(path: str) -> Any:
