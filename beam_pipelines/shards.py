@@ -181,6 +181,8 @@ def options_from(beam_args: Sequence[str]) -> PipelineOptions:
     Raises:
       UserError: Beam does not know one either, has no such runner, or the runner refuses a value.
     """
+    # It would warn of what is unknown, in words of its own, before the error below names it.
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     options = PipelineOptions(list(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or LOCAL_RUNNER

@@ -81,10 +81,11 @@ def test_progress_shows_what_is_done_while_it_is_done(
     ],
 )
 def test_options_that_no_runner_takes_end_in_one_line(
-    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert synthesize.main(["--count", "1", "--output", str(tmp_path / "out"), option]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert not caplog.messages
     assert not (tmp_path / "out").exists()
