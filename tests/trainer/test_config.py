@@ -71,5 +71,5 @@ def test_any_setting_is_taken_or_refused_clearly(setting: str) -> None:
 
 
 def test_unknown_experiments_are_listed() -> None:
-    with pytest.raises(UserError, match="choose one of compact, five_heads, svhn_rnn, demo, released, smoke"):
+    with pytest.raises(UserError, match="choose one of compact, five_heads, svhn_rnn, demo, released, tilted, smoke"):
         experiments.find("nonsense")
