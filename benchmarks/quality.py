@@ -8,28 +8,23 @@ the pictures seen at the speed of `--speeds`, so that other work may run beside 
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from trainer import workdir
+from benchmarks.ablation import SHARES, run
+from trainer import experiments, workdir
 
-SHARES = {"photos": 0.30, "format1-test": 0.25, "format1-train": 0.03, "fonts": 0.27, "crops": 0.15}  # as `released`
 TARGETS = (0.80, 0.90, 0.95)
 STEPS = {"compact": 2000, "five_heads": 2000, "svhn_rnn": 500}
-VALIDATIONS = 40  # of each run
+PICTURES_BETWEEN_VALIDATIONS = 6_400
 PHOTOS, SYNTHETIC = "sequence_accuracy/csv", "sequence_accuracy/synthetic-fonts"
-
-
-def run(*command: str) -> None:
-    subprocess.run([sys.executable, "-m", *command], check=True)
 
 
 def train(name: str, args: argparse.Namespace) -> str:
     folder, steps = str(args.workdir / name), args.steps[name]
+    every = max(1, PICTURES_BETWEEN_VALIDATIONS // experiments.find(name).data.batch_size)
     settings = [f"data.shares={json.dumps(list(SHARES.values()), separators=(',', ':'))}", f"train.steps={steps}"]
-    settings += [f"train.evaluate_every={max(1, steps // VALIDATIONS)}", "train.log_every=20"]
+    settings += [f"train.evaluate_every={every}", "train.log_every=20"]
     if name == "svhn_rnn":
         settings += ["model.image_at_every_step=true"]  # or nothing is to be seen for days
     run(

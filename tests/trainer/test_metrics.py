@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.metrics import Answer, coverage, summarise, wilson_interval
+from trainer.metrics import Answer, coverage, scalars, summarise, wilson_interval
 
 texts = st.text(alphabet="0123", min_size=1, max_size=4)
 answers = st.lists(
@@ -68,3 +68,12 @@ def test_wilson_interval_of_a_known_case() -> None:
 
 def test_nothing_read_is_no_division_by_zero() -> None:
     assert summarise([])["sequence_accuracy"] == 0
+
+
+def test_a_validation_stores_the_accuracy_of_each_of_several_sources() -> None:
+    read = [Answer("a", "csv", "12", ("12",), (0.9,)), Answer("b", "svhn", "3", ("4",), (0.5,))]
+    stored = scalars(summarise(read))
+    assert stored["sequence_accuracy"] == 0.5
+    assert stored["sequence_accuracy/csv"] == 1.0
+    assert stored["sequence_accuracy/svhn"] == 0.0
+    assert not any("/" in name for name in scalars(summarise(read[:1])))
