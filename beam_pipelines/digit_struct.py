@@ -1,5 +1,7 @@
 """`digitStruct.mat` (SVHN format 1, MATLAB v7.3, which is HDF5): pictures with labelled boxes, by their index."""
 
+import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -7,11 +9,11 @@ from typing import Any, BinaryIO, TypeVar
 import h5py
 import numpy as np
 
-from beam_pipelines.hdf5 import CHARACTERS, DOUBLES, REFERENCES, Hdf5, UnknownLayout
+from beam_pipelines.hdf5 import CHARACTERS, DOUBLES, MAX_VALUES, REFERENCES, Hdf5, UnknownLayout
 from trainer.cli import UserError
 
 FIELDS = ("label", "left", "top", "width", "height")
-FORGET_EVERY = 64  # objects: following one may bring 64 KiB of the file into memory
+REFERENCE_BYTES = 8
 
 T = TypeVar("T")
 
@@ -51,18 +53,25 @@ class DigitStruct:
     def __init__(self, file: BinaryIO, path: str) -> None:
         try:
             self._file = h5py.File(file, "r")
-        except OSError as error:
-            raise UserError(f"{path} cannot be read as a MATLAB v7.3 file ({error}): give a digitStruct.mat") from error
-        if "digitStruct/name" not in self._file or "digitStruct/bbox" not in self._file:
-            raise UserError(f"{path} has no digitStruct with name and bbox: give the digitStruct.mat of SVHN format 1")
-        self._names, self._boxes = _Column(self._file["digitStruct/name"]), _Column(self._file["digitStruct/bbox"])
+            if "digitStruct/name" not in self._file or "digitStruct/bbox" not in self._file:
+                raise UserError(
+                    f"{path} has no digitStruct with name and bbox: give the digitStruct.mat of SVHN format 1"
+                )
+            # Each entry has an object of its own, so no sound file names more of them than it has room for.
+            limit = os.fstat(file.fileno()).st_size // REFERENCE_BYTES
+            self._names = _Column(self._file["digitStruct/name"], limit)
+            self._boxes = _Column(self._file["digitStruct/bbox"], limit)
+        except UserError:
+            raise
+        except Exception as error:  # h5py may raise any exception type on damaged files
+            said = " ".join(str(error).split())
+            raise UserError(f"{path} cannot be read as a MATLAB v7.3 file ({said}): give a digitStruct.mat") from error
         if len(self._names) != len(self._boxes):
             raise UserError(f"{path} is damaged: {len(self._names)} names, but {len(self._boxes)} lists of boxes")
         try:
             self._hdf5: Hdf5 | None = Hdf5(file)
         except UnknownLayout:
             self._hdf5 = None
-        self._reads = 0
 
     def __len__(self) -> int:
         return len(self._names)
@@ -84,10 +93,7 @@ class DigitStruct:
         return Entry(self.name(index), self._read(self._digits, self._digits_by_h5py, index))
 
     def _read(self, ours: Callable[[Hdf5, int], T], by_h5py: Callable[[int], T], index: int) -> T:
-        self._reads += 1
         if self._hdf5:
-            if self._reads % FORGET_EVERY == 0:
-                self._hdf5.forget()
             try:
                 return ours(self._hdf5, index)
             except UnknownLayout:
@@ -96,17 +102,17 @@ class DigitStruct:
             return by_h5py(index)
         except DamagedEntry:
             raise
-        except Exception as error:  # h5py raises what it likes on damaged files
+        except Exception as error:  # as above
             raise DamagedEntry(f"entry {index + 1} is damaged: {error!r}") from error
 
     def _name(self, hdf5: Hdf5, index: int) -> str:
-        kind, codes = hdf5.values(int(self._names.addresses[index]))
+        kind, codes = hdf5.values(self._names.address(index))
         if kind != CHARACTERS:
             raise UnknownLayout("the name is no text")
         return _text(codes)
 
     def _digits(self, hdf5: Hdf5, index: int) -> tuple[DigitBox, ...]:
-        members = hdf5.members(int(self._boxes.addresses[index]))
+        members = hdf5.members(self._boxes.address(index))
         columns = []
         for field in FIELDS:
             if field not in members:
@@ -119,39 +125,81 @@ class DigitStruct:
         return _digits(columns)
 
     def _name_by_h5py(self, index: int) -> str:
-        return _text(self._names.object(index)[()].ravel().tolist())
+        return self._names.text(index)
 
     def _digits_by_h5py(self, index: int) -> tuple[DigitBox, ...]:
         group = self._boxes.object(index)
-        columns = [group[field][()].ravel().tolist() for field in FIELDS]
+        columns = [_values(group[field]) for field in FIELDS]
         return _digits(
             [
-                [self._file[v][()].item() if isinstance(v, h5py.Reference) else float(v) for v in column]
+                [float(self._file[v][()].item()) if isinstance(v, h5py.Reference) else float(v) for v in column]
                 for column in columns
             ]
         )
 
 
 class _Column:
-    """The objects that a field of the struct array refers to; of an array of one, MATLAB stores the object itself."""
+    """The objects that a field of the struct array refers to; of an array of one, MATLAB stores the object itself.
 
-    def __init__(self, stored: Any) -> None:
-        self._stored = stored
-        self._refers = isinstance(stored, h5py.Dataset) and h5py.check_ref_dtype(stored.dtype) is h5py.Reference
+    MATLAB stores a name as the codes of its characters. Files that h5py wrote may have strings, in objects of their own
+    or all in one.
+
+    Raises:
+      UserError: there are more than `limit`.
+    """
+
+    def __init__(self, stored: Any, limit: int) -> None:
+        self._stored, self._addresses = stored, None
+        kind = getattr(stored, "dtype", None)  # a group has none
+        self._refers = kind is not None and h5py.check_ref_dtype(kind) is h5py.Reference
+        self._is_text = kind is not None and h5py.check_string_dtype(kind) is not None
+        self._count = stored.size if self._refers or self._is_text else 1
+        if self._count > limit:
+            raise UserError(f"{stored.file.filename} is damaged: it claims {self._count:,} of {stored.name}")
         if self._refers:
-            self.addresses = np.zeros(stored.shape, "<u8")
-            stored.id.read(h5py.h5s.ALL, h5py.h5s.ALL, self.addresses, stored.id.get_type())
-            self.addresses = self.addresses.ravel()
-        else:
-            self.addresses = np.array([h5py.h5o.get_info(stored.id).addr], "<u8")
+            addresses = np.zeros(stored.shape, "<u8")
+            stored.id.read(h5py.h5s.ALL, h5py.h5s.ALL, addresses, stored.id.get_type())
+            self._addresses = addresses.ravel()
+        elif not self._is_text:
+            self._addresses = np.array([h5py.h5o.get_info(stored.id).addr], "<u8")
 
     def __len__(self) -> int:
-        return len(self.addresses)
+        return self._count
+
+    def address(self, index: int) -> int:
+        """Return where the object is. Raises `UnknownLayout` where it has no place of its own."""
+        if self._addresses is None:
+            raise UnknownLayout("it is one string of many")
+        return int(self._addresses[index])
 
     def object(self, index: int) -> Any:
         if not self._refers:
             return self._stored
-        return self._stored.file[self._stored[np.unravel_index(index, self._stored.shape)]]
+        return self._stored.file[self._stored[self._spot(index)]]
+
+    def text(self, index: int) -> str:
+        """Read a name.
+
+        Raises:
+          DamagedEntry: it is no text.
+        """
+        if self._is_text:
+            return str(self._stored.asstr()[self._spot(index)])
+        named = self.object(index)
+        if h5py.check_string_dtype(named.dtype):
+            return "".join(np.ravel(named.asstr()[()]).tolist())
+        return _text(_values(named))
+
+    def _spot(self, index: int) -> tuple:
+        return np.unravel_index(index, self._stored.shape)
+
+
+def _values(stored: Any) -> list:
+    """Read a small dataset, flat."""
+    size = math.prod(stored.shape)
+    if size > MAX_VALUES:
+        raise DamagedEntry(f"it has a dataset of {size:,} values")
+    return np.ravel(stored[()]).tolist()
 
 
 def _double(hdf5: Hdf5, address: int) -> float:

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_pipelines import transfer
+from beam_pipelines import places, transfer
 from trainer import cli
 from trainer.cli import UserError
 
@@ -169,6 +169,11 @@ def _run(argv: list[str] | None) -> None:
         raise UserError(f"{folder}: {error}; mend that, and the same command goes on") from error
 
 
+def _check_place(flag: str, path: str) -> None:
+    if flag != "--url":
+        places.check_local(flag, path)
+
+
 def _parse_sum(text: str, names: list[str]) -> tuple[str, str]:
     name, _, sha256 = text.partition("=")
     if name not in names or not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
@@ -181,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Fetch the official SVHN files, for non-commercial use only. Started again, it goes on where it "
         "was cut off, and leaves alone what is there.",
         example="python -m beam_pipelines.download --part train test --format 1 --output svhn",
+        check_place=_check_place,
     )
     parser.add_argument("--part", nargs="+", choices=["train", "test", "extra"], default=["train", "test"])
     parser.add_argument("--format", choices=["1", "2"], default="1", help="1: whole numbers; 2: single digits, 32x32")

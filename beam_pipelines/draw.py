@@ -1,14 +1,19 @@
 """Draws made-up numbers as picture files with `labels.csv`, as people hold their own: see `--help`."""
 
 import csv
+import re
 import sys
 from pathlib import Path
 
+from beam_pipelines import places
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
 from trainer import cli
 from trainer.cli import UserError
 from trainer.vocab import DIGITS
+
+HEADER = ["file", "label"]
+NAME = re.compile(r"\d+-\d{6}\.png")  # seed and index
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,6 +25,7 @@ def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
         description="Draw made-up numbers as PNG files with a labels.csv, to look at or to try the road with.",
         example="python -m beam_pipelines.draw --count 100 --seed 8 --output pictures",
+        check_place=places.check_local,
     )
     parser.add_argument("--count", type=int, required=True, help="how many pictures")
     parser.add_argument("--seed", type=int, default=0, help="decides all that is random")
@@ -31,18 +37,46 @@ def _run(argv: list[str] | None) -> None:
     draw = Fonts(args.seed, texts.from_options("uniform", "uniform", max_digits=args.max_digits, alphabet=DIGITS))
     folder = Path(args.output)
     labels = folder / "labels.csv"
-    if folder.exists() and any(folder.iterdir()) and not labels.exists():
-        raise UserError(f"{folder} is not empty and has no labels.csv: choose another --output")
+    names = [f"{args.seed}-{index:06d}.png" for index in range(args.count)]
+    _check_ours(folder, labels)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rows = []
-    for index in range(args.count):
+    for index, name in enumerate(names):
         drawn = draw(index)
-        name = f"{args.seed}-{index:06d}.png"
         drawn.image.save(folder / "images" / name)
         rows.append((name, drawn.text))
     with labels.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("file", "label"), *rows])
+        csv.writer(file).writerows([HEADER, *rows])
     print(f"drew {args.count} pictures, labelled in {labels}")
+
+
+def _check_ours(folder: Path, labels: Path) -> None:
+    """Check that a folder holds nothing but what this command wrote: labels.csv, and the images that it names.
+
+    Raises:
+      UserError: something else is there.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"--output {folder} is not a folder: choose another --output")
+    ours = _drawn(labels)
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or (path not in ours and path != folder / "images"):
+            raise UserError(
+                f"{folder} holds {path.relative_to(folder)}, which this command did not write: choose another --output"
+            )
+
+
+def _drawn(labels: Path) -> set[Path]:
+    """Return the labels file and the images that it names, if this command wrote it; else nothing."""
+    if not labels.is_file() or labels.is_symlink():
+        return set()
+    with labels.open(newline="", encoding="utf-8", errors="replace") as file:
+        header, *rows = [row for row in csv.reader(file) if row] or [[]]
+    if header != HEADER or not all(len(row) == 2 and NAME.fullmatch(row[0]) for row in rows):
+        return set()
+    return {labels, *(labels.parent / "images" / row[0] for row in rows)}
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines import images
+from beam_pipelines import listing
 from beam_pipelines.prefetch import Picture
-from beam_pipelines.shards import Reject
 from trainer import cluster, released
 from trainer.cli import UserError
 
 MODEL_INFO = "assets/model_info.json"
+GRAPH = "saved_model.pb"
 DIGITS_KEPT = 7  # of each number: more than that is float32's noise
 
 Row = tuple[list[dict[str, Any]], float]
@@ -36,6 +37,22 @@ def read_info(model: str) -> dict[str, Any]:
     if not {"calibration", "image_size"} <= info.keys():
         raise UserError(f"{model} was exported by an older version: export it again")
     return info
+
+
+def checksum(model: str, info: dict[str, Any]) -> str:
+    """Return a CRC-32C of all that decides the answers of an exported model.
+
+    That is what it says of itself (the fingerprint of its weights, its calibration), and its graph, which reads them.
+
+    Raises:
+      UserError: it has no graph.
+    """
+    path = FileSystems.join(released.folder_of(model), GRAPH)
+    if not FileSystems.exists(path):
+        raise UserError(f"{model} has no {GRAPH}: the export is not complete; export it again")
+    with FileSystems.open(path) as file:
+        graph = google_crc32c.value(file.read())
+    return f"{google_crc32c.extend(graph, json.dumps(info, sort_keys=True).encode()):08x}"
 
 
 def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
@@ -66,11 +83,7 @@ class Model:
     info: dict[str, Any]
 
     def read(self, pictures: Sequence[Picture], *, beam_width: int, candidates: int) -> list[Row]:
-        """The candidates of each picture, best first, and the confidence in the first.
-
-        Raises:
-          tf.errors.InvalidArgumentError: TensorFlow cannot decode one of them.
-        """
+        """The candidates of each picture, best first, and the confidence in the first."""
         import tensorflow as tf
 
         out = self.loaded.signatures["serving_default"](
@@ -96,39 +109,25 @@ class Model:
 def load(path: str) -> Model:
     """Loads the model, a remote one as a local copy made by Beam's file systems, which know more stores."""
     cluster.quiet_tensorflow()
+    with cluster.native_stderr():
+        return _load(path)
+
+
+def _load(path: str) -> Model:
     import tensorflow as tf
 
     info = read_info(path)
     path = released.folder_of(path)  # where this worker has the package, which may not be the driver's place
     if "://" not in path:
-        return Model(tf.saved_model.load(path), info)
+        with released.loadable(path) as loadable:
+            return Model(tf.saved_model.load(loadable), info)
     with tempfile.TemporaryDirectory() as folder:
-        for file in FileSystems.match([FileSystems.join(path, "**")])[0].metadata_list:
+        for file in listing.below(path, on_error=lambda _: None):
             local = os.path.join(folder, file.path[len(path.rstrip("/")) + 1 :])
             os.makedirs(os.path.dirname(local), exist_ok=True)
             with FileSystems.open(file.path, compression_type="uncompressed") as source, open(local, "wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
         return Model(tf.saved_model.load(folder), info)
-
-
-def mended(pictures: Sequence[Picture]) -> tuple[list[Picture], list[tuple[str, Reject]]]:
-    """Of pictures that failed together, those that can be decoded, and the rejects by key.
-
-    What TensorFlow does not decode by itself, Pillow does, or it is rejected.
-    """
-    import tensorflow as tf
-
-    good, rejects = [], []
-    for picture in pictures:
-        try:
-            tf.io.decode_image(picture.file, channels=3, expand_animations=False)
-            good.append(picture)
-        except tf.errors.InvalidArgumentError:
-            try:
-                good.append(picture._replace(file=images.reencoded(picture.file)))
-            except Reject as reject:
-                rejects.append((picture.key, reject))
-    return good, rejects
 
 
 def _rounded(value: float) -> float:

@@ -8,7 +8,7 @@ Layouts are those of the HDF5 File Format Specification 3.0: object headers of v
 dataset contents in the header (compact) or in one piece (contiguous); little-endian, as all of MATLAB's are.
 """
 
-import mmap
+import os
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,6 +18,7 @@ from typing import BinaryIO
 _DATASPACE, _DATATYPE, _LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x01, 0x03, 0x08, 0x10, 0x11
 _IGNORED = {0x00, 0x04, 0x05, 0x0C, 0x12}  # padding, fill values, attributes, time of modification
 _COMPACT, _CONTIGUOUS = 0, 1
+_NOWHERE = 2**64 - 1  # the address of what was never written
 _SHARED = 0x02  # the flag of a message that only says where the real one is
 
 _SUPERBLOCK = bytes.fromhex("894844460d0a1a0a 0000000000080800")  # version 0, addresses and lengths of 8 bytes
@@ -41,7 +42,12 @@ _TYPES = {
 }
 
 # What following an address that leads nowhere ends in.
-_DAMAGE = (struct.error, IndexError, OverflowError, UnicodeDecodeError)
+_DAMAGE = (struct.error, IndexError, OverflowError, ValueError, OSError)
+
+# The file is read in blocks, each with the beginning of the next, so that what begins in one is whole in it.
+_BLOCK_BYTES, _BEGINNING_BYTES = 1 << 14, 1 << 10
+_BLOCKS = 64  # that are kept
+MAX_VALUES = 100_000  # in one dataset; a value for each digit of a number is the rule
 
 
 class UnknownLayout(Exception):
@@ -49,23 +55,31 @@ class UnknownLayout(Exception):
 
 
 class Hdf5:
-    """A file's objects by their addresses, read on demand through a memory map.
+    """A file's objects by their addresses, read on demand.
+
+    The file is not mapped into memory: if something cut it short meanwhile, that would kill the process.
 
     Raises:
       UnknownLayout: the file is of a kind that MATLAB does not write.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._file = file  # its descriptor must stay open
+        self._block = lru_cache(maxsize=_BLOCKS)(self._read_block)
         # MATLAB puts 512 bytes of its own before the file, from which addresses do not count.
-        starts = [start for start in (0, 512) if self._map[start : start + 16] == _SUPERBLOCK]
+        self._base, first = 0, self._block(0)
+        starts = [start for start in (0, 512) if first[start : start + 16] == _SUPERBLOCK]
         if not starts:
             raise UnknownLayout("the superblock is of another version")
         self._base = starts[0]
 
-    def forget(self) -> None:
-        """Gives the pages that were read back to the system, so that memory does not grow with them."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+    def _read_block(self, number: int) -> bytes:
+        return os.pread(self._file.fileno(), _BLOCK_BYTES + _BEGINNING_BYTES, number * _BLOCK_BYTES)
+
+    def _at(self, address: int) -> tuple[bytes, int]:
+        """Return the block in which an address is, and where in it."""
+        number, start = divmod(self._base + address, _BLOCK_BYTES)
+        return self._block(number), start
 
     def values(self, address: int) -> tuple[str, tuple]:
         """The values of a two-dimensional dataset, flat, and what they are.
@@ -91,14 +105,14 @@ class Hdf5:
         except _DAMAGE as error:
             raise UnknownLayout(f"the object at {address} is damaged: {error}") from error
 
-    def _messages(self, address: int) -> Iterator[tuple[int, int, int]]:
-        """The type, place and bytes of each message of an object header."""
-        data, position = self._map, self._base + address
+    def _messages(self, address: int) -> Iterator[tuple[int, bytes, int, int]]:
+        """The type of each message of an object header, and its block, place in it, and bytes."""
+        data, position = self._at(address)
         version, left, size = _HEADER.unpack_from(data, position)
         if version != 1:
             raise UnknownLayout(f"the object at {address} has a header of version {version}")
-        blocks = [(position + _HEADER.size, size)]
-        for start, size in blocks:
+        pieces = [(data, position + _HEADER.size, size)]
+        for data, start, size in pieces:
             end = start + size
             while start < end and left:
                 kind, length, flags = _MESSAGE.unpack_from(data, start)
@@ -107,70 +121,75 @@ class Hdf5:
                     raise UnknownLayout(f"the object at {address} shares a message of type {kind}")
                 if kind == _CONTINUATION:
                     further, size = _TWO.unpack_from(data, start)
-                    blocks.append((self._base + further, size))
+                    pieces.append((*self._at(further), size))
                 else:
-                    yield kind, start, length
+                    yield kind, data, start, length
                 start += length
                 left -= 1
 
     def _values(self, address: int) -> tuple[str, tuple]:
         count = kind = content = None
-        for message, start, length in self._messages(address):
+        for message, data, start, length in self._messages(address):
             if message == _DATASPACE:
-                count = self._count(start)
+                count = _count(data, start)
             elif message == _DATATYPE:
-                kind = _TYPES.get(self._map[start : start + length])
+                kind = _TYPES.get(data[start : start + length])
             elif message == _LAYOUT:
-                content = self._content(start)
+                content = self._content(data, start)
             elif message not in _IGNORED:
                 raise UnknownLayout(f"the object at {address} has a message of type {message}")
         if count is None or kind is None or content is None:
             raise UnknownLayout(f"the object at {address} is no dataset of a known type")
+        if count > MAX_VALUES:
+            raise UnknownLayout(f"the dataset at {address} has {count:,} values")
         array = _array(count, kind)
-        if array.size != content[1]:
-            raise UnknownLayout(f"the dataset at {address} has {content[1]} bytes in place of {array.size}")
-        return kind, array.unpack_from(self._map, content[0])
+        data, start, size = content
+        if array.size != size:
+            raise UnknownLayout(f"the dataset at {address} has {size} bytes in place of {array.size}")
+        return kind, array.unpack_from(data, start)
 
-    def _count(self, start: int) -> int:
-        """How many values a dataspace has."""
-        version, rank, _ = _SPACE.unpack_from(self._map, start)
-        if version != 1 or rank != 2:
-            raise UnknownLayout(f"a dataspace has version {version} and {rank} dimensions")
-        rows, columns = _TWO.unpack_from(self._map, start + _SPACE.size)
-        return rows * columns
-
-    def _content(self, start: int) -> tuple[int, int]:
-        """Where the values of a dataset are, and how many bytes."""
-        version, layout = _LAYOUT_START.unpack_from(self._map, start)
+    def _content(self, data: bytes, start: int) -> tuple[bytes, int, int]:
+        """The block of the values of a dataset, where in it they are, and how many bytes."""
+        version, layout = _LAYOUT_START.unpack_from(data, start)
         start += _LAYOUT_START.size
         if version == 3 and layout == _COMPACT:
-            return start + _COMPACT_SIZE.size, _COMPACT_SIZE.unpack_from(self._map, start)[0]
+            return data, start + _COMPACT_SIZE.size, _COMPACT_SIZE.unpack_from(data, start)[0]
         if version == 3 and layout == _CONTIGUOUS:
-            address, size = _TWO.unpack_from(self._map, start)
-            if address < len(self._map):  # else nothing was ever written
-                return self._base + address, size
+            address, size = _TWO.unpack_from(data, start)
+            if address != _NOWHERE:
+                return *self._at(address), size
         raise UnknownLayout(f"a dataset has the layout {layout} of version {version}")
 
     def _members(self, address: int) -> dict[str, int]:
-        tables = [start for kind, start, _ in self._messages(address) if kind == _SYMBOL_TABLE]
+        tables = [(data, start) for kind, data, start, _ in self._messages(address) if kind == _SYMBOL_TABLE]
         if not tables:
             raise UnknownLayout(f"the object at {address} is no group with a symbol table")
-        tree, heap = _TWO.unpack_from(self._map, tables[0])
-        signature, kind, level, nodes, *_, table = _NODE.unpack_from(self._map, self._base + tree)
+        tree, heap = _TWO.unpack_from(*tables[0])
+        signature, kind, level, nodes, *_, table = _NODE.unpack_from(*self._at(tree))
         if (signature, kind, level, nodes) != (b"TREE", 0, 0, 1):
             raise UnknownLayout(f"the group at {address} is larger than one node")
-        signature, version, _, _, names = _HEAP.unpack_from(self._map, self._base + heap)
+        signature, version, _, _, names = _HEAP.unpack_from(*self._at(heap))
         if (signature, version) != (b"HEAP", 0):
             raise UnknownLayout(f"the group at {address} has no heap for its names")
-        signature, version, count = _TABLE.unpack_from(self._map, self._base + table)
+        data, start = self._at(table)
+        signature, version, count = _TABLE.unpack_from(data, start)
         if (signature, version) != (b"SNOD", 1):
             raise UnknownLayout(f"the group at {address} has no symbol table node")
         found = {}
         for i in range(count):
-            place, member = _SYMBOL.unpack_from(self._map, self._base + table + _TABLE.size + i * _SYMBOL.size)
-            begin = self._base + names + place
-            found[self._map[begin : self._map.find(b"\0", begin)].decode()] = member
+            place, member = _SYMBOL.unpack_from(data, start + _TABLE.size + i * _SYMBOL.size)
+            block, begin = self._at(names + place)
+            found[block[begin : block.index(b"\0", begin)].decode()] = member
         return found
+
+
+def _count(data: bytes, start: int) -> int:
+    """How many values a dataspace has."""
+    version, rank, _ = _SPACE.unpack_from(data, start)
+    if version != 1 or rank != 2:
+        raise UnknownLayout(f"a dataspace has version {version} and {rank} dimensions")
+    rows, columns = _TWO.unpack_from(data, start + _SPACE.size)
+    return rows * columns
 
 
 @lru_cache(maxsize=256)

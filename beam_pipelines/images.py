@@ -1,33 +1,55 @@
-"""Picture files where they lie, broken ones rejected by name; boxes in them."""
+"""Image files where they lie, broken ones rejected by name; boxes in them."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 from apache_beam.io.filesystems import FileSystems
+from PIL import Image
 
 from beam_pipelines.shards import Reject
 from trainer import pictures
+from trainer.local_file import NotAFile, open_regular
 from trainer.pictures import Picture as Picture
 from trainer.pictures import encode as encode
+from trainer.pictures import limit_megapixels as limit_megapixels
+from trainer.pictures import most_bytes as most_bytes
 from trainer.records import Box
 
+SMALL = 4 << 20  # bytes of a remote file that are held in memory, not on disk
 
-def read(path: str) -> bytes:
-    """The bytes of a picture file, local or in an object store.
+
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """Open an image file, a remote one as a local copy.
 
     Raises:
-      Reject: `missing-picture` where there is none, `unreadable` where a local one cannot be read. What an object
-        store still fails with after its client's own retries fails the shard, which the engine tries again.
+      Reject: `missing-picture` where it does not exist, `not-a-file` for a pipe, a device or a folder, `unreadable`
+        where a local one cannot be read. What an object store still fails with after its client's own retries fails
+        the shard, which the engine tries again.
     """
     try:
-        with FileSystems.open(path, compression_type="uncompressed") as file:
-            return file.read()
+        file = _remote_copy(path) if "://" in path else open_regular(path)
+    except NotAFile as error:
+        raise Reject("not-a-file", f"{path} cannot be read: {error}") from error
     except Exception as error:  # each object store has exceptions of its own
         there = FileSystems.exists(path)
         if there and "://" in path:
             raise
         reason = "unreadable" if there else "missing-picture"
         raise Reject(reason, f"{path} cannot be read: {error}") from error
+    with file:
+        yield file
+
+
+def _remote_copy(path: str) -> BinaryIO:
+    copy = tempfile.SpooledTemporaryFile(SMALL)  # noqa: SIM115 - it is handed out
+    with FileSystems.open(path, compression_type="uncompressed") as file:
+        shutil.copyfileobj(file, copy, 1 << 20)
+    copy.seek(0)
+    return cast(BinaryIO, copy)
 
 
 def load(data: bytes) -> Picture:
@@ -36,16 +58,16 @@ def load(data: bytes) -> Picture:
         return pictures.load(data)
 
 
-def decodable(data: bytes) -> bytes:
-    """`pictures.decodable`. Raises `Reject` where it cannot."""
+def load_file(file: BinaryIO) -> Picture:
+    """`pictures.load_file`. Raises `Reject` where it cannot."""
     with _rejecting():
-        return pictures.decodable(data)
+        return pictures.load_file(file)
 
 
-def reencoded(data: bytes) -> bytes:
-    """`pictures.reencoded`. Raises `Reject` where it cannot."""
+def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
+    """`pictures.for_model`. Raises `Reject` where it cannot."""
     with _rejecting():
-        return pictures.reencoded(data)
+        return pictures.for_model(file, size)
 
 
 @contextmanager

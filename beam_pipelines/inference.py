@@ -12,6 +12,9 @@ from beam_pipelines import exported, predictions, shards
 from beam_pipelines.exported import Model, Row
 from beam_pipelines.prefetch import Picture, pictures
 from beam_pipelines.shards import ShardResult, ShardSpec
+from trainer.image_kinds import DEFAULT_MEGAPIXELS, limit_megapixels
+
+BATCH_BYTES = 32 << 20  # of images; enough for a full batch unless they are large
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Reading:
       candidates: of each picture, in its row.
       min_confidence: from which on a row is accepted.
       file_format: one of `predictions.FORMATS`.
+      max_megapixels: larger images are rejected.
     """
 
     batch_size: int
@@ -31,6 +35,7 @@ class Reading:
     candidates: int
     min_confidence: float
     file_format: str
+    max_megapixels: float = DEFAULT_MEGAPIXELS
 
 
 class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
@@ -46,6 +51,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
 
     def load_model(self) -> Model:
         """Loads the model, once a process."""
+        limit_megapixels(self.reading.max_megapixels)
         return exported.load(self.path)
 
     def run_inference(
@@ -55,7 +61,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
         for spec in batch:
             begin = time.monotonic()
             result = ShardResult(spec.path, spec.split, items=len(spec.items))
-            with shards.whole_file(spec.path) as file:
+            with shards.shard_file(spec) as file:
                 counted = predictions.Counted(file)
                 rows = predictions.writer(self.reading.file_format, counted)
                 for read, answers in self._read(spec, model, result):
@@ -71,11 +77,11 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
         """Batches and what the model reads in them, which it does while the caller writes the one before."""
 
         def answer(batch: Sequence[Picture]) -> tuple[Sequence[Picture], list[Row]]:
-            return self._answer(batch, model, result)
+            return batch, model.read(batch, beam_width=self.reading.beam_width, candidates=self.reading.candidates)
 
         with ThreadPoolExecutor(1) as ahead:
             running = None
-            for batch in self._batches(spec, result):
+            for batch in self._batches(spec, model.info["image_size"], result):
                 following = ahead.submit(answer, batch)
                 if running:
                     yield running.result()
@@ -83,34 +89,22 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
             if running:
                 yield running.result()
 
-    def _batches(self, spec: ShardSpec, result: ShardResult) -> Iterator[list[Picture]]:
-        """Full batches of what can be read, the last one short."""
+    def _batches(self, spec: ShardSpec, size: tuple[int, int], result: ShardResult) -> Iterator[list[Picture]]:
+        """Full batches of what can be read, the last one short, and those of large images too."""
         batch: list[Picture] = []
-        for found in pictures(spec.items, ahead=self.reading.batch_size):
+        room = BATCH_BYTES
+        for found in pictures(spec.items, self.reading.batch_size, size):
             if isinstance(found, Picture):
                 batch.append(found)
-                if len(batch) == self.reading.batch_size:
+                room -= len(found.file)
+                if len(batch) == self.reading.batch_size or room <= 0:
                     yield batch
-                    batch = []
+                    batch, room = [], BATCH_BYTES
             else:
                 key, reject = found
                 result.rejects.append((key, reject.reason, reject.detail))
         if batch:
             yield batch
-
-    def _answer(
-        self, batch: Sequence[Picture], model: Model, result: ShardResult
-    ) -> tuple[Sequence[Picture], list[Row]]:
-        """Reads a batch; where a picture in it is damaged behind its header, that one is rejected."""
-        import tensorflow as tf
-
-        sizes = {"beam_width": self.reading.beam_width, "candidates": self.reading.candidates}
-        try:
-            return batch, model.read(batch, **sizes)
-        except tf.errors.InvalidArgumentError:
-            good, rejects = exported.mended(batch)
-            result.rejects += [(key, reject.reason, reject.detail) for key, reject in rejects]
-            return good, model.read(good, **sizes) if good else []
 
     def _row(self, picture: Picture, answer: Row, model: Model, result: ShardResult) -> dict[str, Any]:
         candidates, confidence = answer
@@ -119,6 +113,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
             "candidates": candidates,
             "confidence": confidence,
             "accepted": confidence >= self.reading.min_confidence,
+            "found_as": picture.found_as,
             **({} if picture.label is None else {"label": picture.label}),
             "model": model.info["fingerprint"],
         }

@@ -12,12 +12,13 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines import dataset, shards, sheet, verify
-from trainer import cli, records
+from beam_pipelines import dataset, outputs, places, shards, sheet, verify
+from trainer import cli, image_files, records
 from trainer.cli import UserError
 from trainer.records import DatasetInfo, Record
 
 UNSOUND_STATUS = 1
+NAMED = 3  # keys in a message
 
 
 class Unsound(Exception):
@@ -35,12 +36,15 @@ class Contents:
     widths: list[int] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
     unreadable: int = 0  # pictures whose very header is damaged
+    unsure: list[str] = field(default_factory=list)  # keys of images that TensorFlow may refuse
 
     def add(self, split: str, record: Record) -> None:
         self.splits[split] += 1
         self.sources[record.source] += 1
         self.lengths[len(record.text)] += 1
         self.characters.update(record.text)
+        if not image_files.plain_type(record.encoded):
+            self.unsure.append(record.key)
         try:
             width, height = Image.open(io.BytesIO(record.encoded)).size
         except OSError:
@@ -56,11 +60,12 @@ def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
     Raises:
       UserError: a shard is missing or damaged.
     """
-    for split in sorted(info.splits):
+    sizes = outputs.sizes(folder)
+    for split in sorted(split for split in info.splits if info.splits[split].records):
         for shard in info.splits[split].shards:
-            path = FileSystems.join(folder, shard.name)
-            if not FileSystems.exists(path):
-                raise UserError(f"{path} is missing; --verify finds all that is wrong")
+            if shard.name not in sizes:
+                raise UserError(f"{FileSystems.join(folder, shard.name)} is missing; --verify finds all that is wrong")
+        for path in dataset.shard_paths(folder, info, split):
             try:
                 with FileSystems.open(path, compression_type="uncompressed") as file:
                     for data in records.read_framed(file):
@@ -82,6 +87,12 @@ def report(info: DatasetInfo, contents: Contents) -> str:
             lines.append(f"{name:<10} {min(sizes)} to {max(sizes)} pixels, median {np.median(sizes):g}")
     if contents.unreadable:
         lines.append(f"{contents.unreadable} pictures have no readable header")
+    if contents.unsure:
+        named = ", ".join(map(repr, contents.unsure[:NAMED])) + (", ..." if len(contents.unsure) > NAMED else "")
+        lines.append(
+            f"{len(contents.unsure)} images are damaged or neither PNG nor JPEG, so that the trainer may refuse them "
+            f"({named}): run prepare again with --overwrite, which repairs or rejects such images"
+        )
     return "\n".join(lines + (_table("rejected", info.rejects) or ["rejected   none"]))
 
 
@@ -107,6 +118,8 @@ def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     if args.sample < 1:
         raise UserError(f"--sample {args.sample}: it must be at least 1")
+    if args.sheet:
+        sheet.check_replaceable(args.sheet, "--sheet")
     folder = args.folder.rstrip("/")
     info = dataset.read_info(folder)
     if args.verify:
@@ -134,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Show what is in a dataset. With --verify, exit status 1 and a line for each finding if it is not "
         "what was written.",
         example="python -m beam_pipelines.inspect data/svhn --verify --sheet svhn.png",
+        check_place=places.check,
     )
     parser.add_argument("folder", metavar="DIR", help="a dataset of prepare or synthesize, local or gs://")
     parser.add_argument("--verify", action="store_true", help="recompute every checksum and count first")

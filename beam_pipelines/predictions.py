@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from beam_pipelines import shards
+from beam_pipelines.outputs import Kind
 from beam_pipelines.shards import ShardResult
 
 SUMMARY_FILE = "summary.json"
@@ -26,10 +27,21 @@ SCHEMA = pa.schema(
         ),
         ("confidence", pa.float64()),
         ("accepted", pa.bool_()),
+        ("found_as", pa.string()),
         ("label", pa.string()),
         ("model", pa.string()),
     ]
 )
+
+
+def _shards_of(text: str) -> list[str]:
+    summary = json.loads(text)
+    if not {"images", "rows", "rejects", "model", "request"} <= summary.keys():
+        raise ValueError("not a summary of ours")
+    return [shard["name"] for shard in summary["shards"]]
+
+
+KIND = Kind(SUMMARY_FILE, (), _shards_of)
 
 
 def shard_name(file_format: str, index: int, count: int) -> str:
@@ -124,13 +136,13 @@ class DescribePredictions:
     Attributes:
       model: what `model_info.json` says.
       request: what was asked for.
-      others: files that were found beside the pictures.
+      others: files that were found beside the pictures, counted by their endings.
       begin: seconds since the epoch.
     """
 
     model: dict[str, Any]
     request: dict[str, Any]
-    others: int
+    others: Counter[str]
     begin: float
 
     def __call__(self, results: list[ShardResult]) -> dict[str, str]:
@@ -146,7 +158,8 @@ class DescribePredictions:
             "accepted": accepted["True"],
             "for_review": accepted["False"],
             "rejects": shards.reject_counts(results),
-            "other_files": self.others,
+            "other_files": self.others.total(),
+            "other_files_by_ending": dict(self.others.most_common()),
             "accuracy": _accuracy(total),
             "lengths": dict(sorted(total.get("length", Counter()).items())),
             "confidence_histogram": [confidence[str(i)] for i in range(BINS)],

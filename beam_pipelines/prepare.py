@@ -1,14 +1,15 @@
 """Turns labelled pictures into training records: `python -m beam_pipelines.prepare --help`."""
 
 import argparse
+import posixpath
 import sys
 from dataclasses import dataclass
 
-from beam_pipelines import csv_rows, dataset, images, shards, sources, svhn
+from beam_pipelines import csv_rows, dataset, identity, images, places, shards, sources, svhn
 from beam_pipelines.crops import POLICIES, Crop, check_size
 from beam_pipelines.shards import Reject
-from beam_pipelines.sources import Source
-from trainer import cli
+from beam_pipelines.sources import Labelled, Source
+from trainer import cli, image_kinds
 from trainer.cli import UserError
 from trainer.records import Record
 from trainer.vocab import Vocab
@@ -26,6 +27,7 @@ class MakeRecord:
     vocab: Vocab
     max_digits: int
     file_type: str
+    max_megapixels: float
 
     def key(self, item: int) -> str:
         return self.source.key(item)
@@ -49,14 +51,17 @@ class MakeRecord:
         for box in labelled.char_boxes:
             check_size(box)
         if isinstance(labelled.picture, str):
-            data = images.read(labelled.picture)
-            picture = images.load(data)
-        else:
-            data, picture = b"", images.Picture(labelled.picture, None)
+            images.limit_megapixels(self.max_megapixels)
+            with images.opened(labelled.picture) as file:
+                return self._cut(images.load_file(file), labelled)
+        return self._cut(images.Picture(labelled.picture), labelled)
+
+    def _cut(self, picture: images.Picture, labelled: Labelled) -> Record:
+        """The record of an image, whose file is kept as it is where nothing of it needs to change."""
         cut, area = self.crop(picture.image, labelled.box, labelled.key)
         kept = picture.file_type if cut is picture.image else None
         return Record(
-            data if kept else images.encode(cut, self.file_type),
+            picture.data() if kept else images.encode(cut, self.file_type),
             kept or self.file_type,
             labelled.key,
             labelled.text,
@@ -85,11 +90,9 @@ def _run(argv: list[str] | None) -> None:
     if args.size < 1 or args.max_side < 1:
         raise UserError(f"--size {args.size} --max-side {args.max_side}: both must be at least 1")
     contents = sources.survey(source, shares, args.seed)
-    if dataset.is_done(args):
-        return
     crop = Crop(args.crop, args.size, args.max_side, (smallest, largest), args.seed)
     vocab = Vocab(args.alphabet)
-    make = MakeRecord(source, contents.duplicates, crop, vocab, args.max_digits, args.image_format)
+    make = MakeRecord(source, contents.duplicates, crop, vocab, args.max_digits, args.image_format, args.max_megapixels)
     dataset.write(
         contents.splits,
         make,
@@ -98,6 +101,7 @@ def _run(argv: list[str] | None) -> None:
         argv=argv,
         module="beam_pipelines.prepare",
         beam_args=beam_args,
+        inputs={**identity.of_source(source, _described_in(args)), UNLABELLED: contents.unlabelled},
         notes={UNLABELLED: contents.unlabelled} if contents.unlabelled else {},
     )
 
@@ -110,10 +114,18 @@ def _open(args: argparse.Namespace) -> Source:
     return csv_rows.open_csv(args.input, args.images)
 
 
+def _described_in(args: argparse.Namespace) -> str:
+    """Return the file that says which images there are."""
+    if args.format == "digitstruct":
+        return posixpath.join(args.input, svhn.LABELS_FILE)
+    return args.input if args.format == "cropped32" else csv_rows.path_of(args.input)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Turn labelled pictures into sharded TFRecords. Beam's own options (--runner, ...) pass through.",
         example="python -m beam_pipelines.prepare --format digitstruct --input svhn/train --output data/svhn",
+        check_place=places.check,
     )
     parser.add_argument(
         "--format",
@@ -145,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[0.0, 0.4],
         help="context: each margin is drawn between these shares of the number's height",
     )
+    image_kinds.add_argument(parser)
     dataset.add_arguments(parser)
     return parser
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.runners.runner import PipelineResult
+
+from beam_pipelines import listing
 
 PROGRESS_SECONDS = 2.0
 MILLISECONDS = "milliseconds"  # the namespace of Beam's distributions, each named after a step
@@ -32,8 +32,8 @@ def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
     begin, total, shown = time.monotonic(), sum(asked.values()), -1
     while not over.wait(PROGRESS_SECONDS):
         try:
-            there = {file.path for file in FileSystems.match([FileSystems.join(output, "*")])[0].metadata_list}
-        except BeamIOError:  # a storage that is away for a moment; the run itself decides whether that matters
+            there = {file.path for file in listing.files(output).values()}
+        except OSError:  # a storage that is away for a moment; the run itself decides whether that matters
             continue
         done = sum(count for path, count in asked.items() if path in there)
         if done not in (shown, 0):

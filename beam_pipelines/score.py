@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +13,12 @@ import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import RunInference
 
-from beam_pipelines import exported, found, predictions, shards, shares
+from beam_pipelines import exported, found, identity, places, predictions, shards, shares
 from beam_pipelines.found import Item
 from beam_pipelines.inference import Reading, ReadShards
-from beam_pipelines.predictions import SUMMARY_FILE, DescribePredictions
+from beam_pipelines.predictions import KIND, SUMMARY_FILE, DescribePredictions
 from beam_pipelines.shards import ShardSpec
-from trainer import cli, released
+from trainer import beam, cli, image_kinds, released
 from trainer.cli import UserError
 
 
@@ -31,7 +32,7 @@ def _run(argv: list[str] | None) -> None:
     logging.getLogger().addFilter(_is_of_use)
     args, beam_args = _parser().parse_known_args(argv)
     options = shards.options_from(beam_args)
-    for name in ("batch_size", "beam_width", "candidates", "num_shards"):
+    for name in ("batch_size", "num_shards"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
     if not 0 <= args.min_confidence <= 1:
@@ -39,33 +40,47 @@ def _run(argv: list[str] | None) -> None:
     model = exported.read_info(args.model)
     reading = _reading(args, model)
     pictures = found.find(args.input)
+    found.check_readable(pictures)
     request = {
         "images": len(pictures.items),
         "images_crc32c": _checksum(pictures.items),
+        "files": identity.of_paths({item.path for item in pictures.items}),
         "num_shards": args.num_shards,
         "batch_size": reading.batch_size,
         "beam_width": reading.beam_width,
         "candidates": reading.candidates,
         "min_confidence": reading.min_confidence,
         "format": reading.file_format,
+        "max_megapixels": reading.max_megapixels,
         "model": model["fingerprint"],
+        "model_crc32c": exported.checksum(args.model, model),
     }
 
     def same(text: str) -> bool:
         return json.loads(text).get("request") == request
 
     share = shares.parse(args.share)
-    done = shares.is_done(args.output, SUMMARY_FILE, same, overwrite=args.overwrite, part="predictions-", share=share)
-    if done:
-        print(f"{args.output} is complete already: nothing to do (--overwrite makes it anew)")
-        return
-    specs = slices(pictures.items, args.output, args.num_shards, reading.file_format)
-    work = RunInference(ReadShards(args.model, reading))
-    describe = DescribePredictions(model, request, pictures.others, begin)
-    if shares.run(specs, work, describe, output=args.output, options=options, share=share, request=request) is None:
-        return
-    with FileSystems.open(FileSystems.join(args.output, SUMMARY_FILE)) as file:
-        print(_table(json.loads(file.read()), args.output))
+    with shares.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
+        if ticket is None:
+            print(f"{args.output} is complete already: nothing to do (--overwrite writes it again)")
+            return
+        specs = slices(pictures.items, args.output, args.num_shards, reading.file_format)
+        work = RunInference(ReadShards(args.model, reading))
+        describe = DescribePredictions(model, request, pictures.endings, begin)
+        seconds = shares.run(
+            specs,
+            work,
+            describe,
+            output=args.output,
+            kind=KIND,
+            options=options,
+            share=share,
+            request=request,
+            ticket=ticket,
+        )
+        if seconds is not None:
+            with FileSystems.open(FileSystems.join(args.output, SUMMARY_FILE)) as file:
+                print(_table(json.loads(file.read()), args.output))
 
 
 def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
@@ -81,14 +96,11 @@ def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str
 
 def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
     """How to read, of the command line and, where that says nothing, of the model."""
-    width = args.beam_width or model["beam_width"]
-    candidates = args.candidates or width
-    if candidates > width:
-        raise UserError(f"--candidates {candidates}: a beam of width {width} has no more than that; raise --beam-width")
+    width, candidates = beam.sizes(args.beam_width, args.candidates, model["beam_width"])
     confidence = args.min_confidence
     if args.target_accuracy is not None:
         confidence = exported.threshold(args.model, model, args.target_accuracy)
-    return Reading(args.batch_size, width, candidates, confidence, args.format)
+    return Reading(args.batch_size, width, candidates, confidence, args.format, args.max_megapixels)
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
@@ -110,7 +122,10 @@ def _table(summary: dict[str, Any], output: str) -> str:
         ("accepted", f"{summary['accepted']:>10}"),
         ("for review", f"{summary['for_review']:>10}"),
         *((f"rejected, {reason}", f"{count:>10}") for reason, count in summary["rejects"].items()),
-        ("other files, not read", f"{summary['other_files']:>10}"),
+        (
+            "other files, not read",
+            f"{summary['other_files']:>10}  {_endings(summary['other_files_by_ending'])}".rstrip(),
+        ),
         ("images/s, start and all", f"{summary['images_per_second']:>10.0f}"),
     ]
     if accuracy := summary["accuracy"]:
@@ -124,10 +139,15 @@ def _table(summary: dict[str, Any], output: str) -> str:
     return "\n".join([*(f"{name:<24}{value}" for name, value in rows), f"complete: {output}"])
 
 
+def _endings(counts: dict[str, int]) -> str:
+    return f"  {found.endings_text(Counter(counts))}" if counts else ""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Read the numbers in many pictures. Beam's own options (--runner, ...) pass through.",
         example="python -m beam_pipelines.score --input 'photos/*.png' --output out/read",
+        check_place=places.check,
     )
     parser.add_argument("--model", default=released.NAME, metavar="EXPORT", help=released.HELP)
     parser.add_argument(
@@ -142,16 +162,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=predictions.FORMATS, default="jsonl", help="of the predictions")
     parser.add_argument("--num-shards", type=int, default=8, help="files of predictions")
     parser.add_argument("--batch-size", type=int, default=128, help="pictures read together")
-    parser.add_argument("--beam-width", type=int, help="hypotheses followed; the model's own unless given")
-    parser.add_argument("--candidates", type=int, help="in each row; as many as hypotheses unless given")
+    parser.add_argument("--beam-width", type=int, help="hypotheses followed; two for each candidate unless given")
+    parser.add_argument(
+        "--candidates", type=int, help="in each row; as many as --beam-width, else the model's own number"
+    )
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are for review, not accepted")
     limit.add_argument(
         "--target-accuracy",
         type=float,
         metavar="SHARE",
-        help="take the confidence from which on answers were so accurate when the model was calibrated, e.g. 0.98",
+        help="take the confidence from which on answers were so accurate when the model was calibrated, e.g. 0.98; "
+        "expect slightly less on other images (expected_accuracy in model_info.json)",
     )
+    image_kinds.add_argument(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace predictions that are there already")
     shares.add_argument(parser)
     return parser

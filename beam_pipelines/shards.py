@@ -10,10 +10,8 @@ import argparse
 import functools
 import json
 import logging
-import os
 import sys
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +23,10 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions, TestOptions
 
-from beam_pipelines import outputs, progress
+from beam_pipelines import interrupts, outputs, progress
+from beam_pipelines.whole_file import whole_file
 from trainer.cli import UserError
+from trainer.lock import Ticket
 from trainer.records import COMPLETED_FILE, REJECTS_FILE
 
 # DirectRunner would try to download the Prism engine at each start.
@@ -48,11 +48,15 @@ class Reject(Exception):
 
 @dataclass(frozen=True)
 class ShardSpec:
-    """What goes into one shard: its file, its split, and its items in their order (a range takes no space)."""
+    """What goes into one shard: its file, its split, and its items in their order (a range takes no space).
+
+    `ticket` proves that the output still belongs to the run that asked for the shard.
+    """
 
     path: str
     split: str
     items: Sequence[Any]
+    ticket: Ticket | None = None
 
 
 @dataclass
@@ -97,23 +101,16 @@ def deal(
 
 
 @contextmanager
-def whole_file(path: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name whole or not at all, in place of one that is there."""
-    temporary = f"{path}.tmp-{uuid.uuid4().hex}"
-    try:
-        with FileSystems.create(temporary, "application/octet-stream", "uncompressed") as file:
-            yield file
-        if "://" not in path:
-            os.replace(temporary, path)
-        else:
-            # Google's store replaces as a whole; not every other one replaces at all.
-            if not path.startswith("gs://") and FileSystems.exists(path):
-                FileSystems.delete([path])
-            FileSystems.rename([temporary], [path])
-    except BaseException:
-        if FileSystems.exists(temporary):
-            FileSystems.delete([temporary])
-        raise
+def shard_file(spec: ShardSpec) -> Iterator[BinaryIO]:
+    """Open the file of a shard, which appears under its name when it is complete.
+
+    Raises:
+      Lost: another run has taken the output over meanwhile. A worker may outlive the command that started it.
+    """
+    with whole_file(spec.path) as file:
+        yield file
+        if spec.ticket is not None:
+            spec.ticket.check()
 
 
 def count_metrics(result: ShardResult, seconds: float) -> None:
@@ -158,13 +155,21 @@ def check_counts(results: list[ShardResult], output: str, asked: dict[str, int])
         raise RuntimeError(f"{torn[0]} is not as it was written: do all workers share this --output?")
 
 
-def complete(results: list[ShardResult], output: str, asked: dict[str, int], describe: Describe) -> None:
-    """Describes the output, and marks it as complete, once `check_counts` agrees."""
+def complete(
+    results: list[ShardResult], output: str, asked: dict[str, int], describe: Describe, ticket: Ticket | None = None
+) -> None:
+    """Describe the output, and mark it as complete, once `check_counts` agrees.
+
+    Raises:
+      Lost: another run has taken the output over.
+    """
     begin = time.monotonic()
     check_counts(results, output, asked)
     rejects = sorted(reject for result in results for reject in result.rejects)
     lines = [json.dumps({"key": key, "reason": why, "detail": detail}) + "\n" for key, why, detail in rejects]
     for name, text in {REJECTS_FILE: "".join(lines), **describe(results), COMPLETED_FILE: ""}.items():
+        if ticket is not None:
+            ticket.check()
         with whole_file(FileSystems.join(output, name)) as file:
             file.write(text.encode())
     progress.count_seconds("complete", time.monotonic() - begin)
@@ -206,6 +211,7 @@ def run(
     *,
     output: str,
     options: PipelineOptions,
+    ticket: Ticket | None = None,
 ) -> dict[str, float]:
     """Makes all shards and completes the output.
 
@@ -215,6 +221,7 @@ def run(
       describe: makes the files that describe the output.
       output: the folder, of which nothing is there.
       options: Beam's.
+      ticket: of the lock of the output.
     Returns:
       The seconds of each step, summed over all workers, where the engine tells.
     Raises:
@@ -222,7 +229,7 @@ def run(
       RuntimeError: the engine ended with success, but not all was done.
     """
     asked = {spec.path: len(spec.items) for spec in specs}
-    conclude = functools.partial(complete, output=output, asked=asked, describe=describe)
+    conclude = functools.partial(complete, output=output, asked=asked, describe=describe, ticket=ticket)
     seconds = execute(specs, work, conclude, output=output, options=options)
     check_there(output, {COMPLETED_FILE, *map(outputs.name_of, asked)})
     return seconds
@@ -249,12 +256,25 @@ def execute(
 
     The rest is as in `run`.
     """
-    # Beam relays the log of each worker, harmless warnings and all; what fails is raised.
+    local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
+    elsewhere = "" if local else "; a job that runs elsewhere goes on until it is cancelled there"
+    with interrupts.ended_at_once(f"interrupted: run the same command again to complete {output}{elsewhere}"):
+        return _execute(specs, work, conclude, output=output, options=options)
+
+
+def _execute(
+    specs: list[ShardSpec],
+    work: beam.PTransform,
+    conclude: Callable[[list[ShardResult]], None],
+    *,
+    output: str,
+    options: PipelineOptions,
+) -> dict[str, float]:
+    # Beam relays the log of each worker, harmless warnings and all; what fails is logged and raised.
     for name in ("apache_beam", "distributed"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    if "://" not in output and not FileSystems.exists(output):
-        FileSystems.mkdirs(output)
-    pipeline = beam.Pipeline(options=options)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
+    pipeline = beam.Pipeline(runner=interrupts.local_runner(options) if local else None, options=options)
     _ = (
         pipeline
         | "Shards" >> beam.Create(specs, reshuffle=False)

@@ -8,24 +8,28 @@ do so at once write the same bytes. A share that was noted is not made again, so
 import argparse
 import functools
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.filesystem import BeamIOError
+import google_crc32c
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, TestOptions
 
-from beam_pipelines import outputs, shards
+from beam_pipelines import listing, outputs, shards
+from beam_pipelines.outputs import Kind
 from beam_pipelines.shards import Describe, ShardResult, ShardSpec
-from trainer.cli import UserError
+from beam_pipelines.whole_file import whole_file
+from trainer.cli import Locked, UserError
+from trainer.lock import Lock, Ticket, describe, owner
 from trainer.records import COMPLETED_FILE
 
-# What there is of COMPLETED before it is there; an unfinished output is removed together with them.
-NOTE = f"{COMPLETED_FILE}.tmp-share-"
+NOTE = outputs.NOTE
 
 
 @dataclass(frozen=True)
@@ -66,25 +70,85 @@ def common(words: list[str]) -> list[str]:
     return re.sub(r"\0--share[=\0][^\0]*", "", "\0" + "\0".join(words)).split("\0")[1:]
 
 
-def is_done(
+@contextmanager
+def opened(
     output: str,
-    description: str,
+    kind: Kind,
     same: Callable[[str], bool],
     *,
     overwrite: bool,
-    part: str,
-    subfolders: tuple[str, ...] = (),
     share: Share | None,
-) -> bool:
-    """`outputs.is_done`; with a share, others are writing too, so nothing is removed.
+    request: dict[str, Any],
+) -> Iterator[Ticket | None]:
+    """Hold the lock of an output, and give its ticket, or None where that is complete already.
 
+    Partitions of one request run side by side, each of them once; everything else excludes each other.
+
+    Args:
+      output, kind, same, overwrite: see `outputs.is_done`.
+      share: the partition, or None for all.
+      request: what was asked for.
     Raises:
-      UserError: as there; or it is to be overwritten by shares, of which none knows when.
+      UserError: as `outputs.is_done`, or a partition is to overwrite.
+      Locked: another process is writing there, or has taken the output over.
     """
     if share and overwrite:
         raise UserError(f"--overwrite and --share do not go together: remove {output} first")
-    keep = share is not None
-    return outputs.is_done(output, description, same, overwrite=overwrite, part=part, subfolders=subfolders, keep=keep)
+    if outputs.is_done(output, kind, same, overwrite=overwrite):
+        yield None
+        return
+    is_new = not listing.is_remote(output) and not os.path.isdir(output)
+    try:
+        with _locked(output, share, request) as lock:
+            # Another run may have ended since.
+            done = outputs.is_done(output, kind, same, overwrite=overwrite)
+            try:
+                yield None if done else lock.ticket
+            except Exception:
+                lock.check()  # an engine wraps what its workers raise
+                raise
+            lock.check()
+    finally:
+        if is_new:
+            with suppress(OSError):  # something was written
+                os.rmdir(output)
+
+
+@contextmanager
+def _locked(output: str, share: Share | None, request: dict[str, Any]) -> Iterator[Lock]:
+    name, friends = outputs.LOCK_FILE, None
+    if share:  # the name tells which others may run: partitions of the same request, into as many
+        asked = google_crc32c.value(json.dumps(request, sort_keys=True).encode())
+        name += f"-{asked:08x}-{share.index:05d}-of-{share.count:05d}"
+        friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{share.count:05d}")
+    with Lock(FileSystems.join(output, name), _Store()) as lock:
+        for other in outputs.sizes(output):
+            if outputs.is_lock(other) and other != name and not (friends and friends.fullmatch(other)):
+                path = FileSystems.join(output, other)
+                claim = owner(path, _Store())
+                if claim is not None:
+                    raise Locked(describe(path, claim))
+        yield lock
+
+
+class _Store:
+    """The files of an object store, through Beam."""
+
+    def read(self, path: str) -> str | None:
+        try:
+            with FileSystems.open(path) as file:
+                return file.read().decode()
+        except Exception:  # each file system raises something else for a file that is not there
+            if FileSystems.exists(path):
+                raise
+            return None
+
+    def write(self, path: str, text: str) -> None:
+        with whole_file(path) as file:
+            file.write(text.encode())
+
+    def remove(self, path: str) -> None:
+        listing.delete(path)
 
 
 def run(
@@ -93,33 +157,54 @@ def run(
     describe: Describe,
     *,
     output: str,
+    kind: Kind,
     options: PipelineOptions,
     share: Share | None,
     request: dict[str, Any],
+    ticket: Ticket,
 ) -> dict[str, float] | None:
-    """`shards.run`, or a share of it.
+    """`shards.run`, or a share of it; in an output that is `opened`, of which everything left by other runs is removed.
 
     Args:
+      kind: of output.
       share: makes only these shards, and completes the output if all others are there.
       request: what was asked for, of which notes of other requests are told.
+      ticket: of the lock of the output.
     Returns:
       The seconds of each step, or None where other shares are still to come.
     Raises:
       RuntimeError: as `shards.run`.
     """
+    names = [outputs.name_of(spec.path) for spec in specs]
+    specs = [replace(spec, ticket=ticket) for spec in specs]
+    if options.view_as(TestOptions).dry_run:  # nothing is written, so nothing is removed, either
+        return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
     if share is None:
-        return shards.run(specs, work, describe, output=output, options=options)
+        outputs.remove(output, kind)
+        outputs.mark(output, kind, names, forget=True)
+        return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
+    outputs.mark(output, kind, names)
     mine = share.of(specs)
     seconds: dict[str, float] = {}
-    note = functools.partial(_write_note, output=output, share=share, request=request, mine=mine)
+    note = functools.partial(_write_note, output=output, share=share, request=request, mine=mine, ticket=ticket)
     if _is_noted(output, share, request):
         print(f"share {share.index}/{share.count} of {output} is there already")
     elif mine:
         seconds = shards.execute(mine, work, note, output=output, options=options)
-        shards.check_there(output, {_note_name(share.index, share.count)})
+        if not _is_complete(output):  # then the notes may have been removed by now
+            shards.check_there(output, {_note_name(share.index, share.count)})
     else:
         note([])
-    return seconds if _complete_if_last(specs, describe, output=output, share=share, request=request) else None
+    if not _complete_if_last(specs, describe, output=output, share=share, request=request, ticket=ticket):
+        return None
+    # The notes, and shards that runs with other options left unfinished.
+    outputs.remove(output, kind, keep={*names, *kind.fixed})
+    outputs.mark(output, kind, names, forget=True)
+    return seconds
+
+
+def _is_complete(output: str) -> bool:
+    return FileSystems.exists(FileSystems.join(output, COMPLETED_FILE))
 
 
 def _note_name(index: int, count: int) -> str:
@@ -127,8 +212,15 @@ def _note_name(index: int, count: int) -> str:
 
 
 def _write_note(
-    results: list[ShardResult], *, output: str, share: Share, request: dict[str, Any], mine: list[ShardSpec]
+    results: list[ShardResult],
+    *,
+    output: str,
+    share: Share,
+    request: dict[str, Any],
+    mine: list[ShardSpec],
+    ticket: Ticket,
 ) -> None:
+    ticket.check()
     shards.check_counts(results, output, {spec.path: len(spec.items) for spec in mine})
     note = {"request": request, "results": [vars(result) for result in results]}
     with shards.whole_file(FileSystems.join(output, _note_name(share.index, share.count))) as file:
@@ -162,7 +254,13 @@ def _is_noted(output: str, share: Share, request: dict[str, Any]) -> bool:
 
 
 def _complete_if_last(
-    specs: list[ShardSpec], describe: Describe, *, output: str, share: Share, request: dict[str, Any]
+    specs: list[ShardSpec],
+    describe: Describe,
+    *,
+    output: str,
+    share: Share,
+    request: dict[str, Any],
+    ticket: Ticket,
 ) -> bool:
     notes = [_read_note(output, index, share.count, request) for index in range(share.count)]
     results = [result for note in notes if note is not None for result in note]
@@ -172,23 +270,12 @@ def _complete_if_last(
             output,
             {spec.path: len(spec.items) for spec in specs},
             describe,
+            ticket,
         )
-        known = {outputs.name_of(spec.path) for spec in specs}
-        _remove_leftovers(output, known)
         return True
     # Another one may have completed it, and removed the notes, between our listing and now.
-    if FileSystems.exists(FileSystems.join(output, COMPLETED_FILE)):
+    if _is_complete(output):
         return True
     there = sum(note is not None for note in notes)
     print(f"share {share.index}/{share.count} of {output} is made, {there} of {share.count} are there")
     return False
-
-
-def _remove_leftovers(output: str, known: set[str]) -> None:
-    """Removes the notes, and shards that runs with other options left unfinished."""
-    for name in outputs.sizes(output):
-        if name.startswith(NOTE) or (re.search(r"-\d{5}-of-\d{5}", name) and name not in known):
-            try:
-                FileSystems.delete([FileSystems.join(output, name)])
-            except BeamIOError:  # another share that found all there is doing the same
-                continue

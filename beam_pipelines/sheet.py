@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 
+from apache_beam.io.filesystems import FileSystems
 from PIL import Image, ImageDraw, ImageFont
 
-from beam_pipelines import images
+from beam_pipelines import images, listing
 from beam_pipelines.shards import Reject
+from trainer import image_output
 from trainer.records import Box, Record
 
 CELL = 150  # pixels; also the longest side of a picture
@@ -16,6 +18,19 @@ MARGIN = 6
 COLUMNS = 10
 PAPER, INK, FAINT = "white", "black", "#666666"
 NUMBER_BOX, CHARACTER_BOX = "#ff2d2d", "#00c853"
+
+
+def check_replaceable(path: str, flag: str) -> None:
+    """Check that a sheet would replace nothing but an image.
+
+    Raises:
+      UserError: something else is there.
+    """
+    if not listing.is_remote(path):
+        image_output.check_replaceable(path, flag)
+    elif FileSystems.exists(path):
+        with FileSystems.open(path) as file:
+            image_output.check_header(file.read(image_output.HEADER_BYTES), path, flag)
 
 
 def draw(sampled: Sequence[tuple[str, Record]]) -> Image.Image:

@@ -3,6 +3,8 @@
 A source is a few strings that travel to the workers. The file that it reads is opened once in each process.
 """
 
+import os
+import posixpath
 import re
 import shutil
 import tempfile
@@ -16,11 +18,12 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines import dataset
+from beam_pipelines import dataset, listing
+from trainer import troubles
 from trainer.cli import UserError
+from trainer.local_file import open_regular
+from trainer.pictures import IMAGE_ENDINGS
 from trainer.records import Box
-
-PICTURE_ENDINGS = tuple(Image.registered_extensions())
 
 
 @dataclass(frozen=True)
@@ -117,22 +120,72 @@ def _unlabelled(source: Source, hashes: np.ndarray) -> int:
     if source.pictures is None:
         return 0
     folder, prefix = source.pictures
-    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
-    files = (file.path.rsplit("/", 1)[-1] for file in found if file.path.lower().endswith(PICTURE_ENDINGS))
-    return len(np.setdiff1d(np.fromiter((_hash(f"{prefix}/{name}") for name in files), np.uint64), hashes))
+    below = listing.below(folder or ".", on_error=lambda _: None)
+    paths = (file.path for file in below if file.path.lower().endswith(IMAGE_ENDINGS))
+    names = (path[len(folder) :].lstrip("/") if folder else path.removeprefix("./") for path in paths)
+    keys = (posixpath.join(prefix, name) for name in names)
+    return len(np.setdiff1d(np.fromiter(map(_hash, keys), np.uint64), hashes))
 
 
 def _hash(key: str) -> int:
     """Of 64 bits: among a million keys two have the same with a probability of 3e-8."""
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
+
+
+def inside(written: str) -> str | None:
+    """Return the one form of an image's name relative to a folder; None where it leads out of that.
+
+    Backslashes are taken for slashes: lists that were made under Windows have them.
+    """
+    name = written.replace("\\", "/")
+    if "://" in name:
+        return None
+    name = posixpath.normpath(name)
+    return None if name == "." or re.match(r"/|\.\.(/|$)|[A-Za-z]:/", name) else name
+
+
+def below(folder: str, path: str) -> str | None:
+    """Return the name relative to a folder of a path in it; None where it is not in it."""
+    path = path.replace("\\", "/")
+    scheme = path.partition("://")[0] if listing.is_remote(path) else ""
+    if scheme != (folder.partition("://")[0] if listing.is_remote(folder) else ""):
+        return None
+    if scheme:
+        top, one = (posixpath.normpath(name.partition("://")[2]) for name in (folder, path))
+    else:
+        top, one = os.path.abspath(folder), os.path.abspath(path)
+    top = top.rstrip("/") + "/"
+    return inside(one[len(top) :]) if one.startswith(top) else None
 
 
 def local_file(path: str) -> BinaryIO:
-    """Opens a file, a remote one as a local copy that leaves nothing behind."""
-    if "://" not in path:
-        return open(path, "rb")
+    """Open a file, a remote one as a local copy that leaves nothing behind.
+
+    Raises:
+      NotAFile: it is a pipe, a device or a folder.
+      OSError: it cannot be opened.
+    """
+    return _copy(path) if listing.is_remote(path) else open_regular(path)
+
+
+def private_copy(path: str, written: float) -> BinaryIO:
+    """Open a copy that leaves nothing behind: who cuts the file itself short does not kill readers of a memory map.
+
+    Args:
+      path: local or remote.
+      written: when the file was written, as the run found it.
+    Raises:
+      UserError: it was written to since.
+    """
+    copy = _copy(path)
+    if FileSystems.last_updated(path) != written:
+        raise UserError(f"{path} changed while it was read: run again when nothing else writes to it")
+    return copy
+
+
+def _copy(path: str) -> BinaryIO:
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is handed out
-    with FileSystems.open(path, compression_type="uncompressed") as file:
+    with listing.opened(path) as file, troubles.naming(tempfile.gettempdir()):
         shutil.copyfileobj(file, copy, 1 << 20)
     copy.flush()
     return copy

@@ -9,11 +9,13 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines import images
+from beam_pipelines import images, sources
 from beam_pipelines.digit_struct import DamagedEntry, DigitStruct
 from beam_pipelines.shards import Reject
 from beam_pipelines.sources import Labelled, local_file
 from trainer.cli import UserError
+
+LABELS_FILE = "digitStruct.mat"
 
 
 @dataclass(frozen=True)
@@ -41,25 +43,28 @@ class Photos:
 
     def key(self, place: int) -> str:
         try:
-            name = self._file().name(place)
+            written = self._file().name(place)
         except DamagedEntry:
-            name = f"entry-{place + 1}"
-        return f"{_last(self.folder)}/{name}"
+            written = f"entry-{place + 1}"
+        return f"{_last(self.folder)}/{sources.inside(written) or written}"
 
     def read(self, place: int) -> Labelled:
         """Reads an entry.
 
         Raises:
-          Reject: `damaged-entry`.
+          Reject: `damaged-entry`; `outside-folder` where its name leads out of the folder.
         """
         try:
             entry = self._file().entry(place)
         except DamagedEntry as error:
             raise Reject("damaged-entry", str(error)) from error
+        name = sources.inside(entry.name)
+        if name is None:
+            raise Reject("outside-folder", f"entry {place + 1} names {entry.name!r}, which leads out of {self.folder}")
         boxes = tuple((d.left, d.top, d.left + d.width, d.top + d.height) for d in entry.digits)
         return Labelled(
-            key=f"{_last(self.folder)}/{entry.name}",
-            picture=posixpath.join(self.folder, entry.name),
+            key=f"{_last(self.folder)}/{name}",
+            picture=posixpath.join(self.folder, name),
             text="".join(str(d.label) for d in entry.digits),
             box=images.union(boxes) if boxes else None,
             char_boxes=boxes,

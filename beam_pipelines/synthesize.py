@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from beam_pipelines import dataset, images, shards, sheet
+from beam_pipelines import dataset, identity, images, listing, places, shards, sheet
 from beam_pipelines.synthesis import crops, mnist, texts, typefaces
 from beam_pipelines.synthesis.crops import Crops
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
@@ -64,7 +64,7 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
         raise UserError("--source crops needs --records DIR, datasets with character boxes: see prepare")
     # The train split only: validation digits must not be trained on in disguise.
     infos = {folder: dataset.read_info(folder) for folder in args.records}
-    paths = tuple(path for folder, info in infos.items() for path in records.shard_paths(folder, info, "train"))
+    paths = tuple(path for folder, info in infos.items() for path in dataset.shard_paths(folder, info, "train"))
     stock = crops.load(paths, args.record_limit)
     lacking = sorted({c for c, _ in (*wanted.first, *wanted.rest)} - {char for char, _ in stock.digits})
     if lacking:
@@ -87,14 +87,13 @@ def _run(argv: list[str] | None) -> None:
     draw = source_of(args)
     make = MakeRecord(draw, f"synthetic-{args.source}", f"{args.split}/{args.seed}", args.image_format)
     if args.preview:
+        sheet.check_replaceable(args.preview, "--preview")
         with shards.whole_file(args.preview) as file:
             sheet.draw([(args.split, make(index)) for index in range(args.count)]).save(file, "PNG")
         print(f"wrote {args.preview}, the first {args.count} pictures; no dataset")
         return
     if not args.output:
         raise UserError("--output is missing: give the dataset's folder, or --preview FILE.png")
-    if dataset.is_done(args):
-        return
     dataset.write(
         {args.split: range(args.count)},
         make,
@@ -103,13 +102,28 @@ def _run(argv: list[str] | None) -> None:
         argv=argv,
         module="beam_pipelines.synthesize",
         beam_args=beam_args,
+        inputs=_inputs(args),
     )
+
+
+def _inputs(args: argparse.Namespace) -> dict[str, str]:
+    """Return what identifies the content of the files that the options name."""
+    tables = [path for path in (args.lengths, args.digits) if path not in texts.NAMED]
+    found = {"tables": identity.of_paths(tables)} if tables else {}
+    if args.source == "fonts":
+        found["typefaces"] = typefaces.fingerprint()
+    if args.mnist:
+        found["mnist"] = identity.of_files(listing.files(args.mnist).values())
+    if args.records:
+        found["records"] = identity.of_datasets(args.records, records.INFO_FILE)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Write pictures of made-up numbers. Beam's own options (--runner, ...) pass through.",
         example="python -m beam_pipelines.synthesize --source fonts --count 20000 --seed 7 --output data/synthetic",
+        check_place=places.check,
     )
     parser.add_argument(
         "--source",

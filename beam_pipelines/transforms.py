@@ -42,7 +42,7 @@ class _WriteShard(beam.DoFn):
 
     def process(self, spec: ShardSpec) -> Iterable[ShardResult]:
         begin = time.monotonic()
-        with shards.whole_file(spec.path) as file:
+        with shards.shard_file(spec) as file:
             result = self._write(spec, file)
         shards.count_metrics(result, time.monotonic() - begin)
         yield result

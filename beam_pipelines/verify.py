@@ -8,6 +8,7 @@ import google_crc32c
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from beam_pipelines import listing
 from trainer import records
 from trainer.records import DatasetInfo, Shard, Split
 
@@ -33,7 +34,7 @@ def find(folder: str, info: DatasetInfo) -> list[str]:
     Found are missing, extra, cut, lengthened and changed shards, and counts that do not agree.
     """
     # The listing tells what is missing, since each file system raises something else when it opens such a file.
-    there = _listed(folder)
+    there = sorted(listing.files(folder))
     findings = []
     for name, split in sorted(info.splits.items()):
         sources: Counter[str] = Counter()
@@ -91,11 +92,6 @@ def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) ->
         for what in asked
         if found[what] != asked[what]
     ]
-
-
-def _listed(folder: str) -> list[str]:
-    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
-    return sorted(file.path.replace("\\", "/").rsplit("/", 1)[-1] for file in found)
 
 
 def _extra(there: list[str], info: DatasetInfo) -> list[str]:

@@ -21,6 +21,7 @@ from beam_pipelines.crops import Crop
 from beam_pipelines.shards import Reject, ShardSpec
 from beam_pipelines.transforms import DescribeDataset, MakeRecord, WriteRecords
 from trainer import cli, records
+from trainer.image_kinds import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
 SHARDS = 16
@@ -67,7 +68,7 @@ def pictures_as_records(way: str, count: int, pictures: str, output: str) -> Non
     found = [row for split in rows.values() for row in split]
     items = [found[i % len(found)] for i in range(count)]
     whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
-    make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png")
+    make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
     specs = shards.deal(items, output=output, split="train", num_shards=SHARDS, name=records.shard_name)
     ways: dict[str, Callable[[], None]] = {
         "plain loop": lambda: plain_loop(specs, make),

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import cli, cluster
+from trainer import beam, cli, cluster
 
 BATCH_SIZES = (1, 32, 64, 128, 256, 512)
 WARM = 3  # calls before the clock starts
@@ -93,16 +93,18 @@ def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tu
     begin = time.perf_counter()
     loaded = tf.saved_model.load(model)
     read = loaded.signatures["serving_default"]
-    width = tf.constant(json.loads(Path(model, "assets/model_info.json").read_text())["beam_width"])
+    configured = json.loads(Path(model, "assets/model_info.json").read_text())["beam_width"]
+    width, candidates = map(tf.constant, beam.sizes(None, None, configured))
     start = time.perf_counter() - begin
     ways = []
     for size in batch_sizes:
         for _ in range(WARM):
-            read(images=tf.constant([path.read_bytes() for path in paths[:size]]), beam_width=width, candidates=width)
+            files = tf.constant([path.read_bytes() for path in paths[:size]])
+            read(images=files, beam_width=width, candidates=candidates)
         begin, texts = time.perf_counter(), []
         for i in range(0, len(paths), size):
             files = tf.constant([path.read_bytes() for path in paths[i : i + size]])
-            out = read(images=files, beam_width=width, candidates=width)
+            out = read(images=files, beam_width=width, candidates=candidates)
             texts += [text.decode() for text in out["text"].numpy()[:, 0]]
         seconds = time.perf_counter() - begin
         ways.append(Way(f"SavedModel, plain loop, batch {size}", len(paths), seconds, share(texts, labels), start))

@@ -1,9 +1,10 @@
 """What tests share: real commands, a tiny dataset, and the real pictures where they are."""
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 Run = Callable[..., subprocess.CompletedProcess]
+
+# Lines of TensorFlow, absl, oneDNN, gRPC, Keras and Beam about themselves, perhaps behind the name of a task.
+CHATTER = re.compile(
+    r"^(\[[a-z 0-9]+\] )?([IWEF]\d{4} \d\d:|WARNING|.*\b(oneDNN|absl::|is deprecated|\w*Warning:)).*$", re.MULTILINE
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make what a test printed encodable: test processes send it to each other as UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +38,13 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Runs a command line as a user does; `status` is what it must end with."""
+    """Run a command line as a user does; `status` is what it must end with. Libraries must not chatter in it."""
 
     def run_module(module: str, *args: object, status: int = 0) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", module, *map(str, args)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
         assert done.returncode == status, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        assert not (found := CHATTER.search(done.stdout + done.stderr)), f"{' '.join(command)}\n{found.group()}"
         return done
 
     return run_module

@@ -1,5 +1,7 @@
 """`python -m trainer.cluster`, as users try a cluster on a laptop."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +37,26 @@ def test_one_command_trains_on_a_cluster_and_leaves_nothing_running(
 def test_the_users_mistake_is_not_tried_again(run: Run, tmp_path: Path) -> None:
     done = run("trainer.cluster", "--", "--data", tmp_path / "none", "--workdir", tmp_path / "run", status=2)
     assert f"{tmp_path}/none" in done.stdout
+    assert not left_behind(tmp_path)
+
+
+def test_ctrl_c_stops_the_tasks_which_save_and_says_how_to_resume(tiny_dataset: Path, tmp_path: Path) -> None:
+    train = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", tmp_path / "run"]
+    command = [sys.executable, "-m", "trainer.cluster", "--", *map(str, train), "--set", "train.steps=1000000"]
+    launcher = subprocess.Popen(
+        command, cwd=ROOT, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert launcher.stdout is not None
+    next(line for line in launcher.stdout if " step " in line)
+    os.killpg(launcher.pid, signal.SIGINT)
+    try:
+        said, errors = launcher.communicate(timeout=120)
+    finally:
+        launcher.kill()
+    assert launcher.returncode == 130
+    assert "saved " in said
+    assert "to resume, run again: python -m trainer.cluster -- --experiment smoke" in errors
+    assert "Traceback" not in errors
     assert not left_behind(tmp_path)
 
 

@@ -11,7 +11,7 @@ from beam_pipelines.exported import load
 from beam_pipelines.prefetch import Picture
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
-from trainer import released
+from trainer import beam, released
 from trainer.vocab import DIGITS
 
 
@@ -21,7 +21,8 @@ def model(request: pytest.FixtureRequest):
 
 
 def read(model, files: list[bytes]) -> list[str]:
-    rows = model.read([Picture(str(i), data) for i, data in enumerate(files)], beam_width=3, candidates=1)
+    width, _ = beam.sizes(None, None, model.info["beam_width"])
+    rows = model.read([Picture(str(i), data) for i, data in enumerate(files)], beam_width=width, candidates=1)
     return [candidates[0]["text"] for candidates, _ in rows]
 
 
@@ -46,6 +47,21 @@ def test_it_reads_drawn_numbers(model) -> None:
         files.append(buffer.getvalue())
     right = sum(text == picture.text for text, picture in zip(read(model, files), drawn, strict=True))
     assert right >= 48
+
+
+def test_its_candidates_are_the_most_probable_ones(model, shared_data: Path) -> None:
+    """Those of a beam of 300, and the best one is that of a narrow beam, too."""
+    with open(shared_data / "photos/labels.csv", newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file) if row["split"] == "validation"][:64]
+    pictures = [Picture(name, (shared_data / "photos/images" / name).read_bytes()) for name in names]
+    width, count = beam.sizes(None, None, model.info["beam_width"])
+    texts = {}
+    for followed in (3, width, 300):
+        rows = [row for i in range(0, 64, 8) for row in model.read(pictures[i : i + 8], beam_width=followed,
+                candidates=count)]  # fmt: skip
+        texts[followed] = [[candidate["text"] for candidate in candidates] for candidates, _ in rows]
+    assert [row[0] for row in texts[width]] == [row[0] for row in texts[3]] == [row[0] for row in texts[300]]
+    assert sum(row != wide for row, wide in zip(texts[width], texts[300], strict=True)) <= 3
 
 
 def test_it_reads_real_photos(model, shared_data: Path) -> None:

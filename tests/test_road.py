@@ -78,6 +78,7 @@ def test_the_exported_model_reads_as_evaluation_did(road: Path) -> None:
     calibrated = Calibration(stored["temperature"], stored["offset"])
     assert json.loads((road / "model" / "assets" / "model_info.json").read_text())["calibration"] == stored
     assert stored["examples"] == len(answers) == 30
+    assert all(0 < answer["confidence"] < 1 for answer in answers)
     for answer in answers:
         row = scored[answer["key"].rsplit("/", 1)[-1]]
         assert row["candidates"][0]["text"] == answer["candidates"][0]
@@ -99,8 +100,10 @@ def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:
     picture = next((road / "pictures" / "images").glob("2-*.png"))
     lines = run("trainer.predict", "--model", road / "model", picture).stdout.splitlines()
     assert lines[0] == str(picture)
-    assert lines[1].split() == ["No.", "result", "probability"]
-    assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3", "confidence"]
+    assert lines[1].split() == ["No.", "result", "confidence"]
+    assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]
+    assert lines[2].endswith("%")
+    assert not any("%" in line for line in lines[3:])  # calibration says nothing of the others
 
 
 def test_predict_reads_the_others_and_names_what_it_cannot_read(road: Path, run: Run, tmp_path: Path) -> None:
@@ -129,9 +132,9 @@ def test_the_report_holds_all_its_pictures(road: Path) -> None:
         ("trainer.train --experiment x --data {top}/synthetic --workdir {new}", "choose one of"),
         ("trainer.train --data {top}/synthetic --workdir {new} --set a.b=1", "there is no 'a.b'"),
         ("trainer.train --data {top}/synthetic", "--workdir"),
-        ("trainer.evaluate --workdir {top}/nowhere --data {top}/prepared", "no work folder"),
+        ("trainer.evaluate --workdir {top}/nowhere --data {top}/prepared", "not a work folder"),
         ("trainer.evaluate --workdir {top}/run --data {top}/synthetic", "no records in split 'validation'"),
-        ("trainer.export --workdir {top}/run --output {top}/pictures", "is no SavedModel"),
+        ("trainer.export --workdir {top}/run --output {top}/pictures", "which trainer.export does not write"),
         ("trainer.predict --model {top}/run {top}/report.html", "is no SavedModel"),
         ("trainer.predict --model {top}/model {top}/report.html", "cannot be read as a picture"),
         ("trainer.predict --model {top}/model {top}/nowhere.png", "there is no picture"),

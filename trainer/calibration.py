@@ -15,6 +15,7 @@ import numpy as np
 from trainer import metrics
 
 BINS = 15
+FOLDS = 10  # of cross-fitted thresholds
 TARGETS = (0.95, 0.98, 0.99)
 LOG_PROB_RANGE = (-30.0, -1e-6)  # so that log odds stay finite, in float32, too
 TEMPERATURE_RANGE = (0.05, 20.0)
@@ -84,7 +85,8 @@ def measure(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
       right: whether it was the right number, bool [N].
     Returns:
       `temperature` and `offset`, fitted on all; `before` and `after`, each with `calibration_error` (expected
-      calibration error over 15 bins of equal size), `log_loss` in nats, and `bins` as of `reliability`.
+      calibration error over 15 bins of equal size), `log_loss` in nats, and `bins` as of `reliability`; and
+      `thresholds`, fitted on all, each with what to expect of it on other answers.
     """
     whole = fit(probabilities, right)
     by_name = {
@@ -94,6 +96,12 @@ def measure(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     return {
         "temperature": whole.temperature,
         "offset": whole.offset,
+        "thresholds": [
+            row | on_others
+            for row, on_others in zip(
+                thresholds(whole.confidence(probabilities), right), expected(probabilities, right), strict=True
+            )
+        ],
         **{
             name: {
                 "calibration_error": calibration_error(confidence, right),
@@ -106,7 +114,9 @@ def measure(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
 
 
 def thresholds(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
-    """From which confidence on the answers are right to 95, 98 and 99 %.
+    """Find from which confidence on the answers are right to 95, 98 and 99 %.
+
+    They are chosen on the answers at hand, so expect less of them on others: `expected` says how much less.
 
     Returns:
       For each such `accuracy` the lowest `confidence`, the `coverage` and the number of `pictures` that reach it;
@@ -118,6 +128,31 @@ def thresholds(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any]
         coverage = pictures / len(right) if len(right) else 0.0
         rows.append({"accuracy": accuracy, "confidence": lowest, "coverage": coverage, "pictures": pictures})
     return rows
+
+
+def expected(probabilities: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
+    """Measure what `thresholds` promise on other answers, by ten-fold cross-fitting.
+
+    They are chosen on nine tenths and measured on the last, ten times. Probabilities do for that: confidence rises
+    with them, so any calibration accepts the same answers.
+
+    Returns:
+      For each of the accuracies in turn `expected_coverage`, the share that was accepted, and `expected_accuracy`, the
+      share of these that was right, None where nothing was accepted.
+    """
+    accepted = np.zeros((len(TARGETS), len(right)), bool)
+    for measured in np.array_split(np.random.default_rng(0).permutation(len(right)), FOLDS):
+        others = np.setdiff1d(np.arange(len(right)), measured)
+        for i, row in enumerate(thresholds(probabilities[others], right[others])):
+            lowest = row["confidence"]
+            accepted[i, measured] = lowest is not None and probabilities[measured] >= lowest
+    return [
+        {
+            "expected_coverage": float(chosen.mean()) if len(right) else 0.0,
+            "expected_accuracy": float(right[chosen].mean()) if chosen.any() else None,
+        }
+        for chosen in accepted
+    ]
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:

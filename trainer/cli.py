@@ -1,10 +1,14 @@
 """What all command lines share: one-line errors with exit status 2, and help that shows defaults."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 
+from trainer import terminal, troubles
+
 USER_ERROR_STATUS = 2
+LOCKED_STATUS = 42  # worth another try, unlike the user's mistakes
 READ_OTHERWISE = "read otherwise than configured, e.g. decode.views=[1.0] decode.closer=false"
 
 
@@ -12,21 +16,48 @@ class UserError(ValueError):
     """The user's mistake: the message says what was wrong, where, and what to do next."""
 
 
-def parser(*, description: str, example: str) -> argparse.ArgumentParser:
+class Locked(Exception):
+    """A folder is in use by another process: the message says which, and what to do."""
+
+
+def local_or_gs(flag: str, path: str) -> None:
+    """Raise UserError for a path in a store that TensorFlow here does not know."""
+    if not path.startswith("gs://"):
+        raise UserError(f"{flag} {path}: the trainer's commands know local paths and gs:// only; copy it there")
+
+
+def parser(
+    *, description: str, example: str, check_place: Callable[[str, str], None] = local_or_gs
+) -> argparse.ArgumentParser:
     """A parser whose help ends in a copy-paste example and shows every default.
 
-    The example begins with `python -m MODULE`, which the usage line then repeats.
+    The example begins with `python -m MODULE`, which the usage line then repeats. `check_place` is called with the name
+    and value of each argument that is in a store, as in `gs://bucket`, and raises UserError where that cannot be used.
     """
-    return _Parser(
+    made = _Parser(
         prog=" ".join(example.split()[:3]),
         description=description,
         epilog=f"example:\n  {example}",
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
+    made.check_place = check_place
+    return made
 
 
 class _Parser(argparse.ArgumentParser):
+    check_place: Callable[[str, str], None]
+
+    def parse_known_args(self, args=None, namespace=None):
+        found, further = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            value = getattr(found, action.dest, None)
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and re.match(r"@?[A-Za-z][A-Za-z0-9+.-]*://", one):
+                    name = action.option_strings[-1] if action.option_strings else action.dest
+                    self.check_place(name, one.removeprefix("@"))
+        return found, further
+
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError(f"{message} (see --help)")
 
@@ -41,18 +72,32 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 def exit_status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> int:
-    """Runs a command line; a `UserError` becomes one line on standard error and status 2."""
+    """Run a command line; what the user or the machine is to blame for becomes one line on standard error."""
+    try:
+        with terminal.printable_output():
+            return _status(run, argv)
+    except BrokenPipeError:  # as in `command | head`
+        sys.stderr.close()
+        return 141
+
+
+def _status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> int:
     try:
         run(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
+    except Locked as error:
+        print(f"error: {error}", file=sys.stderr)
+        return LOCKED_STATUS
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # as in `command | head`
-        sys.stderr.close()
-        return 141
+    except Exception as error:
+        if not (described := troubles.describe(error)):
+            raise
+        print(f"error: {described[0]}", file=sys.stderr)
+        return described[1]
     return 0
 
 

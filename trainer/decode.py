@@ -19,6 +19,10 @@ class Hypotheses(NamedTuple):
     tokens: tf.Tensor
     log_probs: tf.Tensor
 
+    def first(self, count: int | tf.Tensor) -> "Hypotheses":
+        """Return only the best so many."""
+        return Hypotheses(self.tokens[:, :count], self.log_probs[:, :count])
+
 
 def beam_search(
     first_state: Any,

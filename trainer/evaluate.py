@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer import calibration, cli, cluster, metrics
+from trainer import calibration, cli, cluster, metrics, whole_file
 from trainer.config import Decode
 
 log = logging.getLogger(__name__)
@@ -36,13 +36,11 @@ def evaluate(
       settings: see `workdir.load_model`.
     Returns:
       `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the pictures were trained on),
-      `images_per_second`, and `calibration` as of `calibration.measure`. That and each answer are also stored in
-      the work folder.
+      `images_per_second`, and `calibration` as of `calibration.measure`. That and each answer, with its calibrated
+      `confidence`, are also stored in the work folder.
     Raises:
       UserError: the work folder or a dataset is not usable, or pictures were trained on and not `allow_seen`.
     """
-    import tensorflow as tf
-
     from trainer import input_pipeline, leaks
     from trainer import workdir as work
     from trainer.reading import Reader
@@ -68,11 +66,14 @@ def evaluate(
         "calibration": calibration.measure(*_confident(answers)),
     }
     if calibrate:
-        _store_calibration(workdir, summary, answers, wanted.decode)
-    with tf.io.gfile.GFile(f"{workdir}/{work.EVALUATION_FILE}", "w") as file:
-        file.write(json.dumps(summary, indent=2) + "\n")
-    with tf.io.gfile.GFile(f"{workdir}/{work.ANSWERS_FILE}", "w") as file:
-        file.write("".join(json.dumps(dataclasses.asdict(answer)) + "\n" for answer in answers))
+        _store_calibration(workdir, summary, wanted.decode)
+    confidences = _confidences(workdir, summary, answers, wanted.decode)
+    rows = [
+        dataclasses.asdict(answer) | {"confidence": float(confidence)}
+        for answer, confidence in zip(answers, confidences, strict=True)
+    ]
+    whole_file.write(f"{workdir}/{work.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
+    whole_file.write_json(f"{workdir}/{work.EVALUATION_FILE}", summary)
     return summary
 
 
@@ -81,51 +82,80 @@ def _confident(answers: list[metrics.Answer]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([a.probabilities[0] for a in answers]), np.array([a.right for a in answers], bool)
 
 
-def _store_calibration(workdir: str, summary: dict[str, Any], answers: list[metrics.Answer], reading: Decode) -> None:
-    import tensorflow as tf
+def _confidences(workdir: str, summary: dict[str, Any], answers: list[metrics.Answer], reading: Decode) -> np.ndarray:
+    """Return the calibrated confidence of each answer, float64 [N], by a calibration that was fitted on others.
 
+    That is the stored one, unless it was fitted on these images; else it is cross-fitted.
+    """
     from trainer import workdir as work
 
     probabilities, right = _confident(answers)
+    try:
+        stored = work.read_calibration(workdir, summary["step"], reading)
+    except cli.UserError as error:  # it is of another checkpoint, or of another way to read
+        log.info("not used: %s", error)
+        stored = None
+    if stored and not (stored["split"] == summary["split"] and {*stored["data"]} & {*summary["data"]}):
+        return calibration.Calibration(stored["temperature"], stored["offset"]).confidence(probabilities)
+    return calibration.cross_fitted(probabilities, right)
+
+
+def _store_calibration(workdir: str, summary: dict[str, Any], reading: Decode) -> None:
+
+    from trainer import workdir as work
+
     measured = summary["calibration"]
-    fitted = calibration.Calibration(measured["temperature"], measured["offset"])
     stored = {
         **{name: summary[name] for name in ("step", "data", "split", "examples")},
         "decode": dataclasses.asdict(reading),
-        "temperature": fitted.temperature,
-        "offset": fitted.offset,
-        "thresholds": calibration.thresholds(fitted.confidence(probabilities), right),
+        "temperature": measured["temperature"],
+        "offset": measured["offset"],
+        "thresholds": measured["thresholds"],
         **{
             name: {figure: measured[name][figure] for figure in ("calibration_error", "log_loss")}
             for name in ("before", "after")
         },
     }
-    with tf.io.gfile.GFile(f"{workdir}/{work.CALIBRATION_FILE}", "w") as file:
-        file.write(json.dumps(stored, indent=2) + "\n")
+    whole_file.write_json(f"{workdir}/{work.CALIBRATION_FILE}", stored)
 
 
-def table(summary: dict[str, Any]) -> str:
-    """The figures as people read them."""
+def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the names and values of the figures as people read them."""
     low, high = summary["interval_95"]
     rows = [
         ("whole numbers right", f"{summary['sequence_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})"),
         ("among the candidates", f"{summary['top_accuracy']:.2%}"),
         ("digits right", f"{summary['digit_accuracy']:.2%}"),
         ("lengths right", f"{summary['length_accuracy']:.2%}"),
-        ("coverage at 98 %", f"{summary['coverage_98']:.2%}"),
-        ("coverage at 99 %", f"{summary['coverage_99']:.2%}"),
+        ("coverage at 98 %", f"{summary['coverage_98']:.2%}{_expected(summary, 0.98)}"),
+        ("coverage at 99 %", f"{summary['coverage_99']:.2%}{_expected(summary, 0.99)}"),
         ("calibration error", _before_after(summary["calibration"], "calibration_error", ".2%")),
         ("log loss", _before_after(summary["calibration"], "log_loss", ".4f")),
     ]
-    rows += [
+    return rows + [
         (f"{kind} {name}", f"{group['sequence_accuracy']:.2%} of {group['examples']}")
         for kind in ("length", "source")
         for name, group in summary[f"by_{kind}"].items()
     ]
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Return the figures with a heading."""
+    rows = figures(summary)
     heading = f"{summary['examples']} pictures of {', '.join(summary['data'])}, checkpoint of step {summary['step']}"
     if summary["seen"]:
         heading += f"\n  {summary['seen']} of them were trained on: this says nothing about new pictures"
-    return "\n".join([heading, *(f"  {name:<24}{value}" for name, value in rows)])
+    width = max(24, *(len(name) + 2 for name, _ in rows))
+    return "\n".join([heading, *(f"  {name:<{width}}{value}" for name, value in rows)])
+
+
+def _expected(summary: dict[str, Any], accuracy: float) -> str:
+    """Return what to expect of a threshold on other images; nothing where an older version did not measure it."""
+    for row in summary["calibration"].get("thresholds", []):
+        if row["accuracy"] == accuracy:
+            share = "" if row["expected_accuracy"] is None else f", right {row['expected_accuracy']:.2%}"
+            return f"  (cross-fitted: {row['expected_coverage']:.2%}{share})"
+    return ""
 
 
 def _before_after(measured: dict[str, Any], figure: str, form: str) -> str:

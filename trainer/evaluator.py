@@ -38,17 +38,22 @@ def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> i
     reading = tf.train.Checkpoint(state=state, **weights)
     reader = Reader(recogniser, params, state, wanted)
     passed: set[str] = set()
+    recent = os.path.join(folder, checkpoint.RECENT)
     since = time.monotonic()
     while True:
         finished = workdir.finished_step(folder, wanted)  # before the checkpoints are listed, the last among them
         evaluated = {row["step"] for row in workdir.read_metrics(folder) if row["kind"] == "validation"}
-        left = [path for path in _checkpoints(folder) if _step(path) not in evaluated and path not in passed]
+        left = [
+            path
+            for path in checkpoint.listed(recent)
+            if checkpoint.step_of(path) not in evaluated and path not in passed
+        ]
         if left:
             since = time.monotonic()
             try:
                 reading.read(left[0]).assert_existing_objects_matched().expect_partial()
                 _evaluate(folder, left[0], reader, pictures)
-            except (tf.errors.OpError, ValueError, AssertionError) as error:
+            except checkpoint.UNREADABLE as error:
                 log.warning("%s cannot be read (%s): passing it over", left[0], str(error).splitlines()[0])
                 passed.add(left[0])
         elif finished is not None:
@@ -62,7 +67,7 @@ def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> i
 
 
 def _evaluate(folder: str, path: str, reader: Reader, pictures: Pictures) -> None:
-    begin, step = time.monotonic(), _step(path)
+    begin, step = time.monotonic(), checkpoint.step_of(path)
     summary = metrics.summarise(reader.answers(pictures))
     accuracy = summary["sequence_accuracy"]
     best, _ = best_so_far(folder)
@@ -85,13 +90,3 @@ def _evaluate(folder: str, path: str, reader: Reader, pictures: Pictures) -> Non
         100 * max(best, accuracy),
         time.monotonic() - begin,
     )
-
-
-def _checkpoints(folder: str) -> list[str]:
-    """The newest first."""
-    found = tf.train.get_checkpoint_state(os.path.join(folder, checkpoint.RECENT))
-    return list(reversed(found.all_model_checkpoint_paths)) if found else []
-
-
-def _step(path: str) -> int:
-    return int(path.rsplit("-", 1)[1])

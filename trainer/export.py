@@ -1,18 +1,15 @@
 """Work folder to SavedModel: picture files in, candidates out: `python -m trainer.export --help`."""
 
+import dataclasses
 import hashlib
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from trainer import cli, cluster
+from trainer import cli, cluster, whole_file
 
 log = logging.getLogger(__name__)
-
-MODEL_INFO_FILE = "model_info.json"
-TFLITE_FILE = "assets.extra/model.tflite"
 
 
 def export(
@@ -25,7 +22,7 @@ def export(
 
     Args:
       workdir: what trainer.train made.
-      output: the folder; a SavedModel that is there is replaced.
+      output: the folder; a model that trainer.export wrote there is replaced.
       half: store the weights as float16; numbers are read in float32 in any case.
       tflite: also write `serving.lite` as `assets.extra/model.tflite`.
       settings: see `workdir.load_model`.
@@ -33,17 +30,16 @@ def export(
       What it stores as the asset `model_info.json`: alphabet, longest number, step, fingerprint, calibration.
     Raises:
       UserError: there is no trained model in the work folder, its calibration is of another checkpoint or another
-        way to read, or the output holds something else.
+        way to read, or the output holds anything else or cannot be written.
     """
     import tensorflow as tf
 
-    from trainer import serving
+    from trainer import exported_folder, serving
     from trainer import workdir as work
     from trainer.calibration import Calibration
     from trainer.reading import Reader
 
-    if tf.io.gfile.exists(output) and not tf.io.gfile.exists(f"{output}/saved_model.pb"):
-        raise cli.UserError(f"{output} is there and is no SavedModel: choose another --output")
+    exported_folder.check(output)
     wanted, recogniser, params, state, step = work.load_model(workdir, settings)
     if half:
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
@@ -58,26 +54,24 @@ def export(
         "max_length": wanted.model.max_length,
         "image_size": [wanted.model.image_height, wanted.model.image_width],
         "beam_width": wanted.decode.beam_width,
+        "decode": dataclasses.asdict(wanted.decode),
         "fingerprint": fingerprint(params, state),
         "calibration": stored,
     }
     module = tf.Module()
     module.params, module.state = params, state
-    scratch = f"{workdir}/export-scratch"
-    tf.io.gfile.makedirs(scratch)
-    with tf.io.gfile.GFile(f"{scratch}/{MODEL_INFO_FILE}", "w") as file:
-        file.write(json.dumps(info, indent=2) + "\n")
-    module.info = tf.saved_model.Asset(f"{scratch}/{MODEL_INFO_FILE}")
-    tf.saved_model.save(module, f"{scratch}/model", serving.signatures(reader))
-    if tflite:
-        tf.io.gfile.makedirs(f"{scratch}/model/assets.extra")
-        with tf.io.gfile.GFile(f"{scratch}/model/{TFLITE_FILE}", "wb") as file:
-            file.write(serving.lite(reader))
-    if tf.io.gfile.exists(output):
-        tf.io.gfile.rmtree(output)
-    tf.io.gfile.makedirs(output.rstrip("/").rpartition("/")[0] or ".")
-    tf.io.gfile.rename(f"{scratch}/model", output)
-    tf.io.gfile.rmtree(scratch)
+
+    def write(folder: str) -> None:
+        described = f"{folder}.{exported_folder.MODEL_INFO_FILE}/{exported_folder.MODEL_INFO_FILE}"
+        tf.io.gfile.makedirs(described.rpartition("/")[0])
+        whole_file.write_json(described, info)
+        module.info = tf.saved_model.Asset(described)
+        tf.saved_model.save(module, folder, serving.signatures(reader))
+        if tflite:
+            tf.io.gfile.makedirs(f"{folder}/{exported_folder.TFLITE_FILE}".rpartition("/")[0])
+            whole_file.write(f"{folder}/{exported_folder.TFLITE_FILE}", serving.lite(reader))
+
+    exported_folder.replace(output, write)
     return info
 
 
@@ -101,13 +95,18 @@ def _run(argv: list[str] | None) -> None:
         example="python -m trainer.export --workdir runs/first --output runs/first/export",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
-    parser.add_argument("--output", required=True, metavar="DIR", help="the SavedModel; one that is there is replaced")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="the SavedModel; one that trainer.export wrote there is replaced"
+    )
     parser.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
-    parser.add_argument("--tflite", action="store_true", help=f"also write {TFLITE_FILE}, which reads fitted pictures")
+    parser.add_argument(
+        "--tflite", action="store_true", help="also write assets.extra/model.tflite, which reads fitted pictures"
+    )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)
     cluster.configure()
-    info = export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
+    with cluster.native_stderr():
+        info = export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
     if not info["calibration"]:
         print("its confidence is not calibrated: trainer.evaluate --calibrate does it, then export again")

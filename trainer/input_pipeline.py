@@ -4,6 +4,7 @@ Since a batch depends on nothing but its step, the position of the input is the 
 run goes on with exactly the batches that it would have seen.
 """
 
+import functools
 import logging
 import zlib
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer import leaks, order, preprocess, records
+from trainer import leaks, order, preprocess, records, shard_sizes
 from trainer.cli import UserError
 from trainer.config import Config, Model
 from trainer.vocab import Vocab
@@ -97,6 +98,7 @@ def load(folders: list[str], split: str, config: Config) -> Pictures:
     for folder in folders:
         info = _checked_info(folder, model)
         paths += records.shard_paths(folder, info, split)
+        shard_sizes.check(folder, info, split, functools.partial(_size, folder))
         counts.append(info.splits[split].records)
     decoded_bytes = sum(counts) * model.image_height * model.image_width * 3
     decode = decoded_bytes <= config.data.memory_gb * 1e9
@@ -118,6 +120,13 @@ def load(folders: list[str], split: str, config: Config) -> Pictures:
         rows=np.arange(len(keys)),
         model=model,
     )
+
+
+def _size(folder: str, name: str) -> int | None:
+    try:
+        return tf.io.gfile.stat(f"{folder}/{name}").length
+    except tf.errors.NotFoundError:
+        return None
 
 
 def _checked_info(folder: str, model: Model) -> records.DatasetInfo:
@@ -148,10 +157,32 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
     try:
         yield from dataset.prefetch(2).as_numpy_iterator()
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        _check_images(paths)
         folders = sorted({path.rsplit("/", 1)[0] for path in paths})
         raise UserError(
             f"a record in {', '.join(folders)} is damaged ({error.message.splitlines()[0]}): write the dataset anew"
         ) from error
+
+
+def _check_images(paths: list[str]) -> None:
+    """Find the record whose image cannot be decoded, if that is what is wrong.
+
+    Raises:
+      UserError: there is one.
+    """
+    for path in paths:
+        records_of = tf.data.TFRecordDataset(path).apply(tf.data.experimental.ignore_errors())
+        for data in records_of.as_numpy_iterator():
+            try:
+                record = records.from_example(data)
+                preprocess.decode(tf.constant(record.encoded))
+            except records.Damaged:
+                continue
+            except tf.errors.InvalidArgumentError as error:
+                raise UserError(
+                    f"{path}: TensorFlow cannot decode the image of the record {record.key!r}: run prepare again with "
+                    "--overwrite, which repairs or rejects such images; or remove the record if another tool wrote it"
+                ) from error
 
 
 def _check_unique(keys: list[str], folders: list[str]) -> None:
@@ -211,14 +242,22 @@ def training_batch(
     Raises:
       UserError: the shares do not fit the datasets.
     """
-    counts, places = [len(pictures)], [config.data.batch_size]
-    if config.data.shares:
-        counts = np.unique(pictures.datasets, return_counts=True)[1].tolist()
-        places = order.slots(counts, config.data.shares, config.data.batch_size)
-    indices = order.batch_indices(step, counts, places, seed=config.seed)[index::slices]
+    indices = order.batch_indices(step, *places(pictures, config), seed=config.seed)[index::slices]
     seed = tf.stack([tf.constant(config.seed, tf.int64), step * slices + index])
     images = preprocess.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
     return {"image": preprocess.normalise(images), "tokens": tf.gather(pictures.tokens, indices)}
+
+
+def places(pictures: Pictures, config: Config) -> tuple[list[int], list[int]]:
+    """Return how many pictures each dataset has, and how many places of a batch.
+
+    Raises:
+      UserError: the shares do not fit the datasets.
+    """
+    if not config.data.shares:
+        return [len(pictures)], [config.data.batch_size]
+    counts = np.unique(pictures.datasets, return_counts=True)[1].tolist()
+    return counts, order.slots(counts, config.data.shares, config.data.batch_size)
 
 
 def reading_batches(pictures: Pictures, batch_size: int) -> tf.data.Dataset:

@@ -5,10 +5,12 @@ the model sees them, so a copy under another name or compressed anew is found, t
 """
 
 import io
+import zlib
 
 import numpy as np
 import tensorflow as tf
 
+from trainer import whole_file
 from trainer.cli import UserError
 
 TRAINED_ON_FILE = "trained_on.npy"
@@ -23,6 +25,11 @@ def fingerprints(keys: tf.Tensor, encoded: tf.Tensor, images: tf.Tensor | None) 
 def seen(found: np.ndarray, trained_on: np.ndarray) -> np.ndarray:
     """Which rows of fingerprints, int64 [N, 2 or 3], are among those of any shape that were trained on: bool [N]."""
     return np.any(np.isin(found, trained_on), axis=1)
+
+
+def checksum(found: np.ndarray) -> str:
+    """Return eight hexadecimal digits that differ for different pictures or another order of them."""
+    return f"{zlib.crc32(np.ascontiguousarray(found).tobytes()):08x}"
 
 
 def check(keys: list[str], found: np.ndarray, trained_on: np.ndarray, *, data: str, advice: str) -> None:
@@ -48,12 +55,23 @@ def check(keys: list[str], found: np.ndarray, trained_on: np.ndarray, *, data: s
 
 
 def remembered(workdir: str) -> np.ndarray:
-    """The fingerprints of all that a work folder was ever trained on, int64 [M], sorted."""
+    """Return the fingerprints of all that a work folder was ever trained on, int64 [M], sorted.
+
+    Raises:
+      UserError: they are there, and damaged.
+    """
     path = f"{workdir}/{TRAINED_ON_FILE}"
     if not tf.io.gfile.exists(path):
         return np.zeros(0, np.int64)
     with tf.io.gfile.GFile(path, "rb") as file:
-        return np.load(io.BytesIO(file.read()))
+        content = file.read()
+    try:
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): without it no check can find pictures that were trained on; delete it only "
+            "if you do not need that check"
+        ) from error
 
 
 def remember(workdir: str, trained_on: np.ndarray) -> None:
@@ -64,7 +82,4 @@ def remember(workdir: str, trained_on: np.ndarray) -> None:
         return
     buffer = io.BytesIO()
     np.save(buffer, merged)
-    path = f"{workdir}/{TRAINED_ON_FILE}"
-    with tf.io.gfile.GFile(f"{path}.tmp", "wb") as file:
-        file.write(buffer.getvalue())
-    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+    whole_file.write(f"{workdir}/{TRAINED_ON_FILE}", buffer.getvalue())

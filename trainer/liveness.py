@@ -46,7 +46,7 @@ def wait_for(jobs: Mapping[str, Sequence[str]], seconds: float) -> list[str]:
 
 def main() -> int:
     """A liveness probe for a Pod of a cluster, `python -m trainer.liveness`: 0 where its server answers."""
-    task = cluster.configure()
+    task = cluster.configure(use_tensorflow=False)
     if not task.jobs:  # nobody waits for who is alone
         return 0
     if task.role not in task.jobs:

@@ -22,7 +22,9 @@ class Monitor:
         self.folder, self.config, self.checkpoints = folder, config, checkpoints
         self.speed = session.Speed(config.data.batch_size, first_step, config.train.steps)
         self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")
-        self.best, self.since_best = best_so_far(folder, upto=first_step)
+        done = workdir.last_finish(folder)  # of a shorter run, or of one with less patience: it is counted anew
+        self.counted_from = done["step"] if done else 0
+        self.best, self.since_best = best_so_far(folder, upto=first_step, counted_from=self.counted_from)
         self.profiling = False
         self.profile_left = config.train.profile_after > 0
 
@@ -98,7 +100,7 @@ class Monitor:
         Raises:
           session.StopTraining: there was no better one for `train.patience` evaluations.
         """
-        self.best, self.since_best = best_so_far(self.folder, upto=step)
+        self.best, self.since_best = best_so_far(self.folder, upto=step, counted_from=self.counted_from)
         self._check_patience(step)
 
     def _check_patience(self, step: int) -> None:
@@ -115,9 +117,12 @@ class Monitor:
         self.summaries.flush()
 
 
-def best_so_far(folder: str, *, upto: float = math.inf) -> tuple[float, int]:
-    """The best validation up to a step, -1 where there was none, and how many evaluations there were since."""
+def best_so_far(folder: str, *, upto: float = math.inf, counted_from: int = 0) -> tuple[float, int]:
+    """Return the best validation up to a step, -1 where there was none, and how many evaluations there were since.
+
+    As in training, only a better one counts as the best; evaluations up to the step `counted_from` are not counted.
+    """
     rows = [row for row in workdir.read_metrics(folder) if row["kind"] == "validation" and row["step"] <= upto]
-    accuracies = [row["sequence_accuracy"] for row in rows]
-    best = max(accuracies, default=-1.0)
-    return best, accuracies[::-1].index(best) if accuracies else 0
+    best = max((row["sequence_accuracy"] for row in rows), default=-1.0)
+    first = next((row["step"] for row in rows if row["sequence_accuracy"] == best), 0)
+    return best, sum(row["step"] > max(first, counted_from) for row in rows)

@@ -1,15 +1,18 @@
 """Reads a few pictures: a table, JSON, or a drawing of what was read: `python -m trainer.predict --help`."""
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
-from trainer import cli, cluster, drawing, pictures, released
+from trainer import beam, cli, cluster, drawing, image_kinds, image_output, local_file, pictures, released
+
+DRAWN_SIDE = 1024  # pixels
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,26 +22,31 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
+    if args.draw:
+        image_output.check_replaceable(args.draw, "--draw")
+    pictures.limit_megapixels(args.max_megapixels)
     cluster.configure()
     model = _load(args.model)
-    width = model.beam_width if args.beam_width is None else args.beam_width
-    if width < 1:
-        raise cli.UserError(f"--beam-width {width}: it must be at least 1")
+    sizes = beam.sizes(args.beam_width, args.candidates, model.beam_width)
     looks, unread = [], []
     for path in args.pictures:
         try:
-            file, image = _picture(path)
+            with _opened(path) as source:
+                file = pictures.encode(pictures.for_model(source, model.image_size), "bmp")
+                answer = _answer(model, file, *sizes)
+                if args.draw:
+                    looks.append(_look(model, file, _drawn(source), answer))
+        except pictures.Unreadable as error:
+            unread.append(f"{path} cannot be read as a picture: {error.detail}")
+            continue
         except cli.UserError as error:
             unread.append(str(error))
             continue
-        answer = _answer(model, file, width)
-        if args.draw:
-            looks.append(_look(model, file, image, answer))
         if args.format == "json":
             print(json.dumps({"key": path, **answer}, ensure_ascii=False))
         else:
-            print(f"{path}\n{table([(c['text'], c['probability']) for c in answer['candidates']])}")
-            print(f"confidence {answer['confidence']:.4%}")
+            texts = [candidate["text"] for candidate in answer["candidates"]]
+            print(f"{path}\n{table(texts, answer['confidence'], calibrated=model.is_calibrated)}")
     if args.draw and looks:
         _draw(looks, args.draw)
     if unread:
@@ -46,7 +54,7 @@ def _run(argv: list[str] | None) -> None:
 
 
 def _load(path: str) -> Any:
-    """The SavedModel, with the `beam_width` that it was configured with.
+    """Return the SavedModel, with its `beam_width`, the `image_size` of its input, and whether it `is_calibrated`.
 
     Raises:
       UserError: there is none, or it is of an older version.
@@ -56,47 +64,45 @@ def _load(path: str) -> Any:
     path = released.folder_of(path)
     if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
         raise cli.UserError(f"{path} is no SavedModel: make one with trainer.export")
-    model = tf.saved_model.load(path)
+    with cluster.native_stderr(), released.loadable(path) as loadable:
+        model = tf.saved_model.load(loadable)
     if "candidates" not in model.signatures["serving_default"].structured_input_signature[1]:
         raise cli.UserError(f"{path} was exported by an older version: export it again")
     with tf.io.gfile.GFile(f"{path}/assets/model_info.json", "r") as file:
-        model.beam_width = json.load(file)["beam_width"]
+        info = json.load(file)
+    model.beam_width, model.image_size = info["beam_width"], info["image_size"]
+    model.is_calibrated = bool(info["calibration"])
     return model
 
 
-def _picture(path: str) -> tuple[bytes, Image.Image]:
-    """A file that the model decodes, and the picture in it, as `beam_pipelines.score` reads it.
+def _opened(path: str) -> BinaryIO:
+    """Open an image file, local or remote.
 
     Raises:
-      UserError: there is no such file, or it is no picture.
+      UserError: it does not exist or cannot be read.
     """
     import tensorflow as tf
 
     try:
-        data = tf.io.read_file(path).numpy()
-    except tf.errors.NotFoundError as error:
+        return io.BytesIO(tf.io.read_file(path).numpy()) if "://" in path else local_file.open_regular(path)
+    except (FileNotFoundError, tf.errors.NotFoundError) as error:
         raise cli.UserError(f"there is no picture {path}") from error
-    except tf.errors.OpError as error:
-        raise cli.UserError(f"{path} cannot be read: {error.message}") from error
-    try:
-        picture = pictures.load(data)
-    except pictures.Unreadable as error:
-        raise cli.UserError(f"{path} cannot be read as a picture: {error.detail}") from error
-    return data if picture.file_type else pictures.encode(picture.image, "png"), picture.image
+    except (OSError, tf.errors.OpError) as error:
+        raise cli.UserError(f"{path} cannot be read: {getattr(error, 'message', error)}") from error
 
 
-def _answer(model: Any, file: bytes, width: int) -> dict[str, Any]:
+def _answer(model: Any, file: bytes, width: int, candidates: int) -> dict[str, Any]:
     """`candidates` and `confidence` as in the rows of beam_pipelines.score."""
     import tensorflow as tf
 
-    size = tf.constant(width)
-    out = model.signatures["serving_default"](images=tf.constant([file]), beam_width=size, candidates=size)
+    sizes = {"beam_width": tf.constant(width), "candidates": tf.constant(candidates)}
+    out = model.signatures["serving_default"](images=tf.constant([file]), **sizes)
     columns = (out[name].numpy()[0].tolist() for name in ("text", "log_prob", "probability"))
-    candidates = [
+    rows = [
         {"text": text.decode(), "log_prob": log_prob, "probability": probability}
         for text, log_prob, probability in zip(*columns, strict=True)
     ]
-    return {"candidates": candidates, "confidence": float(out["confidence"].numpy()[0])}
+    return {"candidates": rows, "confidence": float(out["confidence"].numpy()[0])}
 
 
 def _look(model: Any, file: bytes, image: Image.Image, answer: dict[str, Any]) -> drawing.Look:
@@ -106,8 +112,16 @@ def _look(model: Any, file: bytes, image: Image.Image, answer: dict[str, Any]) -
     text, attention = answer["candidates"][0]["text"], None
     if "attention" in model.signatures:
         out = model.signatures["attention"](images=tf.constant([file]))
-        text, attention = out["text"].numpy()[0].decode(), out["attention"].numpy()[0]
+        if out["text"].numpy()[0].decode() == text:  # an export of version 0.1.0 attends to what a narrower beam found
+            attention = out["attention"].numpy()[0]
     return drawing.Look(image, text, answer["confidence"], attention)
+
+
+def _drawn(source: BinaryIO) -> Image.Image:
+    """An image as people see it, no larger than a drawing needs."""
+    image = pictures.load_file(source).image
+    image.thumbnail((DRAWN_SIDE, DRAWN_SIDE))
+    return image
 
 
 def _draw(looks: Sequence[drawing.Look], path: str) -> None:
@@ -124,10 +138,11 @@ def _draw(looks: Sequence[drawing.Look], path: str) -> None:
     print(f"drawn: {path}", file=sys.stderr)
 
 
-def table(candidates: Sequence[tuple[str, float]]) -> str:
-    """Candidates, best first, as the reference prints them."""
-    rows = [f"{'No.':>4}  {'result':<10}{'probability':>12}"]
-    rows += [f"{i:>4}  {text:<10}{probability:>12.4%}" for i, (text, probability) in enumerate(candidates, start=1)]
+def table(candidates: Sequence[str], confidence: float, *, calibrated: bool = True) -> str:
+    """Return the candidates, best first, with the confidence in the best: what calibration says nothing of has none."""
+    rows = [f"{'No.':>4}  {'result':<10}{'confidence':>12}{'' if calibrated else '  (not calibrated)'}"]
+    rows += [f"{i:>4}  {text}" for i, text in enumerate(candidates, start=1)]
+    rows[1] = f"{rows[1]:<16}{confidence:>12.2%}"
     return "\n".join(rows)
 
 
@@ -144,9 +159,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PNG",
         help="also draw each picture, its answer, and where the model looked for each character",
     )
-    parser.add_argument(
-        "--beam-width", type=int, help="hypotheses followed and candidates; the model's own unless given"
-    )
+    parser.add_argument("--beam-width", type=int, help="hypotheses followed; two for each candidate unless given")
+    parser.add_argument("--candidates", type=int, help="as many as --beam-width, else the model's own number")
+    image_kinds.add_argument(parser)
     return parser
 
 

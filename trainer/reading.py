@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer import calibration, decode, input_pipeline, metrics, views
+from trainer import beam, calibration, decode, input_pipeline, metrics, views
 from trainer.config import Config
 from trainer.model import PureRecogniser
 from trainer.vocab import Vocab
@@ -27,17 +27,22 @@ class Reader:
         self.vocab = Vocab(config.model.alphabet)
         self._read_batch = tf.function(self.read, reduce_retracing=True)
 
-    def read(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """Candidates, best first, of pictures, float32 [B, H, W, 3] in -1..1; for use inside a graph.
+    def read(
+        self, images: tf.Tensor, width: int | tf.Tensor | None = None, candidates: int | tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Return the candidates, best first, of images, float32 [B, H, W, 3] in -1..1; for use inside a graph.
 
         Args:
-          images: the pictures.
-          width: of the beam, K; the configured one unless given.
+          images: the images.
+          width: of the beam; that of `search` unless given.
+          candidates: how many to return, K, at most `width`; unless given, all of `width`, or else as configured.
         Returns:
           `text` string [B, K]; `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], that the
           first is the whole right number.
         """
-        found = self.search(images, width)
+        if candidates is None:
+            candidates = self.config.decode.beam_width if width is None else width
+        found = self.search(images, width).first(candidates)
         return {
             "text": self.vocab.decode_tensor(found.tokens),
             "log_prob": found.log_probs,
@@ -46,7 +51,7 @@ class Reader:
         }
 
     def search(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> decode.Hypotheses:
-        """As `read`, but tokens."""
+        """Return all hypotheses of a beam of that width, by default wide enough for the configured candidates."""
         how = self.config.decode
         seen, count = views.of(images, how.views, how.tilts), len(how.views) + len(how.tilts)
         if how.closer:
@@ -63,7 +68,7 @@ class Reader:
             step,
             start=self.vocab.start,
             end=self.vocab.end,
-            width=self.config.decode.beam_width if width is None else width,
+            width=beam.width_for(self.config.decode.beam_width) if width is None else width,
             max_length=self.config.model.max_length,
         )
 

@@ -6,18 +6,20 @@ side does, inside its functions.
 """
 
 import dataclasses
-import itertools
 import json
-import struct
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
-import google_crc32c
 from google.protobuf.message import DecodeError
 
 from trainer.cli import UserError
 from trainer.example import example_class
+from trainer.framing import Damaged as Damaged
+from trainer.framing import count_records
+from trainer.framing import read_framed as read_framed
+from trainer.framing import write_framed as write_framed
 from trainer.vocab import Vocab
 
 SCHEMA_VERSION = 1
@@ -39,10 +41,6 @@ FEATURES: dict[str, tuple[Kind, Literal["one", "many"]]] = {
 }
 
 Box = tuple[float, float, float, float]
-
-
-class Damaged(ValueError):
-    """Bytes that are not a record, or not a whole one."""
 
 
 @dataclass(frozen=True)
@@ -143,49 +141,6 @@ def parse_batch(serialized: Any, max_length: int) -> dict[str, Any]:
     parsed["box"] = parsed["box"].to_tensor(-1.0, shape=[None, 4])
     del parsed["char_boxes"]
     return parsed
-
-
-def write_framed(file: BinaryIO, data: bytes) -> bytes:
-    """Appends one record in TFRecord framing (length, masked CRC-32C of it, data, masked CRC-32C of that).
-
-    Returns:
-      What was written, for the checksum of the shard. The bytes are those of TensorFlow's own writer.
-    """
-    length = struct.pack("<Q", len(data))
-    framed = b"".join((length, _masked_crc(length), data, _masked_crc(data)))
-    file.write(framed)
-    return framed
-
-
-def read_framed(file: BinaryIO) -> Iterator[bytes]:
-    """Yields each record of a TFRecord file.
-
-    Raises:
-      Damaged: a checksum does not match, or the file ends within a record; it says where.
-    """
-    position = 0
-    for number in itertools.count():
-        header = file.read(12)
-        if not header:
-            return
-        where = f"record {number} at byte {position:,}"
-        if len(header) < 12:
-            raise Damaged(f"{where}: the file ends within it")
-        if _masked_crc(header[:8]) != header[8:]:
-            raise Damaged(f"{where}: its length does not match its checksum")
-        length = struct.unpack("<Q", header[:8])[0]
-        data, crc = file.read(length), file.read(4)
-        if len(data) < length or len(crc) < 4:
-            raise Damaged(f"{where}: the file ends within it")
-        if _masked_crc(data) != crc:
-            raise Damaged(f"{where}: its data do not match their checksum")
-        yield data
-        position += 16 + length
-
-
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -289,11 +244,25 @@ def shard_paths(folder: str, info: DatasetInfo, split: str) -> list[str]:
     """The shard files of a split.
 
     Raises:
-      UserError: the dataset has no such split, or it is empty.
+      UserError: the dataset has no such split, it is empty, or the framing of a local shard is damaged or holds
+        another number of records than the description says.
     """
     if split not in info.splits or not info.splits[split].records:
         raise UserError(f"{folder} has no records in split {split!r}; it has: {_listed(info.splits)}")
-    return [f"{folder}/{shard.name}" for shard in info.splits[split].shards]
+    paths = [f"{folder}/{shard.name}" for shard in info.splits[split].shards]
+    for path, shard in zip(paths, info.splits[split].shards, strict=True):
+        # A missing one is named by whoever reads it.
+        if os.path.exists(path):
+            try:
+                count = count_records(path)
+            except (Damaged, OSError) as error:
+                raise UserError(f"{path} is damaged: {error}: write the dataset anew") from error
+            if count != shard.records:
+                raise UserError(
+                    f"{path} has {count:,} records, but {INFO_FILE} says {shard.records:,}: copy the shard again from "
+                    "where it came, or write the dataset again"
+                )
+    return paths
 
 
 def _listed(splits: Iterable[str]) -> str:

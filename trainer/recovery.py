@@ -21,13 +21,13 @@ class Recovery:
         """Recovers, trying again as often as allowed.
 
         Raises:
-          RuntimeError: it was not enough.
+          session.Failed: it was not enough.
         """
         begin, reached = time.monotonic(), self.runner.read_step()
         while True:
             self.failures += 1
             if self.failures > self.restarts:
-                raise RuntimeError(f"gave up after {self.restarts} recoveries without a step gained") from reason
+                raise session.Failed(f"gave up after {self.restarts} recoveries without a step gained") from reason
             log.warning("interrupted at step %d: %s", reached, reason)
             path = self.checkpoints.restore()
             try:

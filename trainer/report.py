@@ -1,13 +1,12 @@
 """One HTML page on a work folder and predictions, pictures inside: `python -m trainer.report --help`."""
 
-import base64
 import json
 import logging
 import random
 import sys
 from typing import Any
 
-from trainer import cli, cluster
+from trainer import cli, cluster, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +41,8 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
         "evaluation": None,
         "predictions": _predictions(predictions) if predictions else None,
     }
-    if tf.io.gfile.exists(f"{workdir}/{work.EVALUATION_FILE}"):
-        summary = json.loads(_read(f"{workdir}/{work.EVALUATION_FILE}"))
+    summary = whole_file.read_json(f"{workdir}/{work.EVALUATION_FILE}", advice="run trainer.evaluate again")
+    if summary:
         answers = [json.loads(line) for line in _read(f"{workdir}/{work.ANSWERS_FILE}").splitlines()]
         lines = [line.strip().split("  ", 1) for line in evaluate.table(summary).splitlines()[1:]]
         values["evaluation"] = [("pictures", summary["examples"]), *lines]
@@ -52,25 +51,28 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
         values.update(_galleries(answers, summary))
     page = jinja2.Environment(loader=jinja2.PackageLoader("trainer", "."), autoescape=True).get_template("report.html")
     tf.io.gfile.makedirs(output.rpartition("/")[0] or ".")
-    with tf.io.gfile.GFile(output, "w") as file:
-        file.write(page.render(values))
+    whole_file.write(output, page.render(values))
 
 
 def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Samples of what was read wrongly, the most confident first, and rightly, the least confident first."""
+    from trainer import report_images
+
     wrong = [a for a in answers if a["candidates"][0] != a["label"]]
     right = [a for a in answers if a["candidates"][0] == a["label"]]
     wrong.sort(key=lambda a: -a["probabilities"][0])
     right.sort(key=lambda a: a["probabilities"][0])
     shown = {"wrong": wrong[:SHOWN], "right": right[:SHOWN]}
-    pictures = _stored_pictures({a["key"] for chosen in shown.values() for a in chosen}, summary)
+    keys = {a["key"] for chosen in shown.values() for a in chosen}
+    images = report_images.of_datasets(keys, summary["data"], summary["split"])
     return {
         kind: [
             {
                 "key": a["key"],
                 "label": a["label"],
-                "candidates": list(zip(a["candidates"], a["probabilities"], strict=True)),
-                "image": pictures.get(a["key"], ""),
+                "candidates": a["candidates"],
+                "confidence": a.get("confidence", a["probabilities"][0]),  # version 0.1.0 stored no confidence
+                "image": images.get(a["key"], ""),
             }
             for a in chosen
         ]
@@ -78,33 +80,10 @@ def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[s
     }
 
 
-def _stored_pictures(keys: set[str], summary: dict[str, Any]) -> dict[str, str]:
-    """Pictures of datasets by their keys; none where the dataset has gone since."""
-    import tensorflow as tf
-
-    from trainer import records
-
-    found: dict[str, str] = {}
-    for folder in summary["data"]:
-        try:
-            info = records.read_info(folder)
-        except cli.UserError as error:
-            log.warning("the report lacks pictures: %s", error)
-            continue
-        paths = records.shard_paths(folder, info, summary["split"])
-        dataset = tf.data.TFRecordDataset(paths).batch(256)
-        for batch in dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n)).as_numpy_iterator():
-            columns = (batch["image/key"], batch["image/encoded"], batch["image/format"])
-            for key, encoded, file_format in zip(*columns, strict=True):
-                if key.decode() in keys:
-                    found[key.decode()] = data_url(encoded, file_format.decode())
-    return found
-
-
 def _predictions(folder: str) -> dict[str, Any]:
     import tensorflow as tf
 
-    from trainer import plots
+    from trainer import plots, report_images
 
     if not tf.io.gfile.exists(f"{folder}/COMPLETED"):
         raise cli.UserError(f"{folder} has no finished predictions: make them with beam_pipelines.score")
@@ -117,8 +96,9 @@ def _predictions(folder: str) -> dict[str, Any]:
         {
             "key": row["key"],
             "label": None,
-            "candidates": [(c["text"], c["probability"]) for c in row["candidates"]],
-            "image": _file_url(row["key"]),
+            "candidates": [c["text"] for c in row["candidates"]],
+            "confidence": row["confidence"],
+            "image": report_images.of_row(row),
         }
         for row in chosen.sample(rows, min(SHOWN, len(rows)))
     ]
@@ -129,19 +109,6 @@ def _predictions(folder: str) -> dict[str, Any]:
         "histogram": plots.histogram(summary["confidence_histogram"]),
         "pictures": pictures,
     }
-
-
-def _file_url(path: str) -> str:
-    import tensorflow as tf
-
-    if not tf.io.gfile.exists(path):
-        return ""
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return data_url(file.read(), path.rpartition(".")[2].lower().replace("jpg", "jpeg"))
-
-
-def data_url(data: bytes, file_format: str) -> str:
-    return f"data:image/{file_format};base64,{base64.b64encode(data).decode()}"
 
 
 def _read(path: str) -> str:

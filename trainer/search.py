@@ -5,17 +5,17 @@ touch the search, and a run is just what the same command line by hand would hav
 """
 
 import argparse
-import json
+import contextlib
 import logging
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-from trainer import cli, cluster, config, experiments, metrics, search_space
+from trainer import cli, cluster, config, experiments, metrics, search_space, session, typed, whole_file
 from trainer.cli import UserError
-from trainer.session import STOPPED_STATUS, Stopped, clock
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,6 @@ def plan(args: argparse.Namespace) -> dict[str, list[str]]:
     """
     if not args.grid and not args.random:
         raise UserError("there is nothing to search: give --grid or --random")
-    if args.trials < 1:
-        raise UserError(f"--trials {args.trials}: it must be at least 1")
     draws = [search_space.draw(args.random, seed=args.seed, trial=i) for i in range(args.trials if args.random else 1)]
     combined = [point + drawn for point in search_space.grid(args.grid) for drawn in draws]
     runs: dict[str, list[str]] = {}
@@ -63,6 +61,9 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
     """
     import tensorflow as tf
 
+    from trainer import checkpoint
+
+    checkpoint.check_name(args.workdir, "--workdir")
     runs = plan(args)
     commands = {name: _command(args, name, settings) for name, settings in runs.items()}
     finished = {name: _is_finished(f"{args.workdir}/{name}", command) for name, command in commands.items()}
@@ -79,9 +80,9 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
         if error is not None:
             failures[name] = error
             log.warning("run %s failed: %s; its log is %s/%s/%s", name, error, args.workdir, name, LOG_FILE)
-        _write(f"{args.workdir}/{SEARCH_FILE}", rank(args.workdir, runs, finished, failures))
+        whole_file.write_json(f"{args.workdir}/{SEARCH_FILE}", rank(args.workdir, runs, finished, failures))
     rows = rank(args.workdir, runs, finished, failures)
-    _write(f"{args.workdir}/{SEARCH_FILE}", rows)
+    whole_file.write_json(f"{args.workdir}/{SEARCH_FILE}", rows)
     return rows
 
 
@@ -95,19 +96,21 @@ def _command(args: argparse.Namespace, name: str, settings: list[str]) -> list[s
 
 
 def _is_finished(folder: str, command: list[str]) -> bool:
-    import tensorflow as tf
-
-    path = f"{folder}/{RUN_FILE}"
-    if not tf.io.gfile.exists(path):
+    try:
+        found = whole_file.read_json(f"{folder}/{RUN_FILE}", advice="the run is started again, and resumes")
+    except UserError as error:
+        log.warning("%s", error)
         return False
-    with tf.io.gfile.GFile(path, "r") as file:
-        found = json.load(file)
-    if found["command"] != command:
+    if not found:
+        return False
+    before = found.get("command")
+    if before != command:
+        made = " ".join(map(str, before)) if isinstance(before, list) else before
         raise UserError(
-            f"{folder} was made by trainer.train {' '.join(found['command'])}, and this search wants "
+            f"{folder} was made by trainer.train {made}, and this search wants "
             f"{' '.join(command)}: choose another --workdir, or the same experiment, data and --set as then"
         )
-    return found["finished"]
+    return bool(found.get("finished"))
 
 
 def _train(folder: str, command: list[str]) -> str | None:
@@ -115,10 +118,18 @@ def _train(folder: str, command: list[str]) -> str | None:
     import tensorflow as tf
 
     tf.io.gfile.makedirs(folder)
-    _write(f"{folder}/{RUN_FILE}", {"command": command, "finished": False})
+    whole_file.write_json(f"{folder}/{RUN_FILE}", {"command": command, "finished": False})
     last = ""
-    command_line = [sys.executable, "-m", "trainer.train", *command]
-    process = subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A session of its own, so that Ctrl-C reaches it through us alone; Linux ends it with us, however we end.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer.cluster.child", str(os.getpid()), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     assert process.stdout is not None
     with tf.io.gfile.GFile(f"{folder}/{LOG_FILE}", "a") as file:
         try:
@@ -126,14 +137,14 @@ def _train(folder: str, command: list[str]) -> str | None:
                 file.write(line)
                 file.flush()
                 last = line.strip() or last
-        except BaseException:  # SIGTERM or Ctrl-C: the run saves a checkpoint, to go on from
+        except BaseException:  # asked to stop: the run saves a checkpoint, to resume from
             process.terminate()
             file.write(process.stdout.read())
             process.wait()
             raise
     if status := process.wait():
         return f"exit status {status}: {last}"
-    _write(f"{folder}/{RUN_FILE}", {"command": command, "finished": True})
+    whole_file.write_json(f"{folder}/{RUN_FILE}", {"command": command, "finished": True})
     return None
 
 
@@ -148,7 +159,9 @@ def rank(
         status = "done" if finished[name] else "failed" if name in failures else "waiting"
         row: dict[str, Any] = {"name": name, "settings": settings, "status": status}
         logged = work.read_metrics(f"{workdir}/{name}")
-        row.update(measured(logged, batch_size=work.read_config(f"{workdir}/{name}").data.batch_size) if logged else {})
+        if logged:
+            with contextlib.suppress(UserError):  # a damaged configuration, which the next start writes again
+                row |= measured(logged, batch_size=work.read_config(f"{workdir}/{name}").data.batch_size)
         rows.append(row | ({"error": failures[name]} if name in failures else {}))
     return sorted(rows, key=lambda row: (-row.get("sequence_accuracy", -1.0), row.get("seconds", 0.0)))
 
@@ -160,6 +173,7 @@ def measured(logged: list[dict[str, Any]], *, batch_size: int) -> dict[str, Any]
     seconds = sum(
         (row["step"] - start) * batch_size / row["examples_per_second"]
         for start, row in zip(starts, training, strict=False)
+        if row["examples_per_second"] > 0 and row["step"] > start
     )
     figures: dict[str, Any] = {"seconds": seconds}
     validation = [row for row in logged if row["kind"] == "validation"]
@@ -206,36 +220,28 @@ def table(rows: list[dict[str, Any]]) -> str:
                 accuracy, between = f"{row['sequence_accuracy']:.2%}", f"{low:.2%} to {high:.2%}"
                 step = str(row["step"])
             told = "" if row["status"] == "done" else f"  {row['status']}: {row.get('error', '')}".rstrip(": ")
-            seconds = clock(row.get("seconds", 0.0))
+            seconds = session.clock(row.get("seconds", 0.0))
             yield f"{i:>4}  {accuracy:>13}  {between:<16}  {step:>7}  {seconds:>8}  {' '.join(row['settings'])}{told}"
 
     return "\n".join(lines())
 
 
-def _write(path: str, content: Any) -> None:
-    import tensorflow as tf
-
-    with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
-    tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
-
-
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 1 where a run failed."""
     rows: list[dict[str, Any]] = []
-    before = signal.signal(signal.SIGTERM, _stop)
     try:
-        status = cli.exit_status(lambda argv: rows.extend(_run(argv)), argv)
-    except Stopped as reason:
-        print(reason, file=sys.stderr)
-        return STOPPED_STATUS
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        with session.stoppable(_stop):
+            status = cli.exit_status(lambda argv: rows.extend(_run(argv)), argv)
+    except session.Stopped as reason:
+        with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
+            print(f"to resume, run again: {session.command_again('trainer.search', argv)}", file=sys.stderr)
+            print(reason, file=sys.stderr)
+        return reason.status
     return status or (FAILED_STATUS if any(row["status"] == "failed" for row in rows) else 0)
 
 
-def _stop(*_: Any) -> None:
-    raise Stopped("stopped by SIGTERM; the same command goes on")
+def _stop(number: int) -> None:
+    raise session.Stopped(f"stopped by {signal.Signals(number).name}", number)
 
 
 def _run(argv: list[str] | None) -> list[dict[str, Any]]:
@@ -255,8 +261,15 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
         metavar="KEY=KIND:...",
         help="values to draw: log:LOW:HIGH, uniform:LOW:HIGH, int:LOW:HIGH or choice:A:B",
     )
-    parser.add_argument("--trials", type=int, default=1, help="random draws for each point of the grid")
-    parser.add_argument("--seed", type=int, default=0, help="of the random draws")
+    parser.add_argument(
+        "--trials",
+        type=typed.argument(int, typed.Range(1, 1_000_000)),
+        default=1,
+        help="random draws for each point of the grid",
+    )
+    parser.add_argument(
+        "--seed", type=typed.argument(int, typed.Range(0, 2**63)), default=0, help="of the random draws"
+    )
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets with a train split")
     parser.add_argument(
         "--validation-data", nargs="+", default=[], metavar="DIR", help="datasets with a validation split"

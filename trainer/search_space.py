@@ -27,7 +27,7 @@ def _grid_values(spec: str) -> list[str]:
         raise UserError(f"--grid {spec}: write it as key=value,value, e.g. optimizer.learning_rate=1e-3,3e-3")
     try:
         values = [value if isinstance(value, str) else json.dumps(value) for value in json.loads(f"[{text}]")]
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         values = text.split(",")
     return [f"{key}={value}" for value in dict.fromkeys(values)]
 
@@ -61,7 +61,7 @@ def _draw(spec: str, seed: int, trial: int) -> str:
                 return f"{key}={rng.uniform(low, high):.3g}"
             if kind == "log":
                 return f"{key}={np.exp(rng.uniform(np.log(low), np.log(high))):.3g}"
-    except ValueError:
+    except (ValueError, OverflowError):  # infinite, or too wide a range
         pass
     raise UserError(
         f"--random {spec}: write it as key=log:LOW:HIGH, key=uniform:LOW:HIGH, key=int:LOW:HIGH or key=choice:A:B, "

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer import preprocess
+from trainer import beam, preprocess
 from trainer.reading import Reader
 
 
@@ -14,8 +14,9 @@ def signatures(reader: Reader) -> dict[str, Any]:
 
     `serving_default` takes `images`, string [B], picture files; `beam_width`, int32 []; `candidates`, int32 [], N.
     It returns `text` string [B, N]; `log_prob` and `probability` float32 [B, N], best first; and `confidence` float32
-    [B]. N is at most the beam width. `decoded` takes `images`, uint8 [B, h, w, 3], instead. TensorFlow Serving fills
-    in the configured width for the last two, tf.saved_model.load asks for them.
+    [B]. N is at most the beam width, and the last of as many candidates as the beam is wide are often not the most
+    probable ones: see `beam.width_for`. `decoded` takes `images`, uint8 [B, h, w, 3], instead. TensorFlow Serving
+    fills in the last two as configured, tf.saved_model.load asks for them.
 
     `attention`, where the model has any, takes `images`, string [B], and returns `text` string [B] and `attention`,
     float32 [B, T, rows, columns]: where it looked for each of the T tokens of the best candidate, the sum being 1.
@@ -26,19 +27,19 @@ def signatures(reader: Reader) -> dict[str, Any]:
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
     sizes = (tf.TensorSpec([], tf.int32, name="beam_width"), tf.TensorSpec([], tf.int32, name="candidates"))
     configured = tf.constant(reader.config.decode.beam_width)
+    followed = tf.constant(beam.width_for(reader.config.decode.beam_width))
 
     def read(images, beam_width, candidates):
         for name, value in (("beam_width", beam_width), ("candidates", candidates)):
             tf.debugging.assert_positive(value, f"{name} must be at least 1")
-        found = reader.read(preprocess.normalise(images), beam_width)
-        return {name: values[:, :candidates] if values.shape.rank == 2 else values for name, values in found.items()}
+        return reader.read(preprocess.normalise(images), beam_width, candidates)
 
     @tf.function(input_signature=[files, *sizes])
-    def read_files(images, beam_width=configured, candidates=configured):
+    def read_files(images, beam_width=followed, candidates=configured):
         return read(preprocess.decode_and_fit(images, height, width), beam_width, candidates)
 
     @tf.function(input_signature=[pixels, *sizes])
-    def read_decoded(images, beam_width=configured, candidates=configured):
+    def read_decoded(images, beam_width=followed, candidates=configured):
         return read(preprocess.fit(images, height, width), beam_width, candidates)
 
     @tf.function(input_signature=[files])
@@ -74,7 +75,7 @@ def lite(reader: Reader) -> bytes:
 
     @tf.function(input_signature=[picture])
     def read(images):
-        found = reader.search(preprocess.normalise(images))
+        found = reader.search(preprocess.normalise(images)).first(config.decode.beam_width)
         confidence = reader.confidence(found.log_probs[:, 0])
         return {"tokens": found.tokens, "log_prob": found.log_probs, "confidence": confidence}
 

@@ -1,12 +1,14 @@
 """The outer loop: runs steps up to the next one at which a hook wants to act, and lets it act."""
 
+import contextlib
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
@@ -14,10 +16,19 @@ log = logging.getLogger(__name__)
 
 FAILED_STATUS = 42  # worth another try, unlike the user's mistakes
 STOPPED_STATUS = 143  # on SIGTERM; not 0, which would tell Kubernetes that the job is done
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """The process was asked to stop (SIGTERM); the hooks have run, so the work is saved."""
+    """The process was asked to stop by a signal; the hooks have run, so the work is saved.
+
+    Attributes:
+      status: the exit status, as of a process that the signal ended: 143 for SIGTERM, 130 for Ctrl-C, 129 for SIGHUP.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
+        super().__init__(message)
+        self.status = status_of(number)
 
 
 class StopTraining(Exception):
@@ -26,6 +37,10 @@ class StopTraining(Exception):
 
 class Interrupted(Exception):
     """A part of the cluster was lost, and with it the steps since the last checkpoint."""
+
+
+class Failed(RuntimeError):
+    """Training cannot go on; the message says all that a user can do about it."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +74,15 @@ class Hook:
     """Something done each `every` steps, at the last step, and where `on_stop` is set, when asked to stop.
 
     `act` takes the step and the figures of the steps since the last call of any hook. Where `seconds` are given,
-    it also acts when so much time has passed, at the next step at which any hook acts.
+    it also acts when so much time has passed, at the next step at which any hook acts. `recovered` is told the step at
+    which training goes on after a part of the cluster was lost, which is below that of the last call.
     """
 
     every: int
     act: Callable[[int, dict[str, float]], None]
     on_stop: bool = False
     seconds: float = 0
+    recovered: Callable[[int], None] = lambda step: None
 
 
 class Runner(Protocol):
@@ -94,9 +111,9 @@ def run(
     agree: Callable[[bool], bool] = bool,
     part: Callable[[], None] = lambda: None,
     recover: Callable[[Interrupted], None] | None = None,
-    asked_to_stop: Callable[[], None] = lambda: None,
+    asked_to_stop: Callable[[int], None] = lambda status: None,
 ) -> None:
-    """Trains until `total_steps`, a hook raises `StopTraining`, or SIGTERM.
+    """Train until `total_steps`, a hook raises `StopTraining`, or a signal asks to stop: SIGTERM, SIGHUP or Ctrl-C.
 
     Args:
       run_steps, read_step: see `Runner`.
@@ -105,18 +122,18 @@ def run(
       agree: tells, after hooks have run, whether those of any worker have seen enough.
       part: called last, when all workers end or stop together.
       recover: brings training back after an interruption; without it, an interruption is raised.
-      asked_to_stop: called in the handler of SIGTERM.
+      asked_to_stop: called in the handler of the signal, with the exit status that is due.
     Raises:
-      Stopped: SIGTERM came; hooks with `on_stop` have run where the cluster was whole.
+      Stopped: a signal came; hooks with `on_stop` have run where the cluster was whole.
     """
-    stop = threading.Event()
+    stop, reasons = threading.Event(), [signal.SIGTERM]  # another worker was asked where no signal came here
 
-    def on_sigterm(*_: object) -> None:
+    def on_signal(number: int) -> None:
+        reasons.append(signal.Signals(number))
         stop.set()
-        asked_to_stop()
+        asked_to_stop(status_of(number))
 
-    before = signal.signal(signal.SIGTERM, on_sigterm)
-    try:
+    with stoppable(on_signal):
         acted: dict[Hook, float] = {}
         step, enough = read_step(), False
         while step < total_steps and not enough:
@@ -130,18 +147,55 @@ def run(
                 enough = agree(_acted(due, step, figures, acted))
             except Interrupted as reason:
                 if stop.is_set():
-                    raise Stopped(f"stopped by SIGTERM after step {step}, while the cluster was not whole") from reason
+                    why = f"stopped by {reasons[-1].name} after step {step}, while the cluster was not whole"
+                    raise Stopped(why, reasons[-1]) from reason
                 if recover is None:
                     raise
                 recover(reason)
                 step = read_step()
+                for hook in hooks:
+                    hook.recovered(step)
                 continue
             if stopped:
                 part()
-                raise Stopped(f"stopped by SIGTERM at step {step}")
+                raise Stopped(f"stopped by {reasons[-1].name} at step {step}", reasons[-1])
         part()
+
+
+@contextlib.contextmanager
+def stoppable(on_signal: Callable[[int], None]) -> Iterator[None]:
+    """Call `on_signal` with the number of the first signal that asks to stop.
+
+    A further Ctrl-C ends the process at once. A signal that is ignored, as SIGHUP under nohup, stays ignored.
+    """
+    came: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        if came and number == signal.SIGINT:
+            os._exit(status_of(number))
+        if not came:
+            came.append(number)
+            on_signal(number)
+
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, handle)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in handled:
+            signal.signal(number, before[number] or signal.SIG_DFL)
+
+
+def status_of(number: int) -> int:
+    """Return the exit status that shells give a process that the signal ended."""
+    return 128 + number
+
+
+def command_again(module: str, argv: list[str] | None) -> str:
+    """Return the line that starts this very command again."""
+    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
 
 
 def _is_due(hook: Hook, step: int, acted: dict[Hook, float]) -> bool:
@@ -180,6 +234,10 @@ class Speed:
     def pause(self, seconds: float) -> None:
         """Leaves out seconds that were not spent training."""
         self.time += seconds
+
+    def restart(self, step: int) -> None:
+        """Measure from this step on, to which training has gone back, and from now."""
+        self.step, self.time = step, time.monotonic()
 
     def measure(self, step: int) -> tuple[float, float]:
         """Examples a second since the last call, and at that rate the seconds to the end."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import api as hparams_plugin
 
-from trainer import config, input_pipeline, preprocess
+from trainer import config, input_pipeline, preprocess, whole_file
 from trainer.input_pipeline import Pictures
 from trainer.learner import Learner
 from trainer.monitor import Monitor
@@ -92,8 +92,7 @@ class Board:
         )
         folder = f"{self.monitor.folder}/tensorboard"
         for name, content in zip(EMBEDDING_FILES, files, strict=True):
-            with tf.io.gfile.GFile(f"{folder}/{name}", "wb") as file:
-                file.write(content)
+            whole_file.write(f"{folder}/{name}", content)
         settings = projector.ProjectorConfig()
         entry = settings.embeddings.add(tensor_name="image embedding")
         entry.tensor_path, entry.metadata_path, entry.sprite.image_path = EMBEDDING_FILES

@@ -1,31 +1,17 @@
 """Trains a recogniser: `python -m trainer.train --help`."""
 
 import contextlib
+import dataclasses
 import logging
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from trainer import cli, cluster, config, experiments, session
+from trainer import cli, cluster, config, experiments, session, typed
+from trainer.inputs import Inputs
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What is trained on.
-
-    Attributes:
-      data: datasets with a `train` split.
-      validation: datasets with a `validation` split; where there are none, those of `data` that have one
-        serve, and where none has, a share of the training pictures is held out.
-      init_from: what `init_from.find` takes, whose weights a new work folder begins with; empty for new ones.
-    """
-
-    data: list[str]
-    validation: list[str] = field(default_factory=list)
-    init_from: str = ""
 
 
 def train_and_evaluate(
@@ -48,68 +34,66 @@ def train_and_evaluate(
       limits: of a cluster.
     Raises:
       UserError: the data or the work folder is not usable, or the validation data are trained on, too.
-      session.Stopped: SIGTERM came; a checkpoint was saved.
+      session.Stopped: a signal asked to stop; a checkpoint was saved.
       FloatingPointError: the loss is no longer finite.
+      session.Failed: no checkpoint can be read, or the disk or the memory is full.
     """
-    from trainer import strategies
-    from trainer import workdir as work
-    from trainer.lease import Lease
+    import tensorflow as tf
 
+    from trainer import checkpoint, strategies
+    from trainer import workdir as work
+
+    checkpoint.check_name(workdir, "--workdir")
     task, limits = task or cluster.Task(), limits or session.Limits()
-    if task.jobs and (finished := work.finished_step(workdir, wanted)) is not None:
+    finished = work.finished_step(workdir, wanted)
+    if finished is not None and finished < wanted.train.steps and checkpoint.to_read(workdir):
+        log.info(
+            "%s: training stopped early at step %d, as there was no better validation for %d evaluations: raise "
+            "train.steps or change train.patience to go on",
+            *(workdir, finished, wanted.train.patience),
+        )
+        return
+    if task.jobs and finished is not None:
         log.info("%s: training was done at step %d", task, finished)
         return
     name = strategies.choose(strategy, task)
     with contextlib.ExitStack() as stack:
-        lease = stack.enter_context(Lease(workdir)) if task.is_chief else None
-        _train(wanted, inputs, workdir, task, name, limits, lease)
+        lock = stack.enter_context(work.locked(workdir)) if task.is_chief else None
+        try:
+            _train(wanted, inputs, workdir, task, name, limits, lock)
+        except tf.errors.ResourceExhaustedError as error:
+            raise session.Failed(f"no room is left, on a disk or in memory: {error.message.splitlines()[0]}") from error
 
 
-def _train(wanted, inputs, workdir, task, name, limits, lease) -> None:
-    from trainer import checkpoint, strategies
+def _train(wanted, inputs, workdir, task, name, limits, lock) -> None:
+    from trainer import checkpoint, resume, strategies
     from trainer import workdir as work
     from trainer.learner import Learner
     from trainer.watchdog import Watchdog
 
     begin, watchdog = time.monotonic(), Watchdog(limits.hang)
     connected = strategies.connect(name, task, wanted, watchdog, limits)
-    training, validating, source = _pictures(wanted, workdir, inputs)
+    training, validating, source = inputs.load(wanted, workdir)
     learner = Learner(wanted)
     checkpoints = checkpoint.Checkpoints(
         workdir, learner.checkpointed(), keep=wanted.train.keep_checkpoints, size=learner.size
     )
-    if lease:
-        restored = _begin(wanted, workdir, learner, checkpoints, training.fingerprints, source)
+    if lock:
+        lock.check()
+        described = {"data": inputs.data, "validation_data": inputs.validation}
+        restored = resume.resume(wanted, workdir, learner, checkpoints, training, source, inputs=described)
         log.info("%s, %s: %s parameters, %s", wanted.experiment, name, learner.count, restored)
         log.info("%d pictures to train on, %d to validate on", len(training), len(validating))
     if int(learner.step.numpy()) < wanted.train.steps:
         runner = strategies.make_runner(connected, task, learner, training, wanted, watchdog=watchdog)
-        hooks = _hooks(wanted, workdir, runner, learner, checkpoints, (training, validating), lease)
+        hooks = _hooks(wanted, workdir, runner, learner, checkpoints, (training, validating), lock)
         _run_session(wanted, runner, hooks, checkpoints, limits, watchdog)
-    if lease:
+    if lock:
+        lock.check()
         work.finish(workdir, wanted, int(learner.step.numpy()))
     elif not work.wait_for_finish(workdir, wanted, limits.wait):
         raise session.Interrupted(f"{task}: the chief has not finished what all trained; starting again, to join it")
     log.info("done at step %d after %s", int(learner.step.numpy()), session.clock(time.monotonic() - begin))
-
-
-def _begin(wanted, workdir, learner, checkpoints, fingerprints, source) -> str:
-    """Gives a learner the values to begin with, and tells where they are from."""
-    from trainer import checkpoint, init_from, leaks
-    from trainer import workdir as work
-
-    begins_from = source if source and not checkpoint.to_read(workdir) else None
-    if begins_from:
-        init_from.initialise(begins_from, learner.params, learner.state, averages=learner.optimizer.averages)
-    elif source:
-        log.info("%s goes on from its own checkpoint: --init-from was only for its beginning", workdir)
-    work.start(workdir, wanted)
-    leaks.remember(workdir, fingerprints)
-    if begins_from:
-        leaks.remember(workdir, begins_from.trained_on)
-        checkpoints.save(0)  # from now on the work folder needs the other no more
-    restored = checkpoints.restore()
-    return f"from {restored}" if restored else "new"
 
 
 def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
@@ -130,7 +114,7 @@ def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
     )
 
 
-def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lease) -> list[session.Hook]:
+def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lock) -> list[session.Hook]:
     """What the chief does between steps; the others keep the same intervals, so that all wait together."""
     from trainer.monitor import Monitor
     from trainer.reading import Reader
@@ -138,17 +122,17 @@ def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lease) -> li
     from trainer.tensorboard import Board
 
     every, (training, validating) = wanted.train, pictures
-    if lease is None:
+    if lock is None:
         intervals = (every.log_every, every.checkpoint_every, wanted.tensorboard.every, every.evaluate_every)
         return [session.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
     monitor = Monitor(workdir, wanted, checkpoints, first_step=runner.read_step())
     served = isinstance(runner, ParameterServers)
     reader = Reader(learner.recogniser, learner.reading_params, learner.state, wanted)
     board = Board(monitor, learner, training, validating)
+    lock.check()
     board.start()
 
     def save(step: int, figures: dict[str, float]) -> None:
-        lease.check()
         runner.collect()
         monitor.save(step, figures)
         if served:
@@ -161,45 +145,27 @@ def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lease) -> li
     def validate(step: int, _: dict[str, float]) -> None:
         monitor.validate(step, reader, validating)
 
-    return [
-        session.Hook(every.log_every, monitor.log_training),
+    hooks = [
+        session.Hook(every.log_every, monitor.log_training, recovered=monitor.speed.restart),
         session.Hook(every.log_every, monitor.profile),
         session.Hook(every.checkpoint_every, save, on_stop=True, seconds=every.checkpoint_seconds),
         session.Hook(wanted.tensorboard.every, show),
         # On parameter servers nobody waits for the chief to read: there is an evaluator.
         session.Hook(every.evaluate_every, monitor.follow_evaluator if served else validate),
     ]
-
-
-def _pictures(wanted: config.Config, workdir: str, inputs: Inputs):
-    """The pictures to train on and to validate on, none of which the weights were ever trained on.
-
-    Returns:
-      Both, and the `init_from.Source` of the weights, or None.
-    """
-    import numpy as np
-
-    from trainer import init_from, input_pipeline, leaks, records
-
-    source = init_from.find(inputs.init_from) if inputs.init_from else None
-    folders = inputs.validation or [f for f in inputs.data if "validation" in records.read_info(f).splits]
-    training = input_pipeline.load(inputs.data, "train", wanted)
-    if folders:
-        validating = input_pipeline.load(folders, "validation", wanted)
-    else:
-        training, validating = input_pipeline.hold_out(training, wanted)
-    before = np.union1d(leaks.remembered(workdir), source.trained_on if source else [])
-    trained_on = np.union1d(training.fingerprints, before)
-    advice = "give other validation data, or train in another --workdir if this one was trained on them before"
-    leaks.check(validating.keys, validating.fingerprints, trained_on, data="the validation data", advice=advice)
-    return training, validating, source
+    return [dataclasses.replace(hook, act=lock.guard(hook.act)) for hook in hooks]
 
 
 def run_task(wanted: config.Config, task: cluster.Task, inputs: Inputs, *, workdir: str, **how) -> None:
-    """Does what this process is there for: see `train_and_evaluate`, `server.serve` and `evaluator.follow`."""
+    """Do what this process is there for: see `train_and_evaluate`, `server.serve` and `evaluator.follow`.
+
+    Raises:
+      UserError: the settings do not fit the inputs; or as those do.
+    """
     from trainer import workdir as work
 
     limits: session.Limits = how["limits"]
+    inputs.check(wanted)
     if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):
         from trainer import server
 
@@ -207,7 +173,7 @@ def run_task(wanted: config.Config, task: cluster.Task, inputs: Inputs, *, workd
     elif task.role == "evaluator":
         from trainer import evaluator
 
-        validating = _pictures(wanted, workdir, inputs)[1]
+        validating = inputs.load(wanted, workdir)[1]
         session.leave(evaluator.follow(workdir, wanted, validating, wait=limits.patience))
     else:
         train_and_evaluate(wanted, inputs, workdir=workdir, task=task, **how)
@@ -218,14 +184,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return cli.exit_status(_run, argv)
     except session.Stopped as reason:
-        print(reason, file=sys.stderr)
-        return session.STOPPED_STATUS
-    except session.Interrupted as reason:
-        print(reason, file=sys.stderr)
+        _say(str(reason))
+        return reason.status
+    except (session.Interrupted, session.Failed, FloatingPointError, OSError) as reason:
+        _say(str(reason))
         return session.FAILED_STATUS
     except Exception:
         traceback.print_exc()
         return session.FAILED_STATUS
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
+        print(line, file=sys.stderr)
 
 
 def _run(argv: list[str] | None) -> None:
@@ -243,7 +214,7 @@ def _run(argv: list[str] | None) -> None:
         "--init-from",
         default="",
         metavar="WORKDIR_OR_CHECKPOINT_OR_MODEL",
-        help="begin a new work folder with the weights of another run or of an exported model (released: the one that "
+        help="begin a new work folder with the weights of another run or of an exported model (relockd: the one that "
         "comes with the package), as far as they fit",
     )
     cli.add_settings(parser, what="change the experiment, e.g. train.steps=2000")
@@ -252,17 +223,34 @@ def _run(argv: list[str] | None) -> None:
     )
     limits = session.Limits()
     group = parser.add_argument_group("in a cluster")
-    group.add_argument("--hang-timeout", type=float, default=limits.hang, help="seconds without a step before exit 41")
-    group.add_argument("--wait", type=float, default=limits.wait, help="seconds to wait for the other tasks")
-    group.add_argument("--max-restarts", type=int, default=limits.restarts, help="recoveries without a step gained")
+    seconds, count = typed.argument(float, typed.Range(0, 10_000_000, above=True)), typed.Range(0, 10_000)
     group.add_argument(
-        "--min-workers", type=int, default=limits.least_workers, help="go on with so many, on parameter servers"
+        "--hang-timeout", type=seconds, default=limits.hang, help="seconds without a step before exit 41"
+    )
+    group.add_argument("--wait", type=seconds, default=limits.wait, help="seconds to wait for the other tasks")
+    group.add_argument(
+        "--max-restarts",
+        type=typed.argument(int, count),
+        default=limits.restarts,
+        help="recoveries without a step gained",
+    )
+    group.add_argument(
+        "--min-workers",
+        type=typed.argument(int, replace(count, low=1)),
+        default=limits.least_workers,
+        help="go on with so many, on parameter servers",
     )
     args = parser.parse_args(argv)
     wanted = config.override(experiments.find(args.experiment), args.set)
     limits = session.Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
     inputs = Inputs(args.data, args.validation_data, args.init_from)
-    run_task(wanted, cluster.configure(), inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
+    task = cluster.configure()
+    try:
+        run_task(wanted, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
+    except session.Stopped:
+        if not task.jobs:
+            _say(f"to resume, run again: {session.command_again('trainer.train', argv)}")
+        raise
 
 
 if __name__ == "__main__":

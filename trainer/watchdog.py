@@ -12,7 +12,7 @@ from trainer import session
 log = logging.getLogger(__name__)
 
 HUNG_STATUS = 41
-STOP_SECONDS = 20.0  # that are left after SIGTERM, where another task does not answer
+STOP_SECONDS = 20.0  # that are left after a signal to stop, where another task does not answer
 PATIENCE = 10  # times the limit that is waited while all others are alive
 
 
@@ -42,10 +42,10 @@ class Watchdog:
             with self._changed:
                 self._what = ""
 
-    def hurry(self) -> None:
-        """The process was asked to stop: what waits for tasks that were, too, is to end soon, and with status 143."""
+    def hurry(self, status: int = session.STOPPED_STATUS) -> None:
+        """The process was asked to stop: end what waits for tasks that were, too, soon, and with that exit status."""
         with self._changed:
-            self.seconds, self.status = min(self.seconds, STOP_SECONDS), session.STOPPED_STATUS
+            self.seconds, self.status = min(self.seconds, STOP_SECONDS), status
             self._limit = time.monotonic() - self._since + self.seconds
             self._changed.notify()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -148,21 +149,28 @@ def load(paths: tuple[str, ...], limit: int) -> Stock:
     """Cuts the digits of the first `limit` records.
 
     Raises:
-      UserError: not one usable digit is in them.
+      UserError: not one usable digit is in them, or one cannot be read.
     """
     stock = Stock({}, [])
     for path in paths:
-        with FileSystems.open(path, compression_type="uncompressed") as file:
-            for data in records.read_framed(file):
-                if len(stock.photos) == limit:
-                    break
-                record = records.from_example(data)
-                if record.char_boxes:
-                    stock.photos.append(record)
-                    _cut(record, stock)
+        try:
+            _add(path, limit, stock)
+        except (records.Damaged, OSError, BeamIOError) as error:
+            raise UserError(f"--records: {path} cannot be read ({error}): write the dataset again") from error
     if not stock.digits:
         raise UserError("--records: no record has character boxes: prepare one with --format digitstruct")
     return stock
+
+
+def _add(path: str, limit: int, stock: Stock) -> None:
+    with FileSystems.open(path, compression_type="uncompressed") as file:
+        for data in records.read_framed(file):
+            if len(stock.photos) == limit:
+                return
+            record = records.from_example(data)
+            if record.char_boxes:
+                stock.photos.append(record)
+                _cut(record, stock)
 
 
 def _cut(record: Record, stock: Stock) -> None:

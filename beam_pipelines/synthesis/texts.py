@@ -10,6 +10,7 @@ import numpy as np
 
 from trainer.cli import UserError
 
+NAMED = ("uniform", "house", "benford")  # distributions that need no file
 # The shares of lengths among street numbers, of SVHN and of other photos alike.
 HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
 

@@ -78,10 +78,11 @@ def test_a_finished_output_is_left_alone_and_another_request_refused(
 
 def test_what_a_killed_run_left_is_replaced_and_never_read(tmp_path: Path) -> None:
     whole = synthesise(tmp_path / "whole")
-    left = tmp_path / "left"
-    left.mkdir()
+    left = synthesise(tmp_path / "left")
+    for name in (records.COMPLETED_FILE, records.INFO_FILE, "train.tfrecord-00001-of-00003"):
+        (left / name).unlink()
     (left / "train.tfrecord-00000-of-00003").write_bytes(b"half")
-    (left / "train.tfrecord-00001-of-00003.tmp-0123").write_bytes(b"half")
+    (left / f"train.tfrecord-00001-of-00003.tmp-{'0' * 32}").write_bytes(b"half")
     with pytest.raises(records.UserError, match="COMPLETED"):
         records.read_info(str(left))
     assert files(synthesise(left)) == files(whole)
@@ -223,7 +224,7 @@ def test_shares_split_by_key_and_a_picture_never_moves(tmp_path: Path) -> None:
         (["--format", "csv", "--input", "{good}", "--split", "train:x"], "write a name, or shares"),
         (["--format", "csv", "--input", "{columns}"], "no column label"),
         (["--format", "csv", "--input", "{none}"], "names no pictures"),
-        (["--format", "csv", "--input", "{letters}"], "all 1 pictures were rejected"),
+        (["--format", "csv", "--input", "{letters}"], "all 1 images were rejected"),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(

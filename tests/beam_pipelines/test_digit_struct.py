@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines import digit_struct
+from beam_pipelines import digit_struct, svhn
 from beam_pipelines.digit_struct import DamagedEntry, DigitBox, DigitStruct, Entry
 from beam_pipelines.hdf5 import Hdf5, UnknownLayout
+from beam_pipelines.shards import Reject
 from beam_pipelines.sources import local_file
 from trainer.cli import UserError
 
@@ -209,3 +211,84 @@ def test_real_files_read_as_their_annotations_say(shared_data: Path, mat: str, a
 def test_genuine_files_read_as_h5py_reads_them(shared_data: Path, part: str) -> None:
     path = shared_data / "digitstruct" / f"genuine_{part}_digitStruct.mat"
     assert read(path) == read(path, by_h5py=True)
+
+
+@pytest.mark.parametrize("kind", [h5py.string_dtype(), h5py.string_dtype(length=12), h5py.string_dtype("ascii", 8)])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_names_may_be_strings(tmp_path: Path, kind: Any, shape: tuple) -> None:
+    path = tmp_path / "digitStruct.mat"
+    write(path, ENTRIES)
+    with h5py.File(path, "r+") as file:
+        for i, entry in enumerate(ENTRIES):
+            text = np.full(shape, entry.name.encode(), kind)
+            file["digitStruct/name"][i, 0] = file["#refs#"].create_dataset(f"text{i}", data=text, dtype=kind).ref
+    assert read(path) == ENTRIES
+    with h5py.File(path, "r+") as file:
+        del file["digitStruct/name"]
+        file["digitStruct"].create_dataset("name", data=[entry.name for entry in ENTRIES], dtype=kind)
+    assert read(path) == ENTRIES
+
+
+@pytest.mark.parametrize("field", ["name", "bbox"])
+@pytest.mark.parametrize("count", [10**6, 10**12, 2**63 - 1])
+def test_a_claim_of_more_entries_than_fit_is_refused(tmp_path: Path, field: str, count: int) -> None:
+    path = tmp_path / "digitStruct.mat"
+    write(path, ENTRIES)
+    with h5py.File(path, "r+") as file:
+        del file["digitStruct"][field]
+        file["digitStruct"].create_dataset(field, (count, 1), h5py.ref_dtype, chunks=(1, 1))
+    with pytest.raises(UserError, match=f"it claims {count:,}"):
+        read(path)
+
+
+@pytest.mark.parametrize("field", ["label", "left"])
+def test_a_claim_of_more_digits_than_fit_is_a_damaged_entry(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "digitStruct.mat"
+    write(path, ENTRIES)
+    with h5py.File(path, "r+") as file:
+        del file["#refs#/box0"][field]
+        file["#refs#/box0"].create_dataset(field, (10**12, 1), "<f8", chunks=(1, 1))
+    reader = DigitStruct(local_file(str(path)), str(path))
+    with pytest.raises(DamagedEntry, match="1,000,000,000,000 values"):
+        reader.entry(0)
+    assert reader.entry(1) == ENTRIES[1]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_any_damage_is_an_error_of_the_file_or_of_an_entry(small: tuple[bytes, list[int]], data: st.DataObject) -> None:
+    damaged = bytearray(small[0])
+    for spot in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=6)):
+        damaged[spot] = data.draw(st.integers(0, 255))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "digitStruct.mat"
+        path.write_bytes(damaged[: data.draw(st.integers(1, len(damaged))) if data.draw(st.booleans()) else None])
+        try:
+            reader = DigitStruct(local_file(str(path)), str(path))
+        except UserError:
+            return
+        for i in range(min(len(reader), 4)):
+            try:
+                reader.entry(i)
+            except DamagedEntry:
+                continue
+
+
+def test_a_file_that_shrinks_while_it_is_read_kills_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "digitStruct.mat"
+    write(path, ENTRIES * 200, libver="earliest")
+    reader = DigitStruct(local_file(str(path)), str(path))
+    assert reader.entry(0) == ENTRIES[0]
+    os.truncate(path, 3000)
+    with pytest.raises(DamagedEntry):
+        reader.entry(399)
+
+
+@pytest.mark.parametrize("name", ["../2.png", "/etc/2.png", "a/../../2.png", "C:\\2.png"])
+def test_a_name_that_leads_out_is_rejected(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "digitStruct.mat", [Entry(name, ENTRIES[0].digits), Entry("./a//1.png", ENTRIES[0].digits)])
+    source = svhn.open_photos(str(tmp_path))
+    with pytest.raises(Reject) as reject:
+        source.read(0)
+    assert reject.value.reason == "outside-folder"
+    assert source.read(1).key == source.key(1) == f"{tmp_path.name}/a/1.png"

@@ -7,7 +7,8 @@ import pytest
 from google.cloud import storage
 from PIL import Image
 
-from beam_pipelines import prepare, synthesize, tfds
+from beam_pipelines import dataset, outputs, prepare, synthesize, tfds
+from beam_pipelines.outputs import MARKER_FILE
 from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.test_datasets import files
 from trainer.records import COMPLETED_FILE, INFO_FILE, REJECTS_FILE
@@ -37,7 +38,13 @@ def test_a_bucket_gets_the_bytes_that_a_folder_gets(
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 0
     first = stored(bucket)
     assert shards_of(first) == files(local)
-    assert first.keys() - files(local).keys() == {COMPLETED_FILE, INFO_FILE, REJECTS_FILE, *tfds.FILES}
+    assert first.keys() - files(local).keys() == {
+        COMPLETED_FILE,
+        INFO_FILE,
+        REJECTS_FILE,
+        MARKER_FILE,
+        *tfds.FILES,
+    }
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert synthesize.main([*SYNTHESIZE, "--count", "5", "--output", OUTPUT]) == 2
@@ -50,8 +57,13 @@ def test_a_bucket_gets_the_bytes_that_a_folder_gets(
 
 
 def test_what_a_killed_run_left_in_a_bucket_is_replaced(bucket: storage.Bucket, local: Path) -> None:
-    for name in ("train.tfrecord-00000-of-00003", "train.tfrecord-00007-of-00009", "train.tfrecord-0.tmp-01"):
+    left = ["train.tfrecord-00000-of-00003", "train.tfrecord-00007-of-00009", f"{INFO_FILE}.tmp-{'0' * 32}"]
+    for name in left:
         bucket.blob(f"data/out/{name}").upload_from_string(b"half")
+    # Without the marker, which a run writes first, they are somebody's.
+    assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 2
+    assert sorted(stored(bucket)) == sorted(left)
+    outputs.mark(OUTPUT, dataset.KIND, left[:2])
     bucket.blob("data/outlook/train.tfrecord-0").upload_from_string(b"of another dataset")
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 0
     assert shards_of(stored(bucket)) == files(local)
@@ -88,5 +100,5 @@ def test_nothing_is_left_in_a_bucket_where_all_was_rejected(
 ) -> None:
     (tmp_path / "labels.csv").write_text("file,label\nnone.png,1\n")
     assert prepare.main(["--format", "csv", "--input", str(tmp_path), "--output", OUTPUT]) == 2
-    assert "all 1 pictures were rejected" in capsys.readouterr().err
+    assert "all 1 images were rejected" in capsys.readouterr().err
     assert not stored(bucket)

@@ -145,11 +145,14 @@ def test_large_pictures_are_stored_smaller_and_others_as_they_are(tmp_path: Path
     assert info.notes == {"pictures without an entry": 4}
 
 
-cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), max_size=8)
+file_names = cells.filter(lambda name: name.strip() and sources.inside(name) == name)
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(cells, cells), max_size=6), st.sampled_from(["", "\ufeff"]), st.sampled_from(["\n", "\r\n"]))
+@given(
+    st.lists(st.tuples(file_names, cells), max_size=6), st.sampled_from(["", "\ufeff"]), st.sampled_from(["\n", "\r\n"])
+)
 def test_any_row_is_found_again_where_it_begins(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], mark: str, ending: str
 ) -> None:

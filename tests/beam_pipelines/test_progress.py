@@ -12,6 +12,7 @@ from beam_pipelines.crops import Crop
 from beam_pipelines.transforms import WriteRecords
 from tests.beam_pipelines.test_datasets import write_csv
 from trainer import records
+from trainer.image_kinds import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
 ROWS = "file,label\na.png,12\nb.jpg,7\na.png,12b\nnone.png,4\nnone2.png,5\n"
@@ -24,7 +25,7 @@ def test_beams_metrics_agree_with_the_files(tmp_path: Path) -> None:
     items = sources.survey(source, [("train", 1.0)], seed=0).splits["train"]
     specs = shards.deal(items, output=str(out), split="train", num_shards=2, name=records.shard_name)
     whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
-    make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png")
+    make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
     pipeline = beam.Pipeline(options=shards.options_from([]))
     _ = pipeline | beam.Create(specs) | WriteRecords(make, Vocab(DIGITS))
     result = pipeline.run()

@@ -126,7 +126,8 @@ def test_an_archive_and_a_list_give_what_the_folder_gives(
     listed = run_score(tmp_path / "listed", tiny_model, tmp_path / "list.txt")
     assert data_files(listed) == data_files(scored)
     for name, wanted in data_files(scored).items():
-        assert data_files(archived)[name] == wanted.replace(str(photos).encode(), f"{tmp_path}/photos.tar".encode())
+        wanted = wanted.replace(str(photos).encode(), f"{tmp_path}/photos.tar".encode())
+        assert data_files(archived)[name] == wanted.replace(b'"found_as": "file"', b'"found_as": "member"')
 
 
 def test_records_are_compared_with_their_labels(tiny_dataset: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_an_output_that_cannot_be_a_folder_is_refused(
 ) -> None:
     (tmp_path / "file").touch()
     run_score(tmp_path / name, tiny_model, photos, status=2)
-    assert f"{tmp_path}/file is no folder that can be written to" in capsys.readouterr().err
+    assert f"{tmp_path}/file is not a folder that can be written to" in capsys.readouterr().err
 
 
 def test_other_candidates_are_another_request(
@@ -257,4 +258,4 @@ def test_predict_names_a_drawing_that_cannot_be_written(
 ) -> None:
     picture = str(next(photos.glob("4-*.png")))
     assert predict.main(["--model", str(tiny_model), picture, "--draw", str(tmp_path)]) == 2
-    assert f"--draw {tmp_path} cannot be written" in capsys.readouterr().err
+    assert f"--draw {tmp_path}: this is a folder, which is not replaced" in capsys.readouterr().err

@@ -121,8 +121,33 @@ def test_it_belongs_to_the_way_that_numbers_are_read_in(tiny_model: Path, tiny_d
     info = export.export(run, out, settings=otherwise)
     assert info["calibration"]["decode"]["views"] == [1.0, 1.2]
     stored = Path(run, "calibration.json")
-    stored.write_text(json.dumps({"step": info["step"]}))  # from before the way to read was stored
+    older = {name: value for name, value in json.loads(stored.read_text()).items() if name != "decode"}
+    stored.write_text(json.dumps(older))  # from before the way to read was stored
     with pytest.raises(UserError, match=r"another way to read, None: run trainer.evaluate --calibrate again"):
         export.export(run, out, settings=otherwise)
     with pytest.raises(UserError, match=r"--set train.steps=5: a trained model can only be told how to read"):
         evaluate.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=["train.steps=5"])
+
+
+def test_thresholds_say_what_to_expect_of_them_on_other_answers() -> None:
+    """They are chosen on the answers at hand, and so keep less than they promise on others."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.uniform(0.3, 1.0, 400)
+    right = rng.uniform(size=400) < probabilities
+    measured = calibration.measure(probabilities, right)
+    for row in measured["thresholds"]:
+        if row["confidence"] is None:
+            continue
+        chosen = calibration.Calibration(measured["temperature"], measured["offset"]).confidence(probabilities)
+        accepted = chosen >= row["confidence"]
+        assert right[accepted].mean() >= row["accuracy"]
+        assert 0 <= row["expected_coverage"] <= 1
+        assert row["expected_accuracy"] is None or 0.5 < row["expected_accuracy"] <= 1
+    assert any(
+        row["expected_accuracy"] and row["expected_accuracy"] < row["accuracy"] for row in measured["thresholds"]
+    )
+
+
+def test_nothing_is_expected_of_no_answers() -> None:
+    expected = calibration.expected(np.zeros(0), np.zeros(0, bool))
+    assert expected == [{"expected_coverage": 0.0, "expected_accuracy": None}] * len(calibration.TARGETS)

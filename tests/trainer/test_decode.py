@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer import beam
 from trainer.decode import NEVER, beam_search
 
 CHARS, START, END, VOCAB = 3, 3, 4, 5
@@ -55,6 +56,17 @@ def test_a_wide_beam_finds_what_exhaustive_search_finds(seed: int, max_length: i
         real = [(p, s) for p, s in found if p > NEVER / 2]
         assert {s for _, s in real} == {s for _, s in wanted}
         np.testing.assert_allclose([p for p, _ in real], [p for p, _ in wanted], rtol=1e-4, atol=1e-4)
+
+
+def test_a_beam_twice_as_wide_as_the_candidates_finds_the_most_probable() -> None:
+    """Which one as wide as the candidates does not, but for the best."""
+    model, missed = MarkovModel(7, batch=100, steps=5, sharpness=3.0), {}
+    wanted = [model.exhaustive(picture, 4)[:3] for picture in range(100)]
+    for width in (3, beam.width_for(3)):
+        found = search(model, width, 4)
+        missed[width] = sum([s for _, s in f[:3]] != [s for _, s in w] for f, w in zip(found, wanted, strict=True))
+    assert missed[3] > 80
+    assert missed[6] < 20
 
 
 @pytest.mark.parametrize("max_length", [1, 2, 5, 8])

@@ -33,6 +33,22 @@ def test_it_stops_early_where_validation_gets_no_better(
     assert best["sequence_accuracy"] >= max(first["sequence_accuracy"], second["sequence_accuracy"])
     assert all(row["sequence_accuracy"] < best["sequence_accuracy"] for row in before)
     assert (tmp_path / "best" / f"ckpt-{best['step']}.index").exists()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        run(tiny_dataset, tmp_path, "train.steps=10000", "train.evaluate_every=5", "train.patience=2")
+    assert f"training stopped early at step {second['step']}" in caplog.text
+    assert "raise train.steps or change train.patience" in caplog.text
+    assert workdir.read_metrics(str(tmp_path)) == sorted(workdir.read_metrics(str(tmp_path)), key=lambda r: r["step"])
+    assert max(row["step"] for row in workdir.read_metrics(str(tmp_path))) == second["step"]
+    last = second["step"] + 5
+    with caplog.at_level(logging.INFO):
+        run(tiny_dataset, tmp_path, f"train.steps={last}", "train.evaluate_every=5", "train.patience=2", "seed=7")
+    assert f"train.steps: 10000 -> {last}" in caplog.text
+    assert "seed: 0 -> 7" in caplog.text
+    assert workdir.read_metrics(str(tmp_path))[-1]["step"] == last
+    finished = workdir.last_finish(str(tmp_path))
+    assert finished is not None
+    assert (finished["step"], finished["stopped_early"]) == (last, False)
 
 
 def test_the_profiler_watches_one_interval(

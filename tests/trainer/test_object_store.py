@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from gcp_storage_emulator.server import create_server
+from PIL import Image
 
 from tests.conftest import ROOT
 from tests.trainer import gcs_proxy
@@ -30,7 +31,7 @@ def run_there(tmp_path: Path) -> Iterator[Run]:
 
         def run(module: str, *arguments: str) -> str:
             done = subprocess.run(
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, *(() if module == "-c" else ("-m",)), module, *arguments],
                 cwd=ROOT,
                 env={**os.environ, **environment},
                 capture_output=True,
@@ -44,7 +45,7 @@ def run_there(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.mark.slow
-def test_a_run_in_a_bucket_goes_on_and_is_exported_there(run_there: Run, tiny_dataset: Path) -> None:
+def test_a_run_in_a_bucket_goes_on_and_is_exported_there(run_there: Run, tiny_dataset: Path, tmp_path: Path) -> None:
     train = ("trainer.train", "--experiment", "smoke", "--data", str(tiny_dataset), "--workdir", WORKDIR, "--set")
     settings = ("data.holdout=0.2", "train.checkpoint_every=5")
     said = run_there(*train, *settings, "train.steps=5")
@@ -52,6 +53,15 @@ def test_a_run_in_a_bucket_goes_on_and_is_exported_there(run_there: Run, tiny_da
     said = run_there(*train, *settings, "train.steps=10")
     assert f"from {WORKDIR}/checkpoints/ckpt-5" in said
     assert "done at step 10" in said
-    assert "as gs://my-bucket/export" in run_there(
-        "trainer.export", "--workdir", WORKDIR, "--output", "gs://my-bucket/export"
+    export = ("trainer.export", "--workdir", WORKDIR, "--output", f"gs://{BUCKET}/export")
+    for more in ("--tflite", "--half"):  # the second over the first
+        assert f"as gs://{BUCKET}/export" in run_there(*export, more)
+    listing = (
+        "import tensorflow as tf; print(*(p for p, _, names in tf.io.gfile.walk('gs://my-bucket') for _ in names))"
     )
+    places = run_there("-c", listing)
+    assert ".tmp-" not in places
+    assert "export/assets.extra" not in places  # which the second does not have
+    image = tmp_path / "image.png"
+    Image.new("RGB", (40, 30)).save(image)
+    assert "No." in run_there("trainer.predict", "--model", f"gs://{BUCKET}/export", str(image))

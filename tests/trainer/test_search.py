@@ -1,10 +1,13 @@
 """Searches in the real command, their runs in real processes; the space that they search as plain functions."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +72,10 @@ def test_any_settings_name_a_folder(settings: list[str]) -> None:
         (["--random", "seed=1:2"], "write it as key=log:LOW:HIGH"),
         (["--random", "optimizer.learning_rate=log:0:1"], "write it as key=log:LOW:HIGH"),
         (["--random", "seed=int:1:2", "--trials", "0"], "at least 1"),
+        (["--random", "seed=uniform:0:inf"], "write it as key=log:LOW:HIGH"),
+        (["--random", "seed=int:1:1e30"], "write it as key=log:LOW:HIGH"),
+        (["--grid", "seed=" + "[" * 100_000], "must be of type int"),
+        (["--grid", "train.patience=-1,3"], "train.patience=-1: it must be at least 0"),
     ],
 )
 def test_mistakes_end_in_one_line(
@@ -158,19 +165,63 @@ def test_tensorboard_shows_the_runs_in_its_hparams_view(searched: Path) -> None:
     assert measured["validation/sequence_accuracy"] == pytest.approx(row["sequence_accuracy"])
 
 
+@contextlib.contextmanager
+def started(args: list[str], run: Path) -> Iterator[subprocess.Popen]:
+    """A search in a process group of its own, as in a terminal, whose run has a checkpoint."""
+    command = [sys.executable, "-m", "trainer.search", *args]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 240
+        while not list(run.glob("checkpoints/checkpoint")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def left_behind(folder: Path) -> str:
+    """The processes whose command line has the folder in it."""
+    return subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True).stdout
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_takes_its_trainer_with_it(tiny_dataset: Path, tmp_path: Path) -> None:
+    args = arguments(tiny_dataset, tmp_path / "search", "--random", "seed=int:3:3", steps=100_000)
+    with started(args, tmp_path / "search" / "seed=3") as process:
+        assert len(left_behind(tmp_path).splitlines()) == 2, left_behind(tmp_path)
+        process.kill()
+    deadline = time.monotonic() + 30
+    while left := left_behind(tmp_path):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_says_how_to_resume(tiny_dataset: Path, tmp_path: Path) -> None:
+    args = arguments(tiny_dataset, tmp_path / "search", "--random", "seed=int:3:3", steps=100_000)
+    with started(args, tmp_path / "search" / "seed=3") as process:
+        os.killpg(process.pid, signal.SIGINT)
+        errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert "to resume, run again: python -m trainer.search --experiment smoke" in errors
+    assert "Traceback" not in errors
+    assert "stopped by SIGTERM at step" in (tmp_path / "search" / "seed=3" / "train.log").read_text()
+    assert not left_behind(tmp_path)
+
+
 @pytest.mark.slow
 def test_a_search_that_is_stopped_goes_on_where_its_run_was(tiny_dataset: Path, tmp_path: Path) -> None:
     args = arguments(tiny_dataset, tmp_path / "search", "--random", "seed=int:3:3", steps=600)
     run = tmp_path / "search" / "seed=3"
-    process = subprocess.Popen([sys.executable, "-m", "trainer.search", *args], cwd=ROOT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(run.glob("checkpoints/checkpoint")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    with started(args, run) as process:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    assert process.returncode == 143
     assert "stopped by SIGTERM at step" in (run / "train.log").read_text()
+    (run / "run.json").write_bytes(b"")  # as a loss of power may leave it
     assert search.main(args) == 0
     log = (run / "train.log").read_text()
     assert f"from {run}/checkpoints/ckpt-" in log

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from trainer import config, experiments, export, input_pipeline, preprocess, serving, workdir
+from trainer import beam, config, experiments, export, input_pipeline, preprocess, serving, workdir
 from trainer.model import PureRecogniser
 from trainer.reading import Reader
 from trainer.vocab import Vocab
@@ -48,7 +48,7 @@ def pictures() -> list[bytes]:
     return found
 
 
-def read(signatures: dict, files: list[bytes], width: int = 3, candidates: int = 3) -> dict[str, np.ndarray]:
+def read(signatures: dict, files: list[bytes], width: int = 6, candidates: int = 3) -> dict[str, np.ndarray]:
     out = signatures["serving_default"](tf.constant(files), tf.constant(width), tf.constant(candidates))
     return {name: value.numpy() for name, value in out.items()}
 
@@ -102,10 +102,30 @@ def test_the_width_and_the_number_of_candidates_are_inputs(signatures: dict, pic
     np.testing.assert_array_equal(few["text"], widest["text"][:, :2])
     np.testing.assert_array_equal(few["confidence"], widest["confidence"])
     greedy = read(signatures, pictures, width=1)["log_prob"][:, 0]
+    assert read(signatures, pictures, width=2, candidates=9)["text"].shape == (40, 2)
     assert (widest["log_prob"][:, 0] - greedy >= -1e-6 * np.abs(greedy)).all()  # some are below -1000, in float32
     for sizes in ({"width": 0}, {"candidates": 0}):
         with pytest.raises(tf.errors.InvalidArgumentError, match="must be at least 1"):
             read(signatures, pictures, **sizes)
+
+
+def test_evaluation_and_the_exported_model_search_as_wide(
+    reader: Reader, signatures: dict, pictures: list[bytes]
+) -> None:
+    """Wider than what is returned, and both the same."""
+    model = reader.config.model
+    images = preprocess.decode_and_fit(tf.constant(pictures), model.image_height, model.image_width)
+    evaluated = reader.read(preprocess.normalise(images))
+    served = read(signatures, pictures, *beam.sizes(None, None, reader.config.decode.beam_width))
+    narrow = read(signatures, pictures, width=3)
+    assert evaluated["text"].shape == (40, 3)
+    np.testing.assert_array_equal(evaluated["text"][:, 0], served["text"][:, 0])
+    np.testing.assert_allclose(
+        evaluated["log_prob"], served["log_prob"], rtol=1e-4, atol=1e-3
+    )  # texts may change places in a tie
+    gained = served["log_prob"] - narrow["log_prob"]
+    assert (gained > -1e-3).all()
+    assert (gained[:, 2] > 1e-2).any()
 
 
 def test_the_answer_does_not_depend_on_the_batch(signatures: dict, pictures: list[bytes]) -> None:
@@ -168,10 +188,11 @@ def test_an_exported_model_says_what_it_takes(tiny_model: Path, pictures: list[b
     info = json.loads((tiny_model / "assets" / "model_info.json").read_text())
     assert (info["alphabet"], info["max_length"]) == ("0123456789", 5)
     assert info["fingerprint"] == export.fingerprint(*weights(tiny_model))
-    size = tf.constant(info["beam_width"])
-    files = model.signatures["serving_default"](images=tf.constant(pictures[:1]), beam_width=size, candidates=size)
+    width, candidates = beam.sizes(None, None, info["beam_width"])
+    sizes = {"beam_width": tf.constant(width), "candidates": tf.constant(candidates)}
+    files = model.signatures["serving_default"](images=tf.constant(pictures[:1]), **sizes)
     pixels = tf.io.decode_image(pictures[0])[tf.newaxis]
-    decoded = model.signatures["decoded"](images=pixels, beam_width=size, candidates=size)
+    decoded = model.signatures["decoded"](images=pixels, **sizes)
     for name in ("text", "log_prob", "probability", "confidence"):
         np.testing.assert_array_equal(files[name], decoded[name])
 
@@ -184,6 +205,7 @@ def test_tflite_reads_the_same(reader: Reader, signatures: dict, pictures: list[
     for i, file in enumerate(pictures):
         fitted = preprocess.decode_and_fit(tf.constant([file]), model.image_height, model.image_width)
         out = run(images=fitted.numpy())
+        assert out["tokens"].shape == (1, 3, model.max_length + 1)
         np.testing.assert_allclose(out["log_prob"][0], wanted["log_prob"][i], atol=0.3)
         if wanted["log_prob"][i, 0] - wanted["log_prob"][i, 1] > 0.6:  # else rounding weights to 8 bits may decide
             assert vocab.decode(out["tokens"][0, 0]) == wanted["text"][i, 0].decode()

@@ -1,9 +1,12 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
+from tests.conftest import ROOT
 from trainer import session
 
 
@@ -66,13 +69,14 @@ def test_a_hook_can_stop_training() -> None:
     assert counter.step == 6
 
 
-def test_sigterm_saves_between_steps_and_raises() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_stop_saves_between_steps_and_raises(number: signal.Signals) -> None:
     saved: list[int] = []
     others: list[int] = []
 
     class Terminated(Counter):
         def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             self.step += 1
             return {"loss": 1.0}
 
@@ -81,11 +85,58 @@ def test_sigterm_saves_between_steps_and_raises() -> None:
         session.Hook(10, lambda step, _: others.append(step)),
     ]
     counter = Terminated()
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(session.Stopped):
+    before = signal.getsignal(number)
+    with pytest.raises(session.Stopped, match=f"stopped by {number.name} at step 1") as raised:
         run(counter, hooks, 100)
+    assert raised.value.status == 128 + number
     assert (saved, others) == ([1], [])
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        run(Counter(), [session.Hook(5, lambda *_: os.kill(os.getpid(), signal.SIGHUP))], 10)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    script = (
+        "import time\nfrom trainer import session\n"
+        "def stuck(count, stop):\n  print('ready', flush=True)\n  stop.wait()\n  print('asked', flush=True)\n"
+        "  time.sleep(600)\n"
+        "session.run(stuck, lambda: 0, [session.Hook(1, lambda *_: None)], total_steps=1)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in ("ready", "asked"):
+            assert process.stdout.readline().strip() == line
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+
+
+def test_after_a_recovery_the_speed_is_that_of_the_steps_that_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server is lost at step 130, the last checkpoint is of step 20: no rate below 0, no time without end."""
+    now, lost = [0.0], [130]
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    speed, measured = session.Speed(batch_size=10, first_step=0, total_steps=400), []
+
+    class Interrupted(Counter):
+        def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
+            now[0] += count
+            if lost and self.step + count > lost[0]:
+                self.step, _ = 20, lost.pop()
+                raise session.Interrupted("a server")
+            return super().run_steps(count, stop)
+
+    def recover(_: session.Interrupted) -> None:
+        now[0] += 60.0
+
+    hook = session.Hook(10, lambda step, _: measured.append((step, *speed.measure(step))), recovered=speed.restart)
+    counter = Interrupted()
+    session.run(counter.run_steps, lambda: counter.step, [hook], total_steps=400, recover=recover)
+    assert measured == [(n, 10.0, 400.0 - n) for n in (*range(10, 140, 10), *range(30, 410, 10))]
 
 
 def test_those_who_end_or_stop_together_part_last() -> None:

@@ -70,13 +70,19 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
     assert_same_weights(folder, uninterrupted)
 
 
-def test_sigterm_saves_and_exits_143(tiny_dataset: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_stop_saves_and_says_how_to_resume(
+    tiny_dataset: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     folder = tmp_path / "run"
     process = start(tiny_dataset, folder, 100_000)
     wait_for("checkpoints/checkpoint", folder, process)  # which lists them, and is written last
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 143, errors
+    assert process.returncode == 128 + number, errors
+    assert f"stopped by {number.name} at step" in errors
+    assert f"to resume, run again: python -m trainer.train --experiment smoke --data {tiny_dataset}" in errors
+    assert "Traceback" not in errors
     stopped_at = int(errors.strip().splitlines()[-1].split()[-1])
     assert tf.train.latest_checkpoint(str(folder / "checkpoints")).endswith(f"ckpt-{stopped_at}")
 
@@ -90,6 +96,58 @@ def test_a_torn_checkpoint_is_passed_over(tiny_dataset: Path, uninterrupted: Pat
     assert "ckpt-20 cannot be read" in done.stderr
     assert "ckpt-15" in done.stderr
     assert_same_weights(folder, uninterrupted)
+
+
+@pytest.mark.parametrize("left", ["all", "config.json"])
+def test_files_that_a_loss_of_power_emptied_do_not_end_a_run_for_good(
+    tiny_dataset: Path, uninterrupted: Path, run: Run, tmp_path: Path, left: str
+) -> None:
+    folder = tmp_path / "run"
+    if left == "all":
+        subprocess.run(["cp", "-r", uninterrupted, folder], check=True)
+        for name in ("FINISHED", "inputs.json", "checkpoints/checkpoint"):
+            os.truncate(folder / name, 0)
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_bytes(b"")
+    done = run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
+    assert "config.json is empty: it is written again as the command line says" in done.stderr
+    assert (f"from {folder}/checkpoints/ckpt-20" in done.stderr) == (left == "all")
+    assert_same_weights(folder, uninterrupted)
+    for name in ("config.json", "inputs.json", "FINISHED"):
+        assert json.loads((folder / name).read_text())
+
+
+def test_checkpoints_of_another_model_are_refused_before_anything_is_written(
+    tiny_dataset: Path, uninterrupted: Path, run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", uninterrupted, folder], check=True)
+    (folder / "config.json").write_bytes(b"")
+    args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, "--set", "model.lstm_units=9"]
+    done = run("trainer.train", *args, status=42)
+    assert "none of the checkpoints" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert (folder / "config.json").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--experiment", "released", "--init-from", "released"], "data.shares="),
+        (["--experiment", "smoke", "--set", "data.shares=[1,2]"], "give one for each of the 1 datasets of --data"),
+        (["--experiment", "smoke", "--set", "decode.beam_width=99999999"], "decode.beam_width=99999999"),
+        (["--experiment", "smoke", "--workdir", "runs/a*b"], "--workdir runs/a*b: TensorFlow takes * in a name"),
+        (["--experiment", "smoke", "--wait", "nan"], "argument --wait: nan: give a number"),
+    ],
+)
+def test_settings_that_cannot_work_are_one_line_and_leave_nothing(
+    tiny_dataset: Path, run: Run, tmp_path: Path, args: list[str], said: str
+) -> None:
+    done = run("trainer.train", "--data", tiny_dataset, "--workdir", tmp_path / "run", *args, status=2)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert said in line
+    assert len(done.stderr.splitlines()) <= 4
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_is_left_alone(tiny_dataset: Path, uninterrupted: Path, run: Run) -> None:

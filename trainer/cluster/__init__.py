@@ -1,5 +1,6 @@
 """The only reader of the environment: what this process is in a cluster, and how TensorFlow is set up."""
 
+import contextlib
 import json
 import logging
 import os
@@ -8,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainer import quiet
 from trainer.cli import UserError
 
 STRATEGIES = ("single", "mirrored", "multi-worker", "parameter-server")
 JOBS = ("chief", "worker", "ps", "evaluator")
 DEFAULT_PORT = 2222
+LOG_LEVEL, QUIET = "TF_CPP_MIN_LOG_LEVEL", "2"  # errors; 1 is warnings, too, and 0 everything
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,11 @@ class Task:
         return {"cluster": cluster, "task": {"type": self.role, "index": self.index}}
 
 
-def configure() -> Task:
-    """Sets up logging and quiets TensorFlow's C++ messages; call it before TensorFlow is imported.
+def configure(*, use_tensorflow: bool = True) -> Task:
+    """Set up logging, and import TensorFlow without what it says of itself; call it before any import of it.
 
+    Args:
+      use_tensorflow: import it; a process that needs none of it starts seconds earlier.
     Raises:
       UserError: the environment describes a cluster wrongly.
     """
@@ -69,12 +74,22 @@ def configure() -> Task:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return read_task(os.environ)
+    task = read_task(os.environ)
+    if use_tensorflow:
+        with native_stderr():
+            import tensorflow  # noqa: F401
+    return task
 
 
 def quiet_tensorflow() -> None:
-    """Turns off what TensorFlow's C++ side says below errors; call it before TensorFlow is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Turn off what TensorFlow's C++ side says below errors; call it before TensorFlow is imported."""
+    os.environ.setdefault(LOG_LEVEL, QUIET)
+
+
+def native_stderr() -> contextlib.AbstractContextManager[None]:
+    """`quiet.native_stderr`, unless the user's TF_CPP_MIN_LOG_LEVEL asks for more than errors."""
+    shown = os.environ.get(LOG_LEVEL, QUIET) in ("0", "1")
+    return contextlib.nullcontext() if shown else quiet.native_stderr()
 
 
 def child_environment(task: Task) -> dict[str, str]:

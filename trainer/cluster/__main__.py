@@ -1,10 +1,19 @@
 """Trains on a cluster of processes on this machine: `python -m trainer.cluster --help`."""
 
-import argparse
+import contextlib
+import dataclasses
+import logging
 import signal
 import sys
 
-from trainer import cli, cluster
+from trainer import cli, cluster, session, typed
+
+log = logging.getLogger(__name__)
+
+OPEN_PORTS = (
+    "TensorFlow's servers listen on all network interfaces, without authentication, and run any graph: use it only "
+    "where nobody else can reach the machine, or behind a firewall."
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,42 +24,65 @@ def main(argv: list[str] | None = None) -> int:
         nonlocal status
         status = _run(argv)
 
-    return cli.exit_status(run, argv) or status
+    try:
+        return cli.exit_status(run, argv) or status
+    except session.Stopped as reason:
+        with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
+            print(f"to resume, run again: {session.command_again('trainer.cluster', argv)}", file=sys.stderr)
+            print(reason, file=sys.stderr)
+        return reason.status
 
 
 def _run(argv: list[str] | None) -> int:
     parser = cli.parser(
-        description="Train on a cluster of processes on this machine. What fails is started again, as by a Job's Pods.",
+        description="Train on a cluster of processes on this machine. What fails is started again, as by a Job's Pods. "
+        + OPEN_PORTS,
         example="python -m trainer.cluster --workers 2 --ps 2 -- --experiment smoke --data DIR --workdir runs/cluster",
     )
-    parser.add_argument("--workers", type=int, default=2, help="worker tasks")
-    parser.add_argument("--ps", type=int, default=0, help="parameter servers; with none the workers are synchronous")
-    parser.add_argument("--evaluators", type=int, default=None, help="1 with parameter servers, else 0")
+    count = typed.Range(0, 1_000)
+    parser.add_argument(
+        "--workers", type=typed.argument(int, dataclasses.replace(count, low=1)), default=2, help="worker tasks"
+    )
+    parser.add_argument(
+        "--ps",
+        type=typed.argument(int, count),
+        default=0,
+        help="parameter servers; with none the workers are synchronous",
+    )
+    parser.add_argument(
+        "--evaluators", type=typed.argument(int, count), default=None, help="1 with parameter servers, else 0"
+    )
     parser.add_argument("--kill-every", type=_seconds, default=0.0, metavar="5s", help="kill a random task so often")
-    parser.add_argument("--back-off-limit", type=int, default=6, help="how often a task may fail")
+    parser.add_argument(
+        "--back-off-limit",
+        type=typed.argument(int, typed.Range(0, 10_000)),
+        default=6,
+        help="how often a task may fail",
+    )
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="of trainer.train")
     args = parser.parse_args(argv)
-    if args.workers < 1 or args.ps < 0:
-        raise cli.UserError(f"--workers {args.workers} --ps {args.ps}: at least 1 worker, and no fewer than 0 servers")
-    cluster.configure()
+    cluster.configure(use_tensorflow=False)
     from trainer.cluster.local import LocalCluster
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with LocalCluster(
+    log.warning("%s", OPEN_PORTS)
+    local = LocalCluster(
         args.arguments,
         workers=args.workers,
         servers=args.ps,
         evaluators=(1 if args.ps else 0) if args.evaluators is None else args.evaluators,
         back_off_limit=args.back_off_limit,
-    ) as local:
+    )
+    with session.stoppable(_stop), local:
         return local.run(kill_every=args.kill_every)
 
 
+def _stop(number: int) -> None:
+    """Leave the cluster, whose tasks then are asked to stop, too, and save."""
+    raise session.Stopped(f"stopped by {signal.Signals(number).name}", number)
+
+
 def _seconds(text: str) -> float:
-    try:
-        return float(text.removesuffix("s"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text}: write seconds, e.g. 5s") from error
+    return typed.argument(float, typed.Range(0, 10_000_000))(text.removesuffix("s"))
 
 
 if __name__ == "__main__":

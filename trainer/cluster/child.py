@@ -1,7 +1,7 @@
-"""A task of a local cluster: `trainer.train`, which Linux ends with its launcher, even where that is killed.
+"""A process of a local cluster or a search: `trainer.train`, which Linux ends with its launcher, even a killed one.
 
-The task asks for this itself. A launcher that did it between fork and exec would now and then lose the new process to
-gRPC's fork handlers, since its probes keep gRPC's threads busy.
+The process asks for this itself. A launcher that did it between fork and exec would now and then lose the new process
+to gRPC's fork handlers, since its probes keep gRPC's threads busy.
 
 `python -m trainer.cluster.child LAUNCHER_PID ARGUMENTS`
 """
@@ -16,12 +16,16 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 def main() -> None:
-    launcher = int(sys.argv.pop(1))
+    end_with(int(sys.argv.pop(1)))
+    runpy.run_module("trainer.train", run_name="__main__", alter_sys=True)
+
+
+def end_with(launcher: int) -> None:
+    """Have Linux end this process with the one that started it; elsewhere nothing does."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != launcher:  # it ended before it could be asked for
             sys.exit(1)
-    runpy.run_module("trainer.train", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

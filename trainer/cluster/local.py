@@ -24,7 +24,9 @@ COLOURS = (36, 33, 32, 35, 34, 31)
 
 
 class LocalCluster:
-    """Processes of `python -m trainer.train ARGUMENTS`, one for each task, on ports of 127.0.0.1.
+    """Processes of `python -m trainer.train ARGUMENTS`, one for each task, which reach each other at 127.0.0.1.
+
+    TensorFlow's servers listen on all interfaces, whatever address they are given.
 
     Args:
       arguments: of `trainer.train`.

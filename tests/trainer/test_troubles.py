@@ -1,0 +1,132 @@
+"""A full disk and its like end in one line, wherever they happen; a fault of the program does not."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+from apache_beam.io.filesystem import BeamIOError
+
+from beam_pipelines import download, prepare, score, shards, synthesize
+from tests.beam_pipelines.test_csv_rows import listed
+from trainer import cli, train
+
+
+def ended(error: BaseException, capsys: pytest.CaptureFixture) -> tuple[int, str]:
+    def run(_: list[str] | None) -> None:
+        raise error
+
+    status = cli.exit_status(run, [])
+    return status, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x/y"), 42, "/x/y: No space left on device; make room"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/x/y"), 42, "/x/y: Disk quota exceeded"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/x/y"), 42, "/x/y: Read-only file system"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "/x: Permission denied; look at its"),
+        (BeamIOError("failed", {"/x": OSError(errno.ENOSPC, "No space", "/x")}), 42, "/x: No space; make room"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "/x/ckpt; No space left on device"),
+            42,
+            "/x/ckpt; No space left",
+        ),
+        (tf.errors.PermissionDeniedError(None, None, "gs://b: 403"), 2, "gs://b: 403"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(
+    error: Exception, status: int, said: str, capsys: pytest.CaptureFixture
+) -> None:
+    found, line = ended(error, capsys)
+    assert (found, line.count("\n")) == (status, 1)
+    assert said in line
+    wrapped = RuntimeError("while running 'Work'")
+    wrapped.__context__ = error
+    assert ended(wrapped, capsys) == (status, line)
+    wrapped.__context__, wrapped.__cause__ = None, error
+    assert ended(wrapped, capsys) == (status, line)
+
+
+@pytest.mark.parametrize("error", [OSError("odd"), ValueError("odd"), RuntimeError("odd"), KeyError("odd")])
+def test_a_fault_of_the_program_keeps_its_traceback(error: Exception, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(type(error), match="odd"):
+        ended(error, capsys)
+
+
+class Full(beam.DoFn):
+    def process(self, element: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", element)
+
+
+def test_it_is_found_within_what_beam_raises(capsys: pytest.CaptureFixture) -> None:
+    def run(_: list[str] | None) -> None:
+        pipeline = beam.Pipeline(options=shards.options_from([]))
+        _ = pipeline | beam.Create(["/full/shard"]) | beam.ParDo(Full())
+        pipeline.run().wait_until_finish()
+
+    assert cli.exit_status(run, []) == 42
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: /full/shard: No space left on device")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A full file system of 200 KB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    with suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_every_pipeline_in_one_line(
+    small_disk: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rows = "".join(f"{i}.png,{i}\n" for i in range(9))
+    mine = listed(tmp_path / "mine", "file,label\n" + rows, *[f"{i}.png" for i in range(9)])
+    output = ["--output", str(small_disk / "out")]
+    commands = [
+        lambda: synthesize.main(["--count", "200", *output]),
+        lambda: prepare.main(["--format", "csv", "--input", str(mine), *output]),
+        lambda: score.main(["--model", str(tiny_model), "--input", str(mine), *output]),
+        lambda: download.main(["--part", "test", *output]),
+    ]
+    for command in commands:
+        assert command() in (2, 42)
+        lines = [line for line in capsys.readouterr().err.splitlines() if "Traceback" in line or "error:" in line]
+        assert len(lines) == 1
+        assert str(small_disk) in lines[0]
+        assert "No space left" in lines[0] or "GB free" in lines[0]
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_training_in_one_line(small_disk: Path, tiny_dataset: Path) -> None:
+    args = ["--experiment", "smoke", "--data", str(tiny_dataset), "--workdir", str(small_disk / "run")]
+    command = [sys.executable, "-m", train.__name__, *args, "--set", "train.steps=5", "data.holdout=0.2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 42, done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(small_disk) in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_no_worker_shows_a_traceback_either(small_disk: Path) -> None:
+    command = [sys.executable, "-m", "beam_pipelines.synthesize", "--count", "50", "--output", str(small_disk / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 42
+    assert done.stderr.splitlines()[-1].startswith(f"error: {small_disk}/out")
+    assert "Traceback" not in done.stderr

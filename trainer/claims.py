@@ -1,0 +1,107 @@
+"""The claim in a lock file: which process made it, and whether that process lives."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from typing import Any
+
+STALE_SECONDS = 60.0  # without renewal, after which a process that cannot be looked at may be dead
+
+Claim = dict[str, Any]
+_FIELDS: dict[str, Any] = {"id": str, "host": str, "pid": int, "time": (int, float)}
+
+
+def parse(data: bytes) -> Claim | None:
+    """Return the claim in a file; None where it has none, since its writer died within."""
+    with contextlib.suppress(ValueError):
+        claim = json.loads(data.rstrip(b"\0 ") or b"null")
+        if isinstance(claim, dict) and _FIELDS.keys() <= claim.keys():
+            return claim if all(isinstance(claim[name], kind) for name, kind in _FIELDS.items()) else None
+    return None
+
+
+def of_this_process() -> Claim:
+    """Return what tells this process from all others."""
+    return {
+        "host": socket.gethostname(),
+        "boot": _content("/proc/sys/kernel/random/boot_id"),
+        "pid": os.getpid(),
+        "pid_namespace": _pid_namespace(),
+        "started": _started(os.getpid()),
+    }
+
+
+def lives(claim: Claim, held: bool | None) -> bool | None:
+    """Return whether the process of a claim lives; None where that cannot be seen from here.
+
+    Args:
+      claim: the content of the file.
+      held: True if the kernel's lock could be taken, None where there are no such locks.
+    """
+    here = of_this_process()
+    # A new Pod may have the host name of one that still runs on another machine, whose locks may not be seen here.
+    if claim["host"] != here["host"] or claim.get("boot", here["boot"]) != here["boot"]:
+        return None
+    if "started" not in claim:  # written by version 0.1.0, which held no lock of the kernel
+        return None if claim["pid"] != here["pid"] and _exists(claim["pid"]) else False
+    if held:
+        return False
+    if claim["pid_namespace"] == here["pid_namespace"] and claim["started"] is not None:
+        started = _started(claim["pid"])
+        return None if started is None and _is_hidden(claim["pid"]) else started == claim["started"]
+    return None
+
+
+def is_young(claim: Claim) -> bool:
+    """Return whether a claim was renewed lately, if the clocks of its host and of this one agree."""
+    return abs(time.time() - claim["time"]) <= STALE_SECONDS
+
+
+def _content(path: str) -> str | None:
+    with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+        return file.read().strip()
+    return None
+
+
+def _pid_namespace() -> str | None:
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return None
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process started, in the kernel's ticks; None where it does not exist, or /proc does not."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        with open(f"/proc/{pid}/status", "rb") as file:
+            leader = next(line.split()[1] for line in file if line.startswith(b"Tgid:"))
+        # A thread's number opens /proc, too; and a zombie is dead.
+        if int(leader) == pid and fields[0] not in (b"Z", b"X"):
+            return fields[19].decode()
+    return None
+
+
+def _exists(pid: int) -> bool:
+    if os.path.isdir("/proc/self"):
+        return _started(pid) is not None or _is_hidden(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether a process of another user exists, which /proc may not show (its option hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False

@@ -1,0 +1,127 @@
+"""The kinds of image files that all commands read, and Pillow's process-wide settings, set here and nowhere else."""
+
+import argparse
+import warnings
+from typing import BinaryIO
+
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+try:
+    import pillow_heif  # type: ignore[import-not-found]
+except ImportError:
+    pillow_heif = None
+
+# Registered by Pillow, but not images for us: data containers that Pillow only recognises, films, and what it opens by
+# starting Ghostscript.
+_NOT_READ = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "PALM", "PDF", "WMF"})
+_OPENED_AS_JPEG = "MPO"  # a JPEG first, so Pillow registers no opener of its own
+_HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})  # listed without pillow-heif too, so that rejects name it
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"})
+
+DEFAULT_MEGAPIXELS, LARGEST_MEGAPIXELS = 89.478485, 100_000  # Pillow's own limit; its sizes in memory are of 64 bits
+
+Image.init()
+if pillow_heif:
+    pillow_heif.register_heif_opener()
+# With Pillow's own 1 MB, a photo with a large XMP or ICC block would be rejected.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 16 << 20
+# malloc keeps what it gets back in pieces of less than 32 MB, such as Pillow's of 16 MB, and 4 threads keep a lot.
+Image.core.set_block_size(64 << 20)
+# Pillow warns of damaged metadata, which is no concern of ours, and of sizes, which `open_image` checks by itself.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+_ENDINGS = {
+    ending: kind
+    for ending, kind in Image.registered_extensions().items()
+    if kind in Image.OPEN and kind not in _NOT_READ
+}
+FORMATS = tuple(kind for kind in Image.ID if kind in _ENDINGS.values())  # in Pillow's order: some have no signature
+IMAGE_ENDINGS = tuple(
+    sorted(
+        _HEIF_ENDINGS
+        | _ENDINGS.keys()
+        | {ending for ending, kind in Image.registered_extensions().items() if kind == _OPENED_AS_JPEG}
+    )
+)
+
+
+class Unreadable(Exception):
+    """A file that is not an image, or one that cannot be decoded.
+
+    Attributes:
+      reason: `undecodable` for damaged files and those that are not images, `too-large` for more pixels than allowed,
+        `unreadable` where the file system fails.
+      detail: what is wrong.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--max-megapixels`."""
+    parser.add_argument(
+        "--max-megapixels",
+        type=_megapixels,
+        default=DEFAULT_MEGAPIXELS,
+        metavar="MP",
+        help=f"reject larger images, since a small file can claim any size; default {DEFAULT_MEGAPIXELS:.0f}. Decoding "
+        "takes 4 bytes of memory a pixel, and up to 20 for WebP, AVIF and JPEG 2000",
+    )
+
+
+def _megapixels(text: str) -> float:
+    value = float(text)
+    if not 0 < value < LARGEST_MEGAPIXELS:
+        raise argparse.ArgumentTypeError(f"{text}: it must be above 0 and below {LARGEST_MEGAPIXELS:,}")
+    return value
+
+
+def limit_megapixels(limit: float) -> None:
+    """Set the largest image that this process decodes."""
+    Image.MAX_IMAGE_PIXELS = round(limit * 1e6)
+
+
+def open_image(file: BinaryIO) -> Image.Image:
+    """Read the header of an image file, of which no pixel is decoded yet.
+
+    Raises:
+      Unreadable: not an image of these kinds, damaged, or larger than `limit_megapixels` allows.
+    """
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _too_large("it") from error
+    except UnidentifiedImageError as error:
+        raise Unreadable("undecodable", _unidentified(file)) from error
+    except Exception as error:  # Pillow's plug-ins may raise any exception type
+        raise undecodable(error) from error
+    width, height = image.size
+    if width * height > (Image.MAX_IMAGE_PIXELS or 0):
+        raise _too_large(f"its size of {width:,} x {height:,} pixels")
+    if not width or not height:
+        raise Unreadable("undecodable", f"its size is {width} x {height} pixels")
+    return image
+
+
+def undecodable(error: Exception) -> Unreadable:
+    """What was raised on a damaged file, as a reject; an error of the file system's is `unreadable`."""
+    failed = isinstance(error, OSError) and error.errno
+    return Unreadable("unreadable" if failed else "undecodable", f"{type(error).__name__}: {error}")
+
+
+def _too_large(what: str) -> Unreadable:
+    limit = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+    return Unreadable("too-large", f"{what} exceeds the limit of {limit:.6g} megapixels; raise --max-megapixels")
+
+
+def _unidentified(file: BinaryIO) -> str:
+    file.seek(0)
+    header = file.read(12)
+    if not header:
+        return "the file is empty"
+    if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS and not pillow_heif:
+        return "it is a HEIC image: pip install 'svhn-sequences[heif]'"
+    return "it begins like no kind of image that is known"

@@ -1,0 +1,104 @@
+"""Hold back what native libraries write to standard error while they start, and show it if that fails.
+
+TensorFlow writes to file descriptor 2 before its own log level applies, so no environment variable silences it.
+Descriptor 2 therefore leads to a temporary file for a while. Python's own output is not held back: `sys.stderr`, and
+the logging handlers that write to it, use a duplicate of the real descriptor meanwhile.
+"""
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+
+from trainer.cli import UserError
+
+STDERR = 2  # the descriptor
+# A process of its own shows what was held back, so that a crash by a signal or os._exit leaves a trace, too: its
+# input ends without a line when this process does. Its descriptor 1 is the temporary file, open for reading.
+SHOW_UNLESS_TOLD = ("/bin/sh", "-c", "read -r told || cat <&1 >&2")
+
+_lock = threading.Lock()
+_blocks = 0  # that hold standard error back now: they may be nested, and run in several threads
+_failed = False  # whether one of them has
+_end: Callable[[bool], None]
+
+
+@contextlib.contextmanager
+def native_stderr() -> Iterator[None]:
+    """Hold back what native code writes to standard error; show it if the block fails or the process ends within it.
+
+    A `UserError` explains itself, so nothing is shown with it. Nothing is held back where that is not possible, e.g.
+    without a folder for temporary files.
+    """
+    global _blocks, _failed, _end
+    with _lock:
+        if _blocks == 0:
+            _failed, _end = False, _redirect()
+        _blocks += 1
+    failed = False
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception:
+        failed = True
+        raise
+    finally:
+        with _lock:
+            _blocks, _failed = _blocks - 1, _failed or failed
+            if _blocks == 0:
+                _end(_failed)
+
+
+def _redirect() -> Callable[[bool], None]:
+    """Redirect the descriptor; return what restores it, which takes whether to show what was held back."""
+    try:
+        with tempfile.NamedTemporaryFile() as held, open(held.name, "rb") as reading:
+            real = os.dup(STDERR)
+            guard = subprocess.Popen(SHOW_UNLESS_TOLD, stdin=subprocess.PIPE, stdout=reading, bufsize=0)
+            restore_python = _keep_python_on(real)
+            os.dup2(held.fileno(), STDERR)
+    except OSError:
+        return lambda failed: None
+
+    def end(failed: bool) -> None:
+        os.dup2(real, STDERR)
+        os.close(real)
+        restore_python()
+        assert guard.stdin is not None
+        with guard.stdin, contextlib.suppress(BrokenPipeError):  # the guard may have been killed, as by Ctrl-C
+            guard.stdin.write(b"" if failed else b"all is well\n")
+        guard.wait()
+
+    return end
+
+
+def _keep_python_on(real: int) -> Callable[[], None]:
+    """Make Python's own output go to a duplicate of a descriptor; return what undoes it."""
+    before = sys.stderr
+    try:
+        if before.fileno() != STDERR:
+            return lambda: None
+    except (AttributeError, OSError, ValueError):  # none, or one that is no file, as in a notebook
+        return lambda: None
+    before.flush()
+    # Not closed here, since logging handlers that are made meanwhile keep it.
+    meanwhile = os.fdopen(os.dup(real), "w", buffering=1, encoding=before.encoding, errors=before.errors)
+    sys.stderr = meanwhile
+    _move_handlers(before, meanwhile)
+
+    def restore() -> None:
+        sys.stderr = before
+        _move_handlers(meanwhile, before)
+
+    return restore
+
+
+def _move_handlers(old: object, new: object) -> None:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is old:
+            handler.setStream(new)
