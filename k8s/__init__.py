@@ -1,0 +1,5 @@
+"""Run training and pipelines in a Kubernetes cluster."""
+
+from typing import Any
+
+Object = dict[str, Any]

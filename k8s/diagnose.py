@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from k8s.kustomize import Object
+from k8s import Object
 
 PULLING = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 STARTING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}

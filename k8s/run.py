@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from k8s import diagnose
+from k8s import Object, diagnose
 from k8s.client import INSTANCE, OF_A_RUN, Cluster
-from k8s.kustomize import Object
 from trainer.cli import UserError
 
 COMPONENT = "app.kubernetes.io/component"
@@ -61,7 +60,7 @@ class Snapshot:
 
         It is over when the deciding Job has failed, or is complete and the evaluator, if any, is done, too.
         """
-        if self.job_sets:  # it may make failed Jobs anew
+        if self.job_sets:  # it may recreate failed Jobs
             return _result(self.job_sets[0])
         deciding = self.deciding()
         if deciding is None:
@@ -85,7 +84,7 @@ class Snapshot:
         found = {pod["metadata"]["name"]: line for pod in newest if (line := diagnose.problem(pod))}
         short = {job["metadata"]["name"] for job in self.jobs if _result(job) is None and _is_short(job, self.pods)}
         deciding = self.deciding()
-        if deciding and _role(deciding) == "chief" and not self.job_sets:  # a JobSet makes failed Jobs anew
+        if deciding and _role(deciding) == "chief" and not self.job_sets:  # a JobSet recreates failed Jobs
             for job in self.jobs:
                 result = _result(job) if _role(job) in FOLLOWERS else None
                 if result not in (None, "Complete"):

@@ -34,14 +34,12 @@ def _run(argv: list[str] | None) -> int:
 
 def _submit(args: argparse.Namespace, training: list[str]) -> int:
     if not args.overlay:
-        raise UserError(f"--overlay is missing: choose one of {', '.join(render.names('overlays'))}")
+        raise UserError(f"--overlay is missing: choose one of {', '.join(render.overlays())}")
     from rich.console import Console
 
-    from k8s import check, client, run, watch
+    from k8s import client, run, watch
 
     objects = render.render(args.overlay, _choices(args, training))
-    if wrong := check.findings(objects):
-        raise UserError(f"overlay {args.overlay} is not sound: " + "; ".join(wrong))
     if args.dry_run:
         print(render.to_yaml(objects), end="")
         return 0
@@ -58,7 +56,7 @@ def _submit(args: argparse.Namespace, training: list[str]) -> int:
     try:
         return watch.follow(cluster, name, console, give_up=args.give_up)
     except KeyboardInterrupt:
-        console.print(f"run {name} goes on; the same command follows it, delete --name {name} ends it", markup=False)
+        console.print(f"run {name} continues; the same command follows it, delete --name {name} ends it", markup=False)
         raise
 
 
@@ -68,9 +66,10 @@ def _choices(args: argparse.Namespace, training: list[str]) -> Choices:
     for key, value in wanted.items():
         if value < 1:
             raise UserError(f"{key} {value}: it must be at least 1")
-    if args.workers is not None:
-        # A lost synchronous worker takes all others along, and each of them counts.
-        wanted["BACKOFF_LIMIT"] = args.restarts * args.workers
+    if args.restarts is not None:
+        if args.restarts < 0:
+            raise UserError(f"--restarts {args.restarts}: it must be at least 0")
+        wanted["BACKOFF_LIMIT"] = args.restarts
     components = list(dict.fromkeys(args.component))
     if args.gpus and "gpu" not in components:
         components.insert(0, "gpu")
@@ -120,14 +119,14 @@ def _parser() -> argparse.ArgumentParser:
         "--storage gs://bucket/svhn -- --experiment compact --data gs://bucket/svhn/data/train",
     )
     parser.add_argument("verb", nargs="?", choices=VERBS, default="run", help="what to do with the run")
-    parser.add_argument("--overlay", help=f"one of {', '.join(render.names('overlays'))}")
+    parser.add_argument("--overlay", help=f"one of {', '.join(render.overlays())}")
     parser.add_argument("--name", help="of the run, and of its work folder; else as in the overlay's run.yaml")
     parser.add_argument("--namespace", help="else as kubectl's context says")
     parser.add_argument("--workers", type=int, help="worker tasks")
     parser.add_argument("--servers", type=int, help="parameter servers")
     parser.add_argument("--shares", type=int, help="Pods of a pipeline")
     parser.add_argument("--gpus", type=int, help="for each Pod that computes")
-    parser.add_argument("--restarts", type=int, default=10, help="with --workers: of all of them, before the run fails")
+    parser.add_argument("--restarts", type=int, help="of each Pod that fails, before the run does; else 10")
     parser.add_argument("--image", help="with its tag, for all Pods")
     parser.add_argument(
         "--storage", help=f"{', '.join(render.STORAGES)}, or a folder of a bucket, gs://bucket/folder; else a volume"

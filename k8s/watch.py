@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from k8s import diagnose, run
-from k8s.client import Cluster
-from k8s.kustomize import Object
+from k8s import Object, diagnose, run
+from k8s.client import Cluster, NotFound, NotStarted
 from k8s.run import Snapshot
 from trainer.cli import UserError
 
@@ -141,13 +140,15 @@ class _Log:
                             since = moment
                             self.show(text)
                     read_to_its_end = ended
+                except NotFound:  # the Pod is gone, and its log with it
+                    read_to_its_end = True
+                except NotStarted:
+                    pass
                 except UserError as error:
-                    why = str(error)
-                    read_to_its_end = "there is no" in why  # the Pod is gone
-                    refused = not read_to_its_end and "waiting to start" not in why
-                    if refused and why != told:
-                        self.show(f"no log for now: {why}")
-                        told = why
+                    refused = True
+                    if str(error) != told:
+                        told = str(error)
+                        self.show(f"no log for now: {told}")
             if not last_round:
                 self._over.wait(0.5)
             elif refused and time.monotonic() < self._until:

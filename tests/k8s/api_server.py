@@ -18,7 +18,10 @@ TOKEN = "secret-of-the-test"
 
 @dataclass
 class Fault:
-    """Answers requests of a method whose path has a part so many times with a status, or, at 0, hangs up."""
+    """Answers requests of a method whose path has a part so many times with a status.
+
+    At 0 it hangs up; at 200 the answer is a page of a proxy, and at 206 half of one.
+    """
 
     method: str
     part: str
@@ -136,6 +139,11 @@ class _Handler(BaseHTTPRequestHandler):
                 if not fault.status:
                     self.close_connection = True
                     return None
+                if fault.status < 300:
+                    self._begin()
+                    self._chunk(b"<html>")
+                    self.close_connection = fault.status == 206
+                    return None if self.close_connection else self._chunk(b"")
                 return self._refuse(fault.status, fault.message, fault.retry_after)
         plural, _, rest = url.path.partition("/namespaces/team/")[2].partition("/")
         name, _, sub = rest.partition("/")

@@ -1,12 +1,17 @@
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 
-from k8s import check, client, watch
+from k8s import client, watch
 from tests.k8s import api_server
 from tests.k8s.api_server import State
 from tests.k8s.submitting import configure
+
+# It would read megabytes of definitions again for each object.
+kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
 
 
 @pytest.fixture
@@ -15,7 +20,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     state = State()
     monkeypatch.setattr(client, "PAUSE", 0.02)
     monkeypatch.setattr(watch, "LOOK_SECONDS", 1.0)
-    monkeypatch.setattr(check, "VERSIONS", check.VERSIONS[-1:])  # each takes a quarter of a second
     with api_server.serve(state) as url:
         configure(tmp_path, monkeypatch, url)
         yield state

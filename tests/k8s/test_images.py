@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from k8s import pods, render
+from k8s import render
 from k8s.render import Choices
 from tests.conftest import ROOT
+from tests.k8s import pods
 
 DOCKERFILE = ROOT / "k8s" / "Dockerfile"
 
@@ -31,7 +32,7 @@ def test_each_image_of_the_manifests_has_a_stage_of_its_version() -> None:
     assert version
     images = {
         work.container["image"]
-        for overlay in render.names("overlays")
+        for overlay in render.overlays()
         for components in ((), ("gpu",))
         if not components or overlay in ("local", "multi-worker", "parameter-server")
         for work in pods.workloads(render.render(overlay, Choices(components=components)))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from k8s import pods, render
+from k8s import render
 from k8s.render import Choices
 from tests.conftest import ROOT
+from tests.k8s import pods
 from trainer import cluster
 from trainer.cluster.local import free_ports
 

@@ -1,24 +1,25 @@
 """Every overlay at every size is sound, and each check of soundness finds what it is for."""
 
 import copy
+import itertools
 import os
 import re
 import shlex
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
 
 from beam_pipelines import prepare, score, synthesize
-from k8s import check, kustomize, pods, render, submit
-from k8s.kustomize import Object
+from k8s import Object, render, submit
 from k8s.render import Choices
 from tests.conftest import ROOT
+from tests.k8s import check, pods
 from trainer import cluster, export, train
+from trainer.cli import UserError
 
 TRAINING = ("local", "multi-worker", "parameter-server", "jobset")
 PIPELINES = ("prepare", "synthesize", "score")
@@ -35,7 +36,7 @@ def sized(overlay: str, size: int) -> tuple[tuple[str, int], ...]:
 
 
 def test_the_overlays_are_those_that_are_tested() -> None:
-    assert set(render.names("overlays")) == set(OVERLAYS)
+    assert set(render.overlays()) == set(OVERLAYS)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -67,33 +68,96 @@ def test_an_overlay_with_everything_is_sound(overlay: str, storage: str) -> None
     assert sum(o["kind"] == "PersistentVolumeClaim" for o in objects) == ("://" not in storage)
 
 
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", OVERLAYS)
-@pytest.mark.parametrize("storage", [None, "shared-volume", "gs://my-bucket/svhn"])
-def test_kubectl_renders_the_same(overlay: str, storage: str | None) -> None:
-    choices = Choices("my-run", sized(overlay, 3), storage, ("spot", "kueue"), "registry/x:2", ("--data", "a: b"))
-    if overlay in TRAINING:
-        choices = Choices("my-run", sized(overlay, 3), storage, EVERYTHING, "registry/x:2", ("--data", "a: b"))
-    with render.chosen(overlay, choices) as folder:
-        done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=True)
-        ours = kustomize.render(folder)
-
-    def in_order(objects: list[Object]) -> list[Object]:
-        return sorted(objects, key=lambda o: (o["kind"], o["metadata"]["name"]))
-
-    assert in_order(ours) == in_order(list(yaml.safe_load_all(done.stdout)))
+@pytest.mark.parametrize("storage", ["volume", "shared-volume", "gs://my-bucket/svhn"])
+def test_every_combination_of_components_is_sound(overlay: str, storage: str) -> None:
+    for count in range(len(EVERYTHING) + 1):
+        for components in itertools.combinations(EVERYTHING, count):
+            choices = Choices("my-run", sized(overlay, 3), storage, components)
+            if "gpu" in components and overlay not in TRAINING:
+                with pytest.raises(UserError, match="has no GPUS to change"):
+                    render.render(overlay, choices)
+            else:
+                assert check.findings(render.render(overlay, choices)) == []
 
 
 def test_what_is_printed_is_what_was_rendered() -> None:
     objects = render.render("parameter-server", Choices())
-    assert kustomize.load(render.to_yaml(objects), "output") == objects
+    assert list(yaml.safe_load_all(render.to_yaml(objects))) == objects
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_guards_pods_is_applied_before_them(overlay: str) -> None:
+    kinds = [found["kind"] for found in render.render(overlay, Choices())]
+    makes_pods = [place for place, kind in enumerate(kinds) if kind in ("Job", "JobSet", "Deployment")]
+    assert kinds.index("NetworkPolicy") < makes_pods[0]
+
+
+def test_overlays_of_one_run_do_not_change_what_is_immutable() -> None:
+    """As `kubectl apply -k` does: first local, say, then export, with the same name."""
+    maps: dict[str, Object] = {}
+    for overlay in OVERLAYS:
+        for found in render.render(overlay, Choices("my-run")):
+            if found.get("immutable"):
+                assert maps.setdefault(found["metadata"]["name"], found) == found
+    assert len(maps) == len(OVERLAYS)
+
+
+def test_spot_takes_the_evaluator_in_a_job_set_and_without_one() -> None:
+    for overlay in ("parameter-server", "jobset"):
+        works = pods.workloads(render.render(overlay, Choices(components=("spot",))))
+        on_spot = [work.labels["app.kubernetes.io/component"] for work in works if "nodeSelector" in work.pod]
+        assert on_spot == ["worker", "evaluator"]
+
+
+def test_the_rules_of_a_job_set_have_names() -> None:
+    (job_set,) = [found for found in render.render("jobset", Choices()) if found["kind"] == "JobSet"]
+    assert [rule["name"] for rule in job_set["spec"]["failurePolicy"]["rules"]] == ["user-error"]
+
+
+def waits(spec: Object, losses: int) -> list[int]:
+    """Return the seconds until Pods are replaced, each time that the loss of one worker makes all workers fail.
+
+    The Job controller doubles ten seconds with each failure, up to ten minutes, and never forgets one. It counts
+    those of each index with backoffLimitPerIndex, else those of the whole Job.
+    """
+    failures = 1 if "backoffLimitPerIndex" in spec else spec["completions"]
+    return [min(10 * 2 ** (failures * loss - 1), 600) for loss in range(1, losses + 1)]
+
+
+@pytest.mark.parametrize(
+    ("workers", "as_one"), [(2, [20, 80, 320, 600, 600]), (4, [80, 600, 600, 600, 600]), (8, 5 * [600])]
+)
+def test_waits_after_a_loss_do_not_grow_with_the_number_of_workers(workers: int, as_one: list[int]) -> None:
+    objects = render.render("multi-worker", Choices(sizes=(("CLUSTER_WORKERS", workers), ("BACKOFF_LIMIT", 7))))
+    (work,) = pods.workloads(objects)
+    assert (work.spec["completions"], work.spec["backoffLimitPerIndex"]) == (workers, 7)
+    assert waits(work.spec, 5) == [10, 20, 40, 80, 160]
+    assert waits({"completions": workers}, 5) == as_one
+
+
+class Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: kubectl does so in resources, not in kustomizations and patches."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"{sorted(keys)} at {node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
+def test_the_loader_refuses_a_key_that_is_given_twice() -> None:
+    with pytest.raises(AssertionError):
+        yaml.load("{a: 1, b: {c: 1, c: 2}}", Loader)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "k8s").rglob("*.yaml")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_are_valid_and_say_how_they_are_used(path: Path) -> None:
-    """`kustomize.load` refuses keys that are there twice."""
     text = path.read_text()
-    (content,) = kustomize.load(text, path)
+    content = yaml.load(text, Loader)
+    if isinstance(content, dict):
+        for patch in content.get("patches", []):
+            yaml.load(patch["patch"], Loader)
     if isinstance(content, dict) and "metadata" in content:
         comment = [line for line in text.splitlines() if line.startswith("#")]
         for word in ("Apply", "Check", "Logs", "Clean"):
@@ -189,11 +253,10 @@ def test_workers_and_servers_stay_until_the_chief_has_saved(overlay: str) -> Non
 Break = Callable[[dict[str, Object]], object]
 
 
-def broken(break_it: Break, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def broken(break_it: Break) -> list[str]:
     objects = copy.deepcopy(render.render("multi-worker", Choices()))
     by_name = {f"{o['kind']}/{o['metadata']['name']}": o for o in objects}
     break_it(by_name)
-    monkeypatch.setattr(check, "VERSIONS", check.VERSIONS[-1:])  # each takes a quarter of a second
     return check.findings(list(by_name.values()))
 
 
@@ -212,7 +275,7 @@ def container_of(objects: dict[str, Object]) -> Object:
         (lambda o: o["Job/run7-worker"]["spec"].update(completions="2"), "not of type 'integer'"),
         (lambda o: o.update(again=o["Service/run7"]), "is there 2 times"),
         (lambda o: o.pop("ServiceAccount/svhn"), "there is no ServiceAccount svhn"),
-        (lambda o: o.pop("ConfigMap/run7-settings"), "there is no ConfigMap run7-settings"),
+        (lambda o: o.pop("ConfigMap/run7-multi-worker"), "there is no ConfigMap run7-multi-worker"),
         (lambda o: o.pop("PersistentVolumeClaim/svhn-storage"), "there is no PersistentVolumeClaim"),
         (lambda o: o["Service/run7"]["spec"].update(clusterIP="10.0.0.1"), "is no headless Service"),
         (lambda o: pod_of(o).update(subdomain="run8"), "run8 is no headless Service"),
@@ -221,18 +284,22 @@ def container_of(objects: dict[str, Object]) -> Object:
         (lambda o: o["Service/run7"]["spec"]["selector"].update(x="y"), "Service run7 does not select"),
         (lambda o: o["NetworkPolicy/run7"]["spec"]["podSelector"]["matchLabels"].update(x="y"), "NetworkPolicy run7"),
         (lambda o: o["Job/run7-worker"]["spec"].update(parallelism=1), "2 completions, 1 in parallel"),
-        (lambda o: o["ConfigMap/run7"]["data"].update(CLUSTER_WORKERS="3"), "2 Pods, and its environment says 3"),
+        (
+            lambda o: o["ConfigMap/run7-multi-worker"]["data"].update(CLUSTER_WORKERS="3"),
+            "2 Pods, and its environment says 3",
+        ),
         (lambda o: o["PodDisruptionBudget/run7-workers"]["spec"].update(minAvailable=1), "not 2, the number"),
         (lambda o: o["Service/run7"]["spec"]["ports"][0].update(targetPort=2223), "no open port, is at run7-worker-0"),
         (lambda o: container_of(o)["ports"][0].update(containerPort=2223), "no open port, is at run7-worker-0.run7"),
         (lambda o: container_of(o)["env"][0].update(value="king"), "CLUSTER_ROLE=king"),
-        (lambda o: o["ConfigMap/run7"]["data"].update(CLUSTER_NAME="run8"), "is at run8-worker-0.run7"),
+        (lambda o: o["ConfigMap/run7-multi-worker"]["data"].update(CLUSTER_NAME="run8"), "is at run8-worker-0.run7"),
         (lambda o: pod_of(o).update(restartPolicy="Always"), "restartPolicy must be Never"),
         (lambda o: pod_of(o).update(restartPolicy="never"), "restartPolicy never is none of"),
         (lambda o: o["Job/run7-worker"]["spec"].pop("podReplacementPolicy"), "two Pods of one index"),
         (lambda o: o["Job/run7-worker"]["spec"]["podFailurePolicy"]["rules"].pop(2), "must fail on 2"),
         (lambda o: o["Job/run7-worker"]["spec"].update(activeDeadlineSeconds=9), "would end a run"),
-        (lambda o: o["Job/run7-worker"]["spec"].update(backoffLimitPerIndex=4), "is for shares"),
+        (lambda o: o["Job/run7-worker"]["spec"].pop("backoffLimitPerIndex"), "makes all others wait longer"),
+        (lambda o: o["Job/run7-worker"]["spec"].update(maxFailedIndexes=1), "maxFailedIndexes must be 0"),
         (lambda o: o["Job/run7-worker"]["spec"].pop("ttlSecondsAfterFinished"), "is never removed"),
         (lambda o: o["Job/run7-worker"]["spec"].pop("successPolicy"), "index 0, the chief, succeeds"),
         (lambda o: o.pop("NetworkPolicy/run7"), "no NetworkPolicy to guard"),
@@ -251,8 +318,8 @@ def container_of(objects: dict[str, Object]) -> Object:
         (lambda o: container_of(o)["securityContext"].pop("readOnlyRootFilesystem"), "a read-only root"),
     ],
 )
-def test_what_is_broken_is_found(break_it: Break, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = broken(break_it, monkeypatch)
+def test_what_is_broken_is_found(break_it: Break, finding: str) -> None:
+    found = broken(break_it)
     assert any(re.search(finding, line) for line in found), found
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not os.environ.get("KUBECONFIG"), reason="KUBECO
 
 
 def kubectl(*args: str, given: str = "") -> str:
-    done = subprocess.run(["kubectl", *args], input=given, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([render.kubectl(), *args], input=given, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -31,7 +31,7 @@ def namespace() -> Iterator[str]:
         kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.mark.parametrize("overlay", [name for name in render.names("overlays") if name != "jobset"])
+@pytest.mark.parametrize("overlay", [name for name in render.overlays() if name != "jobset"])
 def test_it_takes_each_overlay(overlay: str, namespace: str) -> None:
     """It validates all, enums and rules between fields, too, and changes nothing."""
     manifest = render.to_yaml(render.render(overlay, Choices(name="dry-run")))

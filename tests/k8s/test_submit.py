@@ -25,7 +25,7 @@ def test_a_run_is_applied_followed_and_ended(state: State, capsys: pytest.Captur
     job = state.objects["jobs", "run7-worker"]
     assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["--experiment", "smoke", "--data", "/storage/x"]
     applied = [path for method, path in state.requests if method == "PATCH"]
-    assert len(applied) == 9
+    assert len(applied) == 8
     assert all("fieldValidation=Strict" in path for path in applied)
 
 
@@ -169,8 +169,8 @@ def test_a_dry_run_prints_and_needs_no_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    submitted("--dry-run", "--workers", 4, overlay="multi-worker")
-    expected = render.render("multi-worker", Choices("run7", (("CLUSTER_WORKERS", 4), ("BACKOFF_LIMIT", 40))))
+    submitted("--dry-run", "--workers", 4, "--restarts", 3, overlay="multi-worker")
+    expected = render.render("multi-worker", Choices("run7", (("CLUSTER_WORKERS", 4), ("BACKOFF_LIMIT", 3))))
     assert capsys.readouterr().out == render.to_yaml(expected)
 
 
@@ -180,8 +180,9 @@ def test_a_dry_run_prints_and_needs_no_cluster(
         ([], "--overlay is missing"),
         (["status"], "--name is missing"),
         (["--overlay", "local", "--workers", "0"], "must be at least 1"),
+        (["--overlay", "multi-worker", "--restarts", "-1"], "must be at least 0"),
         (["--overlay", "local", "--servers", "1"], "no CLUSTER_SERVERS to change"),
-        (["--overlay", "multi-worker", "--servers", "1", "--dry-run"], "is not sound"),
+        (["--overlay", "multi-worker", "--servers", "1", "--dry-run"], "no CLUSTER_SERVERS to change"),
     ],
 )
 def test_mistakes_end_in_one_line(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ def test_a_log_that_is_cut_off_goes_on_with_each_line_once(state: State, capsys:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (Fault("GET", "jobs", 401, "Unauthorized"), "does not know you (401 Unauthorized): log in again"),
+        (Fault("GET", "jobs", 401, "Unauthorized"), "authentication failed (401 Unauthorized): log in again"),
         (
             Fault("PATCH", "services/run7", 403, 'User "x" cannot patch'),
             "may not apply (patch and create) services/run7",
@@ -45,6 +45,8 @@ def test_a_log_that_is_cut_off_goes_on_with_each_line_once(state: State, capsys:
         (Fault("PATCH", "claims", 422, "spec is immutable"), "all runs share it: write what it is into its file"),
         (Fault("PATCH", "jobs/", 422, "field is immutable"), "refuses jobs/run7-trainer in namespace team: field is"),
         (Fault("PATCH", "jobs/", 500, "etcd", times=99), "failed to apply (patch and create) jobs/run7-trainer"),
+        (Fault("GET", "jobs", 200), "answers otherwise than in JSON"),
+        (Fault("GET", "jobs", 206), "cannot be reached"),
     ],
 )
 def test_refusals_say_what_to_do(state: State, capsys: pytest.CaptureFixture[str], fault: Fault, message: str) -> None:
@@ -65,9 +67,18 @@ def test_what_passes_is_tried_again(state: State, status: int) -> None:
 
 
 def test_a_watch_may_fail_and_end(state: State) -> None:
-    state.play = trains
-    state.faults = [Fault("GET", "watch=1", status, times=2) for status in (500, 410, 0)]
+    state.faults = [Fault("GET", "watch=", status, times=2) for status in (500, 410, 0)]
+
+    def play(state: State, job: Object) -> None:
+        state.pod(job, 0, "Running")
+        deadline = time.monotonic() + 60
+        while any(fault.times for fault in state.faults) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        trains(state, job)
+
+    state.play = play
     submitted()
+    assert [fault.times for fault in state.faults] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -77,11 +88,24 @@ def test_a_log_that_is_refused_is_asked_for_again(
     state: State, capsys: pytest.CaptureFixture[str], status: int, message: str
 ) -> None:
     state.play = trains
-    state.faults = [Fault("GET", "/log?", status, times=2)]
+    # What may pass is tried again without a word, until it lasts.
+    state.faults = [Fault("GET", "/log?", status, times=2 if status == 403 else client.TRIES + 2)]
     submitted()
     out = capsys.readouterr().out
     assert out.count("no log for now: ") == 1
     assert message in out
+    assert out.count("step 1/3") == out.count("step 3/3") == 1
+
+
+@pytest.mark.parametrize("words", ["there is no role for you", "waiting to start the authorizer"])
+def test_the_words_of_a_refusal_do_not_end_the_log(
+    state: State, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    state.play = trains
+    state.faults = [Fault("GET", "/log?", 403, words, times=2)]
+    submitted()
+    out = capsys.readouterr().out
+    assert out.count(f"({words})") == 1
     assert out.count("step 1/3") == out.count("step 3/3") == 1
 
 
@@ -150,13 +174,13 @@ def test_workers_that_failed_for_good_are_told_of(state: State, capsys: pytest.C
     def play(state: State, job: Object) -> None:
         if job["metadata"]["name"] == "run7-worker":
             state.pod(job, 0, "Failed", **ended(1))
-            state.end(job, "Failed", reason="BackoffLimitExceeded", message="too often")
+            state.end(job, "Failed", reason="MaxFailedIndexesExceeded", message="too often")
         else:
             state.pod(job, 0, "Running")
 
     state.play = play
     submitted("--give-up", 1, overlay="parameter-server", status=2)
-    assert "run7-worker failed: BackoffLimitExceeded: too often; see kubectl logs job/run7-worker" in (
+    assert "run7-worker failed: MaxFailedIndexesExceeded: too often; see kubectl logs job/run7-worker" in (
         capsys.readouterr().err
     )
 
