@@ -1,6 +1,6 @@
 # make demo   sets everything up, then: synthesise -> train -> evaluate -> export -> score -> report
 # make release  the model that ships with the package, from the real pictures in SHARED (two hours; STEPS=2000: half an hour)
-# make test   sets everything up, then: formatting, lint, types and every test
+# make test   sets everything up, then: formatting, lint, types and every test; make test-fast: the quick tests alone
 
 PYTHON ?= python3
 DEMO ?= demo
@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
 SAY := @printf '\n== %s\n'
 
-.PHONY: demo release soak test check clean
+.PHONY: demo release soak fuzz faults test test-fast check clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: setup.py
@@ -23,8 +23,26 @@ check: $(VENV)/installed
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
+IN_PARALLEL := -n 2 --dist worksteal
+
+# No test may depend on the CPU: TensorFlow turns oneDNN on by itself on some. What computes with it runs in both states.
 test: check
-	$(PY) -m pytest
+	other=$$($(PY) -m tests.other_onednn) && \
+	    TF_ENABLE_ONEDNN_OPTS=$$other $(PY) -m pytest $(IN_PARALLEL) -m "not slow" tests/trainer
+	$(PY) -m pytest $(IN_PARALLEL) --ignore tests/faults
+
+# The quick tests alone: a few minutes.
+test-fast: $(VENV)/installed
+	$(PY) -m pytest $(IN_PARALLEL) -m "not slow" --ignore tests/faults
+
+# Every command in every bad situation of a table.
+faults: $(VENV)/installed
+	$(PY) -m pytest tests/faults
+
+# Damaged files, kills at random moments, full disks, at random for a while; prints its seed. FUZZ_ARGS: see --help.
+FUZZ_SECONDS ?= 300
+fuzz: $(VENV)/installed
+	$(PY) -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 # Kills a random task of a local cluster every few seconds, 20 times a mode; takes about 20 minutes on 2 cores.
 soak: $(VENV)/installed

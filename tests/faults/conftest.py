@@ -1,0 +1,72 @@
+"""A small world in which every command has run once, and the process that commands are forked from."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.forking import Commands
+from tests.faults.table import check_ready
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """Runs a command in a process of its own, from an empty folder."""
+    made = Commands(tmp_path_factory.mktemp("commands"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def world(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures, datasets, a trained work folder, a model, predictions and a report; tests must leave it as it is.
+
+    FAULTS_WORLD is a folder that keeps it between runs of the tests.
+    """
+    kept = os.environ.get("FAULTS_WORLD")
+    top = Path(kept) if kept else tmp_path_factory.mktemp("world")
+    build_world(commands, top)
+    return top
+
+
+def build_world(commands: Commands, top: Path) -> None:
+    """Makes it, unless it is there."""
+    if (top / "report.html").exists():
+        return
+    top.mkdir(exist_ok=True)
+
+    def ready(module: str, *args: object) -> None:
+        check_ready(commands(module, *args, timeout=300))
+
+    ready("beam_pipelines.draw", "--count", 12, "--seed", 2, "--output", top / "pictures")
+    args = ["--count", 40, "--seed", 1, "--num-shards", 2, "--max-digits", 3, "--output", top / "synthetic"]
+    ready("beam_pipelines.synthesize", *args)
+    shutil.copy(next((top / "pictures" / "images").iterdir()), top / "picture.png")
+    args = ["--format", "csv", "--input", top / "pictures", "--split", "validation", "--output", top / "prepared"]
+    ready("beam_pipelines.prepare", *args)
+    args = ["--experiment", "smoke", "--data", top / "synthetic", "--validation-data", top / "prepared"]
+    args += ["--workdir", top / "run", "--set", "train.steps=4", "train.log_every=2", "train.checkpoint_every=2"]
+    ready("trainer.train", *args, "train.evaluate_every=4", "tensorboard.scalars=false", "tensorboard.images=false")
+    ready("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared", "--calibrate")
+    ready("trainer.export", "--workdir", top / "run", "--output", top / "model")
+    args = ["--model", top / "model", "--input", top / "pictures", "--num-shards", 2, "--output", top / "predictions"]
+    ready("beam_pipelines.score", *args)
+    args = ["--workdir", top / "run", "--predictions", top / "predictions", "--output", top / "report.html"]
+    ready("trainer.report", *args)
+
+
+@pytest.fixture
+def place(world: Path, tmp_path: Path) -> Path:
+    """An empty folder for the files of one case."""
+    folder = tmp_path / "case"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def copied(world: Path, place: Path) -> Path:
+    """A copy of the world to be damaged."""
+    shutil.copytree(world, place / "world", symlinks=True)
+    return place / "world"

@@ -1,0 +1,27 @@
+"""Whether the trainer reads a dataset: every record of every split is loaded and decoded."""
+
+import sys
+
+from trainer import cli
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the number of pictures read; the exit status is that of a command."""
+    return cli.exit_status(_run, argv)
+
+
+def _run(argv: list[str] | None) -> None:
+    import tensorflow as tf
+
+    from trainer import cluster, experiments, input_pipeline, records
+
+    (folder,) = sys.argv[1:] if argv is None else argv
+    cluster.configure()
+    total = 0
+    for split, counted in records.read_info(folder).splits.items():
+        if counted.records:
+            pictures = input_pipeline.load([folder], split, experiments.find("smoke"))
+            total += len(pictures)
+            assert len(pictures) == counted.records
+            tf.debugging.assert_equal(len(set(pictures.keys)), counted.records)
+    print(total)
