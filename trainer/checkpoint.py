@@ -77,27 +77,27 @@ class Checkpoints:
         Raises:
           Unreadable: there are checkpoints, and none of them can be read.
         """
-        return read_first(self.variables, listed(self.folder), partly=False)
+        return read_first(self.variables, listed(self.folder))
 
 
-def read_first(variables: tf.train.Checkpoint, paths: list[str], *, partly: bool) -> str | None:
+def read_first(variables: tf.train.Checkpoint, paths: list[str]) -> str | None:
     """Read the first checkpoint that can be read; return its path, or None where there are no paths.
 
     Args:
       variables: what is read.
       paths: the checkpoints, the one to prefer first.
-      partly: whether they hold more than the variables.
     Raises:
       Unreadable: none of them can be read.
     """
     for path in paths:
         try:
-            status = variables.read(path).assert_existing_objects_matched()
+            # What does not match is told below; TensorFlow would tell it again, value by value, when the process ends.
+            status = variables.read(path)
+            status.expect_partial()
+            status.assert_existing_objects_matched()
         except UNREADABLE as error:
             log.warning("checkpoint %s cannot be read (%s): trying the one before", path, _first_line(error))
         else:
-            if partly:
-                status.expect_partial()
             return path
     if paths:
         raise Unreadable(f"none of the checkpoints {', '.join(paths)} can be read: delete them to start anew")

@@ -250,7 +250,7 @@ def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
     weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
     reading = tf.train.Checkpoint(state=state, step=step, **weights)
     try:
-        checkpoint.read_first(reading, paths, partly=True)
+        checkpoint.read_first(reading, paths)
     except checkpoint.Unreadable as error:
         raise UserError(str(error)) from error
     return wanted, recogniser, params, state, int(step.numpy())
