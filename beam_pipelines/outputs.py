@@ -116,12 +116,14 @@ def remove(output: str, kind: Kind, *, keep: Collection[str] = (), everything: b
     Args:
       output: the folder.
       kind: of output.
-      keep: names that stay.
+      keep: names that stay, as others may be writing them; if there are any, so do temporary files of fixed names.
       everything: remove the marker, too, and the folders below where nothing else is in them.
     """
     mark(output, kind, ())  # for an output of version 0.1.0, and for the next run where this one is killed
     templates = _templates(output, kind) or set()
     names = [name for name in _listed(output, kind) if name not in keep and not is_lock(name)]
+    if keep:  # another partition may just be writing a temporary file of these
+        names = [name for name in names if _TEMPORARY.sub("", name) not in kind.fixed]
     order = {COMPLETED_FILE: 0, MARKER_FILE: 2}
     for name in sorted(names, key=lambda name: order.get(name, 1)):
         if _is_ours(name, kind, templates) and (everything or name != MARKER_FILE):

@@ -200,6 +200,8 @@ def options_from(beam_args: Sequence[str]) -> PipelineOptions:
     unknown = parsers[0].parse_known_args(list(beam_args))[1]
     if unknown:
         raise UserError(f"unknown option {unknown[0]}: neither this command nor Beam has it (see --help)")
+    if options.view_as(TestOptions).dry_run and not standard.runner.endswith("DataflowRunner"):
+        raise UserError(f"--dry_run: {standard.runner} has no dry run and would write; only DataflowRunner has one")
     options.view_as(SetupOptions).save_main_session = False
     return options
 

@@ -72,6 +72,11 @@ def test_a_dry_run_puts_the_job_together_and_writes_nothing(
     steps = {step.unique_name.split("/")[0] for step in made[0].proto_pipeline.components.transforms.values()}
     assert {"Shards", "Spread", "Work", "Finish"} <= steps
     assert not stored(bucket)
+    assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 0
+    before = stored(bucket)
+    with pytest.raises(SystemExit):
+        synthesize.main([*SYNTHESIZE, "--seed", "4", "--output", OUTPUT, *DATAFLOW, "--dry_run=True", "--overwrite"])
+    assert stored(bucket) == before
 
 
 def test_the_values_of_options_are_checked_before_anything_is_replaced(

@@ -73,7 +73,7 @@ def configure(*, use_tensorflow: bool = True) -> Task:
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for name in ("absl", "tensorflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)  # its warnings are about its own API
     task = read_task(os.environ)
     if use_tensorflow:
         with native_stderr():
