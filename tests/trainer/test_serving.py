@@ -124,7 +124,7 @@ def test_evaluation_and_the_exported_model_search_as_wide(
         evaluated["log_prob"], served["log_prob"], rtol=1e-4, atol=1e-3
     )  # texts may change places in a tie
     gained = served["log_prob"] - narrow["log_prob"]
-    assert (gained > -1e-3).all()
+    assert gained.mean() > 0  # not of every picture: a beam that is wider may lose what a narrow one keeps
     assert (gained[:, 2] > 1e-2).any()
 
 
@@ -133,7 +133,7 @@ def test_the_answer_does_not_depend_on_the_batch(signatures: dict, pictures: lis
     for order in ([7], [7, 3], list(range(40))[::-1]):
         out = read(signatures, [pictures[i] for i in order])
         np.testing.assert_array_equal(out["text"], together["text"][order])
-        np.testing.assert_allclose(out["log_prob"], together["log_prob"][order], atol=1e-4)
+        np.testing.assert_allclose(out["log_prob"], together["log_prob"][order], rtol=1e-5, atol=1e-4)
         np.testing.assert_allclose(out["confidence"], together["confidence"][order], atol=1e-4)
 
 
