@@ -214,7 +214,7 @@ def _run(argv: list[str] | None) -> None:
         "--init-from",
         default="",
         metavar="WORKDIR_OR_CHECKPOINT_OR_MODEL",
-        help="begin a new work folder with the weights of another run or of an exported model (relockd: the one that "
+        help="begin a new work folder with the weights of another run or of an exported model (released: the one that "
         "comes with the package), as far as they fit",
     )
     cli.add_settings(parser, what="change the experiment, e.g. train.steps=2000")

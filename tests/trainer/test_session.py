@@ -122,7 +122,7 @@ def test_after_a_recovery_the_speed_is_that_of_the_steps_that_are_made(monkeypat
     monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
     speed, measured = session.Speed(batch_size=10, first_step=0, total_steps=400), []
 
-    class Interrupted(Counter):
+    class LosesAServer(Counter):
         def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
             now[0] += count
             if lost and self.step + count > lost[0]:
@@ -134,7 +134,7 @@ def test_after_a_recovery_the_speed_is_that_of_the_steps_that_are_made(monkeypat
         now[0] += 60.0
 
     hook = session.Hook(10, lambda step, _: measured.append((step, *speed.measure(step))), recovered=speed.restart)
-    counter = Interrupted()
+    counter = LosesAServer()
     session.run(counter.run_steps, lambda: counter.step, [hook], total_steps=400, recover=recover)
     assert measured == [(n, 10.0, 400.0 - n) for n in (*range(10, 140, 10), *range(30, 410, 10))]
 
