@@ -11,7 +11,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_pipelines import places, transfer
+from beam_pipelines.inputs import http_download
+from beam_pipelines.sharding import places
 from trainer import cli
 from trainer.cli import UserError
 
@@ -74,7 +75,7 @@ def download(name: str, folder: Path, *, url: str, sha256: str | None) -> None:
 def _fetch(url: str, path: Path, expected: str | None) -> str:
     """Downloads a file, which appears under its name once its SHA-256 is as expected; returns that."""
     partial = path.with_name(f"{path.name}.part")
-    transfer.fetch(url, partial, size=OFFICIAL[path.name].size)
+    http_download.fetch(url, partial, size=OFFICIAL[path.name].size)
     try:
         actual = _checked(partial, expected, "it was removed; give another --url, or the right --sha256")
     except UserError:
@@ -112,7 +113,7 @@ def unpack(path: Path, folder: Path) -> None:
     """
     scratch = folder.with_name(f"{folder.name}.unpacking")
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
-    progress = transfer.Progress(f"unpacking {path.name}", path.stat().st_size)
+    progress = http_download.Progress(f"unpacking {path.name}", path.stat().st_size)
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:gz") as archive:
             for member in archive:
@@ -138,7 +139,7 @@ def check_space(names: list[str], folder: Path) -> None:
     for name in names:
         path, size = folder / name, OFFICIAL[name].size
         if path.exists() or not _unpacked(path).exists():
-            needed += 0 if path.exists() else size - transfer.size_of(path.with_name(f"{name}.part"))
+            needed += 0 if path.exists() else size - http_download.size_of(path.with_name(f"{name}.part"))
             needed += 0 if _unpacked(path).exists() or _unpacked(path) == path else UNPACKED_SHARE * size
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from beam_pipelines import places
+from beam_pipelines.sharding import places
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
 from trainer import cli

@@ -12,10 +12,12 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines import dataset, outputs, places, shards, sheet, verify
-from trainer import cli, image_files, records
+from beam_pipelines.dataset import contact_sheet, verify, writer
+from beam_pipelines.sharding import outputs, places, shards
+from trainer import cli
 from trainer.cli import UserError
-from trainer.records import DatasetInfo, Record
+from trainer.data import image_files, records
+from trainer.data.records import DatasetInfo, Record
 
 UNSOUND_STATUS = 1
 NAMED = 3  # keys in a message
@@ -65,7 +67,7 @@ def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
         for shard in info.splits[split].shards:
             if shard.name not in sizes:
                 raise UserError(f"{FileSystems.join(folder, shard.name)} is missing; --verify finds all that is wrong")
-        for path in dataset.shard_paths(folder, info, split):
+        for path in writer.shard_paths(folder, info, split):
             try:
                 with FileSystems.open(path, compression_type="uncompressed") as file:
                     for data in records.read_framed(file):
@@ -119,9 +121,9 @@ def _run(argv: list[str] | None) -> None:
     if args.sample < 1:
         raise UserError(f"--sample {args.sample}: it must be at least 1")
     if args.sheet:
-        sheet.check_replaceable(args.sheet, "--sheet")
+        contact_sheet.check_replaceable(args.sheet, "--sheet")
     folder = args.folder.rstrip("/")
-    info = dataset.read_info(folder)
+    info = writer.read_info(folder)
     if args.verify:
         findings = verify.find(folder, info)
         if findings:
@@ -138,7 +140,7 @@ def _run(argv: list[str] | None) -> None:
     print(report(info, contents))
     if args.sheet:
         with shards.whole_file(args.sheet) as file:
-            sheet.draw(sampled).save(file, "PNG")
+            contact_sheet.draw(sampled).save(file, "PNG")
         print(f"{len(sampled)} of them are drawn in {args.sheet}")
 
 

@@ -5,13 +5,16 @@ import posixpath
 import sys
 from dataclasses import dataclass
 
-from beam_pipelines import csv_rows, dataset, identity, images, places, shards, sources, svhn
-from beam_pipelines.crops import POLICIES, Crop, check_size
-from beam_pipelines.shards import Reject
-from beam_pipelines.sources import Labelled, Source
-from trainer import cli, image_kinds
+from beam_pipelines.dataset import writer
+from beam_pipelines.inputs import csv_file, identity, images, labelled, svhn
+from beam_pipelines.inputs.crops import POLICIES, Crop, check_size
+from beam_pipelines.inputs.labelled import Labelled, Source
+from beam_pipelines.sharding import places, shards
+from beam_pipelines.sharding.shards import Reject
+from trainer import cli
 from trainer.cli import UserError
-from trainer.records import Record
+from trainer.data import image_kinds
+from trainer.data.records import Record
 from trainer.vocab import Vocab
 
 UNLABELLED = "pictures without an entry"
@@ -79,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args, beam_args = _parser().parse_known_args(argv)
     shards.options_from(beam_args)
-    shares = dataset.parse_split(args.split)
+    shares = writer.parse_split(args.split)
     source = _open(args)
     args.crop = args.crop or ("tight" if source.has_boxes else "whole")
     if args.crop != "whole" and not source.has_boxes:
@@ -89,11 +92,11 @@ def _run(argv: list[str] | None) -> None:
         raise UserError(f"--context {smallest:g} {largest:g}: give the smallest and the largest margin, e.g. 0 0.4")
     if args.size < 1 or args.max_side < 1:
         raise UserError(f"--size {args.size} --max-side {args.max_side}: both must be at least 1")
-    contents = sources.survey(source, shares, args.seed)
+    contents = labelled.survey(source, shares, args.seed)
     crop = Crop(args.crop, args.size, args.max_side, (smallest, largest), args.seed)
     vocab = Vocab(args.alphabet)
     make = MakeRecord(source, contents.duplicates, crop, vocab, args.max_digits, args.image_format, args.max_megapixels)
-    dataset.write(
+    writer.write(
         contents.splits,
         make,
         vocab,
@@ -111,14 +114,14 @@ def _open(args: argparse.Namespace) -> Source:
         return svhn.open_photos(args.input)
     if args.format == "cropped32":
         return svhn.open_crops(args.input)
-    return csv_rows.open_csv(args.input, args.images)
+    return csv_file.open_csv(args.input, args.images)
 
 
 def _described_in(args: argparse.Namespace) -> str:
     """Return the file that says which images there are."""
     if args.format == "digitstruct":
         return posixpath.join(args.input, svhn.LABELS_FILE)
-    return args.input if args.format == "cropped32" else csv_rows.path_of(args.input)
+    return args.input if args.format == "cropped32" else csv_file.path_of(args.input)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -158,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         help="context: each margin is drawn between these shares of the number's height",
     )
     image_kinds.add_argument(parser)
-    dataset.add_arguments(parser)
+    writer.add_arguments(parser)
     return parser
 
 

@@ -13,13 +13,17 @@ import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import RunInference
 
-from beam_pipelines import exported, found, identity, places, predictions, shards, shares
-from beam_pipelines.found import Item
-from beam_pipelines.inference import Reading, ReadShards
-from beam_pipelines.predictions import KIND, SUMMARY_FILE, DescribePredictions
-from beam_pipelines.shards import ShardSpec
-from trainer import beam, cli, image_kinds, released
+from beam_pipelines.inputs import identity
+from beam_pipelines.scoring import exported_model, find_images, predictions
+from beam_pipelines.scoring.find_images import Item
+from beam_pipelines.scoring.model_handler import Reading, ReadShards
+from beam_pipelines.scoring.predictions import KIND, SUMMARY_FILE, DescribePredictions
+from beam_pipelines.sharding import partition, places, shards
+from beam_pipelines.sharding.shards import ShardSpec
+from trainer import cli, released
 from trainer.cli import UserError
+from trainer.data import image_kinds
+from trainer.inference import beam_width
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,10 +41,10 @@ def _run(argv: list[str] | None) -> None:
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
     if not 0 <= args.min_confidence <= 1:
         raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
-    model = exported.read_info(args.model)
+    model = exported_model.read_info(args.model)
     reading = _reading(args, model)
-    pictures = found.find(args.input)
-    found.check_readable(pictures)
+    pictures = find_images.find(args.input)
+    find_images.check_readable(pictures)
     request = {
         "images": len(pictures.items),
         "images_crc32c": _checksum(pictures.items),
@@ -53,21 +57,21 @@ def _run(argv: list[str] | None) -> None:
         "format": reading.file_format,
         "max_megapixels": reading.max_megapixels,
         "model": model["fingerprint"],
-        "model_crc32c": exported.checksum(args.model, model),
+        "model_crc32c": exported_model.checksum(args.model, model),
     }
 
     def same(text: str) -> bool:
         return json.loads(text).get("request") == request
 
-    share = shares.parse(args.share)
-    with shares.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
+    share = partition.parse(args.share)
+    with partition.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
         if ticket is None:
             print(f"{args.output} is complete already: nothing to do (--overwrite writes it again)")
             return
         specs = slices(pictures.items, args.output, args.num_shards, reading.file_format)
         work = RunInference(ReadShards(args.model, reading))
         describe = DescribePredictions(model, request, pictures.endings, begin)
-        seconds = shares.run(
+        seconds = partition.run(
             specs,
             work,
             describe,
@@ -96,10 +100,10 @@ def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str
 
 def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
     """How to read, of the command line and, where that says nothing, of the model."""
-    width, candidates = beam.sizes(args.beam_width, args.candidates, model["beam_width"])
+    width, candidates = beam_width.sizes(args.beam_width, args.candidates, model["beam_width"])
     confidence = args.min_confidence
     if args.target_accuracy is not None:
-        confidence = exported.threshold(args.model, model, args.target_accuracy)
+        confidence = exported_model.threshold(args.model, model, args.target_accuracy)
     return Reading(args.batch_size, width, candidates, confidence, args.format, args.max_megapixels)
 
 
@@ -140,7 +144,7 @@ def _table(summary: dict[str, Any], output: str) -> str:
 
 
 def _endings(counts: dict[str, int]) -> str:
-    return f"  {found.endings_text(Counter(counts))}" if counts else ""
+    return f"  {find_images.endings_text(Counter(counts))}" if counts else ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -177,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     image_kinds.add_argument(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace predictions that are there already")
-    shares.add_argument(parser)
+    partition.add_argument(parser)
     return parser
 
 

@@ -5,14 +5,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from beam_pipelines import dataset, identity, images, listing, places, shards, sheet
+from beam_pipelines.dataset import contact_sheet, writer
+from beam_pipelines.inputs import identity, images
+from beam_pipelines.sharding import listing, places, shards
 from beam_pipelines.synthesis import crops, mnist, texts, typefaces
 from beam_pipelines.synthesis.crops import Crops
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
-from trainer import cli, records
+from trainer import cli
 from trainer.cli import UserError
-from trainer.records import Box, Record
+from trainer.data import records
+from trainer.data.records import Box, Record
 from trainer.vocab import DIGITS, Vocab
 
 
@@ -63,8 +66,8 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     if not args.records:
         raise UserError("--source crops needs --records DIR, datasets with character boxes: see prepare")
     # The train split only: validation digits must not be trained on in disguise.
-    infos = {folder: dataset.read_info(folder) for folder in args.records}
-    paths = tuple(path for folder, info in infos.items() for path in dataset.shard_paths(folder, info, "train"))
+    infos = {folder: writer.read_info(folder) for folder in args.records}
+    paths = tuple(path for folder, info in infos.items() for path in writer.shard_paths(folder, info, "train"))
     stock = crops.load(paths, args.record_limit)
     lacking = sorted({c for c, _ in (*wanted.first, *wanted.rest)} - {char for char, _ in stock.digits})
     if lacking:
@@ -80,21 +83,21 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args, beam_args = _parser().parse_known_args(argv)
     shards.options_from(beam_args)
-    if len(dataset.parse_split(args.split)) > 1:
+    if len(writer.parse_split(args.split)) > 1:
         raise UserError(f"--split {args.split}: made-up numbers all go to one split; run it once for each")
     if args.count < 1:
         raise UserError(f"--count {args.count}: it must be at least 1")
     draw = source_of(args)
     make = MakeRecord(draw, f"synthetic-{args.source}", f"{args.split}/{args.seed}", args.image_format)
     if args.preview:
-        sheet.check_replaceable(args.preview, "--preview")
+        contact_sheet.check_replaceable(args.preview, "--preview")
         with shards.whole_file(args.preview) as file:
-            sheet.draw([(args.split, make(index)) for index in range(args.count)]).save(file, "PNG")
+            contact_sheet.draw([(args.split, make(index)) for index in range(args.count)]).save(file, "PNG")
         print(f"wrote {args.preview}, the first {args.count} pictures; no dataset")
         return
     if not args.output:
         raise UserError("--output is missing: give the dataset's folder, or --preview FILE.png")
-    dataset.write(
+    writer.write(
         {args.split: range(args.count)},
         make,
         Vocab(args.alphabet),
@@ -139,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--records", nargs="+", default=[], metavar="DIR", help="crops: datasets with character boxes")
     parser.add_argument("--record-limit", type=int, default=20_000, help="crops: records held in memory, a worker")
     parser.add_argument("--preview", metavar="FILE", help="write a PNG with the pictures instead of a dataset")
-    dataset.add_arguments(parser, output_required=False)
+    writer.add_arguments(parser, output_required=False)
     return parser
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainer import config
+from trainer.config import schema
 
 REAL = ("photos", "format1-test", "format1-train")
 ALL = (*REAL, "fonts", "crops")
@@ -87,8 +87,8 @@ def read_otherwise(name: str, workdir: Path) -> None:
     """A work folder with the weights of the recipe that reads with other settings."""
     folder = workdir / folder_name(name)
     shutil.copytree(workdir / folder_name(RECIPE), folder, ignore=shutil.ignore_patterns("evaluation.json"))
-    stored = config.from_json((folder / "config.json").read_text())
-    (folder / "config.json").write_text(config.override(stored, list(READINGS[name])).to_json())
+    stored = schema.from_json((folder / "config.json").read_text())
+    (folder / "config.json").write_text(schema.override(stored, list(READINGS[name])).to_json())
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import h5py
 
-from beam_pipelines.digit_struct import FIELDS, DigitBox, DigitStruct, Entry
-from beam_pipelines.sources import local_file
+from beam_pipelines.inputs.digit_struct import FIELDS, DigitBox, DigitStruct, Entry
+from beam_pipelines.inputs.labelled import local_file
 
 
 @dataclass(frozen=True)

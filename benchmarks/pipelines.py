@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines import csv_rows, draw, prepare, shards, sources
-from beam_pipelines.crops import Crop
-from beam_pipelines.shards import Reject, ShardSpec
-from beam_pipelines.transforms import DescribeDataset, MakeRecord, WriteRecords
-from trainer import cli, records
-from trainer.image_kinds import DEFAULT_MEGAPIXELS
+from beam_pipelines import draw, prepare
+from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, WriteRecords
+from beam_pipelines.inputs import csv_file, labelled
+from beam_pipelines.inputs.crops import Crop
+from beam_pipelines.sharding import shards
+from beam_pipelines.sharding.shards import Reject, ShardSpec
+from trainer import cli
+from trainer.data import records
+from trainer.data.image_kinds import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
 SHARDS = 16
@@ -63,8 +66,8 @@ def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
 
 def pictures_as_records(way: str, count: int, pictures: str, output: str) -> None:
     """`prepare` of a CSV file, its rows repeated up to `count`: reads, decodes and checks each picture."""
-    source = csv_rows.open_csv(pictures, None)
-    rows = sources.survey(source, [("train", 1.0)], seed=0).splits
+    source = csv_file.open_csv(pictures, None)
+    rows = labelled.survey(source, [("train", 1.0)], seed=0).splits
     found = [row for split in rows.values() for row in split]
     items = [found[i % len(found)] for i in range(count)]
     whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
@@ -89,7 +92,7 @@ def rows_of_a_table(way: str, count: int, pictures: str, output: str) -> None:
     table = Path(output).parent / "labels.csv"
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("file", "label"), *((f"{i:06d}.png", "123") for i in range(count))])
-    items = sources.survey(csv_rows.open_csv(str(table), None), [("train", 1.0)], seed=0).splits["train"]
+    items = labelled.survey(csv_file.open_csv(str(table), None), [("train", 1.0)], seed=0).splits["train"]
     beam(shards.deal(items, output=output, split="train", num_shards=SHARDS, name=records.shard_name), OneSize(), [])
 
 

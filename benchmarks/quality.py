@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation import SHARES, run
-from trainer import experiments, workdir
+from trainer.config import experiments
+from trainer.workdir import files
 
 TARGETS = (0.80, 0.90, 0.95)
 STEPS = {"compact": 2000, "five_heads": 2000, "svhn_rnn": 500}
@@ -37,8 +38,8 @@ def train(name: str, args: argparse.Namespace) -> str:
 
 def soonest(folder: str, speed: float) -> dict[str, Any]:
     """After how many seconds each accuracy was reached on the synthetic pictures, and the best on both."""
-    batch = workdir.read_config(folder).data.batch_size
-    rows = [row for row in workdir.read_metrics(folder) if row["kind"] == "validation"]
+    batch = files.read_config(folder).data.batch_size
+    rows = [row for row in files.read_metrics(folder) if row["kind"] == "validation"]
     reached: dict[str, float] = {}
     best = {"synthetic": -1.0, "photos": -1.0}
     for row in rows:
@@ -57,7 +58,7 @@ def soonest(folder: str, speed: float) -> dict[str, Any]:
 def figures(folder: str, data: Path) -> dict[str, Any]:
     """Those of the best checkpoint on one dataset."""
     run("trainer.evaluate", "--workdir", folder, "--data", str(data))
-    return json.loads((Path(folder) / workdir.EVALUATION_FILE).read_text())
+    return json.loads((Path(folder) / files.EVALUATION_FILE).read_text())
 
 
 def measure(name: str, args: argparse.Namespace, speed: float) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import beam, cli, cluster
+from trainer import cli
+from trainer.cluster import environment
+from trainer.inference import beam_width
 
 BATCH_SIZES = (1, 32, 64, 128, 256, 512)
 WARM = 3  # calls before the clock starts
@@ -94,7 +96,7 @@ def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tu
     loaded = tf.saved_model.load(model)
     read = loaded.signatures["serving_default"]
     configured = json.loads(Path(model, "assets/model_info.json").read_text())["beam_width"]
-    width, candidates = map(tf.constant, beam.sizes(None, None, configured))
+    width, candidates = map(tf.constant, beam_width.sizes(None, None, configured))
     start = time.perf_counter() - begin
     ways = []
     for size in batch_sizes:
@@ -162,7 +164,7 @@ def _timed(name: str, read: Callable[[Path], str], paths: list[Path], labels: li
 
 def _apart(work: Callable[..., list[Way]], *args: object) -> list[Way]:
     """Runs it in a fresh process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=cluster.quiet_tensorflow) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=environment.quiet_tensorflow) as pool:
         return pool.submit(work, *args).result()
 
 
@@ -177,9 +179,10 @@ def _restore(model: str, workdir: str) -> list[Way]:
     """Makes a work folder of an exported model: all ways read with its weights, which may be stored as float16."""
     import tensorflow as tf
 
-    from trainer import checkpoint, experiments, init_from, released
-    from trainer import workdir as work
-    from trainer.model import PureRecogniser
+    from trainer import released
+    from trainer.config import experiments
+    from trainer.models.recogniser import PureRecogniser
+    from trainer.workdir import checkpoint, files, warm_start
 
     info = json.loads(Path(released.folder_of(model), "assets/model_info.json").read_text())
     config = experiments.find(info["experiment"])
@@ -188,8 +191,8 @@ def _restore(model: str, workdir: str) -> list[Way]:
         {path: tf.Variable(value, name=path) for path, value in values.items()}
         for values in (recogniser.params, recogniser.state)
     )
-    init_from.initialise(init_from.find(model), params, state, averages={})
-    work.start(workdir, config)
+    warm_start.initialise(warm_start.find(model), params, state, averages={})
+    files.start(workdir, config)
     weights = {"averages" if config.optimizer.ema_decay else "params": params}
     saved = tf.train.Checkpoint(step=tf.Variable(info["step"], dtype=tf.int64), state=state, **weights)
     checkpoint.Checkpoints(workdir, saved, keep=1).save(info["step"])

@@ -17,8 +17,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from beam_pipelines import synthesize
-from trainer import cluster, metrics, workdir
+from trainer.cluster import environment
 from trainer.cluster.local import LocalCluster
+from trainer.inference import metrics
+from trainer.workdir import files
 
 LOG_EVERY, CHECKPOINT_EVERY = 10, 50
 NOTICED = 1.0  # seconds after which no step is told any more that was made before a loss; they count as recovery
@@ -70,7 +72,7 @@ def _finish(mode: str, arguments: list[str], folder: str, end: int) -> tuple[flo
     finished = json.loads(Path(folder, "FINISHED").read_text())["step"]
     if (status, finished) != (0, end) or len(local.done) != len(local.tasks):
         sys.exit(f"{mode}: ended with status {status} at step {finished} of {end}, done {local.done}")
-    last = [row for row in workdir.read_metrics(folder) if (row["kind"], row["step"]) == ("validation", end)][-1]
+    last = [row for row in files.read_metrics(folder) if (row["kind"], row["step"]) == ("validation", end)][-1]
     share, count = last["sequence_accuracy"], last["examples"]
     return share, *metrics.wilson_interval(round(share * count), int(count))
 
@@ -114,7 +116,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", default="soak.json")
     args = parser.parse_args()
-    cluster.configure()
+    environment.configure()
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         data = f"{folder}/data"

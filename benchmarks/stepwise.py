@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer import preprocess
-from trainer import workdir as work
+from trainer.data import preprocess
+from trainer.workdir import files
 
 
 def reader(workdir: str) -> Callable[[Path], str]:
     """What reads the number in a picture file with the model of a work folder, in one view."""
-    config, recogniser, params, state, _ = work.load_model(workdir)
+    config, recogniser, params, state, _ = files.load_model(workdir)
     model, vocab, width = config.model, recogniser.layer.vocab, config.decode.beam_width
 
     @tf.function

@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from trainer import cluster, experiments
+from trainer.cluster import environment
 from trainer.cluster.local import LocalCluster
+from trainer.config import experiments
 
 RATE = re.compile(r"step \d+/\d+ .* (\d+) examples/s")
 GIGABIT = 1e9 / 8  # bytes a second
@@ -46,8 +47,8 @@ def together(arguments: list[str], workdir: str, *, servers: int) -> float:
 
 def sizes(experiment: str, workdir: str) -> dict[str, float]:
     """Bytes of a model's parameters and of a checkpoint, and the seconds that saving and restoring one take."""
-    from trainer.checkpoint import Checkpoints
-    from trainer.learner import Learner
+    from trainer.training.train_state import Learner
+    from trainer.workdir.checkpoint import Checkpoints
 
     learner = Learner(experiments.find(experiment))
     checkpoints = Checkpoints(workdir, learner.checkpointed(), keep=1, size=learner.size)
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--gigabits", type=float, default=10.0, help="of each link in the model")
     parser.add_argument("--output", default="strategies.json")
     args = parser.parse_args()
-    cluster.configure()
+    environment.configure()
     batch = experiments.find(args.experiment).data.batch_size
     settings = [f"train.steps={args.steps}", "train.log_every=10", "train.evaluate_every=1000000"]
     arguments = ["--experiment", args.experiment, "--data", *args.data, "--set", *settings]

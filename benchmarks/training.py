@@ -51,8 +51,9 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
     """Examples a second of one model: steps on one batch, input alone, and both together."""
     import tensorflow as tf
 
-    from trainer import experiments, input_pipeline
-    from trainer.learner import Learner
+    from trainer.config import experiments
+    from trainer.data import input_pipeline
+    from trainer.training.train_state import Learner
 
     wanted = experiments.find(name)
     model, size = wanted.model, wanted.data.batch_size

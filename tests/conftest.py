@@ -66,15 +66,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A smoke model that never learnt anything, exported with its TFLite file."""
     import tensorflow as tf
 
-    from trainer import checkpoint, experiments, export, workdir
-    from trainer.model import PureRecogniser
+    from trainer import export
+    from trainer.config import experiments
+    from trainer.models.recogniser import PureRecogniser
+    from trainer.workdir import checkpoint, files
 
     folder = str(tmp_path_factory.mktemp("model"))
     wanted = experiments.find("smoke")
     recogniser = PureRecogniser(wanted.model, seed=0)
     values = {"averages": recogniser.params, "state": recogniser.state}
     variables = {name: {path: tf.Variable(v) for path, v in paths.items()} for name, paths in values.items()}
-    workdir.start(f"{folder}/run", wanted)
+    files.start(f"{folder}/run", wanted)
     saved = tf.train.Checkpoint(step=tf.Variable(1, dtype=tf.int64), **variables)
     checkpoint.Checkpoints(f"{folder}/run", saved, keep=1).save(1)
     export.export(f"{folder}/run", f"{folder}/export", tflite=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Run
-from trainer import config, experiments, workdir
+from trainer.config import experiments, schema
+from trainer.workdir import files
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +30,8 @@ def test_one_command_trains_on_a_cluster_and_leaves_nothing_running(
     for task in ("chief", "worker 0", "worker 1", "ps 0", "evaluator"):
         assert f"\n[{task}] " in f"\n{said}"
     assert "step 40/40" in said
-    wanted = config.override(experiments.find("smoke"), settings)
-    assert workdir.finished_step(str(tmp_path / "run"), wanted) == 40
+    wanted = schema.override(experiments.find("smoke"), settings)
+    assert files.finished_step(str(tmp_path / "run"), wanted) == 40
     assert not left_behind(tmp_path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from trainer import records
+from trainer.data import records
 
 
 @pytest.mark.slow

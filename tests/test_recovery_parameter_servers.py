@@ -11,7 +11,8 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.recovering import EVERY, Watched
-from trainer import cluster, workdir
+from trainer.cluster.environment import child_environment
+from trainer.workdir import files
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +81,7 @@ def test_all_at_once(running: Watched) -> None:
 
 def test_a_second_chief_is_refused(running: Watched) -> None:
     command = [sys.executable, "-m", "trainer.train", *running.cluster.arguments]
-    environment = cluster.child_environment(running.cluster.tasks["chief"])
+    environment = child_environment(running.cluster.tasks["chief"])
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 42, done.stderr
     assert "is in use by process" in done.stderr
@@ -115,7 +116,7 @@ def test_the_end_comes_to_all_and_at_the_right_step(running: Watched, tiny_datas
         assert watched.cluster.run(timeout=300) == 0
         assert watched.cluster.done == dict.fromkeys(watched.cluster.tasks, 0)
     assert watched.saved() == steps == watched.finished()["step"]
-    evaluated = [row["step"] for row in workdir.read_metrics(str(running.workdir)) if row["kind"] == "validation"]
+    evaluated = [row["step"] for row in files.read_metrics(str(running.workdir)) if row["kind"] == "validation"]
     assert evaluated[-1] == steps
 
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from trainer import calibration, cli, cluster, metrics, whole_file
-from trainer.config import Decode
+from trainer import cli
+from trainer.cluster import environment
+from trainer.config.schema import Decode
+from trainer.files import whole_file
+from trainer.inference import calibration, metrics
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ def evaluate(
       split: the split to read.
       allow_seen: even if pictures in it were trained on.
       calibrate: store the calibration fitted on this split, for `trainer.export`.
-      settings: see `workdir.load_model`.
+      settings: see `files.load_model`.
     Returns:
       `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the pictures were trained on),
       `images_per_second`, and `calibration` as of `calibration.measure`. That and each answer, with its calibrated
@@ -41,17 +44,17 @@ def evaluate(
     Raises:
       UserError: the work folder or a dataset is not usable, or pictures were trained on and not `allow_seen`.
     """
-    from trainer import input_pipeline, leaks
-    from trainer import workdir as work
-    from trainer.reading import Reader
+    from trainer.data import input_pipeline, leakage
+    from trainer.inference.predictor import Reader
+    from trainer.workdir import files
 
-    wanted, recogniser, params, state, step = work.load_model(workdir, settings)
+    wanted, recogniser, params, state, step = files.load_model(workdir, settings)
     pictures = input_pipeline.load(data, split, wanted)
-    trained_on = leaks.remembered(workdir)
+    trained_on = leakage.remembered(workdir)
     if not allow_seen:
         advice = "measure on others, or give --allow-seen and take the figures for no more than a diagnosis"
         named = f"split {split} of {', '.join(data)}"
-        leaks.check(pictures.keys, pictures.fingerprints, trained_on, data=named, advice=advice)
+        leakage.check(pictures.keys, pictures.fingerprints, trained_on, data=named, advice=advice)
     log.info("reading %d pictures with the checkpoint of step %d", len(pictures), step)
     begin = time.monotonic()
     answers = Reader(recogniser, params, state, wanted).answers(pictures)
@@ -60,7 +63,7 @@ def evaluate(
         "step": step,
         "data": data,
         "split": split,
-        "seen": int(leaks.seen(pictures.fingerprints, trained_on).sum()),
+        "seen": int(leakage.seen(pictures.fingerprints, trained_on).sum()),
         "images_per_second": len(answers) / seconds,
         **metrics.summarise(answers),
         "calibration": calibration.measure(*_confident(answers)),
@@ -72,8 +75,8 @@ def evaluate(
         dataclasses.asdict(answer) | {"confidence": float(confidence)}
         for answer, confidence in zip(answers, confidences, strict=True)
     ]
-    whole_file.write(f"{workdir}/{work.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
-    whole_file.write_json(f"{workdir}/{work.EVALUATION_FILE}", summary)
+    whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
+    whole_file.write_json(f"{workdir}/{files.EVALUATION_FILE}", summary)
     return summary
 
 
@@ -87,11 +90,11 @@ def _confidences(workdir: str, summary: dict[str, Any], answers: list[metrics.An
 
     That is the stored one, unless it was fitted on these images; else it is cross-fitted.
     """
-    from trainer import workdir as work
+    from trainer.workdir import files
 
     probabilities, right = _confident(answers)
     try:
-        stored = work.read_calibration(workdir, summary["step"], reading)
+        stored = files.read_calibration(workdir, summary["step"], reading)
     except cli.UserError as error:  # it is of another checkpoint, or of another way to read
         log.info("not used: %s", error)
         stored = None
@@ -102,7 +105,7 @@ def _confidences(workdir: str, summary: dict[str, Any], answers: list[metrics.An
 
 def _store_calibration(workdir: str, summary: dict[str, Any], reading: Decode) -> None:
 
-    from trainer import workdir as work
+    from trainer.workdir import files
 
     measured = summary["calibration"]
     stored = {
@@ -116,7 +119,7 @@ def _store_calibration(workdir: str, summary: dict[str, Any], reading: Decode) -
             for name in ("before", "after")
         },
     }
-    whole_file.write_json(f"{workdir}/{work.CALIBRATION_FILE}", stored)
+    whole_file.write_json(f"{workdir}/{files.CALIBRATION_FILE}", stored)
 
 
 def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -182,7 +185,7 @@ def _run(argv: list[str] | None) -> None:
     )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)
-    cluster.configure()
+    environment.configure()
     how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
     print(table(evaluate(args.workdir, args.data, args.split, **how)))
 

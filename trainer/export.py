@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from trainer import cli, cluster, whole_file
+from trainer import cli
+from trainer.cluster import environment
+from trainer.files import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -17,15 +19,15 @@ def export(
 ) -> dict[str, Any]:
     """Writes the best checkpoint as a SavedModel with preprocessing, beam search and confidence inside.
 
-    `serving.signatures` says what it takes and returns. The confidence is calibrated where `trainer.evaluate
+    `signatures.signatures` says what it takes and returns. The confidence is calibrated where `trainer.evaluate
     --calibrate` was run.
 
     Args:
       workdir: what trainer.train made.
       output: the folder; a model that trainer.export wrote there is replaced.
       half: store the weights as float16; numbers are read in float32 in any case.
-      tflite: also write `serving.lite` as `assets.extra/model.tflite`.
-      settings: see `workdir.load_model`.
+      tflite: also write `signatures.lite` as `assets.extra/model.tflite`.
+      settings: see `files.load_model`.
     Returns:
       What it stores as the asset `model_info.json`: alphabet, longest number, step, fingerprint, calibration.
     Raises:
@@ -34,16 +36,16 @@ def export(
     """
     import tensorflow as tf
 
-    from trainer import exported_folder, serving
-    from trainer import workdir as work
-    from trainer.calibration import Calibration
-    from trainer.reading import Reader
+    from trainer.inference import exported_folder, signatures
+    from trainer.inference.calibration import Calibration
+    from trainer.inference.predictor import Reader
+    from trainer.workdir import files
 
     exported_folder.check(output)
-    wanted, recogniser, params, state, step = work.load_model(workdir, settings)
+    wanted, recogniser, params, state, step = files.load_model(workdir, settings)
     if half:
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
-    stored = work.read_calibration(workdir, step, wanted.decode)
+    stored = files.read_calibration(workdir, step, wanted.decode)
     calibrated = Calibration(stored["temperature"], stored["offset"]) if stored else Calibration()
     reader = Reader(recogniser, params, state, wanted, calibrated)
     info = {
@@ -66,10 +68,10 @@ def export(
         tf.io.gfile.makedirs(described.rpartition("/")[0])
         whole_file.write_json(described, info)
         module.info = tf.saved_model.Asset(described)
-        tf.saved_model.save(module, folder, serving.signatures(reader))
+        tf.saved_model.save(module, folder, signatures.signatures(reader))
         if tflite:
             tf.io.gfile.makedirs(f"{folder}/{exported_folder.TFLITE_FILE}".rpartition("/")[0])
-            whole_file.write(f"{folder}/{exported_folder.TFLITE_FILE}", serving.lite(reader))
+            whole_file.write(f"{folder}/{exported_folder.TFLITE_FILE}", signatures.lite(reader))
 
     exported_folder.replace(output, write)
     return info
@@ -104,8 +106,8 @@ def _run(argv: list[str] | None) -> None:
     )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)
-    cluster.configure()
-    with cluster.native_stderr():
+    environment.configure()
+    with environment.native_stderr():
         info = export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
     if not info["calibration"]:

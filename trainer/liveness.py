@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from trainer import cli, cluster
+from trainer import cli
+from trainer.cluster import environment
 
 METHOD = "/tensorflow.WorkerService/GetStatus"
 
@@ -46,7 +47,7 @@ def wait_for(jobs: Mapping[str, Sequence[str]], seconds: float) -> list[str]:
 
 def main() -> int:
     """A liveness probe for a Pod of a cluster, `python -m trainer.liveness`: 0 where its server answers."""
-    task = cluster.configure(use_tensorflow=False)
+    task = environment.configure(use_tensorflow=False)
     if not task.jobs:  # nobody waits for who is alone
         return 0
     if task.role not in task.jobs:

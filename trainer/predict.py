@@ -10,7 +10,11 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from trainer import beam, cli, cluster, drawing, image_kinds, image_output, local_file, pictures, released
+from trainer import cli, released
+from trainer.cluster import environment
+from trainer.data import image_io, image_kinds
+from trainer.files import image_output, local_file
+from trainer.inference import attention_overlay, beam_width
 
 DRAWN_SIDE = 1024  # pixels
 
@@ -24,19 +28,19 @@ def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     if args.draw:
         image_output.check_replaceable(args.draw, "--draw")
-    pictures.limit_megapixels(args.max_megapixels)
-    cluster.configure()
+    image_io.limit_megapixels(args.max_megapixels)
+    environment.configure()
     model = _load(args.model)
-    sizes = beam.sizes(args.beam_width, args.candidates, model.beam_width)
+    sizes = beam_width.sizes(args.beam_width, args.candidates, model.beam_width)
     looks, unread = [], []
     for path in args.pictures:
         try:
             with _opened(path) as source:
-                file = pictures.encode(pictures.for_model(source, model.image_size), "bmp")
+                file = image_io.encode(image_io.for_model(source, model.image_size), "bmp")
                 answer = _answer(model, file, *sizes)
                 if args.draw:
                     looks.append(_look(model, file, _drawn(source), answer))
-        except pictures.Unreadable as error:
+        except image_io.Unreadable as error:
             unread.append(f"{path} cannot be read as a picture: {error.detail}")
             continue
         except cli.UserError as error:
@@ -64,7 +68,7 @@ def _load(path: str) -> Any:
     path = released.folder_of(path)
     if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
         raise cli.UserError(f"{path} is no SavedModel: make one with trainer.export")
-    with cluster.native_stderr(), released.loadable(path) as loadable:
+    with environment.native_stderr(), released.loadable(path) as loadable:
         model = tf.saved_model.load(loadable)
     if "candidates" not in model.signatures["serving_default"].structured_input_signature[1]:
         raise cli.UserError(f"{path} was exported by an older version: export it again")
@@ -105,7 +109,7 @@ def _answer(model: Any, file: bytes, width: int, candidates: int) -> dict[str, A
     return {"candidates": rows, "confidence": float(out["confidence"].numpy()[0])}
 
 
-def _look(model: Any, file: bytes, image: Image.Image, answer: dict[str, Any]) -> drawing.Look:
+def _look(model: Any, file: bytes, image: Image.Image, answer: dict[str, Any]) -> attention_overlay.Look:
     """For `drawing`; a model without attention gives none."""
     import tensorflow as tf
 
@@ -114,17 +118,17 @@ def _look(model: Any, file: bytes, image: Image.Image, answer: dict[str, Any]) -
         out = model.signatures["attention"](images=tf.constant([file]))
         if out["text"].numpy()[0].decode() == text:  # an export of version 0.1.0 attends to what a narrower beam found
             attention = out["attention"].numpy()[0]
-    return drawing.Look(image, text, answer["confidence"], attention)
+    return attention_overlay.Look(image, text, answer["confidence"], attention)
 
 
 def _drawn(source: BinaryIO) -> Image.Image:
     """An image as people see it, no larger than a drawing needs."""
-    image = pictures.load_file(source).image
+    image = image_io.load_file(source).image
     image.thumbnail((DRAWN_SIDE, DRAWN_SIDE))
     return image
 
 
-def _draw(looks: Sequence[drawing.Look], path: str) -> None:
+def _draw(looks: Sequence[attention_overlay.Look], path: str) -> None:
     """Writes the drawing.
 
     Raises:
@@ -132,7 +136,7 @@ def _draw(looks: Sequence[drawing.Look], path: str) -> None:
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        drawing.draw(looks).save(path, "PNG")
+        attention_overlay.draw(looks).save(path, "PNG")
     except OSError as error:
         raise cli.UserError(f"--draw {path} cannot be written: {error.strerror}; give the path of a new PNG") from error
     print(f"drawn: {path}", file=sys.stderr)

@@ -6,7 +6,9 @@ import random
 import sys
 from typing import Any
 
-from trainer import cli, cluster, whole_file
+from trainer import cli
+from trainer.cluster import environment
+from trainer.files import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +24,12 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
     import jinja2
     import tensorflow as tf
 
-    from trainer import evaluate, plots
-    from trainer import workdir as work
+    from trainer import evaluate
+    from trainer.reporting import plots
+    from trainer.workdir import files
 
-    config = work.read_config(workdir)
-    metrics = work.read_metrics(workdir)
+    config = files.read_config(workdir)
+    metrics = files.read_metrics(workdir)
     model, optimizer, train = config.model, config.optimizer, config.train
     values: dict[str, Any] = {
         "title": f"{config.experiment}: {workdir}",
@@ -41,9 +44,9 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
         "evaluation": None,
         "predictions": _predictions(predictions) if predictions else None,
     }
-    summary = whole_file.read_json(f"{workdir}/{work.EVALUATION_FILE}", advice="run trainer.evaluate again")
+    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice="run trainer.evaluate again")
     if summary:
-        answers = [json.loads(line) for line in _read(f"{workdir}/{work.ANSWERS_FILE}").splitlines()]
+        answers = [json.loads(line) for line in _read(f"{workdir}/{files.ANSWERS_FILE}").splitlines()]
         lines = [line.strip().split("  ", 1) for line in evaluate.table(summary).splitlines()[1:]]
         values["evaluation"] = [("pictures", summary["examples"]), *lines]
         values["reliability"] = plots.reliability(summary["calibration"])
@@ -56,7 +59,7 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
 
 def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Samples of what was read wrongly, the most confident first, and rightly, the least confident first."""
-    from trainer import report_images
+    from trainer.reporting import report_images
 
     wrong = [a for a in answers if a["candidates"][0] != a["label"]]
     right = [a for a in answers if a["candidates"][0] == a["label"]]
@@ -83,7 +86,7 @@ def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[s
 def _predictions(folder: str) -> dict[str, Any]:
     import tensorflow as tf
 
-    from trainer import plots, report_images
+    from trainer.reporting import plots, report_images
 
     if not tf.io.gfile.exists(f"{folder}/COMPLETED"):
         raise cli.UserError(f"{folder} has no finished predictions: make them with beam_pipelines.score")
@@ -132,7 +135,7 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--predictions", metavar="DIR", help="what beam_pipelines.score made")
     parser.add_argument("--output", required=True, metavar="FILE", help="the page")
     args = parser.parse_args(argv)
-    cluster.configure()
+    environment.configure()
     report(args.workdir, args.predictions, args.output)
     print(f"wrote {args.output}")
 

@@ -14,8 +14,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from trainer import cli, cluster, config, experiments, metrics, search_space, session, typed, whole_file
+from trainer import cli
 from trainer.cli import UserError
+from trainer.cluster import environment
+from trainer.config import experiments, schema, search_space, typed
+from trainer.files import whole_file
+from trainer.inference import metrics
+from trainer.training import loop
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +45,7 @@ def plan(args: argparse.Namespace) -> dict[str, list[str]]:
         keys = [setting.partition("=")[0] for setting in settings]
         if len(set(keys)) < len(keys):
             raise UserError(f"{' '.join(settings)} sets a key twice: give each to either --grid or --random, once")
-        config.override(experiments.find(args.experiment), args.set + settings)
+        schema.override(experiments.find(args.experiment), args.set + settings)
         name = search_space.run_name(settings)
         if runs.setdefault(name, settings) != settings:
             raise UserError(f"{runs[name]} and {settings} would share the work folder {name}: search them apart")
@@ -61,7 +66,7 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
     """
     import tensorflow as tf
 
-    from trainer import checkpoint
+    from trainer.workdir import checkpoint
 
     checkpoint.check_name(args.workdir, "--workdir")
     runs = plan(args)
@@ -152,22 +157,22 @@ def rank(
     workdir: str, runs: dict[str, list[str]], finished: dict[str, bool], failures: dict[str, str]
 ) -> list[dict[str, Any]]:
     """The rows of `search`, the best first, those without a measurement last."""
-    from trainer import workdir as work
+    from trainer.workdir import files
 
     rows = []
     for name, settings in runs.items():
         status = "done" if finished[name] else "failed" if name in failures else "waiting"
         row: dict[str, Any] = {"name": name, "settings": settings, "status": status}
-        logged = work.read_metrics(f"{workdir}/{name}")
+        logged = files.read_metrics(f"{workdir}/{name}")
         if logged:
             with contextlib.suppress(UserError):  # a damaged configuration, which the next start writes again
-                row |= measured(logged, batch_size=work.read_config(f"{workdir}/{name}").data.batch_size)
+                row |= measured(logged, batch_size=files.read_config(f"{workdir}/{name}").data.batch_size)
         rows.append(row | ({"error": failures[name]} if name in failures else {}))
     return sorted(rows, key=lambda row: (-row.get("sequence_accuracy", -1.0), row.get("seconds", 0.0)))
 
 
 def measured(logged: list[dict[str, Any]], *, batch_size: int) -> dict[str, Any]:
-    """The best validation and the time of training, in seconds without pauses, of rows of `workdir.read_metrics`."""
+    """The best validation and the time of training, in seconds without pauses, of rows of `files.read_metrics`."""
     training = [row for row in logged if row["kind"] == "training"]
     starts = [0, *(row["step"] for row in training)]
     seconds = sum(
@@ -190,10 +195,10 @@ def _describe(args: argparse.Namespace, runs: dict[str, list[str]]) -> None:
     import tensorflow as tf
     from tensorboard.plugins.hparams import api as hparams_plugin
 
-    from trainer.tensorboard import hyper_parameters
+    from trainer.training.tensorboard import hyper_parameters
 
     base = experiments.find(args.experiment)
-    tried = [hyper_parameters(config.override(base, args.set + settings)) for settings in runs.values()]
+    tried = [hyper_parameters(schema.override(base, args.set + settings)) for settings in runs.values()]
     searched = sorted({setting.partition("=")[0] for settings in runs.values() for setting in settings})
     with tf.summary.create_file_writer(f"{args.workdir}/tensorboard").as_default(step=0):
         hparams_plugin.hparams_config(
@@ -220,7 +225,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 accuracy, between = f"{row['sequence_accuracy']:.2%}", f"{low:.2%} to {high:.2%}"
                 step = str(row["step"])
             told = "" if row["status"] == "done" else f"  {row['status']}: {row.get('error', '')}".rstrip(": ")
-            seconds = session.clock(row.get("seconds", 0.0))
+            seconds = loop.clock(row.get("seconds", 0.0))
             yield f"{i:>4}  {accuracy:>13}  {between:<16}  {step:>7}  {seconds:>8}  {' '.join(row['settings'])}{told}"
 
     return "\n".join(lines())
@@ -230,18 +235,18 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 1 where a run failed."""
     rows: list[dict[str, Any]] = []
     try:
-        with session.stoppable(_stop):
+        with loop.stoppable(_stop):
             status = cli.exit_status(lambda argv: rows.extend(_run(argv)), argv)
-    except session.Stopped as reason:
+    except loop.Stopped as reason:
         with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
-            print(f"to resume, run again: {session.command_again('trainer.search', argv)}", file=sys.stderr)
+            print(f"to resume, run again: {loop.command_again('trainer.search', argv)}", file=sys.stderr)
             print(reason, file=sys.stderr)
         return reason.status
     return status or (FAILED_STATUS if any(row["status"] == "failed" for row in rows) else 0)
 
 
 def _stop(number: int) -> None:
-    raise session.Stopped(f"stopped by {signal.Signals(number).name}", number)
+    raise loop.Stopped(f"stopped by {signal.Signals(number).name}", number)
 
 
 def _run(argv: list[str] | None) -> list[dict[str, Any]]:
@@ -251,7 +256,7 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
         example="python -m trainer.search --experiment compact --grid optimizer.learning_rate=1e-3,3e-3 "
         "--random optimizer.weight_decay=log:1e-5:1e-2 --trials 4 --data data/svhn --workdir runs/search",
     )
-    parser.add_argument("--experiment", default="compact", help="a function of trainer/experiments.py")
+    parser.add_argument("--experiment", default="compact", help="a function of trainer/config/experiments.py")
     parser.add_argument("--grid", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="values to combine")
     parser.add_argument(
         "--random",
@@ -277,7 +282,7 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="for a work folder a run, and search.json")
     cli.add_settings(parser, what="what all runs have in common")
     args = parser.parse_args(argv)
-    cluster.configure()
+    environment.configure()
     rows = search(args)
     print(table(rows))
     return rows

@@ -8,20 +8,24 @@ import time
 import traceback
 from dataclasses import replace
 
-from trainer import cli, cluster, config, experiments, session, typed
-from trainer.inputs import Inputs
+from trainer import cli
+from trainer.cluster import environment
+from trainer.cluster.environment import Task
+from trainer.config import experiments, schema, typed
+from trainer.training import loop
+from trainer.training.inputs import Inputs
 
 log = logging.getLogger(__name__)
 
 
 def train_and_evaluate(
-    wanted: config.Config,
+    wanted: schema.Config,
     inputs: Inputs,
     *,
     workdir: str,
-    task: cluster.Task | None = None,
+    task: Task | None = None,
     strategy: str = "auto",
-    limits: session.Limits | None = None,
+    limits: loop.Limits | None = None,
 ) -> None:
     """Trains until the configured step, going on from the newest checkpoint in the work folder.
 
@@ -40,12 +44,12 @@ def train_and_evaluate(
     """
     import tensorflow as tf
 
-    from trainer import checkpoint, strategies
-    from trainer import workdir as work
+    from trainer.training.runners import strategies
+    from trainer.workdir import checkpoint, files
 
     checkpoint.check_name(workdir, "--workdir")
-    task, limits = task or cluster.Task(), limits or session.Limits()
-    finished = work.finished_step(workdir, wanted)
+    task, limits = task or Task(), limits or loop.Limits()
+    finished = files.finished_step(workdir, wanted)
     if finished is not None and finished < wanted.train.steps and checkpoint.to_read(workdir):
         log.info(
             "%s: training stopped early at step %d, as there was no better validation for %d evaluations: raise "
@@ -58,18 +62,19 @@ def train_and_evaluate(
         return
     name = strategies.choose(strategy, task)
     with contextlib.ExitStack() as stack:
-        lock = stack.enter_context(work.locked(workdir)) if task.is_chief else None
+        lock = stack.enter_context(files.locked(workdir)) if task.is_chief else None
         try:
             _train(wanted, inputs, workdir, task, name, limits, lock)
         except tf.errors.ResourceExhaustedError as error:
-            raise session.Failed(f"no room is left, on a disk or in memory: {error.message.splitlines()[0]}") from error
+            raise loop.Failed(f"no room is left, on a disk or in memory: {error.message.splitlines()[0]}") from error
 
 
 def _train(wanted, inputs, workdir, task, name, limits, lock) -> None:
-    from trainer import checkpoint, resume, strategies
-    from trainer import workdir as work
-    from trainer.learner import Learner
-    from trainer.watchdog import Watchdog
+    from trainer.cluster.watchdog import Watchdog
+    from trainer.training import resume
+    from trainer.training.runners import strategies
+    from trainer.training.train_state import Learner
+    from trainer.workdir import checkpoint, files
 
     begin, watchdog = time.monotonic(), Watchdog(limits.hang)
     connected = strategies.connect(name, task, wanted, watchdog, limits)
@@ -90,19 +95,19 @@ def _train(wanted, inputs, workdir, task, name, limits, lock) -> None:
         _run_session(wanted, runner, hooks, checkpoints, limits, watchdog)
     if lock:
         lock.check()
-        work.finish(workdir, wanted, int(learner.step.numpy()))
-    elif not work.wait_for_finish(workdir, wanted, limits.wait):
-        raise session.Interrupted(f"{task}: the chief has not finished what all trained; starting again, to join it")
-    log.info("done at step %d after %s", int(learner.step.numpy()), session.clock(time.monotonic() - begin))
+        files.finish(workdir, wanted, int(learner.step.numpy()))
+    elif not files.wait_for_finish(workdir, wanted, limits.wait):
+        raise loop.Interrupted(f"{task}: the chief has not finished what all trained; starting again, to join it")
+    log.info("done at step %d after %s", int(learner.step.numpy()), loop.clock(time.monotonic() - begin))
 
 
 def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
-    from trainer.recovery import Recovery
-    from trainer.runners.parameter_server import ParameterServers
-    from trainer.runners.synchronous import Synchronous
+    from trainer.training.runners.parameter_server import ParameterServers
+    from trainer.training.runners.recovery import Recovery
+    from trainer.training.runners.synchronous import Synchronous
 
     together = isinstance(runner, Synchronous)
-    session.run(
+    loop.run(
         runner.run_steps,
         runner.read_step,
         hooks,
@@ -114,17 +119,17 @@ def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
     )
 
 
-def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lock) -> list[session.Hook]:
+def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lock) -> list[loop.Hook]:
     """What the chief does between steps; the others keep the same intervals, so that all wait together."""
-    from trainer.monitor import Monitor
-    from trainer.reading import Reader
-    from trainer.runners.parameter_server import ParameterServers
-    from trainer.tensorboard import Board
+    from trainer.inference.predictor import Reader
+    from trainer.training.hooks import Monitor
+    from trainer.training.runners.parameter_server import ParameterServers
+    from trainer.training.tensorboard import Board
 
     every, (training, validating) = wanted.train, pictures
     if lock is None:
         intervals = (every.log_every, every.checkpoint_every, wanted.tensorboard.every, every.evaluate_every)
-        return [session.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
+        return [loop.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
     monitor = Monitor(workdir, wanted, checkpoints, first_step=runner.read_step())
     served = isinstance(runner, ParameterServers)
     reader = Reader(learner.recogniser, learner.reading_params, learner.state, wanted)
@@ -146,35 +151,35 @@ def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lock) -> lis
         monitor.validate(step, reader, validating)
 
     hooks = [
-        session.Hook(every.log_every, monitor.log_training, recovered=monitor.speed.restart),
-        session.Hook(every.log_every, monitor.profile),
-        session.Hook(every.checkpoint_every, save, on_stop=True, seconds=every.checkpoint_seconds),
-        session.Hook(wanted.tensorboard.every, show),
+        loop.Hook(every.log_every, monitor.log_training, recovered=monitor.speed.restart),
+        loop.Hook(every.log_every, monitor.profile),
+        loop.Hook(every.checkpoint_every, save, on_stop=True, seconds=every.checkpoint_seconds),
+        loop.Hook(wanted.tensorboard.every, show),
         # On parameter servers nobody waits for the chief to read: there is an evaluator.
-        session.Hook(every.evaluate_every, monitor.follow_evaluator if served else validate),
+        loop.Hook(every.evaluate_every, monitor.follow_evaluator if served else validate),
     ]
     return [dataclasses.replace(hook, act=lock.guard(hook.act)) for hook in hooks]
 
 
-def run_task(wanted: config.Config, task: cluster.Task, inputs: Inputs, *, workdir: str, **how) -> None:
-    """Do what this process is there for: see `train_and_evaluate`, `server.serve` and `evaluator.follow`.
+def run_task(wanted: schema.Config, task: Task, inputs: Inputs, *, workdir: str, **how) -> None:
+    """Do what this process is there for: see `train_and_evaluate`, `server.serve` and `sidecar_evaluator.follow`.
 
     Raises:
       UserError: the settings do not fit the inputs; or as those do.
     """
-    from trainer import workdir as work
+    from trainer.workdir import files
 
-    limits: session.Limits = how["limits"]
+    limits: loop.Limits = how["limits"]
     inputs.check(wanted)
     if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):
-        from trainer import server
+        from trainer.cluster import server
 
-        server.serve(task, lambda: work.finished_step(workdir, wanted) is not None, wait=limits.patience)
+        server.serve(task, lambda: files.finished_step(workdir, wanted) is not None, wait=limits.patience)
     elif task.role == "evaluator":
-        from trainer import evaluator
+        from trainer.training import sidecar_evaluator
 
         validating = inputs.load(wanted, workdir)[1]
-        session.leave(evaluator.follow(workdir, wanted, validating, wait=limits.patience))
+        loop.leave(sidecar_evaluator.follow(workdir, wanted, validating, wait=limits.patience))
     else:
         train_and_evaluate(wanted, inputs, workdir=workdir, task=task, **how)
 
@@ -183,15 +188,15 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     try:
         return cli.exit_status(_run, argv)
-    except session.Stopped as reason:
+    except loop.Stopped as reason:
         _say(str(reason))
         return reason.status
-    except (session.Interrupted, session.Failed, FloatingPointError, OSError) as reason:
+    except (loop.Interrupted, loop.Failed, FloatingPointError, OSError) as reason:
         _say(str(reason))
-        return session.FAILED_STATUS
+        return loop.FAILED_STATUS
     except Exception:
         traceback.print_exc()
-        return session.FAILED_STATUS
+        return loop.FAILED_STATUS
 
 
 def _say(line: str) -> None:
@@ -204,7 +209,7 @@ def _run(argv: list[str] | None) -> None:
         description="Train a recogniser. Started again on the same work folder, it goes on where it stopped.",
         example="python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first",
     )
-    parser.add_argument("--experiment", default="compact", help="a function of trainer/experiments.py")
+    parser.add_argument("--experiment", default="compact", help="a function of trainer/config/experiments.py")
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets with a train split")
     parser.add_argument(
         "--validation-data", nargs="+", default=[], metavar="DIR", help="datasets with a validation split"
@@ -219,9 +224,12 @@ def _run(argv: list[str] | None) -> None:
     )
     cli.add_settings(parser, what="change the experiment, e.g. train.steps=2000")
     parser.add_argument(
-        "--strategy", choices=["auto", *cluster.STRATEGIES], default="auto", help="how to train; auto: as in a cluster"
+        "--strategy",
+        choices=["auto", *environment.STRATEGIES],
+        default="auto",
+        help="how to train; auto: as in a cluster",
     )
-    limits = session.Limits()
+    limits = loop.Limits()
     group = parser.add_argument_group("in a cluster")
     seconds, count = typed.argument(float, typed.Range(0, 10_000_000, above=True)), typed.Range(0, 10_000)
     group.add_argument(
@@ -241,17 +249,17 @@ def _run(argv: list[str] | None) -> None:
         help="go on with so many, on parameter servers",
     )
     args = parser.parse_args(argv)
-    wanted = config.override(experiments.find(args.experiment), args.set)
-    limits = session.Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
+    wanted = schema.override(experiments.find(args.experiment), args.set)
+    limits = loop.Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
     inputs = Inputs(args.data, args.validation_data, args.init_from)
-    task = cluster.configure()
+    task = environment.configure()
     try:
         run_task(wanted, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
-    except session.Stopped:
+    except loop.Stopped:
         if not task.jobs:
-            _say(f"to resume, run again: {session.command_again('trainer.train', argv)}")
+            _say(f"to resume, run again: {loop.command_again('trainer.train', argv)}")
         raise
 
 
 if __name__ == "__main__":
-    session.leave(main())
+    loop.leave(main())

@@ -7,24 +7,24 @@ HSV and back. Pictures are float32 [H, W, 3], 1.0 being white.
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import photometric
+from trainer.data import color_jitter
 
 Pixels = NDArray[np.float32]
 
 
 def distort(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Brightness, saturation, hue and contrast at random, in one of the two orders, clipped to 0..1."""
-    delta = rng.uniform(-photometric.BRIGHTNESS_DELTA, photometric.BRIGHTNESS_DELTA)
-    saturation = rng.uniform(*photometric.SATURATION_RANGE)
-    hue = rng.uniform(-photometric.HUE_DELTA, photometric.HUE_DELTA)
-    contrast = rng.uniform(*photometric.CONTRAST_RANGE)
+    delta = rng.uniform(-color_jitter.BRIGHTNESS_DELTA, color_jitter.BRIGHTNESS_DELTA)
+    saturation = rng.uniform(*color_jitter.SATURATION_RANGE)
+    hue = rng.uniform(-color_jitter.HUE_DELTA, color_jitter.HUE_DELTA)
+    contrast = rng.uniform(*color_jitter.CONTRAST_RANGE)
     steps = {
         "brightness": lambda x: adjust_brightness(x, delta),
         "saturation": lambda x: adjust_saturation(x, saturation),
         "hue": lambda x: adjust_hue(x, hue),
         "contrast": lambda x: adjust_contrast(x, contrast),
     }
-    for name in photometric.ORDERS[rng.integers(2)]:
+    for name in color_jitter.ORDERS[rng.integers(2)]:
         pixels = steps[name](pixels)
     return np.clip(pixels, 0.0, 1.0)
 

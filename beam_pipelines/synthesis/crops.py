@@ -18,9 +18,9 @@ from PIL import Image, ImageFilter
 from beam_pipelines.synthesis import camera
 from beam_pipelines.synthesis.fonts import Drawn
 from beam_pipelines.synthesis.texts import Texts
-from trainer import records
 from trainer.cli import UserError
-from trainer.records import Box, Record
+from trainer.data import records
+from trainer.data.records import Box, Record
 
 FRAME = 0.12  # of a digit's height: what is cut around it, and blended
 SMALLEST = 14  # height of a usable digit, in pixels

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from beam_pipelines.synthesis import typefaces
-from trainer.records import Box
+from trainer.data.records import Box
 
 SPACE = 0.3  # width of a space, of the size of the type
 MARGIN = 12  # of the plane around the number, in pixels

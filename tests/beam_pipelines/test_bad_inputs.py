@@ -13,9 +13,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from beam_pipelines import images, score
-from tests.beam_pipelines.test_images import encoded
-from trainer import preprocess, records
+from beam_pipelines import score
+from beam_pipelines.inputs import images
+from tests.beam_pipelines.inputs.test_images import encoded
+from trainer.data import preprocess, records
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
 READ = ""  # instead of a reason

@@ -19,11 +19,11 @@ from google.cloud import storage
 from beam_pipelines import synthesize
 from tests.beam_pipelines import dataflow_service
 from tests.beam_pipelines.conftest import BUCKET
-from tests.beam_pipelines.test_datasets import files
+from tests.beam_pipelines.dataset.test_datasets import files
 from tests.beam_pipelines.test_object_store import OUTPUT, SYNTHESIZE, shards_of, stored
 from tests.conftest import ROOT
-from trainer.lock import Ticket
-from trainer.records import COMPLETED_FILE
+from trainer.data.records import COMPLETED_FILE
+from trainer.files.lock import Ticket
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from urllib3.util import Retry
 
-from beam_pipelines import download, transfer
+from beam_pipelines import download
 from beam_pipelines.download import Official
+from beam_pipelines.inputs import http_download
 
 ETAG = '"first"'
 
@@ -74,8 +75,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
     thread.start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    retry = Retry(total=4, backoff_factor=0.001, status_forcelist=transfer.RETRY.status_forcelist)
-    monkeypatch.setattr(transfer, "RETRY", retry)
+    retry = Retry(total=4, backoff_factor=0.001, status_forcelist=http_download.RETRY.status_forcelist)
+    monkeypatch.setattr(http_download, "RETRY", retry)
     yield ours
     listening.shutdown()
     thread.join()

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from beam_pipelines import score
-from beam_pipelines.outputs import MARKER_FILE
+from beam_pipelines.sharding.outputs import MARKER_FILE
 from tests.beam_pipelines.conftest import free_port
-from tests.beam_pipelines.test_datasets import files, rejects
+from tests.beam_pipelines.dataset.test_datasets import files, rejects
 from tests.conftest import ROOT, Run
-from trainer.records import REJECTS_FILE
+from trainer.data.records import REJECTS_FILE
 
 pytestmark = pytest.mark.slow
 

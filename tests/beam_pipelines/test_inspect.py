@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from beam_pipelines import inspect, sheet
-from trainer import records
-from trainer.records import Record
+from beam_pipelines import inspect
+from beam_pipelines.dataset import contact_sheet
+from trainer.data import records
+from trainer.data.records import Record
 
 FIRST, SECOND = (records.shard_name("train", i, 2) for i in range(2))
 
@@ -42,9 +43,9 @@ def test_a_sound_dataset_is_counted_and_drawn(
     digits = sum(int(length) * count for length, count in split.lengths.items())
     assert sum(rows(shown, "character").values()) == digits
     assert "rejected   none" in shown
-    cell = sheet.CELL + 2 * sheet.MARGIN
+    cell = contact_sheet.CELL + 2 * contact_sheet.MARGIN
     with Image.open(drawn) as image:
-        assert image.size == (sheet.COLUMNS * cell, 2 * (cell + sheet.CAPTION))
+        assert image.size == (contact_sheet.COLUMNS * cell, 2 * (cell + contact_sheet.CAPTION))
 
 
 def test_the_seed_decides_the_sample(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -60,15 +61,15 @@ def test_boxes_are_drawn_where_they_are() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 10)).save(buffer, "PNG")
     record = Record(buffer.getvalue(), "png", "k", "7", "csv", (0.5, 0.0, 1.0, 1.0), [(0.25, 0.0, 0.5, 1.0)])
-    drawn = sheet.draw([("train", record)])
-    scale, bottom = sheet.CELL / 20, sheet.MARGIN + sheet.CELL - 1
+    drawn = contact_sheet.draw([("train", record)])
+    scale, bottom = contact_sheet.CELL / 20, contact_sheet.MARGIN + contact_sheet.CELL - 1
     colours = {
-        name: drawn.getpixel((round(sheet.MARGIN + x * scale), bottom))
+        name: drawn.getpixel((round(contact_sheet.MARGIN + x * scale), bottom))
         for name, x in (("number", 15), ("character", 7))
     }
     assert colours == {"number": (255, 45, 45), "character": (0, 200, 83)}
     broken = Record(b"none", "png", "k", "7", "csv")
-    assert sheet.draw([("train", broken)]).size == drawn.size
+    assert contact_sheet.draw([("train", broken)]).size == drawn.size
 
 
 def flip(folder: Path) -> None:

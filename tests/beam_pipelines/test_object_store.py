@@ -7,11 +7,13 @@ import pytest
 from google.cloud import storage
 from PIL import Image
 
-from beam_pipelines import dataset, outputs, prepare, synthesize, tfds
-from beam_pipelines.outputs import MARKER_FILE
+from beam_pipelines import prepare, synthesize
+from beam_pipelines.dataset import tfds_metadata, writer
+from beam_pipelines.sharding import outputs
+from beam_pipelines.sharding.outputs import MARKER_FILE
 from tests.beam_pipelines.conftest import BUCKET
-from tests.beam_pipelines.test_datasets import files
-from trainer.records import COMPLETED_FILE, INFO_FILE, REJECTS_FILE
+from tests.beam_pipelines.dataset.test_datasets import files
+from trainer.data.records import COMPLETED_FILE, INFO_FILE, REJECTS_FILE
 
 SYNTHESIZE = ["--count", "12", "--seed", "3", "--num-shards", "3"]
 OUTPUT = f"gs://{BUCKET}/data/out"
@@ -43,7 +45,7 @@ def test_a_bucket_gets_the_bytes_that_a_folder_gets(
         INFO_FILE,
         REJECTS_FILE,
         MARKER_FILE,
-        *tfds.FILES,
+        *tfds_metadata.FILES,
     }
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 0
     assert "nothing to do" in capsys.readouterr().out
@@ -63,7 +65,7 @@ def test_what_a_killed_run_left_in_a_bucket_is_replaced(bucket: storage.Bucket, 
     # Without the marker, which a run writes first, they are somebody's.
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 2
     assert sorted(stored(bucket)) == sorted(left)
-    outputs.mark(OUTPUT, dataset.KIND, left[:2])
+    outputs.mark(OUTPUT, writer.KIND, left[:2])
     bucket.blob("data/outlook/train.tfrecord-0").upload_from_string(b"of another dataset")
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT]) == 0
     assert shards_of(stored(bucket)) == files(local)

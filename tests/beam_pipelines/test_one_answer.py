@@ -16,13 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from beam_pipelines import images, inspect, prepare, score
+from beam_pipelines import inspect, prepare, score
+from beam_pipelines.inputs import images
 from tests.conftest import ROOT
-from tests.trainer.test_image_files import SIGNATURE
-from tests.trainer.test_pictures import KINDS, NOISE, ODD, SMOOTH, XMP, encoded, exif, png_chunk
-from trainer import experiments, input_pipeline, pictures, predict, preprocess, records
+from tests.trainer.data.test_image_files import SIGNATURE
+from tests.trainer.data.test_image_io import KINDS, NOISE, ODD, SMOOTH, XMP, encoded, exif, png_chunk
+from trainer import predict
 from trainer.cli import UserError
-from trainer.local_file import open_regular
+from trainer.config import experiments
+from trainer.data import image_io, input_pipeline, preprocess, records
+from trainer.files.local_file import open_regular
 
 MODES = {
     "PNG": ["RGB", "RGBA", "L", "LA", "P", "1", "I;16"],
@@ -81,7 +84,7 @@ def answers(data: bytes, path: Path) -> list[object]:
     except Exception as error:
         found.append(error.reason)  # type: ignore[attr-defined]
     for model in ((1000, 1000), (1, 1)):  # in the first, nothing is shrunk
-        for read in (images.for_model, pictures.for_model):  # as score, as predict
+        for read in (images.for_model, image_io.for_model):  # as score, as predict
             try:
                 with open_regular(str(path)) as file:
                     pixels = images.encode(read(file, model), "bmp")
@@ -198,7 +201,7 @@ def test_a_record_that_tensorflow_refuses_is_named(
         (tmp_path / "images" / name).write_bytes(corpus()[name])
     (tmp_path / "labels.csv").write_text("file,label\nno-adler.png,1\nplain.png,2\n")
     with monkeypatch.context() as patched:  # as an older version wrote it
-        patched.setattr(pictures.Picture, "file_type", "png")
+        patched.setattr(image_io.Picture, "file_type", "png")
         assert prepare.main(["--format", "csv", "--input", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
     with pytest.raises(UserError) as error:
         input_pipeline.load([str(tmp_path / "out")], "train", experiments.find("smoke"))

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from beam_pipelines import csv_rows, prepare, sources, svhn
-from beam_pipelines.digit_struct import DigitBox, Entry
-from tests.beam_pipelines.test_datasets import files, parsed, rejects
-from tests.beam_pipelines.test_digit_struct import write as write_digit_struct
-from trainer import records
+from beam_pipelines import prepare
+from beam_pipelines.inputs import csv_file, labelled, svhn
+from beam_pipelines.inputs.digit_struct import DigitBox, Entry
+from tests.beam_pipelines.dataset.test_datasets import files, parsed, rejects
+from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
+from trainer.data import records
 
 HEADER = "file,label,left,top,width,height"
 
@@ -146,7 +147,7 @@ def test_large_pictures_are_stored_smaller_and_others_as_they_are(tmp_path: Path
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), max_size=8)
-file_names = cells.filter(lambda name: name.strip() and sources.inside(name) == name)
+file_names = cells.filter(lambda name: name.strip() and labelled.inside(name) == name)
 
 
 @settings(deadline=None)
@@ -161,7 +162,7 @@ def test_any_row_is_found_again_where_it_begins(
     path = tmp_path_factory.mktemp("rows") / "mine" / "list.csv"
     path.parent.mkdir()
     path.write_bytes((mark + text.getvalue()).encode())
-    source = csv_rows.open_csv(str(path), "pictures")
+    source = csv_file.open_csv(str(path), "pictures")
     places = [place for place, _, _ in source.entries()]
     assert len(places) == len(rows)
     for place, (file, label) in reversed(list(zip(places, rows, strict=True))):
@@ -174,13 +175,13 @@ def test_the_survey_deals_every_place_once_in_a_seeded_order(tmp_path: Path) -> 
     names = [f"{i % 90}.png" for i in range(100)]
     write_digit_struct(tmp_path / "digitStruct.mat", [Entry(name, (DigitBox(1, 2, 3, 4, 5),)) for name in names])
     source, shares = svhn.open_photos(str(tmp_path)), [("train", 3.0), ("validation", 1.0)]
-    contents = sources.survey(source, shares, 7)
+    contents = labelled.survey(source, shares, 7)
     dealt = [place for places in contents.splits.values() for place in places]
     assert sorted(dealt) == list(range(100))
     assert contents.duplicates == frozenset(range(90, 100))
     assert set(contents.splits) == {"train", "validation"}
-    assert sources.survey(source, shares, 7) == contents
-    other = sources.survey(source, shares, 8)
+    assert labelled.survey(source, shares, 7) == contents
+    other = labelled.survey(source, shares, 8)
     assert [*other.splits["train"]] != [*contents.splits["train"]]
     assert sorted(other.splits["train"]) == sorted(contents.splits["train"])
 
@@ -237,8 +238,8 @@ def test_mistakes_end_in_one_line_and_leave_nothing(
 
 def test_a_remote_file_is_read_from_a_copy_that_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"one\ntwo\n" * 300_000
-    monkeypatch.setattr(sources.FileSystems, "open", lambda path, **_: io.BytesIO(content))
+    monkeypatch.setattr(labelled.FileSystems, "open", lambda path, **_: io.BytesIO(content))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with sources.local_file("gs://bucket/digitStruct.mat") as file:
+    with labelled.local_file("gs://bucket/digitStruct.mat") as file:
         assert os.pread(file.fileno(), len(content) + 1, 0) == content
         assert not list(tmp_path.iterdir())

@@ -33,8 +33,20 @@ COMMANDS = (
 # What the commands import when they are called.
 IMPORTED_LATER = (
     *("tensorflow", "keras", "matplotlib.pyplot", "jinja2", "scipy.io", "h5py", "rich.console"),
-    *("trainer.learner", "trainer.workdir", "trainer.reading", "trainer.strategies", "trainer.monitor"),
-    *("trainer.serving", "trainer.tensorboard", "trainer.init_from", "trainer.evaluator", "k8s.check"),
+    *(
+        "trainer.training.train_state",
+        "trainer.workdir.files",
+        "trainer.inference.predictor",
+        "trainer.training.runners.strategies",
+        "trainer.training.hooks",
+    ),
+    *(
+        "trainer.inference.signatures",
+        "trainer.training.tensorboard",
+        "trainer.workdir.warm_start",
+        "trainer.training.sidecar_evaluator",
+        "k8s.check",
+    ),
 )
 MEMORY_BYTES = 12 << 30  # of address space, of which TensorFlow alone reserves several GB
 HUNG = "hung"
@@ -131,11 +143,11 @@ def _wait(pid: int, seconds: float, kill_after: float | None) -> int | str:
 
 def serve() -> None:
     """Imports everything, then answers a JSON line with the status of the command that it asks for."""
-    from trainer import cluster
+    from trainer.cluster import environment
 
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    cluster.quiet_tensorflow()
+    environment.quiet_tensorflow()
     for name in (*COMMANDS, *IMPORTED_LATER):
         importlib.import_module(name)
     replies.write('"ready"\n')

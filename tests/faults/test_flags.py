@@ -13,8 +13,8 @@ import pytest
 from tests.faults.command_lines import SOUND, SPAWNING, command_line, modules, rows
 from tests.faults.forking import Commands
 from tests.faults.table import check
-from trainer import config, experiments
 from trainer.cli import UserError
+from trainer.config import experiments, schema
 
 NEVER = ["", "nan", "inf", "-1"]
 HUGE = ["99999999999999999999"]
@@ -161,7 +161,7 @@ def test_no_setting_takes_a_number_that_is_none(key: str, now: Any) -> None:
         form = f"{value}" if isinstance(value, str) else in_json(value)
         for text in [f"[{form}]", f"[{form},{form}]"] if isinstance(now, tuple) else [form, f"[{form}]"]:
             try:
-                config.override(experiments.find("smoke"), [f"{key}={text}"])
+                schema.override(experiments.find("smoke"), [f"{key}={text}"])
             except UserError as error:
                 lines |= {str(error).count("\n")}
             else:

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, features
 
-from tests.beam_pipelines.test_digit_struct import write as write_digit_struct
+from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
 from tests.fuzz.mutate import damage, damage_json
 from tests.fuzz.world import Case
-from trainer import config, experiments
 from trainer.cli import UserError
+from trainer.config import experiments, schema
 
 
 def hdf5(case: Case) -> None:
     """digitStruct.mat in each layout, damaged: entries are read or counted as rejects."""
-    from beam_pipelines.digit_struct import DigitBox, Entry
+    from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 
     rng, folder = case.rng, case.place / "in"
     folder.mkdir()
@@ -180,13 +180,13 @@ def json_files(case: Case) -> None:
 def settings(case: Case) -> None:
     """`--set` with odd values, a thousand a case, in this process: refused in one line, or a configuration."""
     wanted = experiments.find(case.rng.choice(["smoke", "compact", "released", "svhn_rnn"]))
-    keys = config.keys(wanted)
+    keys = schema.keys(wanted)
     for _ in range(1000):
         key, value = case.rng.choice(keys), json.loads(damage_json("[1, 0.5, [2, 3]]", case.rng) or "0")
         text = case.rng.choice([f"{key}={json.dumps(value)}", f"{key}={value}", f"{key}", f"{key}.x={value}"])
         with contextlib.suppress(UserError):
-            made = config.override(wanted, [text])
-            assert config.from_json(made.to_json()) == made, text
+            made = schema.override(wanted, [text])
+            assert schema.from_json(made.to_json()) == made, text
 
 
 TARGETS = (hdf5, matlab, tfrecord, labels_csv, archive, pictures, json_files, settings)

@@ -13,10 +13,12 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     import tensorflow as tf
 
-    from trainer import cluster, experiments, input_pipeline, records
+    from trainer.cluster import environment
+    from trainer.config import experiments
+    from trainer.data import input_pipeline, records
 
     (folder,) = sys.argv[1:] if argv is None else argv
-    cluster.configure()
+    environment.configure()
     total = 0
     for split, counted in records.read_info(folder).splits.items():
         if counted.records:

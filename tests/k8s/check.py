@@ -13,8 +13,8 @@ from kubernetes.utils import parse_quantity
 from k8s import Object
 from tests.k8s import pods
 from tests.k8s.pods import Workload
-from trainer import cluster
 from trainer.cli import UserError
+from trainer.cluster import environment
 
 VERSIONS = ("1.33", "1.37")  # the oldest and the newest that the manifests are checked against
 
@@ -165,7 +165,7 @@ def addresses(objects: list[Object]) -> Iterator[str]:
     for work in works:
         for index in range(work.size):
             try:
-                task = cluster.read_task(pods.environment(work, index, objects))
+                task = environment.read_task(pods.environment(work, index, objects))
             except UserError as error:
                 yield f"{work.name}-{index}: {error}"
                 continue

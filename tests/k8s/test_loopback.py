@@ -13,7 +13,7 @@ from k8s import render
 from k8s.render import Choices
 from tests.conftest import ROOT
 from tests.k8s import pods
-from trainer import cluster
+from trainer.cluster.environment import read_task
 from trainer.cluster.local import free_ports
 
 SECONDS = 300
@@ -43,7 +43,7 @@ def test_pods_train_on_loopback(
     try:
         for work, index in places:
             variables = pods.environment(work, index, objects) | {"STORAGE": str(tmp_path), "HOME": str(tmp_path)}
-            config = cluster.read_task(variables).tf_config()
+            config = read_task(variables).tf_config()
             for addresses in config["cluster"].values():
                 for i, address in enumerate(addresses):
                     if address not in ports:

@@ -18,8 +18,9 @@ from k8s import Object, render, submit
 from k8s.render import Choices
 from tests.conftest import ROOT
 from tests.k8s import check, pods
-from trainer import cluster, export, train
+from trainer import export, train
 from trainer.cli import UserError
+from trainer.cluster import environment
 
 TRAINING = ("local", "multi-worker", "parameter-server", "jobset")
 PIPELINES = ("prepare", "synthesize", "score")
@@ -174,7 +175,7 @@ def test_training_commands_are_taken_by_the_real_parser(overlay: str, monkeypatc
     def configure() -> None:
         raise Parsed
 
-    monkeypatch.setattr(cluster, "configure", configure)
+    monkeypatch.setattr(environment, "configure", configure)
     objects = render.render(overlay, Choices(name="my-run", sizes=sized(overlay, 2)))
     for work in pods.workloads(objects):
         words = pods.command(work.container, pods.environment(work, 1 % work.size, objects))
@@ -222,7 +223,7 @@ def test_pods_know_their_tasks(overlay: str, workers: int, servers: int, tasks: 
     sizes = [("CLUSTER_WORKERS", workers)] * bool(workers) + [("CLUSTER_SERVERS", servers)] * bool(servers)
     objects = render.render(overlay, Choices(sizes=tuple(sizes)))
     found = [
-        cluster.read_task(pods.environment(work, index, objects))
+        environment.read_task(pods.environment(work, index, objects))
         for work in pods.workloads(objects)
         for index in range(work.size)
     ]

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 PREAMBLE = """
 import logging, os, signal, sys, threading
-from trainer import cluster, quiet
+from trainer.cluster import environment; from trainer import quiet
 from trainer.cli import UserError
 logging.basicConfig(format="logged %(message)s", stream=sys.stderr)
 def native(text):

@@ -21,14 +21,16 @@ from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
 from werkzeug.test import Client
 
 from tests.conftest import ROOT
-from trainer import config, experiments, metrics, search, search_space
+from trainer import search
 from trainer.cli import UserError
+from trainer.config import experiments, schema, search_space
+from trainer.inference import metrics
 
 
 def test_a_grid_has_every_combination() -> None:
     found = search_space.grid(["optimizer.learning_rate=1e-3,3e-3", "model.widths=[4,8],[8,16]", "seed=1"])
     assert len({tuple(settings) for settings in found}) == 4
-    assert {config.override(experiments.find("smoke"), settings).model.widths for settings in found} == {
+    assert {schema.override(experiments.find("smoke"), settings).model.widths for settings in found} == {
         (4, 8),
         (8, 16),
     }

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT, Run
-from trainer import checkpoint, workdir
+from trainer.workdir import checkpoint, files
 
 pytestmark = pytest.mark.slow
 
@@ -159,7 +159,7 @@ def test_a_finished_run_is_left_alone(tiny_dataset: Path, uninterrupted: Path, r
 
 
 def test_metrics_have_each_step_once(uninterrupted: Path) -> None:
-    rows = workdir.read_metrics(str(uninterrupted))
+    rows = files.read_metrics(str(uninterrupted))
     assert [row["step"] for row in rows if row["kind"] == "training"] == [5, 10, 15, 20]
     assert [row["step"] for row in rows if row["kind"] == "validation"] == [10, 20]
     assert all(np.isfinite(row["loss"]) for row in rows if row["kind"] == "training")

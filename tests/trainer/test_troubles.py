@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
 
-from beam_pipelines import download, prepare, score, shards, synthesize
-from tests.beam_pipelines.test_csv_rows import listed
+from beam_pipelines import download, prepare, score, synthesize
+from beam_pipelines.sharding import shards
+from tests.beam_pipelines.inputs.test_csv_file import listed
 from trainer import cli, train
 
 

@@ -6,7 +6,10 @@ import logging
 import signal
 import sys
 
-from trainer import cli, cluster, session, typed
+from trainer import cli
+from trainer.cluster import environment
+from trainer.config import typed
+from trainer.training import loop
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +29,9 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         return cli.exit_status(run, argv) or status
-    except session.Stopped as reason:
+    except loop.Stopped as reason:
         with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
-            print(f"to resume, run again: {session.command_again('trainer.cluster', argv)}", file=sys.stderr)
+            print(f"to resume, run again: {loop.command_again('trainer.cluster', argv)}", file=sys.stderr)
             print(reason, file=sys.stderr)
         return reason.status
 
@@ -61,7 +64,7 @@ def _run(argv: list[str] | None) -> int:
     )
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="of trainer.train")
     args = parser.parse_args(argv)
-    cluster.configure(use_tensorflow=False)
+    environment.configure(use_tensorflow=False)
     from trainer.cluster.local import LocalCluster
 
     log.warning("%s", OPEN_PORTS)
@@ -72,13 +75,13 @@ def _run(argv: list[str] | None) -> int:
         evaluators=(1 if args.ps else 0) if args.evaluators is None else args.evaluators,
         back_off_limit=args.back_off_limit,
     )
-    with session.stoppable(_stop), local:
+    with loop.stoppable(_stop), local:
         return local.run(kill_every=args.kill_every)
 
 
 def _stop(number: int) -> None:
     """Leave the cluster, whose tasks then are asked to stop, too, and save."""
-    raise session.Stopped(f"stopped by {signal.Signals(number).name}", number)
+    raise loop.Stopped(f"stopped by {signal.Signals(number).name}", number)
 
 
 def _seconds(text: str) -> float:

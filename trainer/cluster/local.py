@@ -13,8 +13,9 @@ import time
 from collections import Counter
 from typing import IO
 
-from trainer import cluster
 from trainer.cli import USER_ERROR_STATUS
+from trainer.cluster import environment
+from trainer.cluster.environment import Task
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ class LocalCluster:
         counts = {"chief": 1, "worker": workers, "ps": servers} if servers else {"worker": workers}
         ports = iter(free_ports(sum(counts.values())))
         jobs = {job: tuple(f"127.0.0.1:{next(ports)}" for _ in range(count)) for job, count in counts.items()}
-        tasks = [cluster.Task(job, i, jobs) for job, count in counts.items() for i in range(count)]
-        tasks += [cluster.Task("evaluator", i, jobs) for i in range(evaluators)]
+        tasks = [Task(job, i, jobs) for job, count in counts.items() for i in range(count)]
+        tasks += [Task("evaluator", i, jobs) for i in range(evaluators)]
         self.arguments, self.output = arguments, output
         self.back_off_limit, self.restart_delay, self.probes = back_off_limit, restart_delay, probes
         self.tasks = {str(task): task for task in tasks}
@@ -155,7 +156,7 @@ class LocalCluster:
     def _start(self, name: str) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "trainer.cluster.child", str(os.getpid()), *self.arguments],
-            env=cluster.child_environment(self.tasks[name]),
+            env=environment.child_environment(self.tasks[name]),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from beam_pipelines.synthesis import colour
-from trainer import photometric
+from trainer.data import color_jitter
 
 # What a file can hold; for chroma within rounding of zero each library has a hue of its own.
 pictures = arrays(np.uint8, (3, 4, 3)).map(lambda pixels: (pixels / 255).astype(np.float32))
@@ -35,16 +35,16 @@ def test_hue_is_tensorflows(pixels: np.ndarray, delta: float) -> None:
     assert_same(colour.adjust_hue(pixels, delta), tf.image.adjust_hue(pixels, delta))
 
 
-@pytest.mark.parametrize("order", photometric.ORDERS)
+@pytest.mark.parametrize("order", color_jitter.ORDERS)
 def test_distortion_is_the_four_in_one_of_the_orders(order: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photometric, "ORDERS", (order, order))
+    monkeypatch.setattr(color_jitter, "ORDERS", (order, order))
     pixels = np.random.default_rng(0).uniform(0.2, 0.8, (8, 8, 3)).astype(np.float32)
     ours = colour.distort(pixels, np.random.default_rng(5))
     rng = np.random.default_rng(5)
-    delta = rng.uniform(-photometric.BRIGHTNESS_DELTA, photometric.BRIGHTNESS_DELTA)
-    saturation = rng.uniform(*photometric.SATURATION_RANGE)
-    hue = rng.uniform(-photometric.HUE_DELTA, photometric.HUE_DELTA)
-    contrast = rng.uniform(*photometric.CONTRAST_RANGE)
+    delta = rng.uniform(-color_jitter.BRIGHTNESS_DELTA, color_jitter.BRIGHTNESS_DELTA)
+    saturation = rng.uniform(*color_jitter.SATURATION_RANGE)
+    hue = rng.uniform(-color_jitter.HUE_DELTA, color_jitter.HUE_DELTA)
+    contrast = rng.uniform(*color_jitter.CONTRAST_RANGE)
     theirs = {
         "brightness": lambda x: tf.image.adjust_brightness(x, delta),
         "saturation": lambda x: tf.image.adjust_saturation(x, saturation),

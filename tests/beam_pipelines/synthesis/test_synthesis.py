@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pipelines import prepare, synthesize
-from beam_pipelines.digit_struct import DigitBox, Entry
+from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from beam_pipelines.synthesis import crops, glyphs, mnist, surfaces, texts, typefaces
 from beam_pipelines.synthesis.crops import Crops
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
-from tests.beam_pipelines.test_digit_struct import write as write_digit_struct
-from trainer import records
+from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
+from trainer.data import records
 from trainer.vocab import DIGITS
 
 UNIFORM = texts.from_options("uniform", "uniform", max_digits=5, alphabet=DIGITS)

@@ -1,0 +1,76 @@
+"""A contact sheet: many labelled pictures on one, with what the records say about them."""
+
+import math
+from collections.abc import Sequence
+
+from apache_beam.io.filesystems import FileSystems
+from PIL import Image, ImageDraw, ImageFont
+
+from beam_pipelines.inputs import images
+from beam_pipelines.sharding import listing
+from beam_pipelines.sharding.shards import Reject
+from trainer.data.records import Box, Record
+from trainer.files import image_output
+
+CELL = 150  # pixels; also the longest side of a picture
+CAPTION = 46  # pixels below each picture
+KEY_END = 28  # characters, the last ones, which tell most
+MARGIN = 6
+COLUMNS = 10
+PAPER, INK, FAINT = "white", "black", "#666666"
+NUMBER_BOX, CHARACTER_BOX = "#ff2d2d", "#00c853"
+
+
+def check_replaceable(path: str, flag: str) -> None:
+    """Check that a sheet would replace nothing but an image.
+
+    Raises:
+      UserError: something else is there.
+    """
+    if not listing.is_remote(path):
+        image_output.check_replaceable(path, flag)
+    elif FileSystems.exists(path):
+        with FileSystems.open(path) as file:
+            image_output.check_header(file.read(image_output.HEADER_BYTES), path, flag)
+
+
+def draw(sampled: Sequence[tuple[str, Record]]) -> Image.Image:
+    """Draws (split, record) pairs in rows: the picture, its boxes, the label, and where it comes from."""
+    columns = max(1, min(COLUMNS, len(sampled)))
+    rows = max(1, math.ceil(len(sampled) / columns))
+    width, height = CELL + 2 * MARGIN, CELL + CAPTION + 2 * MARGIN
+    paper = Image.new("RGB", (columns * width, rows * height), PAPER)
+    for place, (split, record) in enumerate(sampled):
+        row, column = divmod(place, columns)
+        paper.paste(_cell(split, record), (column * width + MARGIN, row * height + MARGIN))
+    return paper
+
+
+def _cell(split: str, record: Record) -> Image.Image:
+    cell = Image.new("RGB", (CELL, CELL + CAPTION), PAPER)
+    canvas = ImageDraw.Draw(cell)
+    try:
+        picture = images.load(record.encoded).image
+    except Reject as reject:
+        canvas.text((0, CELL / 2), reject.reason, fill=NUMBER_BOX, font=ImageFont.load_default(14))
+        size = f"{record.format}?"
+    else:
+        size = f"{picture.width}x{picture.height}"
+        scale = CELL / max(picture.size)
+        shown = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+        left, top = (CELL - shown.width) // 2, CELL - shown.height
+        cell.paste(shown, (left, top))
+        for box, colour in [*((box, CHARACTER_BOX) for box in record.char_boxes), (record.box, NUMBER_BOX)]:
+            if box:
+                canvas.rectangle(_placed(box, shown.size, (left, top)), outline=colour)
+    canvas.text((0, CELL), record.text, fill=INK, font=ImageFont.load_default(18))
+    for line, text in enumerate((f"{split} {record.source} {size}", record.key[-KEY_END:])):
+        canvas.text((0, CELL + 21 + 12 * line), text, fill=FAINT, font=ImageFont.load_default(10))
+    return cell
+
+
+def _placed(box: Box, size: tuple[int, int], corner: tuple[int, int]) -> list[float]:
+    """A box of 0-1 in pixels of the cell, whose outline lies within the picture."""
+    width, height = size[0] - 1, size[1] - 1
+    left, top = corner
+    return [left + box[0] * width, top + box[1] * height, left + box[2] * width, top + box[3] * height]

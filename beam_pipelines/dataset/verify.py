@@ -1,0 +1,120 @@
+"""Compares a dataset with what its description says was written, byte for byte."""
+
+import json
+from collections import Counter
+from typing import BinaryIO
+
+import google_crc32c
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines.sharding import listing
+from trainer.data import records
+from trainer.data.records import DatasetInfo, Shard, Split
+
+DRAIN_BYTES = 2**20
+
+
+class _Summing:
+    """Passes reads on, and keeps the size and the CRC-32C of all that was read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.size, self.checksum = file, 0, google_crc32c.Checksum()
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size)
+        self.size += len(data)
+        self.checksum.update(data)
+        return data
+
+
+def find(folder: str, info: DatasetInfo) -> list[str]:
+    """What is wrong with the dataset, a line each; empty if it is sound.
+
+    Found are missing, extra, cut, lengthened and changed shards, and counts that do not agree.
+    """
+    # The listing tells what is missing, since each file system raises something else when it opens such a file.
+    there = sorted(listing.files(folder))
+    findings = []
+    for name, split in sorted(info.splits.items()):
+        sources: Counter[str] = Counter()
+        lengths: Counter[str] = Counter()
+        damaged = []
+        for shard in split.shards:
+            if shard.name in there:
+                damaged += _check_shard(folder, shard, sources, lengths)
+            else:
+                damaged.append(f"{shard.name}: it is missing")
+        findings += damaged or _check_split(name, split, sources, lengths)
+    return findings + _extra(there, info) + _check_rejects(folder, there, info)
+
+
+def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) -> list[str]:
+    """Reads one shard and adds what is in it to the counters."""
+    count = 0
+    try:
+        with FileSystems.open(FileSystems.join(folder, shard.name), compression_type="uncompressed") as file:
+            summing = _Summing(file)
+            try:
+                for data in records.read_framed(summing):  # type: ignore[arg-type]  # all it needs is read
+                    record = records.from_example(data)
+                    sources[record.source] += 1
+                    lengths[str(len(record.text))] += 1
+                    count += 1
+            except records.Damaged as error:
+                while summing.read(DRAIN_BYTES):
+                    pass
+                size = "" if summing.size == shard.bytes else f" ({_size(summing.size, shard)})"
+                return [f"{shard.name}: {error}{size}"]
+    except (OSError, BeamIOError) as error:
+        return [f"{shard.name}: it cannot be read: {error}"]
+    crc32c = summing.checksum.hexdigest().decode()
+    wrong = []
+    if summing.size != shard.bytes:
+        wrong.append(_size(summing.size, shard))
+    if count != shard.records:
+        wrong.append(f"{count:,} records, {records.INFO_FILE} says {shard.records:,}")
+    if crc32c != shard.crc32c:
+        wrong.append(f"CRC-32C {crc32c}, {records.INFO_FILE} says {shard.crc32c}")
+    return [f"{shard.name}: {'; '.join(wrong)}"] if wrong else []
+
+
+def _size(found: int, shard: Shard) -> str:
+    return f"{found:,} bytes, {records.INFO_FILE} says {shard.bytes:,}"
+
+
+def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) -> list[str]:
+    """Compares the counts of a split whose shards are sound."""
+    asked = {"records": split.records, "sources": split.sources, "lengths": split.lengths}
+    found = {"records": sum(sources.values()), "sources": dict(sources), "lengths": dict(lengths)}
+    return [
+        f"split {name}: {what} {found[what]}, {records.INFO_FILE} says {asked[what]}"
+        for what in asked
+        if found[what] != asked[what]
+    ]
+
+
+def _extra(there: list[str], info: DatasetInfo) -> list[str]:
+    """Files that look like shards, but that the description does not name."""
+    known = {shard.name for split in info.splits.values() for shard in split.shards}
+    extra = [name for name in there if ".tfrecord-" in name and name not in known]
+    return [f"{name}: {records.INFO_FILE} does not name it" for name in extra]
+
+
+def _check_rejects(folder: str, there: list[str], info: DatasetInfo) -> list[str]:
+    written = sum(split.records for split in info.splits.values())
+    findings = []
+    if info.records_in != written + sum(info.rejects.values()):
+        findings.append(
+            f"{records.INFO_FILE}: {info.records_in:,} in, but {written:,} written, {info.rejects} rejected"
+        )
+    if records.REJECTS_FILE not in there:
+        return [*findings, f"{records.REJECTS_FILE}: it is missing"]
+    try:
+        with FileSystems.open(FileSystems.join(folder, records.REJECTS_FILE)) as file:
+            listed = dict(Counter(json.loads(line)["reason"] for line in file.read().decode().splitlines()))
+    except (OSError, BeamIOError, ValueError, KeyError, TypeError) as error:
+        return [*findings, f"{records.REJECTS_FILE}: it cannot be read: {error}"]
+    if listed != info.rejects:
+        findings.append(f"{records.REJECTS_FILE}: {listed}, {records.INFO_FILE} says {info.rejects}")
+    return findings

@@ -1,0 +1,110 @@
+"""The Beam transform that writes records, and the dataset that it makes of them."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+import apache_beam as beam
+import google_crc32c
+
+from beam_pipelines.dataset import tfds_metadata
+from beam_pipelines.sharding import progress, shards
+from beam_pipelines.sharding.shards import Reject, ShardResult, ShardSpec
+from trainer.data import records
+from trainer.vocab import Vocab
+
+
+class MakeRecord(Protocol):
+    """Turns an item of a shard spec into a record; must be picklable."""
+
+    def __call__(self, item: Any) -> records.Record:
+        """Raises `Reject` for an item that cannot become a record."""
+
+    def key(self, item: Any) -> str:
+        """Names the item in the rejects file."""
+
+
+class WriteRecords(beam.PTransform):
+    """`PCollection[ShardSpec]` -> TFRecord files and a `PCollection[ShardResult]`."""
+
+    def __init__(self, make: MakeRecord, vocab: Vocab) -> None:
+        super().__init__()
+        self.make, self.vocab = make, vocab
+
+    def expand(self, specs):
+        return specs | beam.ParDo(_WriteShard(self.make, self.vocab))
+
+
+class _WriteShard(beam.DoFn):
+    def __init__(self, make: MakeRecord, vocab: Vocab) -> None:
+        self.make, self.vocab = make, vocab
+
+    def process(self, spec: ShardSpec) -> Iterable[ShardResult]:
+        begin = time.monotonic()
+        with shards.shard_file(spec) as file:
+            result = self._write(spec, file)
+        shards.count_metrics(result, time.monotonic() - begin)
+        yield result
+
+    def _write(self, spec: ShardSpec, file: BinaryIO) -> ShardResult:
+        result = ShardResult(spec.path, spec.split, items=len(spec.items))
+        checksum = google_crc32c.Checksum()
+        begin, making = time.perf_counter(), 0.0
+        for item in spec.items:
+            start = time.perf_counter()
+            try:
+                record = self.make(item)
+            except Reject as reject:
+                result.rejects.append((self.make.key(item), reject.reason, reject.detail))
+                continue
+            finally:
+                making += time.perf_counter() - start
+            framed = records.write_framed(file, records.to_example(record, self.vocab))
+            checksum.update(framed)
+            result.written += 1
+            result.bytes += len(framed)
+            result.tally("source", record.source)
+            result.tally("length", len(record.text))
+        result.crc32c = checksum.hexdigest().decode()
+        progress.count_seconds("make", making)
+        progress.count_seconds("write", time.perf_counter() - begin - making)
+        return result
+
+
+@dataclass(frozen=True)
+class DescribeDataset:
+    """Makes `dataset_info.json`, in which `command`, `request` and `notes` are repeated, and the files of TFDS."""
+
+    vocab: Vocab
+    command: list[str]
+    request: dict[str, Any]
+    notes: dict[str, int]
+
+    def __call__(self, results: list[ShardResult]) -> dict[str, str]:
+        info = records.DatasetInfo(
+            alphabet=self.vocab.alphabet,
+            splits={name: _split(results, name) for name in sorted({result.split for result in results})},
+            records_in=sum(result.items for result in results),
+            rejects=shards.reject_counts(results),
+            command=self.command,
+            request=self.request,
+            notes=self.notes,
+        )
+        return {records.INFO_FILE: info.to_json(), **tfds_metadata.files(info)}
+
+
+def _split(results: list[ShardResult], name: str) -> records.Split:
+    split = records.Split()
+    sources: Counter[str] = Counter()
+    lengths: Counter[str] = Counter()
+    for result in results:
+        if result.split == name:
+            file = result.path.replace("\\", "/").rsplit("/", 1)[-1]
+            split.shards.append(records.Shard(file, result.written, result.bytes, result.crc32c))
+            split.records += result.written
+            sources.update(result.tallies.get("source", {}))
+            lengths.update(result.tallies.get("length", {}))
+    split.sources, split.lengths = dict(sorted(sources.items())), dict(sorted(lengths.items()))
+    return split

@@ -1,0 +1,198 @@
+"""What the commands that write a dataset share: their options, the run, the table at the end."""
+
+import argparse
+import json
+import re
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines.dataset import tfds_metadata
+from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, WriteRecords
+from beam_pipelines.sharding import outputs, partition, shards
+from beam_pipelines.sharding.outputs import Kind
+from trainer.cli import UserError
+from trainer.data import records, shard_sizes
+from trainer.vocab import DIGITS, Vocab
+
+SPLIT_NAME = r"[a-z][a-z0-9_]*"
+
+
+def _shards_of(text: str) -> list[str]:
+    splits = records.info_from_json(text, records.INFO_FILE).splits.values()
+    return [shard.name for split in splits for shard in split.shards]
+
+
+KIND = Kind(records.INFO_FILE, tfds_metadata.FILES, _shards_of)
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
+    """The options that every command that writes a dataset has."""
+    parser.add_argument("--output", required=output_required, help="the dataset's folder")
+    parser.add_argument("--num-shards", type=int, default=8, help="files of a split")
+    parser.add_argument("--seed", type=int, default=0, help="decides the order of the records and all that is random")
+    parser.add_argument("--max-digits", type=int, default=5, help="the longest number")
+    parser.add_argument("--alphabet", default=DIGITS, help="the characters that labels may have")
+    parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="of pictures encoded anew")
+    parser.add_argument("--overwrite", action="store_true", help="replace a dataset that is there already")
+    partition.add_argument(parser)
+
+
+def parse_split(text: str) -> list[tuple[str, float]]:
+    """Reads `train`, or shares as in `train:0.9,validation:0.1`.
+
+    Raises:
+      UserError: it is neither, or the shares are not positive.
+    """
+    parts = [part.partition(":") for part in text.split(",")]
+    try:
+        shares = [(name, float(share or 1)) for name, _, share in parts]
+    except ValueError as error:
+        raise UserError(f"--split {text}: write a name, or shares as in train:0.9,validation:0.1") from error
+    for name, share in shares:
+        if not re.fullmatch(SPLIT_NAME, name) or not share > 0:
+            raise UserError(f"--split {text}: {name!r} must be of small letters and digits, its share above 0")
+    return shares
+
+
+def split_of(key: str, shares: list[tuple[str, float]]) -> str:
+    """The split of a picture: its key alone decides, so that it never moves when others come or go."""
+    spot = zlib.crc32(key.encode()) / 2**32 * sum(share for _, share in shares)
+    for name, share in shares:
+        spot -= share
+        if spot < 0:
+            return name
+    return shares[-1][0]
+
+
+def request_of(args: argparse.Namespace, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was asked for: all options but where it goes and how it is run, and what identifies the inputs."""
+    asked = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite", "share")}
+    return {**asked, "inputs": dict(inputs)}
+
+
+def read_info(folder: str) -> records.DatasetInfo:
+    """Reads what a finished dataset holds, through Beam's file systems.
+
+    Raises:
+      UserError: there is no such folder, or it is no finished dataset.
+    """
+    for name in (records.COMPLETED_FILE, records.INFO_FILE):
+        if not FileSystems.exists(FileSystems.join(folder, name)):
+            raise UserError(
+                f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
+                "give the --output of a prepare or synthesize command that ended well"
+            )
+    with FileSystems.open(FileSystems.join(folder, records.INFO_FILE)) as file:
+        return records.info_from_json(file.read().decode(), folder)
+
+
+def shard_paths(folder: str, info: records.DatasetInfo, split: str) -> list[str]:
+    """Return the shard files of a split, which have the sizes that the description gives.
+
+    Raises:
+      UserError: the dataset has no such split, it is empty, or a shard is missing or of another size.
+    """
+    paths = records.shard_paths(folder, info, split)
+    sizes = outputs.sizes(folder)
+    shard_sizes.check(folder, info, split, sizes.get)
+    return paths
+
+
+def write(
+    splits: Mapping[str, Sequence[Any]],
+    make: MakeRecord,
+    vocab: Vocab,
+    *,
+    args: argparse.Namespace,
+    argv: list[str] | None,
+    module: str,
+    beam_args: Sequence[str],
+    inputs: Mapping[str, Any],
+    notes: Mapping[str, int] | None = None,
+) -> None:
+    """Write the items of each split as a dataset, or --share of it, and print what is in it once it is complete.
+
+    Nothing is done where this very dataset is there already.
+
+    Args:
+      splits: the items of each.
+      make: turns an item into a record.
+      vocab: of the labels.
+      args, argv, module: the command line.
+      beam_args: Beam's options in it.
+      inputs: what identifies the content of the inputs, so that a dataset of older ones is not taken for this one.
+      notes: counts to tell besides.
+    Raises:
+      UserError: the folder holds something else, or not one item could become a record; nothing is left behind.
+      Locked: another process is writing there.
+      RuntimeError: the engine lost something.
+    """
+    request, share = request_of(args, inputs), partition.parse(args.share)
+    specs = [
+        spec
+        for split, items in sorted(splits.items())
+        for spec in shards.deal(
+            items, output=args.output, split=split, num_shards=args.num_shards, name=records.shard_name
+        )
+    ]
+    options = shards.options_from(beam_args)
+
+    def same(text: str) -> bool:
+        return records.info_from_json(text, args.output).request == json.loads(json.dumps(request))
+
+    with partition.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
+        if ticket is None:
+            print(f"{args.output} is complete already: nothing to do (--overwrite writes it again)")
+            return
+        command = ["python", "-m", module, *partition.common(sys.argv[1:] if argv is None else argv)]
+        describe = DescribeDataset(vocab, command, request, dict(notes or {}))
+        work = WriteRecords(make, vocab)
+        seconds = partition.run(
+            specs,
+            work,
+            describe,
+            output=args.output,
+            kind=KIND,
+            options=options,
+            share=share,
+            request=request,
+            ticket=ticket,
+        )
+        if seconds is not None:
+            print(_table(_checked_info(args.output), args.output, seconds))
+
+
+def _checked_info(output: str) -> records.DatasetInfo:
+    """Return what was written, if everything that went in is accounted for."""
+    with FileSystems.open(FileSystems.join(output, records.INFO_FILE)) as file:
+        info = records.info_from_json(file.read().decode(), output)
+    written = sum(split.records for split in info.splits.values())
+    if info.records_in != written + sum(info.rejects.values()):
+        raise RuntimeError(f"{output}: {info.records_in} in, {written} written, {info.rejects} rejected")
+    if not written:
+        with FileSystems.open(FileSystems.join(output, records.REJECTS_FILE)) as file:
+            first = file.read().decode().splitlines()[0]
+        outputs.remove(output, KIND, everything=True)
+        raise UserError(f"all {info.records_in} images were rejected, the first one so: {first}")
+    return info
+
+
+def _table(info: records.DatasetInfo, output: str, seconds: Mapping[str, float]) -> str:
+    """The counts as they were verified (engines may count a retried shard twice), the seconds as the engine tells."""
+    lines = [f"{'records in':<33}{info.records_in:>10}"]
+    for name, split in sorted(info.splits.items()):
+        lines.append(f"{'written to ' + name:<33}{split.records:>10}  in {len(split.shards)} shards")
+    for reason, count in info.rejects.items():
+        lines.append(f"{'rejected, ' + reason:<33}{count:>10}")
+    for note, count in info.notes.items():
+        lines.append(f"{'note: ' + note:<33}{count:>10}")
+    size = sum(shard.bytes for split in info.splits.values() for shard in split.shards)
+    lines.append(f"{'bytes':<33}{size:>10}")
+    lines += [f"{'seconds, ' + step:<33}{seconds[step]:>10.2f}" for step in sorted(seconds)]
+    if info.rejects:
+        lines.append(f"each reject is named in {output}/{records.REJECTS_FILE}")
+    return "\n".join([*lines, f"complete: {output}"])

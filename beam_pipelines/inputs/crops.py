@@ -1,0 +1,105 @@
+"""What of a picture becomes the training picture: the number alone, with some of its surroundings, or all."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL.Image import Image, Resampling
+
+from beam_pipelines.sharding.shards import Reject
+from trainer.data.records import Box
+
+POLICIES = ("tight", "context", "whole")
+ENLARGE = 1.3  # how much a square around a number is widened
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A policy with its settings.
+
+    Attributes:
+      policy: `tight`, the square around the number, widened by 1.3, resized to `size` x `size`;
+        `context`, the number with a margin on each side, drawn from `context` for each picture and side;
+        `whole`, all of the picture.
+      size: pixels, for `tight`.
+      max_side: the longest side of the other two in pixels; what is longer is shrunk, nothing is enlarged.
+      context: the smallest and the largest margin, as a share of the number's height.
+      seed: decides the margins, together with the key of the picture.
+    """
+
+    policy: str
+    size: int
+    max_side: int
+    context: tuple[float, float]
+    seed: int
+
+    def __call__(self, image: Image, box: Box | None, key: str) -> tuple[Image, Box]:
+        """Cuts a picture.
+
+        Args:
+          image: RGB.
+          box: of the number, in pixels, or None where unknown; it may leave the picture.
+          key: of the picture.
+        Returns:
+          The picture to store, and the area of `image` that it shows, in pixels.
+        Raises:
+          Reject: `no-box` where one is needed, `box-size`, `box-outside`.
+        """
+        if box is not None:
+            _check(box, image.size)
+        if self.policy == "whole":
+            return self._limited(image), (0.0, 0.0, float(image.width), float(image.height))
+        if box is None:
+            raise Reject("no-box", f"--crop {self.policy} needs the box of the number")
+        if self.policy == "context":
+            area = self._with_context(box, image.size, key)
+            return self._limited(image.crop(area)), area
+        square = _square(box, image.size)
+        # Bilinear over the area that shrinks into a pixel, in one step from the original.
+        return image.resize((self.size, self.size), Resampling.BILINEAR, box=square), square
+
+    def _with_context(self, box: Box, size: tuple[int, int], key: str) -> tuple[int, int, int, int]:
+        """In whole pixels, so that cutting alters none."""
+        seed = hashlib.blake2b(f"{self.seed}/{key}".encode(), digest_size=16).digest()
+        margins = np.random.default_rng(int.from_bytes(seed, "little")).uniform(*self.context, size=4)
+        left, top, right, bottom = (margins * (box[3] - box[1])).tolist()
+        return (
+            max(0, math.floor(box[0] - left)),
+            max(0, math.floor(box[1] - top)),
+            min(size[0], math.ceil(box[2] + right)),
+            min(size[1], math.ceil(box[3] + bottom)),
+        )
+
+    def _limited(self, image: Image) -> Image:
+        scale = self.max_side / max(image.size)
+        if scale >= 1:
+            return image
+        width, height = (max(1, round(scale * side)) for side in image.size)
+        return image.resize((width, height), Resampling.BILINEAR)  # antialiased, as Pillow shrinks
+
+
+def check_size(box: Box) -> None:
+    """Whether it is a box at all.
+
+    Raises:
+      Reject: `box-size`.
+    """
+    width, height = box[2] - box[0], box[3] - box[1]
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        raise Reject("box-size", f"a box has the size {width:g}x{height:g}")
+
+
+def _check(box: Box, size: tuple[int, int]) -> None:
+    check_size(box)
+    width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
+    if width < 1 or height < 1:
+        raise Reject("box-outside", f"less than a pixel of the box {box} lies in the picture of {size[0]}x{size[1]}")
+
+
+def _square(box: Box, size: tuple[int, int]) -> Box:
+    """The box made square about its centre, widened, and clipped to the picture."""
+    left, top, right, bottom = box
+    half = ENLARGE * max(right - left, bottom - top) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return max(0.0, x - half), max(0.0, y - half), min(float(size[0]), x + half), min(float(size[1]), y + half)

@@ -1,0 +1,67 @@
+"""Tell whether inputs are those of an earlier run, by the paths, sizes and times of files, folded into a checksum."""
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+import google_crc32c
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines.inputs.labelled import Source
+from beam_pipelines.sharding import listing
+from beam_pipelines.sharding.listing import File
+
+BITS = 128
+FEW = 20  # files of one folder of an object store, up to which each is asked for instead of the whole folder
+
+
+def of_files(files: Iterable[File]) -> str:
+    """Return a checksum, in hexadecimal, of the path, size and time of each file, in whatever order they come."""
+    return f"{sum(map(_digest, files)) % 2**BITS:0{BITS // 4}x}"
+
+
+def of_paths(paths: Iterable[str]) -> str:
+    """Return `of_files` of files that are named, local or remote; those that are missing count as empty."""
+    return of_files(_found(paths))
+
+
+def of_source(source: Source, described_in: str) -> dict[str, str]:
+    """Return what identifies labelled images: the file that describes them, and all image files that it names."""
+    found = {"labels": of_paths([described_in])}
+    if source.pictures is not None:
+        found["images"] = of_paths(_image_paths(source, *source.pictures))
+    return found
+
+
+def of_datasets(folders: Iterable[str], description: str) -> str:
+    """Return a CRC-32C of the descriptions of datasets, which hold the checksums of all their shards."""
+    checksum = google_crc32c.Checksum()
+    for folder in folders:
+        with FileSystems.open(FileSystems.join(folder, description)) as file:
+            checksum.update(file.read())
+    return checksum.hexdigest().decode()
+
+
+def _digest(file: File) -> int:
+    text = f"{file.path}\0{file.size}\0{file.updated}"
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=BITS // 8).digest(), "big")
+
+
+def _image_paths(source: Source, folder: str, prefix: str) -> Iterator[str]:
+    for _, key, _ in source.entries():
+        yield posixpath.join(folder, key[len(prefix) :].lstrip("/"))
+
+
+def _found(paths: Iterable[str]) -> Iterator[File]:
+    """Yield each file; of a folder in an object store all are listed at once."""
+    remote: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        if listing.is_remote(path):
+            remote[path.rpartition("/")[0]].append(path)
+        else:
+            yield listing.file(path) or File(path, 0, 0.0)
+    for folder, named in remote.items():
+        files = listing.files(folder).values() if len(named) > FEW else map(listing.remote_file, named)
+        there = {file.path: file for file in files if file}
+        yield from (there.get(path) or File(path, 0, 0.0) for path in named)

@@ -1,0 +1,99 @@
+"""Image files where they lie, broken ones rejected by name; boxes in them."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from apache_beam.io.filesystems import FileSystems
+from PIL import Image
+
+from beam_pipelines.sharding.shards import Reject
+from trainer.data import image_io
+from trainer.data.image_io import Picture as Picture
+from trainer.data.image_io import encode as encode
+from trainer.data.image_io import limit_megapixels as limit_megapixels
+from trainer.data.image_io import most_bytes as most_bytes
+from trainer.data.records import Box
+from trainer.files.local_file import NotAFile, open_regular
+
+SMALL = 4 << 20  # bytes of a remote file that are held in memory, not on disk
+
+
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """Open an image file, a remote one as a local copy.
+
+    Raises:
+      Reject: `missing-picture` where it does not exist, `not-a-file` for a pipe, a device or a folder, `unreadable`
+        where a local one cannot be read. What an object store still fails with after its client's own retries fails
+        the shard, which the engine tries again.
+    """
+    try:
+        file = _remote_copy(path) if "://" in path else open_regular(path)
+    except NotAFile as error:
+        raise Reject("not-a-file", f"{path} cannot be read: {error}") from error
+    except Exception as error:  # each object store has exceptions of its own
+        there = FileSystems.exists(path)
+        if there and "://" in path:
+            raise
+        reason = "unreadable" if there else "missing-picture"
+        raise Reject(reason, f"{path} cannot be read: {error}") from error
+    with file:
+        yield file
+
+
+def _remote_copy(path: str) -> BinaryIO:
+    copy = tempfile.SpooledTemporaryFile(SMALL)  # noqa: SIM115 - it is handed out
+    with FileSystems.open(path, compression_type="uncompressed") as file:
+        shutil.copyfileobj(file, copy, 1 << 20)
+    copy.seek(0)
+    return cast(BinaryIO, copy)
+
+
+def load(data: bytes) -> Picture:
+    """`image_io.load`. Raises `Reject` where it cannot."""
+    with _rejecting():
+        return image_io.load(data)
+
+
+def load_file(file: BinaryIO) -> Picture:
+    """`image_io.load_file`. Raises `Reject` where it cannot."""
+    with _rejecting():
+        return image_io.load_file(file)
+
+
+def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
+    """`image_io.for_model`. Raises `Reject` where it cannot."""
+    with _rejecting():
+        return image_io.for_model(file, size)
+
+
+@contextmanager
+def _rejecting() -> Iterator[None]:
+    try:
+        yield
+    except image_io.Unreadable as error:
+        raise Reject(error.reason, error.detail) from error
+
+
+def union(boxes: Sequence[Box]) -> Box:
+    """The smallest box around all of them."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def relative(box: Box, crop: Box) -> Box:
+    """A box in the coordinates of a crop, 0-1, clipped to it."""
+    width, height = crop[2] - crop[0], crop[3] - crop[1]
+
+    def clip(value: float) -> float:
+        return min(1.0, max(0.0, value))
+
+    return (
+        clip((box[0] - crop[0]) / width),
+        clip((box[1] - crop[1]) / height),
+        clip((box[2] - crop[0]) / width),
+        clip((box[3] - crop[1]) / height),
+    )

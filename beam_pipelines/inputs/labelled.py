@@ -1,0 +1,192 @@
+"""What a labelled input offers: one light pass over its keys, then each picture by its place, in any order.
+
+A source is a few strings that travel to the workers. The file that it reads is opened once in each process.
+"""
+
+import os
+import posixpath
+import re
+import shutil
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from apache_beam.io.filesystems import FileSystems
+from PIL import Image
+
+from beam_pipelines.dataset import writer
+from beam_pipelines.sharding import listing
+from trainer import troubles
+from trainer.cli import UserError
+from trainer.data.image_io import IMAGE_ENDINGS
+from trainer.data.records import Box
+from trainer.files.local_file import open_regular
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A picture before it is read.
+
+    Attributes:
+      key: unique among all.
+      picture: the path of its file, or the picture itself.
+      text: what it says.
+      box: of the number, in pixels of the picture as people see it; it may leave the picture. None where unknown.
+      char_boxes: of its characters, or empty.
+    """
+
+    key: str
+    picture: str | Image.Image
+    text: str
+    box: Box | None = None
+    char_boxes: tuple[Box, ...] = ()
+
+
+class Source(Protocol):
+    """Labelled pictures, each at a place, which is a number; must be picklable."""
+
+    @property
+    def name(self) -> str:
+        """The `source` of its records."""
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether it says where numbers are."""
+
+    @property
+    def pictures(self) -> tuple[str, str] | None:
+        """The folder of the picture files and what all keys begin with, or None where there are no files."""
+
+    def entries(self) -> Iterator[tuple[int, str, str | None]]:
+        """The place, the key and, if the input names one, the split of each picture, in the input's order."""
+
+    def key(self, place: int) -> str:
+        """The key of one."""
+
+    def read(self, place: int) -> Labelled:
+        """Raises `Reject` for an entry that makes no sense."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the light pass found.
+
+    Attributes:
+      splits: the places of each split, in a seeded order of all.
+      duplicates: the places of all but the first of those with the same key.
+      unlabelled: how many picture files have no entry.
+    """
+
+    splits: dict[str, Sequence[int]]
+    duplicates: frozenset[int]
+    unlabelled: int
+
+
+def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Contents:
+    """Goes through the keys of a source, and keeps 18 bytes of each.
+
+    Args:
+      source: of which only the keys are read.
+      shares: decide the split where the input does not.
+      seed: decides the order.
+    Raises:
+      UserError: there are no entries, or a split cannot be the name of a file.
+    """
+    places, keys, owners = array("q"), array("Q"), array("H")
+    names: dict[str, int] = {}
+    for place, key, split in source.entries():
+        places.append(place)
+        keys.append(_hash(key))
+        owners.append(names.setdefault(split or writer.split_of(key, shares), len(names)))
+    if not places:
+        raise UserError("the input names no pictures")
+    for name in names:
+        if not re.fullmatch(writer.SPLIT_NAME, name):
+            raise UserError(f"the input names a split {name!r}: it must be of small letters and digits")
+    at, owner, hashes = np.array(places), np.array(owners), np.array(keys)
+    order = np.random.default_rng(seed).permutation(len(at))
+    _, first = np.unique(hashes, return_index=True)
+    return Contents(
+        splits={name: array("q", at[order][owner[order] == i].tobytes()) for name, i in names.items()},
+        duplicates=frozenset(np.delete(at, first).tolist()),
+        unlabelled=_unlabelled(source, hashes),
+    )
+
+
+def _unlabelled(source: Source, hashes: np.ndarray) -> int:
+    if source.pictures is None:
+        return 0
+    folder, prefix = source.pictures
+    below = listing.below(folder or ".", on_error=lambda _: None)
+    paths = (file.path for file in below if file.path.lower().endswith(IMAGE_ENDINGS))
+    names = (path[len(folder) :].lstrip("/") if folder else path.removeprefix("./") for path in paths)
+    keys = (posixpath.join(prefix, name) for name in names)
+    return len(np.setdiff1d(np.fromiter(map(_hash, keys), np.uint64), hashes))
+
+
+def _hash(key: str) -> int:
+    """Of 64 bits: among a million keys two have the same with a probability of 3e-8."""
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
+
+
+def inside(written: str) -> str | None:
+    """Return the one form of an image's name relative to a folder; None where it leads out of that.
+
+    Backslashes are taken for slashes: lists that were made under Windows have them.
+    """
+    name = written.replace("\\", "/")
+    if "://" in name:
+        return None
+    name = posixpath.normpath(name)
+    return None if name == "." or re.match(r"/|\.\.(/|$)|[A-Za-z]:/", name) else name
+
+
+def below(folder: str, path: str) -> str | None:
+    """Return the name relative to a folder of a path in it; None where it is not in it."""
+    path = path.replace("\\", "/")
+    scheme = path.partition("://")[0] if listing.is_remote(path) else ""
+    if scheme != (folder.partition("://")[0] if listing.is_remote(folder) else ""):
+        return None
+    if scheme:
+        top, one = (posixpath.normpath(name.partition("://")[2]) for name in (folder, path))
+    else:
+        top, one = os.path.abspath(folder), os.path.abspath(path)
+    top = top.rstrip("/") + "/"
+    return inside(one[len(top) :]) if one.startswith(top) else None
+
+
+def local_file(path: str) -> BinaryIO:
+    """Open a file, a remote one as a local copy that leaves nothing behind.
+
+    Raises:
+      NotAFile: it is a pipe, a device or a folder.
+      OSError: it cannot be opened.
+    """
+    return _copy(path) if listing.is_remote(path) else open_regular(path)
+
+
+def private_copy(path: str, written: float) -> BinaryIO:
+    """Open a copy that leaves nothing behind: who cuts the file itself short does not kill readers of a memory map.
+
+    Args:
+      path: local or remote.
+      written: when the file was written, as the run found it.
+    Raises:
+      UserError: it was written to since.
+    """
+    copy = _copy(path)
+    if FileSystems.last_updated(path) != written:
+        raise UserError(f"{path} changed while it was read: run again when nothing else writes to it")
+    return copy
+
+
+def _copy(path: str) -> BinaryIO:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is handed out
+    with listing.opened(path) as file, troubles.naming(tempfile.gettempdir()):
+        shutil.copyfileobj(file, copy, 1 << 20)
+    copy.flush()
+    return copy

@@ -1,0 +1,125 @@
+"""Beam's ModelHandler over an exported SavedModel, a shard of pictures at a time."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.ml.inference.base import ModelHandler
+
+from beam_pipelines.scoring import exported_model, predictions
+from beam_pipelines.scoring.exported_model import Model, Row
+from beam_pipelines.scoring.prefetch import Picture, pictures
+from beam_pipelines.sharding import shards
+from beam_pipelines.sharding.shards import ShardResult, ShardSpec
+from trainer.data.image_kinds import DEFAULT_MEGAPIXELS, limit_megapixels
+
+BATCH_BYTES = 32 << 20  # of images; enough for a full batch unless they are large
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pictures are read.
+
+    Attributes:
+      batch_size: pictures read together.
+      beam_width: hypotheses followed.
+      candidates: of each picture, in its row.
+      min_confidence: from which on a row is accepted.
+      file_format: one of `predictions.FORMATS`.
+      max_megapixels: larger images are rejected.
+    """
+
+    batch_size: int
+    beam_width: int
+    candidates: int
+    min_confidence: float
+    file_format: str
+    max_megapixels: float = DEFAULT_MEGAPIXELS
+
+
+class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
+    """Reads the pictures of a shard and writes its predictions.
+
+    To RunInference one example is one shard: it is the unit of work, so pictures are batched within it, in full
+    batches from the start. Beam's own TensorFlow handlers do not take SavedModel folders under Keras 3.
+    """
+
+    def __init__(self, path: str, reading: Reading) -> None:
+        super().__init__(min_batch_size=1, max_batch_size=1)
+        self.path, self.reading = path, reading
+
+    def load_model(self) -> Model:
+        """Loads the model, once a process."""
+        limit_megapixels(self.reading.max_megapixels)
+        return exported_model.load(self.path)
+
+    def run_inference(
+        self, batch: Sequence[ShardSpec], model: Model, inference_args: dict[str, Any] | None = None
+    ) -> Iterator[ShardResult]:
+        """Writes each shard of the batch, and tells what is in it."""
+        for spec in batch:
+            begin = time.monotonic()
+            result = ShardResult(spec.path, spec.split, items=len(spec.items))
+            with shards.shard_file(spec) as file:
+                counted = predictions.Counted(file)
+                rows = predictions.writer(self.reading.file_format, counted)
+                for read, answers in self._read(spec, model, result):
+                    rows.write([self._row(*one, model, result) for one in zip(read, answers, strict=True)])
+                rows.close()
+            result.bytes, result.crc32c = counted.bytes, counted.checksum.hexdigest().decode()
+            shards.count_metrics(result, time.monotonic() - begin)
+            yield result
+
+    def _read(
+        self, spec: ShardSpec, model: Model, result: ShardResult
+    ) -> Iterator[tuple[Sequence[Picture], list[Row]]]:
+        """Batches and what the model reads in them, which it does while the caller writes the one before."""
+
+        def answer(batch: Sequence[Picture]) -> tuple[Sequence[Picture], list[Row]]:
+            return batch, model.read(batch, beam_width=self.reading.beam_width, candidates=self.reading.candidates)
+
+        with ThreadPoolExecutor(1) as ahead:
+            running = None
+            for batch in self._batches(spec, model.info["image_size"], result):
+                following = ahead.submit(answer, batch)
+                if running:
+                    yield running.result()
+                running = following
+            if running:
+                yield running.result()
+
+    def _batches(self, spec: ShardSpec, size: tuple[int, int], result: ShardResult) -> Iterator[list[Picture]]:
+        """Full batches of what can be read, the last one short, and those of large images too."""
+        batch: list[Picture] = []
+        room = BATCH_BYTES
+        for found in pictures(spec.items, self.reading.batch_size, size):
+            if isinstance(found, Picture):
+                batch.append(found)
+                room -= len(found.file)
+                if len(batch) == self.reading.batch_size or room <= 0:
+                    yield batch
+                    batch, room = [], BATCH_BYTES
+            else:
+                key, reject = found
+                result.rejects.append((key, reject.reason, reject.detail))
+        if batch:
+            yield batch
+
+    def _row(self, picture: Picture, answer: Row, model: Model, result: ShardResult) -> dict[str, Any]:
+        candidates, confidence = answer
+        row = {
+            "key": picture.key,
+            "candidates": candidates,
+            "confidence": confidence,
+            "accepted": confidence >= self.reading.min_confidence,
+            "found_as": picture.found_as,
+            **({} if picture.label is None else {"label": picture.label}),
+            "model": model.info["fingerprint"],
+        }
+        predictions.tally(result, row)
+        return row
+
+    def share_model_across_processes(self) -> bool:
+        return False

@@ -1,0 +1,192 @@
+"""What the scorer writes: a row a picture as JSON Lines or Parquet, and a summary that counts them."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+import google_crc32c
+import pyarrow as pa
+from pyarrow import parquet
+
+from beam_pipelines.sharding import shards
+from beam_pipelines.sharding.outputs import Kind
+from beam_pipelines.sharding.shards import ShardResult
+
+SUMMARY_FILE = "summary.json"
+BINS = 20  # of the confidence histogram
+FORMATS = ("jsonl", "parquet")
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        (
+            "candidates",
+            pa.list_(pa.struct([("text", pa.string()), ("log_prob", pa.float64()), ("probability", pa.float64())])),
+        ),
+        ("confidence", pa.float64()),
+        ("accepted", pa.bool_()),
+        ("found_as", pa.string()),
+        ("label", pa.string()),
+        ("model", pa.string()),
+    ]
+)
+
+
+def _shards_of(text: str) -> list[str]:
+    summary = json.loads(text)
+    if not {"images", "rows", "rejects", "model", "request"} <= summary.keys():
+        raise ValueError("not a summary of ours")
+    return [shard["name"] for shard in summary["shards"]]
+
+
+KIND = Kind(SUMMARY_FILE, (), _shards_of)
+
+
+def shard_name(file_format: str, index: int, count: int) -> str:
+    """`predictions-00003-of-00008.jsonl`."""
+    return f"predictions-{index:05d}-of-{count:05d}.{file_format}"
+
+
+class RowWriter(Protocol):
+    """Writes rows, whose `label` is left out where it is unknown."""
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Appends some."""
+
+    def close(self) -> None:
+        """Ends the file."""
+
+
+class Counted:
+    """A file that is written through it, with the number and the CRC-32C of its bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.bytes, self.checksum = file, 0, google_crc32c.Checksum()
+        self.closed = False  # pyarrow asks
+
+    def write(self, data: Any) -> int:
+        data = bytes(data)
+        self.file.write(data)
+        self.checksum.update(data)
+        self.bytes += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.bytes
+
+    def flush(self) -> None:
+        """Leaves that to the file."""
+
+    def close(self) -> None:
+        """Leaves that to whoever opened the file."""
+
+
+class JsonLines:
+    """A JSON object a line."""
+
+    def __init__(self, file: Counted) -> None:
+        self.file = file
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+
+    def close(self) -> None:
+        """Needs no end."""
+
+
+class Parquet:
+    """Apache Parquet, a row group for each write."""
+
+    def __init__(self, file: Counted) -> None:
+        self.writer = parquet.ParquetWriter(pa.PythonFile(file, mode="w"), SCHEMA)
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.writer.write_table(pa.Table.from_pylist(list(rows), SCHEMA))
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def writer(file_format: str, file: Counted) -> RowWriter:
+    """The writer of one of `FORMATS`."""
+    return Parquet(file) if file_format == "parquet" else JsonLines(file)
+
+
+def tally(result: ShardResult, row: dict[str, Any]) -> None:
+    """Counts a row for the summary."""
+    text, label = row["candidates"][0]["text"], row.get("label")
+    result.written += 1
+    result.tally("accepted", row["accepted"])
+    result.tally("confidence", min(int(row["confidence"] * BINS), BINS - 1))
+    result.tally("length", len(text))
+    if label is not None:
+        result.tally("labelled", len(label))
+        result.tally("labelled accepted", row["accepted"])
+        if text == label:
+            result.tally("right", len(label))
+            result.tally("right accepted", row["accepted"])
+
+
+@dataclass(frozen=True)
+class DescribePredictions:
+    """Makes `summary.json`.
+
+    Attributes:
+      model: what `model_info.json` says.
+      request: what was asked for.
+      others: files that were found beside the pictures, counted by their endings.
+      begin: seconds since the epoch.
+    """
+
+    model: dict[str, Any]
+    request: dict[str, Any]
+    others: Counter[str]
+    begin: float
+
+    def __call__(self, results: list[ShardResult]) -> dict[str, str]:
+        total: dict[str, Counter] = {}
+        for result in results:
+            for name, counts in result.tallies.items():
+                total.setdefault(name, Counter()).update(counts)
+        accepted, confidence = total.get("accepted", Counter()), total.get("confidence", Counter())
+        images, seconds = sum(result.items for result in results), time.time() - self.begin
+        summary = {
+            "images": images,
+            "rows": sum(result.written for result in results),
+            "accepted": accepted["True"],
+            "for_review": accepted["False"],
+            "rejects": shards.reject_counts(results),
+            "other_files": self.others.total(),
+            "other_files_by_ending": dict(self.others.most_common()),
+            "accuracy": _accuracy(total),
+            "lengths": dict(sorted(total.get("length", Counter()).items())),
+            "confidence_histogram": [confidence[str(i)] for i in range(BINS)],
+            "shards": [
+                {"name": r.path.rsplit("/", 1)[-1], "rows": r.written, "bytes": r.bytes, "crc32c": r.crc32c}
+                for r in results
+            ],
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 1),
+            "model": self.model,
+            "request": self.request,
+        }
+        return {SUMMARY_FILE: json.dumps(summary, indent=2) + "\n"}
+
+
+def _accuracy(total: dict[str, Counter]) -> dict[str, Any] | None:
+    """The share of whole numbers right, where labels are known; None where none is."""
+    if "labelled" not in total:
+        return None
+    labelled, right = total["labelled"], total.get("right", Counter())
+    labelled_accepted, right_accepted = total["labelled accepted"], total.get("right accepted", Counter())
+    return {
+        **_share(labelled.total(), right.total()),
+        "of_accepted": _share(labelled_accepted["True"], right_accepted["True"]),
+        "by_length": {length: _share(labelled[length], right[length]) for length in sorted(labelled)},
+    }
+
+
+def _share(examples: int, right: int) -> dict[str, Any]:
+    return {"examples": examples, "right": right, "sequence_accuracy": right / examples if examples else None}

@@ -1,0 +1,152 @@
+"""Images decoded by threads ahead of the model, in order, with bounded memory."""
+
+import io
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from itertools import islice
+from threading import Lock
+from typing import Any, BinaryIO, NamedTuple
+
+from beam_pipelines.inputs import archives, images, labelled
+from beam_pipelines.scoring.find_images import Item
+from beam_pipelines.sharding.shards import Reject
+from trainer.data import records
+
+LOCAL_THREADS, REMOTE_THREADS = 4, 32  # an object store takes its time for each file
+WAITING_BYTES = 64 << 20
+LARGE_RECORD = 4 << 20  # bytes; only one such record at a time, since it is held whole
+
+
+class Picture(NamedTuple):
+    """An image for the model.
+
+    Attributes:
+      key: unique.
+      file: its pixels as a BMP file.
+      label: what it says, where that is known.
+      found_as: where it was found: a `file`, which the key is the path of, a `member` of an archive, or a `record`.
+    """
+
+    key: str
+    file: bytes
+    label: str | None = None
+    found_as: str = "file"
+
+
+def pictures(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterator[Picture | tuple[str, Reject]]:
+    """Yield each of the items in order, or the reject with its key.
+
+    Args:
+      items: what to read.
+      ahead: at most so many wait in memory, fewer where images are large.
+      size: the height and width of the model's input.
+    """
+    coming, containers = iter(items), Containers()
+    ahead = min(ahead, max(LOCAL_THREADS, WAITING_BYTES // images.most_bytes(size)))
+    waiting: deque[tuple[Item, Future[Picture]]] = deque()
+    remote = any("://" in item.path for item in items)
+    with ThreadPoolExecutor(REMOTE_THREADS if remote else LOCAL_THREADS) as pool:
+
+        def begin(count: int) -> None:
+            waiting.extend((item, pool.submit(_read, item, containers, size)) for item in islice(coming, count))
+
+        try:
+            begin(ahead)
+            while waiting:
+                item, future = waiting.popleft()
+                begin(1)
+                try:
+                    yield future.result()
+                except Reject as reject:
+                    yield item.key, reject
+        finally:
+            for _, future in waiting:
+                future.cancel()
+    containers.close()
+
+
+class Containers:
+    """Archives and record files, each opened once, a remote one as a local copy; for many threads."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, BinaryIO] = {}
+        self._zips: dict[str, archives.Zip] = {}
+        self._lock = Lock()
+        self.large_record = Lock()
+
+    def part(self, item: Item) -> BinaryIO:
+        """The bytes of a member or record.
+
+        Raises:
+          Reject: `missing-picture` where the file has gone, `damaged-archive` where it ends within.
+        """
+        with self._lock:
+            try:
+                if item.path not in self._files:
+                    self._files[item.path] = labelled.local_file(item.path)
+            except FileNotFoundError as error:
+                raise Reject("missing-picture", f"{item.path} cannot be read: {error}") from error
+            file = self._files[item.path]
+            if item.kind == "zipped":
+                if item.path not in self._zips:
+                    self._zips[item.path] = archives.Zip(file)
+                return io.BytesIO(self._zips[item.path].read(item.start))
+        if os.fstat(file.fileno()).st_size < item.start + item.size:  # it may claim any size
+            raise Reject("damaged-archive", f"{item.path} ends within it")
+        return io.BufferedReader(_Part(file.fileno(), item.start, item.size))
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+class _Part(io.RawIOBase):
+    """Some bytes of an open file as a file; for many threads, since the file's own position stays."""
+
+    def __init__(self, descriptor: int, start: int, size: int) -> None:
+        self._descriptor, self._start, self._size, self._position = descriptor, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(memoryview(buffer)), max(0, self._size - self._position))
+        data = os.pread(self._descriptor, wanted, self._start + self._position)
+        memoryview(buffer)[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+def _read(item: Item, containers: Containers, size: tuple[int, int]) -> Picture:
+    """Read one.
+
+    Raises:
+      Reject: as `images.opened`, `images.for_model` and `Containers.part`; `damaged-record`; what was found earlier.
+    """
+    if item.reject:
+        raise Reject(*item.reject)
+    if item.kind == "record":
+        with containers.large_record if item.size > LARGE_RECORD else nullcontext(), containers.part(item) as file:
+            return _from_record(item, file.read(), size)
+    with images.opened(item.path) if item.kind == "file" else containers.part(item) as file:
+        found_as = "file" if item.kind == "file" else "member"
+        return Picture(item.key, images.encode(images.for_model(file, size), "bmp"), found_as=found_as)
+
+
+def _from_record(item: Item, data: bytes, size: tuple[int, int]) -> Picture:
+    try:
+        record = records.from_example(data)
+    except records.Damaged as error:
+        raise Reject("damaged-record", str(error)) from error
+    image = images.for_model(io.BytesIO(record.encoded), size)
+    return Picture(item.key, images.encode(image, "bmp"), record.text, "record")

@@ -1,0 +1,69 @@
+"""Ctrl-C while a pipeline runs: one line, exit status 130, and no process left behind.
+
+Beam's own way out takes an exception through its threads and its worker processes, which the terminal interrupts too,
+and each prints a traceback. Nothing is lost by ending at once: a shard that is not finished has no name yet.
+"""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+SEPARATE = "multi_processing"  # of Beam's --direct_running_mode
+
+
+def local_runner(options: PipelineOptions) -> FnApiRunner:
+    """Return Beam's engine on this machine, whose worker processes, if there are any, are those of `worker`."""
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != SEPARATE:
+        return FnApiRunner()
+    direct.direct_running_mode = "in_memory"  # or the engine would start Beam's own processes
+    command = shlex.join([sys.executable, "-m", "beam_pipelines.sharding.worker", str(os.getpid())])
+    ignoring = f"trap '' INT HUP; exec {command}"  # until it is in a process group of its own
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(ignoring))
+
+
+@contextmanager
+def ended_at_once(message: str) -> Iterator[None]:
+    """End this process with a message when Ctrl-C or SIGHUP comes inside, even while the main thread waits for Beam.
+
+    A signal that is ignored, as SIGHUP under nohup, stays ignored.
+    """
+    numbers = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    if not numbers or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    wakened = signal.set_wakeup_fd(writing)  # Python's own handlers would wait until the main thread is free
+    waiting = threading.Thread(target=_wait, args=(reading, numbers, message), daemon=True, name="interrupts")
+    waiting.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakened)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.write(writing, b"\0")
+        waiting.join()
+        os.close(writing)
+        os.close(reading)
+
+
+def _wait(reading: int, numbers: list[signal.Signals], message: str) -> None:
+    while number := os.read(reading, 1)[0]:
+        if number in numbers:
+            _end(number, message)
+
+
+def _end(number: int, message: str) -> None:
+    print(f"\n{message}" if sys.stderr.isatty() else message, file=sys.stderr, flush=True)
+    os._exit(128 + number)

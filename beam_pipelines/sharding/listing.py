@@ -1,0 +1,155 @@
+"""List the files of a folder or of an object store's prefix by their literal names, whatever characters they contain.
+
+Beam's `FileSystems.match` takes every path for a pattern and has no way to quote `[`, `*` and `?`.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
+
+from apache_beam.io.filesystems import FileSystems
+
+from trainer.files.local_file import open_regular
+
+_WILDCARD = re.compile(r"[\[*?]")
+
+
+class File(NamedTuple):
+    """A file that was listed.
+
+    Attributes:
+      path: where it is.
+      size: in bytes.
+      updated: when it was last written, in seconds since the epoch.
+      is_regular: whether it can be read to an end; not a pipe, a device, a socket, or a link that leads to no file.
+    """
+
+    path: str
+    size: int
+    updated: float
+    is_regular: bool = True
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path names something in an object store rather than a local file."""
+    return "://" in path
+
+
+def files(folder: str) -> dict[str, File]:
+    """Return the files directly in a folder by name; empty where there is no such folder.
+
+    Locally that is everything but folders: links that lead nowhere, pipes and devices are listed, too.
+
+    Raises:
+      OSError: the folder cannot be listed.
+    """
+    if is_remote(folder):
+        prefix = _prefix(folder)
+        found = {file.path[len(prefix) :]: file for file in _below_prefix(prefix)}
+        return {name: file for name, file in found.items() if name and "/" not in name}
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = [entry.name for entry in entries if not _is_folder(entry)]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {name: one for name in names if (one := file(os.path.join(folder, name)))}
+
+
+def below(folder: str, on_error: Callable[[OSError], None]) -> Iterator[File]:
+    """Yield all files below a folder or a prefix; a link to a folder is not followed, but yielded as not regular.
+
+    Args:
+      folder: a local folder, or a prefix in an object store, of which everything behind its next `/` is listed.
+      on_error: is called with the error of a local folder that cannot be listed.
+    """
+    if is_remote(folder):
+        # A name that ends in a slash is what some consoles show as an empty folder.
+        yield from (one for one in _below_prefix(_prefix(folder)) if not one.path.endswith("/"))
+        return
+    for top, folders, names in os.walk(folder, onerror=on_error):
+        paths = [os.path.join(top, name) for name in names]
+        paths += [path for name in folders if os.path.islink(path := os.path.join(top, name))]
+        yield from (one for path in paths if (one := file(path)))
+
+
+def any_below(path: str) -> bool:
+    """Return whether a store has anything whose name begins so; what it fails with is raised."""
+    prefix = path if "/" in path.partition("://")[2] else f"{path}/"
+    return bool(FileSystems.match([_WILDCARD.sub("?", prefix) + "**"], [1])[0].metadata_list)
+
+
+def file(path: str) -> File | None:
+    """Describe a local file, through links; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        try:
+            found = os.lstat(path)
+        except OSError:  # gone meanwhile
+            return None
+    return File(path, found.st_size, found.st_mtime, stat.S_ISREG(found.st_mode))
+
+
+def remote_file(path: str) -> File | None:
+    """Describe a file of an object store; None where there is none."""
+    return next((one for one in _matched(path) if one.path == path), None)
+
+
+def opened(path: str) -> BinaryIO:
+    """Open a file where it lies, local or remote.
+
+    Raises:
+      NotAFile: it is a pipe, a device or a folder.
+      OSError: it cannot be opened.
+    """
+    if is_remote(path):
+        return FileSystems.open(path, compression_type="uncompressed")
+    return open_regular(path)
+
+
+def delete(path: str) -> None:
+    """Delete a file of just that name; Beam would take it for a pattern, and delete all that it matches.
+
+    Raises:
+      OSError: it is not there, or cannot be deleted.
+    """
+    if not is_remote(path):
+        os.remove(path)
+    elif not has_wildcard(path):
+        FileSystems.delete([path])
+    elif path.startswith("gs://"):
+        from apache_beam.io.gcp import gcsio
+
+        gcsio.GcsIO().delete(path)
+    else:
+        raise OSError(f"{path} cannot be deleted: Beam would take its name for a pattern, so choose another one")
+
+
+def match(pattern: str) -> list[str]:
+    """Return the paths that a pattern with wildcards stands for."""
+    return [one.path for one in FileSystems.match([pattern])[0].metadata_list]
+
+
+def has_wildcard(path: str) -> bool:
+    """Return whether a path contains a character that means something in a pattern."""
+    return bool(_WILDCARD.search(path))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def _prefix(folder: str) -> str:
+    return folder.rstrip("/") + "/"
+
+
+def _below_prefix(prefix: str) -> Iterator[File]:
+    return (one for one in _matched(prefix, "**") if one.path.startswith(prefix))
+
+
+def _matched(literal: str, pattern: str = "") -> Iterator[File]:
+    # `?` stands for any one character, so this finds a little too much where the name contains wildcards.
+    for one in FileSystems.match([_WILDCARD.sub("?", literal) + pattern])[0].metadata_list:
+        yield File(one.path, one.size_in_bytes, one.last_updated_in_seconds)

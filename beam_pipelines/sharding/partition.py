@@ -1,0 +1,281 @@
+"""A share of the shards for each of several processes, and the last of them to end completes the output.
+
+Each process makes the shards of its share, and notes what is in them in a file beside them. Whoever finds the
+notes of all shares there has all results, checks them as one process alone would, and completes the output. Two that
+do so at once write the same bytes. A share that was noted is not made again, so any process can be repeated.
+"""
+
+import argparse
+import functools
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import google_crc32c
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions, TestOptions
+
+from beam_pipelines.sharding import listing, outputs, shards
+from beam_pipelines.sharding.outputs import Kind
+from beam_pipelines.sharding.shards import Describe, ShardResult, ShardSpec
+from beam_pipelines.sharding.whole_file import whole_file
+from trainer.cli import Locked, UserError
+from trainer.data.records import COMPLETED_FILE
+from trainer.files.lock import Lock, Ticket, describe, owner
+
+NOTE = outputs.NOTE
+
+
+@dataclass(frozen=True)
+class Share:
+    """Shards number `index`, `index + count`, ... of all."""
+
+    index: int
+    count: int
+
+    def of(self, specs: list[ShardSpec]) -> list[ShardSpec]:
+        return specs[self.index :: self.count]
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--share",
+        metavar="I/N",
+        help="make share I, from 0, of N; the last of N processes with the same options completes the output",
+    )
+
+
+def parse(text: str | None) -> Share | None:
+    """Reads `2/4`.
+
+    Raises:
+      UserError: it is no share.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or int(found[1]) >= int(found[2]):
+        raise UserError(f"--share {text}: write I/N with I from 0 to N-1, e.g. 0/4")
+    return Share(int(found[1]), int(found[2]))
+
+
+def common(words: list[str]) -> list[str]:
+    """A command line without its share, so that it is that of all of them."""
+    return re.sub(r"\0--share[=\0][^\0]*", "", "\0" + "\0".join(words)).split("\0")[1:]
+
+
+@contextmanager
+def opened(
+    output: str,
+    kind: Kind,
+    same: Callable[[str], bool],
+    *,
+    overwrite: bool,
+    share: Share | None,
+    request: dict[str, Any],
+) -> Iterator[Ticket | None]:
+    """Hold the lock of an output, and give its ticket, or None where that is complete already.
+
+    Partitions of one request run side by side, each of them once; everything else excludes each other.
+
+    Args:
+      output, kind, same, overwrite: see `outputs.is_done`.
+      share: the partition, or None for all.
+      request: what was asked for.
+    Raises:
+      UserError: as `outputs.is_done`, or a partition is to overwrite.
+      Locked: another process is writing there, or has taken the output over.
+    """
+    if share and overwrite:
+        raise UserError(f"--overwrite and --share do not go together: remove {output} first")
+    if outputs.is_done(output, kind, same, overwrite=overwrite):
+        yield None
+        return
+    is_new = not listing.is_remote(output) and not os.path.isdir(output)
+    try:
+        with _locked(output, share, request) as lock:
+            # Another run may have ended since.
+            done = outputs.is_done(output, kind, same, overwrite=overwrite)
+            try:
+                yield None if done else lock.ticket
+            except Exception:
+                lock.check()  # an engine wraps what its workers raise
+                raise
+            lock.check()
+    finally:
+        if is_new:
+            with suppress(OSError):  # something was written
+                os.rmdir(output)
+
+
+@contextmanager
+def _locked(output: str, share: Share | None, request: dict[str, Any]) -> Iterator[Lock]:
+    name, friends = outputs.LOCK_FILE, None
+    if share:  # the name tells which others may run: partitions of the same request, into as many
+        asked = google_crc32c.value(json.dumps(request, sort_keys=True).encode())
+        name += f"-{asked:08x}-{share.index:05d}-of-{share.count:05d}"
+        friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{share.count:05d}")
+    with Lock(FileSystems.join(output, name), _Store()) as lock:
+        for other in outputs.sizes(output):
+            if outputs.is_lock(other) and other != name and not (friends and friends.fullmatch(other)):
+                path = FileSystems.join(output, other)
+                claim = owner(path, _Store())
+                if claim is not None:
+                    raise Locked(describe(path, claim))
+        yield lock
+
+
+class _Store:
+    """The files of an object store, through Beam."""
+
+    def read(self, path: str) -> str | None:
+        try:
+            with FileSystems.open(path) as file:
+                return file.read().decode()
+        except Exception:  # each file system raises something else for a file that is not there
+            if FileSystems.exists(path):
+                raise
+            return None
+
+    def write(self, path: str, text: str) -> None:
+        with whole_file(path) as file:
+            file.write(text.encode())
+
+    def remove(self, path: str) -> None:
+        listing.delete(path)
+
+
+def run(
+    specs: list[ShardSpec],
+    work: beam.PTransform,
+    describe: Describe,
+    *,
+    output: str,
+    kind: Kind,
+    options: PipelineOptions,
+    share: Share | None,
+    request: dict[str, Any],
+    ticket: Ticket,
+) -> dict[str, float] | None:
+    """`shards.run`, or a share of it; in an output that is `opened`, of which everything left by other runs is removed.
+
+    Args:
+      kind: of output.
+      share: makes only these shards, and completes the output if all others are there.
+      request: what was asked for, of which notes of other requests are told.
+      ticket: of the lock of the output.
+    Returns:
+      The seconds of each step, or None where other shares are still to come.
+    Raises:
+      RuntimeError: as `shards.run`.
+    """
+    names = [outputs.name_of(spec.path) for spec in specs]
+    specs = [replace(spec, ticket=ticket) for spec in specs]
+    if options.view_as(TestOptions).dry_run:  # nothing is written, so nothing is removed, either
+        return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
+    if share is None:
+        outputs.remove(output, kind)
+        outputs.mark(output, kind, names, forget=True)
+        return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
+    outputs.mark(output, kind, names)
+    mine = share.of(specs)
+    seconds: dict[str, float] = {}
+    note = functools.partial(_write_note, output=output, share=share, request=request, mine=mine, ticket=ticket)
+    if _is_noted(output, share, request):
+        print(f"share {share.index}/{share.count} of {output} is there already")
+    elif mine:
+        seconds = shards.execute(mine, work, note, output=output, options=options)
+        if not _is_complete(output):  # then the notes may have been removed by now
+            shards.check_there(output, {_note_name(share.index, share.count)})
+    else:
+        note([])
+    if not _complete_if_last(specs, describe, output=output, share=share, request=request, ticket=ticket):
+        return None
+    # The notes, and shards that runs with other options left unfinished.
+    outputs.remove(output, kind, keep={*names, *kind.fixed})
+    outputs.mark(output, kind, names, forget=True)
+    return seconds
+
+
+def _is_complete(output: str) -> bool:
+    return FileSystems.exists(FileSystems.join(output, COMPLETED_FILE))
+
+
+def _note_name(index: int, count: int) -> str:
+    return f"{NOTE}{index:05d}-of-{count:05d}"
+
+
+def _write_note(
+    results: list[ShardResult],
+    *,
+    output: str,
+    share: Share,
+    request: dict[str, Any],
+    mine: list[ShardSpec],
+    ticket: Ticket,
+) -> None:
+    ticket.check()
+    shards.check_counts(results, output, {spec.path: len(spec.items) for spec in mine})
+    note = {"request": request, "results": [vars(result) for result in results]}
+    with shards.whole_file(FileSystems.join(output, _note_name(share.index, share.count))) as file:
+        file.write(json.dumps(note).encode())
+
+
+def _read_note(output: str, index: int, count: int, request: dict[str, Any]) -> list[ShardResult] | None:
+    """The results of a share; None where it is not there, or made for another request."""
+    path = FileSystems.join(output, _note_name(index, count))
+    try:
+        with FileSystems.open(path) as file:
+            note = json.loads(file.read())
+    except Exception:  # each file system raises something else for a file that is not there
+        if FileSystems.exists(path):
+            raise
+        return None
+    if note["request"] != json.loads(json.dumps(request)):
+        return None
+    results = [ShardResult(**raw) for raw in note["results"]]
+    for result in results:
+        result.tallies = {name: Counter(counts) for name, counts in result.tallies.items()}
+        result.rejects = [(key, reason, detail) for key, reason, detail in result.rejects]
+    return results
+
+
+def _is_noted(output: str, share: Share, request: dict[str, Any]) -> bool:
+    """Whether the share was made, and its files still are as they were noted."""
+    results = _read_note(output, share.index, share.count, request)
+    there = outputs.sizes(output)
+    return results is not None and all(there.get(outputs.name_of(r.path)) == r.bytes for r in results)
+
+
+def _complete_if_last(
+    specs: list[ShardSpec],
+    describe: Describe,
+    *,
+    output: str,
+    share: Share,
+    request: dict[str, Any],
+    ticket: Ticket,
+) -> bool:
+    notes = [_read_note(output, index, share.count, request) for index in range(share.count)]
+    results = [result for note in notes if note is not None for result in note]
+    if None not in notes:
+        shards.complete(
+            sorted(results, key=lambda result: result.path),
+            output,
+            {spec.path: len(spec.items) for spec in specs},
+            describe,
+            ticket,
+        )
+        return True
+    # Another one may have completed it, and removed the notes, between our listing and now.
+    if _is_complete(output):
+        return True
+    there = sum(note is not None for note in notes)
+    print(f"share {share.index}/{share.count} of {output} is made, {there} of {share.count} are there")
+    return False

@@ -1,0 +1,62 @@
+"""How far a run is, seen in the files that appear and so with any engine, and where its seconds went."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from apache_beam.metrics import Metrics, MetricsFilter
+from apache_beam.runners.runner import PipelineResult
+
+from beam_pipelines.sharding import listing
+
+PROGRESS_SECONDS = 2.0
+MILLISECONDS = "milliseconds"  # the namespace of Beam's distributions, each named after a step
+
+
+@contextmanager
+def shown(asked: dict[str, int], output: str) -> Iterator[None]:
+    """Shows on standard error how many of the items `asked` for, by path of their shard, are done."""
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(asked, output, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
+    begin, total, shown = time.monotonic(), sum(asked.values()), -1
+    while not over.wait(PROGRESS_SECONDS):
+        try:
+            there = {file.path for file in listing.files(output).values()}
+        except OSError:  # a storage that is away for a moment; the run itself decides whether that matters
+            continue
+        done = sum(count for path, count in asked.items() if path in there)
+        if done not in (shown, 0):
+            rate = done / (time.monotonic() - begin)
+            shards = sum(path in there for path in asked)
+            print(
+                f"{output}: {done:,} of {total:,}, {shards} of {len(asked)} shards, "
+                f"{rate:,.0f} a second, left {(total - done) / rate:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+            shown = done
+
+
+def count_seconds(step: str, seconds: float) -> None:
+    """Adds to Beam's metrics what a step took in one shard."""
+    Metrics.distribution(MILLISECONDS, step).update(round(1000 * seconds))
+
+
+def seconds_by_step(result: PipelineResult) -> dict[str, float]:
+    """What the steps took, summed over all workers; empty where the engine offers no metrics."""
+    try:
+        found = result.metrics().query(MetricsFilter().with_namespace(MILLISECONDS))["distributions"]
+    except NotImplementedError:
+        return {}
+    return {metric.key.metric.name: metric.result.sum / 1000 for metric in found}

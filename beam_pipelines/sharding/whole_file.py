@@ -1,0 +1,35 @@
+"""Files that appear whole or not at all, on every file system that Beam knows."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines.sharding import listing
+from trainer import troubles
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name when it is complete, in place of one that is there."""
+    temporary = f"{path}.tmp-{uuid.uuid4().hex}"
+    try:
+        with (
+            troubles.naming(path),
+            FileSystems.create(temporary, "application/octet-stream", "uncompressed") as file,
+        ):
+            yield file
+        if "://" not in path:
+            os.replace(temporary, path)
+        else:
+            # Google's store replaces as a whole; not every other one replaces at all.
+            if not path.startswith("gs://") and FileSystems.exists(path):
+                listing.delete(path)
+            FileSystems.rename([temporary], [path])
+    except BaseException:
+        if FileSystems.exists(temporary):
+            listing.delete(temporary)
+        raise

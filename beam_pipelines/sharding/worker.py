@@ -1,0 +1,24 @@
+"""A worker process of Beam's engine on this machine: `python -m beam_pipelines.sharding.worker LAUNCHER_PID`.
+
+It is in a process group of its own, so that the terminal interrupts the command alone, and Linux ends it with the
+command, even where that is killed.
+"""
+
+import os
+import runpy
+import signal
+import sys
+
+from trainer.cluster import child
+
+
+def main() -> None:
+    child.end_with(int(sys.argv.pop(1)))
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # they were ignored until here
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    runpy.run_module("apache_beam.runners.worker.sdk_worker_main", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Scoring where it runs and where it is disturbed: buckets, engines, Dataflow, failing storage, killed runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_runner_api_pb2 as proto
+from google.cloud import storage
+
+from beam_pipelines import draw, score
+from beam_pipelines.scoring import exported_model
+from tests.beam_pipelines import dataflow_service, flaky_store
+from tests.beam_pipelines.conftest import BUCKET
+from tests.beam_pipelines.test_dataflow import DATAFLOW, do_fns, run_as_main
+from tests.beam_pipelines.test_object_store import stored
+from tests.conftest import ROOT
+from trainer.data.records import COMPLETED_FILE, REJECTS_FILE
+from trainer.files.lock import Ticket
+
+TOP = f"gs://{BUCKET}"
+INPUT = ("--input", f"{TOP}/photos", "--num-shards", "3", "--batch-size", "16")
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    assert draw.main(["--count", str(COUNT), "--seed", "4", "--output", str(folder)]) == 0
+    (folder / "images" / "none.png").write_bytes(b"no picture")
+    return folder / "images"
+
+
+@pytest.fixture(scope="module")
+def scored(photos: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The predictions and rejects of a local run."""
+    out = tmp_path_factory.mktemp("scored") / "out"
+    args = ["--model", str(tiny_model), "--input", str(photos), "--output", str(out), *INPUT[2:]]
+    assert score.main(args) == 0
+    return data_files({path.name: path.read_bytes() for path in out.iterdir()})
+
+
+def data_files(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if name.startswith("predictions-") or name == REJECTS_FILE}
+
+
+def in_bucket(files: dict[str, bytes], photos: Path) -> dict[str, bytes]:
+    """As they are when the photos are in the bucket."""
+    return {name: data.replace(str(photos).encode(), f"{TOP}/photos".encode()) for name, data in files.items()}
+
+
+def upload(bucket: storage.Bucket, photos: Path, model: Path) -> None:
+    for path in photos.iterdir():
+        bucket.blob(f"photos/{path.name}").upload_from_filename(path)
+    for path in (path for path in model.rglob("*") if path.is_file()):
+        bucket.blob(f"model/{path.relative_to(model)}").upload_from_filename(path)
+
+
+@pytest.mark.slow  # the waits between retries
+def test_model_pictures_and_output_in_a_bucket_that_fails_now_and_then(
+    bucket: storage.Bucket, monkeypatch: pytest.MonkeyPatch, photos: Path, tiny_model: Path, scored: dict[str, bytes]
+) -> None:
+    upload(bucket, photos, tiny_model)
+    with flaky_store.serve(os.environ["STORAGE_EMULATOR_HOST"]) as (url, failures):
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        assert score.main(["--model", f"{TOP}/model", *INPUT, "--output", f"{TOP}/data/out"]) == 0
+    for kind in ("503", "hang-up", "reset"):
+        assert failures[kind] > COUNT / 2
+    for method in ("GET", "POST", "PUT"):
+        assert failures[method] > 2
+    assert data_files(stored(bucket)) == in_bucket(scored, photos)
+
+
+def test_shares_make_what_one_process_makes(
+    photos: Path, tiny_model: Path, scored: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    args = ["--model", str(tiny_model), "--input", str(photos), "--output", str(out), *INPUT[2:]]
+    for index in (1, 2, 0):
+        assert not (out / COMPLETED_FILE).exists()
+        assert score.main([*args, "--share", f"{index}/3"]) == 0
+    assert data_files({path.name: path.read_bytes() for path in out.iterdir()}) == scored
+    assert f"rows{COUNT:>30}  in 3 shards" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_dataflow_job_carries_all_that_its_workers_need(
+    bucket: storage.Bucket, monkeypatch: pytest.MonkeyPatch, photos: Path, tiny_model: Path, scored: dict[str, bytes]
+) -> None:
+    upload(bucket, photos, tiny_model)
+    with dataflow_service.serve() as service:
+        args = ["--model", f"{TOP}/model", *INPUT, "--output", f"{TOP}/data/out", *DATAFLOW]
+        with pytest.raises(RuntimeError, match="is not complete"):
+            run_as_main("beam_pipelines.score", [*args, f"--dataflow_endpoint={service.endpoint}"], monkeypatch)
+    staged = {name.rsplit("/", 1)[1]: data for name, data in stored(bucket, "staging/").items()}
+    pipeline = proto.Pipeline.FromString(staged["pipeline.pb"])
+    functions = do_fns(pipeline)
+    assert any(b"beam_pipelines.scoring.model_handler" in pickled for pickled in functions.values())
+    assert not [name for name, pickled in functions.items() if b"__main__" in pickled]
+    loads, load = [], exported_model.load
+
+    def counting(path: str) -> exported_model.Model:
+        loads.append(path)
+        return load(path)
+
+    monkeypatch.setattr(exported_model, "load", counting)
+    # The stand-in service says that the job is done before it runs, so the command has released its lock.
+    monkeypatch.setattr(Ticket, "check", lambda _: None)
+    beam.Pipeline.from_runner_api(pipeline, "FnApiRunner", PipelineOptions([])).run().wait_until_finish()
+    assert loads == [f"{TOP}/model"]
+    assert data_files(stored(bucket)) == in_bucket(scored, photos)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_or_doubled_when_a_run_is_killed(
+    photos: Path, tiny_model: Path, scored: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    # Small batches, so that there is time to kill it between two shards.
+    args = ["--model", tiny_model, "--input", photos, "--output", out, "--num-shards", 3]
+    command = [sys.executable, "-m", "beam_pipelines.score", *map(str, args)]
+    workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    process = subprocess.Popen([*command, "--batch-size", "1", *workers], cwd=ROOT, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("predictions-*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / COMPLETED_FILE).exists()
+    subprocess.run([*command, "--batch-size", "16", *workers], cwd=ROOT, check=True, capture_output=True)
+    assert data_files({path.name: path.read_bytes() for path in out.iterdir()}) == scored

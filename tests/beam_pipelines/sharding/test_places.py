@@ -1,0 +1,86 @@
+"""A store that is not there, not installed or not allowed is one line in every command, before any work."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+from google.cloud import storage
+
+from beam_pipelines.sharding import places
+from trainer.cli import UserError
+
+COMMANDS = {
+    "beam_pipelines.score": ["--input", "{input}", "--output", "{output}", "--model", "{model}"],
+    "beam_pipelines.prepare": ["--format", "csv", "--input", "{input}", "--output", "{output}"],
+    "beam_pipelines.synthesize": ["--count", "3", "--output", "{output}", "--source", "crops", "--records", "{input}"],
+    "beam_pipelines.inspect": ["{input}", "--sheet", "{output}"],
+    "beam_pipelines.download": ["--output", "{output}"],
+    "beam_pipelines.draw": ["--count", "3", "--output", "{output}"],
+    "trainer.train": ["--data", "{input}", "--workdir", "{output}", "--init-from", "{model}"],
+    "trainer.evaluate": ["--data", "{input}", "--workdir", "{output}"],
+    "trainer.export": ["--workdir", "{input}", "--output", "{output}"],
+    "trainer.predict": ["{input}", "--model", "{model}", "--draw", "{output}"],
+    "trainer.report": ["--workdir", "{input}", "--output", "{output}"],
+    "trainer.search": ["--data", "{input}", "--workdir", "{output}"],
+}
+PLACES = {
+    name: sorted({p for p in ("input", "output", "model") if f"{{{p}}}" in args}) for name, args in COMMANDS.items()
+}
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "az://account/x", "https://host/x", "hdfs://host/x", "nope://x"])
+@pytest.mark.parametrize(("command", "place"), [(c, p) for c, places in PLACES.items() for p in places])
+def test_a_store_that_is_not_known_is_named(
+    command: str, place: str, url: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    given = {"input": str(tmp_path / "in"), "output": str(tmp_path / "out"), "model": "released", place: url}
+    main = importlib.import_module(command).main
+    assert main([arg.format(**given) for arg in COMMANDS[command]]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f" {url}: " in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["gs://no-such-bucket", "gs://no-such-bucket/deep/x"])
+@pytest.mark.parametrize(
+    ("command", "place"), [(c, p) for c, places in PLACES.items() for p in places if c.startswith("beam")]
+)
+def test_a_bucket_that_does_not_exist_is_named(
+    bucket: storage.Bucket, command: str, place: str, url: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    given = {"input": str(tmp_path / "in"), "output": str(tmp_path / "out"), "model": "released", place: url}
+    main = importlib.import_module(command).main
+    assert main([arg.format(**given) for arg in COMMANDS[command]]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert url in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("s3://b/x", r"pip install 'apache-beam\[aws\]'"),
+        ("az://b/x", r"azfs:// \(pip install 'apache-beam\[azure\]'\)"),
+        ("azfs://b/x", r"pip install 'apache-beam\[azure\]'"),
+        ("hdfs://b/x", r"pip install 'apache-beam\[hadoop\]'"),
+        ("https://b/x", "is not supported"),
+    ],
+)
+def test_it_is_said_what_to_install(path: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        places.check("--input", path)
+
+
+def test_gs_without_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(places.EXTRAS, "gs", ("gcp", "no.such.module"))
+    with pytest.raises(UserError, match=r"apache-beam\[gcp\]"):
+        places.check("--input", "gs://bucket/x")
+
+
+def test_local_places_are_not_looked_at() -> None:
+    for path in ("x", "/x/y", "a:b", "C:\\x", "//x"):
+        places.check("--input", path)
+    assert "boto3" not in sys.modules

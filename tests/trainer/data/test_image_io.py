@@ -1,0 +1,358 @@
+"""Image files of every kind to upright RGB: orientation, metadata, missing ends, limits, shrinking."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from trainer.data import image_io, image_kinds
+
+RNG = np.random.default_rng(0)
+SMOOTH = Image.fromarray(RNG.integers(0, 256, (6, 9, 3), np.uint8)).resize((90, 60))
+NOISE = Image.fromarray(RNG.integers(0, 256, (40, 60, 3), np.uint8))
+TURNED = SMOOTH.transpose(Image.Transpose.ROTATE_270)  # what Orientation 6 asks for
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def exif(*entries: tuple[int, int, int, bytes], orientation: int | None = 6) -> bytes:
+    """An EXIF block, little endian, with entries of (tag, type, count, value), and Orientation 6."""
+    if orientation is not None:
+        entries = (*entries, (0x0112, 3, 1, struct.pack("<HH", orientation, 0)))
+    after = 8 + 2 + 12 * len(entries) + 4
+    directory, values = struct.pack("<H", len(entries)), b""
+    for tag, kind, count, value in sorted(entries):
+        if len(value) > 4:
+            directory += struct.pack("<HHII", tag, kind, count, after + len(values))
+            values += value
+        else:
+            directory += struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values
+
+
+def reject(data: bytes) -> image_io.Unreadable:
+    with pytest.raises(image_io.Unreadable) as caught:
+        image_io.load(data)
+    return caught.value
+
+
+def similar(one: Image.Image, other: Image.Image) -> bool:
+    return one.size == other.size and np.abs(np.asarray(one, int) - np.asarray(other.convert("RGB"), int)).mean() < 6
+
+
+def test_all_that_pillow_reads_is_an_image_and_nothing_else() -> None:
+    listed = set(image_io.IMAGE_ENDINGS)
+    assert {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".avif",
+        ".jp2",
+        ".webp",
+        ".tif",
+        ".bmp",
+        ".gif",
+    } <= listed
+    assert {".heic", ".heif"} <= listed
+    assert not listed & {
+        ".pdf",
+        ".mpg",
+        ".mpeg",
+        ".eps",
+        ".ps",
+        ".h5",
+        ".hdf",
+        ".txt",
+        ".csv",
+        ".json",
+        ".wmf",
+        ".palm",
+    }
+
+
+KINDS: dict[str, dict[str, object]] = {
+    "PNG": {},
+    "JPEG": {"quality": 95},
+    "MPO": {"quality": 95},
+    "WEBP": {"lossless": True},
+    "TIFF": {},
+    "AVIF": {"quality": 95},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_orientation_of_exif_is_found_in_every_kind(kind: str) -> None:
+    options = {"save_all": True, "append_images": [SMOOTH]} if kind == "MPO" else {}
+    made = Image.Exif()
+    made[0x0112] = 6
+    assert similar(image_io.load(encoded(SMOOTH, kind, exif=made, **KINDS[kind], **options)).image, TURNED)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_a_tiff_is_turned_once_and_its_odd_tags_do_no_harm(compression: str | None) -> None:
+    for orientation in range(1, 9):
+        tags = {0x0112: orientation, 700: XMP.encode()}
+        data = encoded(SMOOTH, "TIFF", tiffinfo=tags, compression=compression)
+        expected = SMOOTH if orientation == 1 else SMOOTH.transpose(image_io._UPRIGHT[orientation])
+        assert similar(image_io.load(data).image, expected)
+
+
+def test_orientation_of_xmp_and_of_raw_profiles_is_found() -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", XMP)
+    raw = PngImagePlugin.PngInfo()
+    raw.add_text("Raw profile type exif", f"\nexif\n{len(exif()):8d}\n{exif().hex()}\n", zip=True)
+    for data in (
+        encoded(SMOOTH, "JPEG", xmp=XMP.encode(), quality=95),
+        encoded(SMOOTH, "WEBP", xmp=XMP.encode(), lossless=True),
+        encoded(SMOOTH, "PNG", pnginfo=text),
+        encoded(SMOOTH, "PNG", pnginfo=raw),
+    ):
+        assert similar(image_io.load(data).image, TURNED)
+
+
+ODD = {
+    "SRATIONAL of -1/0": (0x9204, 10, 1, struct.pack("<ii", -1, 0)),
+    "negative LONG": (0x0100, 4, 1, struct.pack("<i", -5)),
+    "make as double": (0x010F, 12, 1, struct.pack("<d", 1.5)),
+    "type that does not exist": (0x010F, 77, 1, b"abcd"),
+    "a directory that is none": (0x8769, 4, 1, struct.pack("<I", 0xFFFFFF)),
+    "text that is none": (0x010E, 2, 4, b"\xff\xfe\xfd\xfc"),
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_values_beside_the_orientation_do_no_harm(odd: str, kind: str) -> None:
+    assert similar(image_io.load(encoded(SMOOTH, kind, exif=exif(ODD[odd]), **KINDS[kind])).image, TURNED)
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [
+        (3, 1, b"\0\0"),
+        (3, 1, b"\x09\0"),
+        (2, 2, b"6\0"),
+        (2, 4, b"abcd"),
+        (11, 1, struct.pack("<f", 9.5)),
+    ],
+)
+def test_an_orientation_that_is_none_turns_nothing(orientation: tuple[int, int, bytes]) -> None:
+    data = encoded(SMOOTH, "JPEG", quality=95, exif=exif((0x0112, *orientation), orientation=None))
+    assert similar(image_io.load(data).image, SMOOTH)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_damaged_exif_never_rejects(data: st.DataObject) -> None:
+    block = bytearray(exif(*ODD.values()))
+    for _ in range(data.draw(st.integers(0, 3))):
+        block[data.draw(st.integers(6, len(block) - 1))] = data.draw(st.integers(0, 255))
+    block = block[: data.draw(st.integers(6, len(block)))]
+    kind = data.draw(st.sampled_from(["JPEG", "PNG", "WEBP"]))
+    assert sorted(image_io.load(encoded(SMOOTH, kind, exif=bytes(block), **KINDS[kind])).image.size) == [60, 90]
+
+
+def png_chunk(name: bytes, data: bytes, wrong: int = 0) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data) ^ wrong)
+
+
+@pytest.mark.parametrize("megabytes", [2, 40])
+@pytest.mark.parametrize("behind", [False, True])
+def test_metadata_of_any_size_does_not_reject(megabytes: int, behind: bool) -> None:
+    big = zlib.compress(bytes(megabytes << 20))
+    plain = encoded(SMOOTH, "PNG")
+    at = len(plain) - 12 if behind else 33
+    for chunk in (
+        png_chunk(b"iCCP", b"profile\0\0" + big),
+        png_chunk(b"zTXt", b"comment\0\0" + big),
+        png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + big),
+    ):
+        assert similar(image_io.load(plain[:at] + chunk + plain[at:]).image, SMOOTH)
+
+
+def test_damaged_metadata_does_not_reject() -> None:
+    plain = encoded(SMOOTH, "PNG")
+    for chunk in (png_chunk(b"tEXt", b"a\0b", wrong=1), png_chunk(b"zTXt", b"a\0\0damaged"), png_chunk(b"pHYs", b"\0")):
+        assert similar(image_io.load(plain[:33] + chunk + plain[33:]).image, SMOOTH)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("restarts", [0, 3])
+def test_a_jpeg_that_lacks_its_end_marker_is_read_and_one_that_lacks_more_is_not(
+    progressive: bool, subsampling: str, restarts: int
+) -> None:
+    options = {"subsampling": subsampling, "progressive": progressive, "restart_marker_blocks": restarts}
+    whole = encoded(NOISE, "JPEG", quality=90, **options)
+    expected = image_io.load(whole).image
+    for cut in (1, 2):
+        found = image_io.load(whole[:-cut])
+        assert found.image == expected
+        assert found.file_type is None
+    for length in [*range(20, len(whole) - 4, 41), *range(len(whole) - 12, len(whole) - 3)]:
+        assert reject(whole[:length]).reason == "undecodable"
+
+
+def test_a_jpeg_that_lacks_whole_scans_is_not_read() -> None:
+    whole = encoded(NOISE, "JPEG", quality=90, progressive=True)
+    starts = [i for i in range(len(whole)) if whole[i : i + 2] == b"\xff\xda"]
+    assert len(starts) > 5
+    for start in starts[1:]:
+        assert reject(whole[:start]).reason == "undecodable"
+
+
+TRUNCATED = [
+    "PNG",
+    "JPEG",
+    "GIF",
+    "WEBP",
+    "TIFF",
+    "BMP",
+    "AVIF",
+    "JPEG2000",
+    "TGA",
+    "PPM",
+    "QOI",
+    "PCX",
+    "SGI",
+    "DDS",
+    "ICO",
+]
+
+
+@pytest.mark.parametrize("kind", TRUNCATED)
+def test_truncated_files_of_every_kind_are_rejected_by_name(kind: str) -> None:
+    whole = encoded(NOISE, kind)
+    image_io.load(whole)
+    for share in (0.02, 0.3, 0.6, 0.9):
+        assert reject(whole[: int(len(whole) * share)]).reason == "undecodable", share
+
+
+def png_header(width: int, height: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(b"\0"))
+        + png_chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture
+def limit() -> Iterator[Callable[[float], None]]:
+    yield image_io.limit_megapixels
+    image_io.limit_megapixels(image_kinds.DEFAULT_MEGAPIXELS)
+
+
+def test_more_pixels_than_allowed_are_rejected_before_any_is_decoded(limit: Callable[[float], None]) -> None:
+    for size in ((12_000, 12_000), (40_000, 40_000), (2**31 - 1, 1)):
+        error = reject(png_header(*size))
+        assert error.reason == "too-large"
+        assert "--max-megapixels" in error.detail
+    data = encoded(Image.new("RGB", (1200, 1000)), "PNG")
+    limit(1.1)
+    assert reject(data).reason == "too-large"
+    limit(1.2)
+    assert image_io.load(data).image.size == (1200, 1000)
+    limit(1000)
+    assert reject(png_header(12_000, 12_000)).reason == "undecodable"
+
+
+def test_images_without_pixels_are_rejected_by_name() -> None:
+    for size in ((0, 5), (5, 0)):
+        assert reject(png_header(*size)).reason == "undecodable"
+
+
+def test_heic_is_told_by_its_content() -> None:
+    data = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(100)
+    error = reject(data)
+    assert error.reason == "undecodable"
+    assert image_kinds.pillow_heif or "pip install 'svhn-sequences[heif]'" in error.detail
+
+
+def test_heic_is_read_where_pillow_heif_is_installed() -> None:
+    pytest.importorskip("pillow_heif")
+    assert similar(image_io.load(encoded(SMOOTH, "HEIF", quality=95)).image, SMOOTH)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_images_are_shrunk_for_a_model_and_look_the_same(kind: str, orientation: int) -> None:
+    made = Image.Exif()
+    made[0x0112] = orientation
+    large = SMOOTH.resize((1803, 1202), Image.Resampling.BICUBIC)
+    data = encoded(large, kind, exif=made, **KINDS[kind])
+    whole = image_io.load(data).image
+    for size in ((10, 40), (40, 10), (60, 96)):
+        kept = image_io.for_model(io.BytesIO(data), size)
+        assert 3 * kept.width * kept.height <= image_io.most_bytes(size)
+        assert kept.width >= min(whole.width, image_io.ROOM * size[1])
+        assert kept.height >= min(whole.height, image_io.ROOM * size[0])
+        fitted = [image.resize(size[::-1], Image.Resampling.BILINEAR) for image in (kept, whole)]
+        assert np.abs(np.asarray(fitted[0], int) - np.asarray(fitted[1], int)).mean() < 2
+
+
+def test_small_images_stay_as_they_are() -> None:
+    for kind in ("JPEG", "PNG"):
+        data = encoded(NOISE, kind)
+        assert image_io.for_model(io.BytesIO(data), (10, 10)) == image_io.load(data).image
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "I;16", "L"])
+def test_bands_leave_no_trace(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(RNG.integers(0, 65536, (301, 200), np.uint16)) if mode == "I;16" else None
+    image = image or Image.fromarray(RNG.integers(0, 256, (301, 200, 4), np.uint8)).convert(
+        mode if mode != "P" else "RGB"
+    )
+    data = encoded(image.quantize(32) if mode == "P" else image, "TIFF" if mode == "CMYK" else "PNG")
+    expected = [image_io.load(data).image, image_io.for_model(io.BytesIO(data), (7, 5))]
+    monkeypatch.setattr(image_io, "_BAND", 3000)
+    for one, other in zip(
+        expected, [image_io.load(data).image, image_io.for_model(io.BytesIO(data), (7, 5))], strict=True
+    ):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_many_threads_reject_large_images_as_one_does(limit: Callable[[float], None]) -> None:
+    limit(0.002)
+    small, large = encoded(Image.new("RGB", (40, 40)), "PNG"), encoded(Image.new("RGB", (50, 50)), "PNG")
+
+    def reason(data: bytes) -> str:
+        try:
+            image_io.load(data)
+        except image_io.Unreadable as error:
+            return error.reason
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(reason, [small, large] * 300)) == ["", "too-large"] * 300
+
+
+def test_only_so_much_is_decoded_at_once() -> None:
+    room, inside, most = image_io._Room(10), [], []
+
+    def decode(wanted: int) -> None:
+        with room.room(wanted):
+            inside.append(wanted)
+            most.append(sum(inside))
+            inside.remove(wanted)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [3, 4, 5, 10, 1, 30] * 50))
+    assert max(total for total in most if total != 30) <= 10

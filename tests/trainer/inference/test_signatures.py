@@ -1,0 +1,216 @@
+"""The exported graphs: what training saw is what they see, and nothing but the picture decides the answer."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+from trainer import export
+from trainer.config import experiments, schema
+from trainer.data import input_pipeline, preprocess
+from trainer.inference import beam_width
+from trainer.inference import signatures as serving
+from trainer.inference.predictor import Reader
+from trainer.models.recogniser import PureRecogniser
+from trainer.vocab import Vocab
+from trainer.workdir import files
+
+
+def make_reader(seed: int, **model: object) -> Reader:
+    """Of a smoke model with weights large enough that it reads each picture differently."""
+    wanted = schema.override(experiments.find("smoke"), [f"model.{name}={value}" for name, value in model.items()])
+    recogniser = PureRecogniser(wanted.model, seed=seed)
+    params = {name: tf.Variable(3 * value if "kernel" in name else value) for name, value in recogniser.params.items()}
+    state = {name: tf.Variable(value) for name, value in recogniser.state.items()}
+    return Reader(recogniser, params, state, wanted)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return make_reader(1)
+
+
+@pytest.fixture(scope="module")
+def signatures(reader: Reader) -> dict:
+    return serving.signatures(reader)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[bytes]:
+    """40 picture files of many sizes."""
+    rng = np.random.default_rng(0)
+    found = []
+    for i in range(40):
+        small = Image.fromarray(rng.integers(0, 256, (3, 5, 3), np.uint8))
+        buffer = io.BytesIO()
+        small.resize((20 + 3 * i, 70 - i), Image.Resampling.BICUBIC).save(buffer, "PNG")
+        found.append(buffer.getvalue())
+    return found
+
+
+def read(signatures: dict, files: list[bytes], width: int = 6, candidates: int = 3) -> dict[str, np.ndarray]:
+    out = signatures["serving_default"](tf.constant(files), tf.constant(width), tf.constant(candidates))
+    return {name: value.numpy() for name, value in out.items()}
+
+
+def test_logits_are_those_of_training_time_preprocessing(reader: Reader, tiny_dataset: Path) -> None:
+    held = input_pipeline.load([str(tiny_dataset)], "train", reader.config)
+    (trained,) = input_pipeline.reading_batches(held, len(held))
+    shards = sorted(map(str, tiny_dataset.glob("*.tfrecord-*")))
+    raw = tf.data.TFRecordDataset(shards).batch(100).get_single_element()
+    files = tf.io.parse_example(raw, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})["image/encoded"]
+    model = reader.config.model
+    served = preprocess.normalise(preprocess.decode_and_fit(files, model.image_height, model.image_width))
+    tokens = tf.constant(held.tokens)
+    logits = []
+    for images in (trained, served):
+        memory, state = reader.recogniser.encode(reader.params, reader.state, images)
+        logits.append(reader.recogniser.step(reader.params, tokens[:, :1], state, memory)[0])
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-5)
+
+
+def test_width_1_is_greedy(reader: Reader, signatures: dict, pictures: list[bytes]) -> None:
+    out = read(signatures, pictures, width=1, candidates=1)
+    model, vocab = reader.config.model, Vocab(reader.config.model.alphabet)
+    images = preprocess.normalise(
+        preprocess.decode_and_fit(tf.constant(pictures), model.image_height, model.image_width)
+    )
+    memory, state = reader.recogniser.encode(reader.params, reader.state, images)
+    tokens, texts = tf.fill([len(pictures), 1], vocab.start), [""] * len(pictures)
+    ended = np.zeros(len(pictures), bool)
+    for t in range(model.max_length):
+        logits, state, _ = reader.recogniser.step(reader.params, tokens, state, memory)
+        scores = logits.numpy()[:, 0]
+        scores[:, vocab.start] = -np.inf
+        if t == 0:
+            scores[:, vocab.end] = -np.inf
+        best = scores.argmax(axis=-1)
+        ended |= best == vocab.end
+        texts = [text if end else text + vocab.decode([i]) for text, i, end in zip(texts, best, ended, strict=True)]
+        tokens = tf.constant(best[:, np.newaxis], tf.int32)
+    assert [text.decode() for text in out["text"][:, 0]] == texts
+    assert len(set(texts)) > 1
+
+
+def test_the_width_and_the_number_of_candidates_are_inputs(signatures: dict, pictures: list[bytes]) -> None:
+    widest = read(signatures, pictures, width=20, candidates=20)
+    assert widest["text"].shape == widest["log_prob"].shape == (40, 20)
+    assert widest["confidence"].shape == (40,)
+    for row in widest["text"]:
+        assert len(set(row)) == 20
+    few = read(signatures, pictures, width=20, candidates=2)
+    np.testing.assert_array_equal(few["text"], widest["text"][:, :2])
+    np.testing.assert_array_equal(few["confidence"], widest["confidence"])
+    greedy = read(signatures, pictures, width=1)["log_prob"][:, 0]
+    assert read(signatures, pictures, width=2, candidates=9)["text"].shape == (40, 2)
+    assert (widest["log_prob"][:, 0] - greedy >= -1e-6 * np.abs(greedy)).all()  # some are below -1000, in float32
+    for sizes in ({"width": 0}, {"candidates": 0}):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="must be at least 1"):
+            read(signatures, pictures, **sizes)
+
+
+def test_evaluation_and_the_exported_model_search_as_wide(
+    reader: Reader, signatures: dict, pictures: list[bytes]
+) -> None:
+    """Wider than what is returned, and both the same."""
+    model = reader.config.model
+    images = preprocess.decode_and_fit(tf.constant(pictures), model.image_height, model.image_width)
+    evaluated = reader.read(preprocess.normalise(images))
+    served = read(signatures, pictures, *beam_width.sizes(None, None, reader.config.decode.beam_width))
+    narrow = read(signatures, pictures, width=3)
+    assert evaluated["text"].shape == (40, 3)
+    np.testing.assert_array_equal(evaluated["text"][:, 0], served["text"][:, 0])
+    np.testing.assert_allclose(
+        evaluated["log_prob"], served["log_prob"], rtol=1e-4, atol=1e-3
+    )  # texts may change places in a tie
+    gained = served["log_prob"] - narrow["log_prob"]
+    assert gained.mean() > 0  # not of every picture: a beam that is wider may lose what a narrow one keeps
+    assert (gained[:, 2] > 1e-2).any()
+
+
+def test_the_answer_does_not_depend_on_the_batch(signatures: dict, pictures: list[bytes]) -> None:
+    together = read(signatures, pictures)
+    for order in ([7], [7, 3], list(range(40))[::-1]):
+        out = read(signatures, [pictures[i] for i in order])
+        np.testing.assert_array_equal(out["text"], together["text"][order])
+        np.testing.assert_allclose(out["log_prob"], together["log_prob"][order], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(out["confidence"], together["confidence"][order], atol=1e-4)
+
+
+def opinionless(seed: int, bias: dict[int, float], **model: object) -> Reader:
+    """A model that sees nothing: its logits are 0, but for those of some tokens."""
+    reader = make_reader(seed, **model)
+    for name, value in reader.params.items():
+        if "logits" in name:
+            wanted = [bias.get(token, 0.0) for token in range(reader.vocab.size)] if "bias" in name else 0.0
+            value.assign(tf.broadcast_to(tf.constant(wanted), value.shape))
+    return reader
+
+
+def test_ties_are_broken_the_same_way_each_time() -> None:
+    """Without an opinion, the lower digits come first."""
+    found = opinionless(1, {}).read(tf.zeros([3, 16, 32, 3]), 4)
+    np.testing.assert_array_equal(found["text"], [[b"00000", b"00001", b"00002", b"00003"]] * 3)
+
+
+@pytest.mark.parametrize("max_length", [1, 5, 8])
+def test_every_length_can_be_read(max_length: int) -> None:
+    """A model that likes but one digit, and the end as much."""
+    found = opinionless(2, {3: 30.0, 11: 30.0}, max_length=max_length).read(tf.zeros([2, 16, 32, 3]), max_length)
+    for row in found["text"].numpy():
+        assert sorted(row) == [b"3" * length for length in range(1, max_length + 1)]
+
+
+def test_attention_says_where_the_model_looked(signatures: dict, pictures: list[bytes]) -> None:
+    out = signatures["attention"](tf.constant(pictures[:5]))
+    np.testing.assert_array_equal(out["text"], read(signatures, pictures[:5])["text"][:, 0])
+    assert out["attention"].shape == (5, 6, 4, 8)
+    np.testing.assert_allclose(tf.reduce_sum(out["attention"], axis=[2, 3]), 1.0, atol=1e-5)
+
+
+def weights(exported: Path) -> tuple[dict, dict]:
+    """The parameters and the state of the model, from its work folder."""
+    _, _, params, state, _ = files.load_model(str(exported.parent / "run"))
+    return params, state
+
+
+def test_the_fingerprint_is_that_of_the_weights(tiny_model: Path) -> None:
+    params, state = weights(tiny_model)
+    before = export.fingerprint(params, state)
+    assert before == export.fingerprint(*weights(tiny_model))
+    changed = next(iter(state.values()))
+    changed.assign(tf.cast(tf.ones_like(changed), changed.dtype) * 7)
+    assert export.fingerprint(params, state) != before
+
+
+def test_an_exported_model_says_what_it_takes(tiny_model: Path, pictures: list[bytes]) -> None:
+    model = tf.saved_model.load(str(tiny_model))
+    info = json.loads((tiny_model / "assets" / "model_info.json").read_text())
+    assert (info["alphabet"], info["max_length"]) == ("0123456789", 5)
+    assert info["fingerprint"] == export.fingerprint(*weights(tiny_model))
+    width, candidates = beam_width.sizes(None, None, info["beam_width"])
+    sizes = {"beam_width": tf.constant(width), "candidates": tf.constant(candidates)}
+    files = model.signatures["serving_default"](images=tf.constant(pictures[:1]), **sizes)
+    pixels = tf.io.decode_image(pictures[0])[tf.newaxis]
+    decoded = model.signatures["decoded"](images=pixels, **sizes)
+    for name in ("text", "log_prob", "probability", "confidence"):
+        np.testing.assert_array_equal(files[name], decoded[name])
+
+
+def test_tflite_reads_the_same(reader: Reader, signatures: dict, pictures: list[bytes]) -> None:
+    interpreter = Interpreter(model_content=serving.lite(reader))
+    run = interpreter.get_signature_runner()
+    model, vocab = reader.config.model, Vocab(reader.config.model.alphabet)
+    wanted = read(signatures, pictures)
+    for i, file in enumerate(pictures):
+        fitted = preprocess.decode_and_fit(tf.constant([file]), model.image_height, model.image_width)
+        out = run(images=fitted.numpy())
+        assert out["tokens"].shape == (1, 3, model.max_length + 1)
+        np.testing.assert_allclose(out["log_prob"][0], wanted["log_prob"][i], atol=0.3)
+        if wanted["log_prob"][i, 0] - wanted["log_prob"][i, 1] > 0.6:  # else rounding weights to 8 bits may decide
+            assert vocab.decode(out["tokens"][0, 0]) == wanted["text"][i, 0].decode()

@@ -1,0 +1,85 @@
+"""Steps by synchronous replicas, as a program, since a strategy must come before any other TensorFlow operation.
+
+`python -m tests.trainer.training.runners.replicas OUTPUT.npz`: on two logical devices of this process, or, where
+TF_CONFIG is set, with the other workers. The joint batch of each step is the same in all ways; the weights
+afterwards go to OUTPUT.
+With `early` as a second argument, the second worker leaves as soon as the first has nothing left but to part.
+"""
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.cluster import environment
+from trainer.cluster.watchdog import Watchdog
+from trainer.config import experiments, schema
+from trainer.data import input_pipeline
+from trainer.training import loop
+from trainer.training.runners import strategies
+from trainer.training.train_state import Learner
+
+STEPS = 3
+COUNT = 21  # pictures, which no batch divides
+SETTINGS = ["distortion.colour=false", "distortion.noise=0", "distortion.rotate_degrees=0", "distortion.shear=0"]
+SETTINGS += ["distortion.scale=[1,1]", "distortion.stretch=0", "distortion.shift=0", "distortion.perspective=0"]
+SETTINGS += ["model.dropout=0", "optimizer.warmup_steps=1", "data.batch_size=8"]
+
+
+def wanted() -> schema.Config:
+    return schema.override(experiments.find("smoke"), SETTINGS)
+
+
+def pictures() -> input_pipeline.Pictures:
+    """Noise with labels of different lengths, so that slices have different numbers of tokens."""
+    rng = np.random.default_rng(1)
+    model = wanted().model
+    lengths = rng.integers(1, model.max_length + 1, COUNT)
+    tokens = np.where(np.arange(model.max_length + 1) < lengths[:, None], rng.integers(0, 10, (COUNT, 1)), 11)
+    return input_pipeline.Pictures(
+        images=tf.constant(rng.integers(0, 256, (COUNT, model.image_height, model.image_width, 3)), tf.uint8),
+        tokens=tokens.astype(np.int32),
+        keys=[str(i) for i in range(COUNT)],
+        texts=[""] * COUNT,
+        sources=[""] * COUNT,
+        fingerprints=np.zeros((COUNT, 2), np.int64),
+        datasets=np.zeros(COUNT, np.int64),
+        paths=(),
+        rows=np.arange(COUNT),
+        model=model,
+    )
+
+
+def values(learner: Learner) -> dict[str, np.ndarray]:
+    """All variables by group and name."""
+    return {f"{i}:{name}": v.numpy() for i, group in enumerate(learner.groups()) for name, v in group.items()}
+
+
+def main() -> None:
+    task = environment.configure()
+    name = "multi-worker" if task.jobs else "mirrored"
+    if not task.jobs:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    watchdog, limits = Watchdog(60.0), loop.Limits()
+    connected = strategies.connect(name, task, wanted(), watchdog, limits)
+    learner = Learner(wanted())
+    runner: Any = strategies.make_runner(connected, task, learner, pictures(), wanted(), watchdog=watchdog)
+    figures = runner.run_steps(STEPS, threading.Event())
+    if task.is_chief:
+        results: dict[str, Any] = {"loss": figures["loss"], **values(learner)}
+        np.savez(sys.argv[1], **results)
+    if sys.argv[2:] == ["early"] and not task.is_chief:
+        while not Path(sys.argv[1]).exists():
+            time.sleep(0.1)
+    else:
+        runner.part()
+    loop.leave(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from trainer.config import experiments, schema
+from trainer.data import input_pipeline
+from trainer.training.hooks import Monitor
+from trainer.training.tensorboard import Board, hyper_parameters, sprite_sheet
+from trainer.training.train_state import Learner
+from trainer.workdir.checkpoint import Checkpoints
+
+FLAGS = ("scalars", "images", "hparams", "histograms", "graph", "projector")
+
+
+def board(dataset: Path, folder: Path, flags: dict[str, bool]) -> Board:
+    settings = [f"tensorboard.{name}={str(flags.get(name, False)).lower()}" for name in FLAGS]
+    wanted = schema.override(experiments.find("smoke"), ["model.dropout=0", "tensorboard.pictures=3", *settings])
+    training, validating = input_pipeline.hold_out(input_pipeline.load([str(dataset)], "train", wanted), wanted)
+    learner = Learner(wanted)
+    monitor = Monitor(str(folder), wanted, Checkpoints(str(folder), learner.checkpointed(), keep=1), first_step=0)
+    return Board(monitor, learner, training, validating)
+
+
+def written(folder: Path) -> EventAccumulator:
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    return events
+
+
+@pytest.fixture(scope="module")
+def shown(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Board, Path]:
+    folder = tmp_path_factory.mktemp("all")
+    made = board(tiny_dataset, folder, dict.fromkeys(FLAGS, True))
+    before = {path: v.numpy() for path, v in made.learner.params.items()}
+    made.start()
+    made.write(5, {})
+    for path, value in before.items():
+        np.testing.assert_array_equal(made.learner.params[path], value)
+    return made, folder
+
+
+def test_pictures_are_there_before_and_after_distortion(shown: tuple[Board, Path]) -> None:
+    made, folder = shown
+    pictures = {}
+    for name in ("before", "distorted"):
+        (event,) = written(folder).Tensors(f"pictures/{name}")
+        width, height, *encoded = tf.make_ndarray(event.tensor_proto)
+        assert (event.step, int(width), int(height), len(encoded)) == (5, 32, 16, 3)
+        pictures[name] = tf.stack([tf.io.decode_png(png) for png in encoded]).numpy()
+    np.testing.assert_array_equal(pictures["before"], made.training.at(tf.range(3)))
+    assert not np.array_equal(pictures["before"], pictures["distorted"])
+
+
+def test_each_weight_has_a_histogram_and_its_gradient_too(shown: tuple[Board, Path]) -> None:
+    made, folder = shown
+    events = written(folder)
+    for path, variable in made.learner.params.items():
+        for kind in ("weights", "gradients"):
+            (event,) = events.Tensors(f"{kind}/{path}")
+            buckets = tf.make_ndarray(event.tensor_proto)  # [left, right, count]
+            assert buckets[:, 2].sum() == tf.size(variable)
+    assert any(np.abs(g).max() > 0 for g in made.gradients(batch(made)).values())
+
+
+def batch(made: Board) -> dict[str, tf.Tensor]:
+    return next(iter(input_pipeline.training_batches(made.training, made.config, first_step=5)))
+
+
+def test_gradients_are_those_that_training_follows(shown: tuple[Board, Path]) -> None:
+    made, _ = shown
+    norm = float(tf.linalg.global_norm(list(made.gradients(batch(made)).values())))
+    figures = Learner(made.config).train_step(batch(made))
+    assert norm == pytest.approx(float(figures["gradient_norm"]), rel=1e-4)
+
+
+def test_graph_and_hyper_parameters_are_there(shown: tuple[Board, Path]) -> None:
+    made, folder = shown
+    events = written(folder)
+    assert b"ResourceApplyAdam" in events.Graph().SerializeToString()
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    values = hyper_parameters(made.config)
+    assert values["optimizer.learning_rate"] == made.config.optimizer.learning_rate
+    assert values["model.widths"] == "[4, 8]"
+
+
+def test_the_projector_has_a_row_a_label_and_a_thumbnail_for_each_picture(shown: tuple[Board, Path]) -> None:
+    made, folder = shown
+    count = len(made.validating)
+    rows = (folder / "tensorboard" / "embedding.tsv").read_text().splitlines()
+    assert len(rows) == count
+    assert len({tuple(row.split("\t")) for row in rows}) > 1
+    heading, *labels = (folder / "tensorboard" / "labels.tsv").read_text().splitlines()
+    assert heading.split("\t") == ["label", "length", "source", "key"]
+    assert [label.split("\t")[0] for label in labels] == made.validating.texts
+    side = int(np.ceil(np.sqrt(count)))
+    sprite = tf.io.decode_png((folder / "tensorboard" / "sprite.png").read_bytes())
+    assert sprite.shape == (16 * side, 32 * side, 3)
+    np.testing.assert_array_equal(sprite[:16, 32:64], made.validating.at(tf.constant([1]))[0])
+    assert "embedding.tsv" in (folder / "tensorboard" / "projector_config.pbtxt").read_text()
+
+
+def test_what_is_off_is_not_written(tiny_dataset: Path, tmp_path: Path) -> None:
+    made = board(tiny_dataset, tmp_path, {})
+    made.start()
+    made.write(5, {})
+    made.monitor.log_training(5, {"loss": 1.0, "token_accuracy": 0.5})
+    events = written(tmp_path)
+    assert events.Tags()["tensors"] == []
+    assert events.Tags()["graph"] is False
+    assert [path.name.split(".")[0] for path in (tmp_path / "tensorboard").iterdir()] == ["events"]
+
+
+def test_a_sprite_sheet_goes_row_by_row() -> None:
+    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1) * np.ones((1, 2, 3, 3), np.uint8)
+    sheet = sprite_sheet(images)
+    assert sheet.shape == (6, 9, 3)
+    assert sheet[::2, ::3, 0].tolist() == [[0, 1, 2], [3, 4, 0], [0, 0, 0]]

@@ -1,0 +1,71 @@
+"""Ends a process that hangs: what waits in TensorFlow for a stopped machine waits for ever, uninterruptible."""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from trainer.training import loop
+
+log = logging.getLogger(__name__)
+
+HUNG_STATUS = 41
+STOP_SECONDS = 20.0  # that are left after a signal to stop, where another task does not answer
+PATIENCE = 10  # times the limit that is waited while all others are alive
+
+
+class Watchdog:
+    """Limits how long something may take.
+
+    Args:
+      seconds: the limit, where none is given.
+      silent: tells which other tasks do not answer. While all do, they are only slow, and are waited for.
+    """
+
+    def __init__(self, seconds: float, silent: Callable[[], list[str]] = list) -> None:
+        self.seconds, self.silent, self.status = seconds, silent, HUNG_STATUS
+        self._what, self._limit, self._since = "", 0.0, 0.0
+        self._changed = threading.Condition()  # its lock can be taken twice, as by `hurry` in a signal handler
+        threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
+
+    @contextlib.contextmanager
+    def limit(self, what: str, seconds: float | None = None) -> Iterator[None]:
+        """Exits with status 41 where the block takes too long."""
+        with self._changed:
+            self._what, self._limit, self._since = what, seconds or self.seconds, time.monotonic()
+            self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._what = ""
+
+    def hurry(self, status: int = loop.STOPPED_STATUS) -> None:
+        """The process was asked to stop: end what waits for tasks that were, too, soon, and with that exit status."""
+        with self._changed:
+            self.seconds, self.status = min(self.seconds, STOP_SECONDS), status
+            self._limit = time.monotonic() - self._since + self.seconds
+            self._changed.notify()
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                left = self._since + self._limit - time.monotonic() if self._what else self.seconds
+                if left > 0:
+                    self._changed.wait(left)
+                    continue
+                what, since = self._what, self._since
+            silent = self.silent()
+            waited = time.monotonic() - since
+            with self._changed:
+                if (what, since) != (self._what, self._since):
+                    continue
+                self._limit += self.seconds
+            if silent or waited > PATIENCE * self.seconds:
+                reason = f"no answer from {', '.join(silent)}" if silent else "the others answer"
+                log.error("%s has taken %.0f s, %s: exiting with status %d", what, waited, reason, self.status)
+                logging.shutdown()
+                os._exit(self.status)
+            log.warning("%s has taken %.0f s, but all other tasks answer: waiting", what, waited)

@@ -1,0 +1,162 @@
+"""The named experiments. Each docstring gives its command, and what to expect of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from trainer.cli import UserError
+from trainer.config.schema import Config, Data, Distortion, Model, Optimizer, Train
+
+
+def compact() -> Config:
+    """Our default: a small residual encoder that keeps its feature map, an attention LSTM over it.
+
+    `python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first`
+    """
+    return Config(experiment="compact")
+
+
+def five_heads() -> Config:
+    """The other classic design on the encoder of `compact`: a classifier for each position and one for the length.
+
+    `python -m trainer.train --experiment five_heads --data data/svhn data/synthetic --workdir runs/five_heads`
+    """
+    base = compact()
+    return replace(base, experiment="five_heads", model=replace(base.model, name="five_heads", strides=(2, 2, 2, 2)))
+
+
+def svhn_rnn() -> Config:
+    """The reference network with the reference's training: until 100 validations in a row bring nothing better.
+
+    `python -m trainer.train --experiment svhn_rnn --data data/svhn data/synthetic --workdir runs/svhn_rnn`
+
+    24.6 million weights, 1.2 GFLOP a picture, 60 to 100 examples a second on two CPU cores; the best
+    checkpoint is kept. It learns many times sooner with `--set model.image_at_every_step=true`.
+    """
+    return Config(
+        experiment="svhn_rnn",
+        model=Model(
+            name="svhn_rnn",
+            image_height=64,
+            image_width=64,
+            crop=(54, 54),
+            widths=(48, 64, 128, 160, 192, 192, 192, 192),
+            strides=(2, 1, 2, 1, 2, 1, 2, 1),
+            dense_units=(3072, 3072),
+            embedding_units=512,
+            lstm_units=64,
+            dropout=0.2,
+            lstm_dropout=0.3,
+        ),
+        distortion=Distortion(
+            colour=True,
+            rotate_degrees=0.0,
+            shear=0.0,
+            scale=(1.0, 1.0),
+            stretch=0.0,
+            shift=0.0,
+            perspective=0.0,
+            noise=0.0,
+        ),
+        data=Data(batch_size=32, eval_batch_size=128),
+        optimizer=Optimizer(
+            name="sgd",
+            learning_rate=1e-2,
+            schedule="staircase",
+            warmup_steps=0,
+            decay_rate=0.9,
+            decay_steps=10_000,
+            weight_decay=0.0,
+            label_smoothing=0.0,
+            ema_decay=0.0,
+        ),
+        train=Train(steps=1_000_000, log_every=100, checkpoint_every=1_000, evaluate_every=1_000, patience=100),
+    )
+
+
+def demo() -> Config:
+    """`compact` in the minutes that `make demo` has on two CPU cores: smaller, and less distorted, as it is short."""
+    base = compact()
+    return replace(
+        base,
+        experiment="demo",
+        model=replace(base.model, image_height=48, image_width=80, widths=(32, 48, 96, 128)),
+        distortion=replace(
+            base.distortion,
+            rotate_degrees=4.0,
+            shear=0.08,
+            scale=(0.92, 1.08),
+            stretch=0.08,
+            perspective=0.03,
+            noise=3.0,
+        ),
+        train=replace(base.train, steps=1_120, checkpoint_every=280, evaluate_every=560),
+        decode=replace(base.decode, views=(0.9, 1.0, 1.1), closer=True),
+    )
+
+
+def released() -> Config:
+    """The first part of the recipe of the model that ships with the package; `make release` runs both.
+
+    Half of each batch are real photos and numbers cut from real photos, far more often than their sizes would give;
+    the rest is drawn, or put together from real digits, and keeps the network from learning the few photos by heart.
+    """
+    base = compact()
+    return replace(
+        base,
+        experiment="released",
+        model=replace(base.model, dropout=0.2),
+        distortion=replace(base.distortion, scale=(0.65, 1.15), invert=0.15, coarsen=0.2),
+        data=replace(base.data, shares=(0.30, 0.25, 0.03, 0.27, 0.15)),
+        optimizer=replace(base.optimizer, weight_decay=0.02),
+        train=replace(base.train, steps=8_000),
+        decode=replace(base.decode, views=(0.8, 0.9, 1.0, 1.1, 1.2), closer=True),
+    )
+
+
+def tilted() -> Config:
+    """The second part of the recipe of the released model: numbers that are turned or climb more.
+
+    It begins with the weights of the first: `--init-from runs/released`.
+    """
+    base = released()
+    return replace(
+        base,
+        experiment="tilted",
+        distortion=replace(base.distortion, rotate_degrees=15.0, climb=0.2),
+        optimizer=replace(base.optimizer, learning_rate=1.5e-3, warmup_steps=100),
+        train=replace(base.train, steps=2_500, checkpoint_every=250),
+    )
+
+
+def smoke() -> Config:
+    """Seconds, not accuracy: a tiny `compact` for tests and for trying a data set.
+
+    `python -m trainer.train --experiment smoke --data data/svhn --workdir runs/smoke`
+    """
+    return Config(
+        experiment="smoke",
+        model=Model(
+            image_height=16,
+            image_width=32,
+            widths=(4, 8),
+            strides=(2, 2),
+            attention_units=8,
+            lstm_units=8,
+            embedding_units=4,
+        ),
+        data=Data(batch_size=8, eval_batch_size=16),
+        train=Train(steps=20, log_every=5, checkpoint_every=10, evaluate_every=10),
+    )
+
+
+def find(name: str) -> Config:
+    """The experiment of that name.
+
+    Raises:
+      UserError: there is none; it lists those that there are.
+    """
+    named = (compact, five_heads, svhn_rnn, demo, released, tilted, smoke)
+    known: dict[str, Callable[[], Config]] = {f.__name__: f for f in named}
+    if name not in known:
+        raise UserError(f"there is no experiment {name!r}; choose one of {', '.join(known)}")
+    return known[name]()

@@ -1,0 +1,266 @@
+"""Datasets in memory, and batches from them whose order is a function of (seed, step).
+
+Since a batch depends on nothing but its step, the position of the input is the step itself: a restarted
+run goes on with exactly the batches that it would have seen.
+"""
+
+import functools
+import logging
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.cli import UserError
+from trainer.config.schema import Config, Model
+from trainer.data import batch_order, leakage, preprocess, records, shard_sizes
+from trainer.vocab import Vocab
+
+log = logging.getLogger(__name__)
+
+PARSE_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Labelled pictures in memory.
+
+    Attributes:
+      images: uint8 [N, H, W, 3], or where that would not fit in memory, the encoded files, string [N].
+      tokens: int32 [N, max_length + 1], the label's characters, then end tokens.
+      keys, texts, sources: what the records say, N each.
+      fingerprints: int64 [N, 2 or 3], by which `leaks` knows a picture again.
+      datasets: int [N], ascending, the number of the dataset that each picture is from.
+      paths, rows: the files, and at which place of all their records each picture is, int64 [N].
+    """
+
+    images: tf.Tensor
+    tokens: np.ndarray | tf.Tensor
+    keys: list[str]
+    texts: list[str]
+    sources: list[str]
+    fingerprints: np.ndarray
+    datasets: np.ndarray
+    paths: tuple[str, ...]
+    rows: np.ndarray
+    model: Model
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def at(self, indices: tf.Tensor) -> tf.Tensor:
+        """The pictures of int [B] indices, uint8 [B, H, W, 3]; for use inside a graph."""
+        chosen = tf.gather(self.images, indices)
+        if chosen.dtype == tf.string:
+            return preprocess.decode_and_fit(chosen, self.model.image_height, self.model.image_width)
+        return chosen
+
+    def select(self, indices: np.ndarray) -> "Pictures":
+        return Pictures(
+            images=tf.gather(self.images, indices),
+            tokens=self.tokens[indices],
+            keys=[self.keys[i] for i in indices],
+            texts=[self.texts[i] for i in indices],
+            sources=[self.sources[i] for i in indices],
+            fingerprints=self.fingerprints[indices],
+            datasets=self.datasets[indices],
+            paths=self.paths,
+            rows=self.rows[indices],
+            model=self.model,
+        )
+
+    def read_images(self) -> tf.Tensor:
+        """`images`, read from the files again; for use inside a graph that another machine runs."""
+        decode = self.images.dtype != tf.string
+
+        def parse(serialized: tf.Tensor) -> tf.Tensor:
+            encoded = records.parse_batch(serialized, self.model.max_length)["image/encoded"]
+            if not decode:
+                return encoded
+            return preprocess.decode_and_fit(encoded, self.model.image_height, self.model.image_width)
+
+        files = tf.data.TFRecordDataset(list(self.paths)).batch(PARSE_BATCH).map(parse, num_parallel_calls=2)
+        needed = int(self.rows.max()) + 1
+        return tf.gather(files.unbatch().take(needed).batch(needed).get_single_element(), self.rows)
+
+
+def load(folders: list[str], split: str, config: Config) -> Pictures:
+    """Reads a split of one or more datasets into memory, in the order of their shards.
+
+    Raises:
+      UserError: a folder is no finished dataset of this schema and alphabet, has no such split, has labels
+        that are too long for the model, or a key occurs twice.
+    """
+    model = config.model
+    paths, counts = [], []
+    for folder in folders:
+        info = _checked_info(folder, model)
+        paths += records.shard_paths(folder, info, split)
+        shard_sizes.check(folder, info, split, functools.partial(_size, folder))
+        counts.append(info.splits[split].records)
+    decoded_bytes = sum(counts) * model.image_height * model.image_width * 3
+    decode = decoded_bytes <= config.data.memory_gb * 1e9
+    parts = list(_parse_all(paths, model, decode=decode))
+    fields: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    keys = [key.decode() for key in fields["image/key"]]
+    _check_unique(keys, folders)
+    with tf.device("CPU"):
+        images = tf.convert_to_tensor(fields["image"])
+    return Pictures(
+        images=images,
+        tokens=_with_end(fields["label/ids"], model),
+        keys=keys,
+        texts=[text.decode() for text in fields["label/text"]],
+        sources=[source.decode() for source in fields["source"]],
+        fingerprints=fields["fingerprints"],
+        datasets=np.repeat(np.arange(len(folders)), counts),
+        paths=tuple(paths),
+        rows=np.arange(len(keys)),
+        model=model,
+    )
+
+
+def _size(folder: str, name: str) -> int | None:
+    try:
+        return tf.io.gfile.stat(f"{folder}/{name}").length
+    except tf.errors.NotFoundError:
+        return None
+
+
+def _checked_info(folder: str, model: Model) -> records.DatasetInfo:
+    info = records.read_info(folder)
+    if info.alphabet != model.alphabet:
+        raise UserError(
+            f"{folder} has the alphabet {info.alphabet!r}, the model {model.alphabet!r}: "
+            "set model.alphabet, or write the dataset with --alphabet"
+        )
+    if info.max_length > model.max_length:
+        raise UserError(
+            f"{folder} has labels of {info.max_length} characters, the model reads up to {model.max_length}: "
+            f"use --set model.max_length={info.max_length}, or write the dataset with --max-digits"
+        )
+    return info
+
+
+def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = records.parse_batch(serialized, model.max_length)
+        encoded = batch.pop("image/encoded")
+        images = preprocess.decode_and_fit(encoded, model.image_height, model.image_width) if decode else None
+        batch["image"] = encoded if images is None else images
+        batch["fingerprints"] = leakage.fingerprints(batch["image/key"], encoded, images)
+        return batch
+
+    dataset = tf.data.TFRecordDataset(paths).batch(PARSE_BATCH).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    try:
+        yield from dataset.prefetch(2).as_numpy_iterator()
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        _check_images(paths)
+        folders = sorted({path.rsplit("/", 1)[0] for path in paths})
+        raise UserError(
+            f"a record in {', '.join(folders)} is damaged ({error.message.splitlines()[0]}): write the dataset anew"
+        ) from error
+
+
+def _check_images(paths: list[str]) -> None:
+    """Find the record whose image cannot be decoded, if that is what is wrong.
+
+    Raises:
+      UserError: there is one.
+    """
+    for path in paths:
+        records_of = tf.data.TFRecordDataset(path).apply(tf.data.experimental.ignore_errors())
+        for data in records_of.as_numpy_iterator():
+            try:
+                record = records.from_example(data)
+                preprocess.decode(tf.constant(record.encoded))
+            except records.Damaged:
+                continue
+            except tf.errors.InvalidArgumentError as error:
+                raise UserError(
+                    f"{path}: TensorFlow cannot decode the image of the record {record.key!r}: run prepare again with "
+                    "--overwrite, which repairs or rejects such images; or remove the record if another tool wrote it"
+                ) from error
+
+
+def _check_unique(keys: list[str], folders: list[str]) -> None:
+    if len(set(keys)) < len(keys):
+        seen: set[str] = set()
+        twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise UserError(f"{', '.join(folders)}: the picture {twice!r} occurs twice; name each dataset once")
+
+
+def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
+    padded = np.pad(ids, ((0, 0), (0, 1)), constant_values=-1)
+    return np.where(padded < 0, Vocab(model.alphabet).end, padded).astype(np.int32)
+
+
+def hold_out(pictures: Pictures, config: Config) -> tuple[Pictures, Pictures]:
+    """Parts pictures into those to train on and those to validate on; a picture's key alone decides its rank.
+
+    A picture that is held out under one key is not trained on under another.
+    """
+    held = min(int(len(pictures) * config.data.holdout), config.data.holdout_max)
+    if not held:
+        raise UserError(
+            f"{len(pictures)} training pictures are too few to hold {config.data.holdout:.0%} out for validation: "
+            "give a dataset with a validation split, or --set data.holdout=0.2"
+        )
+    order = sorted(range(len(pictures)), key=lambda i: (zlib.crc32(pictures.keys[i].encode()), pictures.keys[i]))
+    training, validating = np.sort(order[held:]), np.sort(order[:held])
+    twins = leakage.seen(pictures.fingerprints[training], pictures.fingerprints[validating])
+    if twins.any():
+        log.info("%d pictures are not trained on, since the same ones are held out under other keys", twins.sum())
+    return pictures.select(training[~twins]), pictures.select(validating)
+
+
+def training_batches(
+    pictures: Pictures, config: Config, *, first_step: int, index: int = 0, slices: int = 1
+) -> tf.data.Dataset:
+    """Endless batches from `first_step` on; of each one slice, for one of several replicas: see `training_batch`."""
+    pictures = replace(pictures, tokens=tf.constant(pictures.tokens))
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    batches = steps.map(
+        lambda step: training_batch(pictures, config, step, index=index, slices=slices),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    return batches.prefetch(2)
+
+
+def training_batch(
+    pictures: Pictures, config: Config, step: tf.Tensor, *, index: int = 0, slices: int = 1
+) -> dict[str, tf.Tensor]:
+    """The batch of a step, int64 []: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
+
+    Which pictures they are, `order` says: those of all datasets shuffled together, or where `data.shares` are
+    given, so many of each. Of `slices` equal slices of the batch it is the one at `index`, B the slice's size and every
+    `slices`-th picture in it, so that each slice has its share of every dataset.
+
+    Raises:
+      UserError: the shares do not fit the datasets.
+    """
+    indices = batch_order.batch_indices(step, *places(pictures, config), seed=config.seed)[index::slices]
+    seed = tf.stack([tf.constant(config.seed, tf.int64), step * slices + index])
+    images = preprocess.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
+    return {"image": preprocess.normalise(images), "tokens": tf.gather(pictures.tokens, indices)}
+
+
+def places(pictures: Pictures, config: Config) -> tuple[list[int], list[int]]:
+    """Return how many pictures each dataset has, and how many places of a batch.
+
+    Raises:
+      UserError: the shares do not fit the datasets.
+    """
+    if not config.data.shares:
+        return [len(pictures)], [config.data.batch_size]
+    counts = np.unique(pictures.datasets, return_counts=True)[1].tolist()
+    return counts, batch_order.slots(counts, config.data.shares, config.data.batch_size)
+
+
+def reading_batches(pictures: Pictures, batch_size: int) -> tf.data.Dataset:
+    """Every picture once, in order: float32 [B, H, W, 3] in -1..1, the last batch short."""
+    indices = tf.data.Dataset.range(len(pictures)).batch(batch_size)
+    return indices.map(lambda i: preprocess.normalise(pictures.at(i)), num_parallel_calls=2).prefetch(2)

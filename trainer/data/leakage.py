@@ -1,0 +1,85 @@
+"""Finds pictures that were trained on among those that a model is to be judged by.
+
+A picture is known again by its key, by its encoded bytes, and, where it was decoded, by its pixels as
+the model sees them, so a copy under another name or compressed anew is found, too.
+"""
+
+import io
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.cli import UserError
+from trainer.files import whole_file
+
+TRAINED_ON_FILE = "trained_on.npy"
+
+
+def fingerprints(keys: tf.Tensor, encoded: tf.Tensor, images: tf.Tensor | None) -> tf.Tensor:
+    """Fingerprints of keys and encoded files, string [B], and pixels, uint8 [B, H, W, 3]: int64 [B, 2 or 3]."""
+    parts = [keys, encoded] if images is None else [keys, encoded, images]
+    return tf.stack([tf.bitcast(tf.fingerprint(part), tf.int64) for part in parts], axis=1)
+
+
+def seen(found: np.ndarray, trained_on: np.ndarray) -> np.ndarray:
+    """Which rows of fingerprints, int64 [N, 2 or 3], are among those of any shape that were trained on: bool [N]."""
+    return np.any(np.isin(found, trained_on), axis=1)
+
+
+def checksum(found: np.ndarray) -> str:
+    """Return eight hexadecimal digits that differ for different pictures or another order of them."""
+    return f"{zlib.crc32(np.ascontiguousarray(found).tobytes()):08x}"
+
+
+def check(keys: list[str], found: np.ndarray, trained_on: np.ndarray, *, data: str, advice: str) -> None:
+    """Refuses pictures that were trained on.
+
+    Args:
+      keys: of the pictures, N.
+      found: their fingerprints, int64 [N, 2 or 3].
+      trained_on: the fingerprints of what was trained on, of any shape.
+      data: what the pictures are, for the message.
+      advice: what to do about it.
+    Raises:
+      UserError: it names one of them, and counts them.
+    """
+    known = np.isin(found, trained_on)
+    leaked = known.any(axis=1)
+    if leaked.any():
+        raise UserError(
+            f"{leaked.sum()} of the {len(keys)} pictures of {data} are trained on, too, e.g. "
+            f"{keys[int(leaked.argmax())]!r} ({known[:, 0].sum()} have the same key, "
+            f"{known[:, 1:].any(axis=1).sum()} are the same picture): {advice}"
+        )
+
+
+def remembered(workdir: str) -> np.ndarray:
+    """Return the fingerprints of all that a work folder was ever trained on, int64 [M], sorted.
+
+    Raises:
+      UserError: they are there, and damaged.
+    """
+    path = f"{workdir}/{TRAINED_ON_FILE}"
+    if not tf.io.gfile.exists(path):
+        return np.zeros(0, np.int64)
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content = file.read()
+    try:
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): without it no check can find pictures that were trained on; delete it only "
+            "if you do not need that check"
+        ) from error
+
+
+def remember(workdir: str, trained_on: np.ndarray) -> None:
+    """Adds fingerprints of any shape to those of the work folder."""
+    before = remembered(workdir)
+    merged = np.union1d(before, trained_on)
+    if len(merged) == len(before):
+        return
+    buffer = io.BytesIO()
+    np.save(buffer, merged)
+    whole_file.write(f"{workdir}/{TRAINED_ON_FILE}", buffer.getvalue())

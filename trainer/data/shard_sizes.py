@@ -1,0 +1,39 @@
+"""Shards compared with what their dataset's description says, before they are read.
+
+Each record has checksums of its own, so damage within one shows when it is read. A shard that was cut between two
+records, or emptied, would read like a whole one.
+"""
+
+from collections.abc import Callable
+
+from trainer.cli import UserError
+from trainer.data.records import INFO_FILE, DatasetInfo, Shard
+
+
+def check(folder: str, info: DatasetInfo, split: str, size_of: Callable[[str], int | None]) -> None:
+    """Check the sizes of all shards of a split.
+
+    Args:
+      folder: of the dataset.
+      info: its description.
+      split: the split.
+      size_of: returns the size in bytes of the shard of that name, None where it is missing.
+    Raises:
+      UserError: one differs.
+    """
+    for shard in info.splits[split].shards:
+        check_one(f"{folder}/{shard.name}", shard, size_of(shard.name))
+
+
+def check_one(path: str, shard: Shard, size: int | None) -> None:
+    """Check the size of one shard, None where it is missing.
+
+    Raises:
+      UserError: it differs.
+    """
+    if size != shard.bytes:
+        found = "is missing" if size is None else f"has {size:,} bytes"
+        raise UserError(
+            f"{path} {found}, but {INFO_FILE} says {shard.bytes:,} bytes with {shard.records:,} records: copy "
+            "the shard again from where it came, or write the dataset again"
+        )

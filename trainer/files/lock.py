@@ -1,0 +1,131 @@
+"""One process a folder: a lock file names the one that writes there, so that a second is refused and an old one stops.
+
+On a local disk the kernel tells whether the owner lives: it holds an advisory lock (flock(2)) on the file, whatever its
+process number is called in other namespaces, whether it is suspended, and whatever the clocks say. Where that says
+nothing (an object store, another host), the claim written in the file is judged, by its process or by its age.
+"""
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.cli import Locked
+from trainer.files import claims, lock_file
+from trainer.files.claims import Claim
+from trainer.files.lock_file import Store
+
+log = logging.getLogger(__name__)
+
+RENEW_SECONDS = 10.0
+RETRY_SECONDS = 1.0  # after a renewal that failed
+READS, PAUSE_SECONDS = 3, 0.05  # of a file that may just be written
+
+
+class Lost(Locked):
+    """Another process has taken the folder over."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A claim as workers in other processes and on other machines know it."""
+
+    path: str
+    id: str
+    store: Store | None
+
+    def check(self) -> None:
+        """Make sure that the folder still belongs to the run that issued this; call it before writing.
+
+        Raises:
+          Lost: another process has taken over meanwhile, or the lock file was removed.
+        """
+        claim = None
+        for _ in range(READS):
+            if (claim := lock_file.read(self.path, self.store)) is not None:
+                break
+            time.sleep(PAUSE_SECONDS)
+        if claim is None or claim["id"] != self.id:
+            raise Lost(
+                f"another process has taken {self.path} over, or it was removed: nothing more is written; run the "
+                "command again once the other one has ended"
+            )
+
+
+class Lock:
+    """The claim of this process to a file, renewed in the background until `release`.
+
+    Args:
+      path: the lock file; its folder is made where it is local.
+      store: reads and writes `path` where it is in an object store; not used for a local one.
+    Raises:
+      Locked: a living process has it.
+      UserError: it cannot be opened.
+    """
+
+    def __init__(self, path: str, store: Store | None) -> None:
+        self.path = path
+        self.claim = {**claims.of_this_process(), "id": uuid.uuid4().hex}
+        self.ticket = Ticket(path, self.claim["id"], store)
+        self._file = lock_file.at(path, store)
+        other = self._file.take(self.claim)
+        if other is not None:
+            raise Locked(describe(path, other))
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True, name="lock")
+        self._thread.start()
+
+    def check(self) -> None:
+        """Make sure that the folder is still ours; call it before writing.
+
+        Raises:
+          Lost: another process has taken over meanwhile, or the lock file was removed.
+        """
+        self.ticket.check()
+
+    def guard(self, write: Callable[..., None]) -> Callable[..., None]:
+        """Return a function that checks the lock before it writes."""
+
+        def check_and_write(*args: Any) -> None:
+            self.check()
+            write(*args)
+
+        return check_and_write
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """End the claim, and remove the file unless it is another's by now."""
+        self._ended.set()
+        self._thread.join()
+        self._file.release(self.claim)
+
+    def _renew(self) -> None:
+        wait, failed = RENEW_SECONDS, False
+        while not self._ended.wait(wait):
+            try:
+                self._file.renew(self.claim)
+                wait, failed = RENEW_SECONDS, False
+            except Exception as error:  # each store has exceptions of its own, and none of them ends the claim
+                if not failed:
+                    log.warning("%s cannot be renewed for now: %s", self.path, error)
+                wait, failed = RETRY_SECONDS, True
+
+
+def owner(path: str, store: Store | None) -> Claim | None:
+    """Return the claim of the living process that has a lock file; remove the file of a dead one and return None."""
+    return lock_file.at(path, store).owner()
+
+
+def describe(path: str, claim: Claim) -> str:
+    """Return a line that says who has a lock file, and what to do."""
+    who = f"process {claim.get('pid', '?')} on {claim.get('host', 'this machine')}"
+    return f"{os.path.dirname(path)} is in use by {who} ({path}): wait for it, stop it, or choose another folder"

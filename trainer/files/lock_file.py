@@ -1,0 +1,246 @@
+"""The file of a lock: where it is kept, and whether the process that is named in it lives."""
+
+import functools
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from trainer import troubles
+from trainer.cli import UserError
+from trainer.files import claims
+from trainer.files.claims import Claim
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 15.0  # in which a living owner on another host has renewed its claim, whatever the clocks say
+SETTLE_SECONDS = 1.0  # in which two that claim a file at once notice each other, where the kernel has no locks
+PROBE_SECONDS = 0.5  # that another process needs at most to look at a lock
+POLL_SECONDS = 0.05
+BLOCK = 1024  # bytes of a claim on a local disk, so that a full disk does not keep it from being renewed
+
+
+class Store(Protocol):
+    """The files of an object store; must be picklable."""
+
+    def read(self, path: str) -> str | None:
+        """Return the content of a file, None where there is none."""
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file as a whole."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+
+
+class LockFile(Protocol):
+    """A lock file that can be taken."""
+
+    def take(self, claim: Claim) -> Claim | None:
+        """Take the file; return the claim of who has it instead, if anybody."""
+
+    def owner(self) -> Claim | None:
+        """Return the claim of the living owner; remove the file of a dead one."""
+
+    def renew(self, claim: Claim) -> None:
+        """Write the time into the file, unless another process has taken it."""
+
+    def release(self, claim: Claim) -> None:
+        """Remove the file, unless another process has taken it."""
+
+
+def at(path: str, store: Store | None) -> LockFile:
+    """Return the lock file under a path, local or in an object store."""
+    if "://" not in path:
+        return _Local(path)
+    if store is None:
+        raise ValueError(f"{path} is in an object store, and none is given to reach it")
+    return _Remote(path, store)
+
+
+def read(path: str, store: Store | None) -> Claim | None:
+    """Return the claim in a lock file under its path; None where there is no file, or no claim in it."""
+    if "://" in path:
+        text = store.read(path) if store else None
+        return None if text is None else claims.parse(text.encode())
+    try:
+        with open(path, "rb") as file:
+            return claims.parse(file.read(BLOCK))
+    except FileNotFoundError:
+        return None
+
+
+def _is_alive(claim: Claim, held: bool | None, read: Callable[[], Claim | None]) -> bool:
+    """Return whether the owner of a claim lives, as far as can be told.
+
+    One on another host lives while its claim is young. If it is not, the clocks may disagree: whoever renews it
+    meanwhile lives, too.
+    """
+    known = claims.lives(claim, held)
+    if known is not None or claims.is_young(claim):
+        return known is not False
+    log.warning("looking for %.0f s whether process %s on %s lives", WATCH_SECONDS, claim["pid"], claim["host"])
+    until = time.monotonic() + WATCH_SECONDS
+    while time.monotonic() < until:
+        time.sleep(POLL_SECONDS if WATCH_SECONDS < 1 else 1.0)
+        now = read()
+        if now is None or (now["id"], now["time"]) != (claim["id"], claim["time"]):
+            return now is not None
+    return False
+
+
+class _Local:
+    """A lock file on a local disk or a mounted volume."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.fd = path, -1
+        self._read = functools.partial(read, path, None)
+
+    def take(self, claim: Claim) -> Claim | None:
+        while True:
+            self._open(os.O_CREAT)
+            held = _flock(self.fd, PROBE_SECONDS)
+            other = claims.parse(os.pread(self.fd, BLOCK, 0))
+            if held is False or (other is not None and _is_alive(other, held, self._read)):
+                os.close(self.fd)
+                return other or {}
+            if not self._is_linked():  # who released it meanwhile has removed the file that we opened
+                os.close(self.fd)
+                continue
+            try:
+                with troubles.naming(self.path):
+                    self._write(claim)
+            except OSError:  # a full disk
+                self._discard()
+                raise
+            if held is None:
+                time.sleep(SETTLE_SECONDS)
+            if self.is_ours(claim):
+                return None
+            os.close(self.fd)  # another process has written its claim over ours, or removed an empty file
+
+    def owner(self) -> Claim | None:
+        try:
+            self._open(0)
+        except FileNotFoundError:
+            return None
+        held = _flock(self.fd)
+        other = claims.parse(os.pread(self.fd, BLOCK, 0))
+        if held is False and (other is None or claims.lives(other, None) is False):
+            # It is just being taken, or another process is looking at it.
+            held = _flock(self.fd, PROBE_SECONDS)
+            other = claims.parse(os.pread(self.fd, BLOCK, 0))
+        if held is False or (other is not None and _is_alive(other, held, self._read)):
+            os.close(self.fd)
+            return other or {}
+        self._discard()
+        return None
+
+    def is_ours(self, claim: Claim) -> bool:
+        other = self._read()
+        return other is not None and other["id"] == claim["id"] and self._is_linked()
+
+    def renew(self, claim: Claim) -> None:
+        if self.is_ours(claim):
+            self._write(claim)
+
+    def release(self, claim: Claim) -> None:
+        if self.is_ours(claim):
+            os.unlink(self.path)
+        os.close(self.fd)
+
+    def _open(self, flags: int) -> None:
+        while True:
+            try:
+                self.fd = os.open(self.path, os.O_RDWR | flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+                return
+            except FileNotFoundError:
+                if not flags:
+                    raise
+                os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+            except PermissionError as error:
+                raise UserError(
+                    f"{self.path} cannot be opened: {error.strerror}; it may belong to another user: choose another "
+                    "folder, or remove the file once that user's process has ended"
+                ) from error
+
+    def _write(self, claim: Claim) -> None:
+        os.pwrite(self.fd, json.dumps({**claim, "time": time.time()}).encode().ljust(BLOCK), 0)
+
+    def _discard(self) -> None:
+        if self._is_linked():
+            os.unlink(self.path)
+        os.close(self.fd)
+
+    def _is_linked(self) -> bool:
+        """Return whether the open file is still the one under the path."""
+        try:
+            there, ours = os.stat(self.path), os.fstat(self.fd)
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+class _Remote:
+    """A lock file in an object store, which has no locks: the last writer of a file wins."""
+
+    def __init__(self, path: str, store: Store) -> None:
+        self.path, self.store = path, store
+        self._read = functools.partial(read, path, store)
+
+    def take(self, claim: Claim) -> Claim | None:
+        while (other := self.owner()) is None:
+            self._write(claim)
+            time.sleep(SETTLE_SECONDS)
+            if self.is_ours(claim):
+                return None
+        return other
+
+    def owner(self) -> Claim | None:
+        other = self._read()
+        if other is not None and not _is_alive(other, None, self._read):
+            self.store.remove(self.path)
+            return None
+        return other
+
+    def is_ours(self, claim: Claim) -> bool:
+        other = self._read()
+        return other is not None and other["id"] == claim["id"]
+
+    def renew(self, claim: Claim) -> None:
+        if self.is_ours(claim):
+            self._write(claim)
+
+    def release(self, claim: Claim) -> None:
+        if self.is_ours(claim):
+            self.store.remove(self.path)
+
+    def _write(self, claim: Claim) -> None:
+        self.store.write(self.path, json.dumps({**claim, "time": time.time()}))
+
+
+def _flock(fd: int, seconds: float = 0.0) -> bool | None:
+    """Return whether the kernel's lock on an open file is ours now; None where there are no such locks.
+
+    Within so many seconds, since another process may only be looking whether the owner lives.
+    """
+    if fcntl is None:
+        return None
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(POLL_SECONDS)
+        except OSError:  # a file system without them
+            return None

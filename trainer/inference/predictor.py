@@ -1,0 +1,133 @@
+"""Free-running reading, the one graph that validation, evaluation and the exported model share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.config.schema import Config
+from trainer.data import input_pipeline
+from trainer.inference import beam_search, beam_width, calibration, metrics, test_time_augmentation
+from trainer.models.recogniser import PureRecogniser
+from trainer.vocab import Vocab
+
+
+class Reader:
+    """Reads pictures with given variables, by beam search; `calibrated` is how probabilities become confidence."""
+
+    def __init__(
+        self,
+        recogniser: PureRecogniser,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        config: Config,
+        calibrated: calibration.Calibration | None = None,
+    ) -> None:
+        self.recogniser, self.params, self.state, self.config = recogniser, params, state, config
+        self.calibrated = calibrated or calibration.Calibration()
+        self.vocab = Vocab(config.model.alphabet)
+        self._read_batch = tf.function(self.read, reduce_retracing=True)
+
+    def read(
+        self, images: tf.Tensor, width: int | tf.Tensor | None = None, candidates: int | tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Return the candidates, best first, of images, float32 [B, H, W, 3] in -1..1; for use inside a graph.
+
+        Args:
+          images: the images.
+          width: of the beam; that of `search` unless given.
+          candidates: how many to return, K, at most `width`; unless given, all of `width`, or else as configured.
+        Returns:
+          `text` string [B, K]; `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], that the
+          first is the whole right number.
+        """
+        if candidates is None:
+            candidates = self.config.decode.beam_width if width is None else width
+        found = self.search(images, width).first(candidates)
+        return {
+            "text": self.vocab.decode_tensor(found.tokens),
+            "log_prob": found.log_probs,
+            "probability": tf.exp(found.log_probs),
+            "confidence": self.confidence(found.log_probs[:, 0]),
+        }
+
+    def search(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> beam_search.Hypotheses:
+        """Return all hypotheses of a beam of that width, by default wide enough for the configured candidates."""
+        how = self.config.decode
+        seen, count = test_time_augmentation.of(images, how.views, how.tilts), len(how.views) + len(how.tilts)
+        if how.closer:
+            seen, count = (
+                tf.concat([seen, test_time_augmentation.closer(images, self._attention(images))], axis=0),
+                count + 1,
+            )
+        params, (memory, first) = self._encode(seen)
+
+        def step(tokens: tf.Tensor, carried: Any) -> tuple[tf.Tensor, Any]:
+            tokens = tf.tile(tokens, [count, 1])
+            logits, following, _ = self.recogniser.step(params, tokens, test_time_augmentation.apart(carried), memory)
+            return test_time_augmentation.agreed(logits, count), test_time_augmentation.together(following, count)
+
+        return beam_search.beam_search(
+            test_time_augmentation.together(first, count),
+            step,
+            start=self.vocab.start,
+            end=self.vocab.end,
+            width=beam_width.width_for(self.config.decode.beam_width) if width is None else width,
+            max_length=self.config.model.max_length,
+        )
+
+    def attend(self, images: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor | None:
+        """Where the model looks for each of some tokens, int32 [B, T], as `search` found them.
+
+        Returns:
+          float32 [B, T, P], the weights of the P positions of the feature map; None if it has no attention.
+        """
+        params, (memory, state) = self._encode(images)
+        fed = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=self.vocab.start)
+        looks = []
+        for t in range(tokens.shape[1]):
+            _, state, attention = self.recogniser.step(params, fed[:, t : t + 1], state, memory)
+            looks.append(attention)
+        return None if looks[0] is None else tf.cast(tf.concat(looks, axis=1), tf.float32)
+
+    def _attention(self, images: tf.Tensor) -> tf.Tensor:
+        """What a greedy reading attends to before the number ends, float32 [B, rows, columns], summing to 1."""
+        params, (memory, carried) = self._encode(images)
+        tokens = tf.fill([tf.shape(images)[0], 1], self.vocab.start)
+        reading, attended = tf.ones([tf.shape(images)[0], 1]), tf.constant(1e-6)
+        for _ in range(self.config.model.max_length):
+            logits, carried, attention = self.recogniser.step(params, tokens, carried, memory)
+            tokens = tf.argmax(logits, axis=-1, output_type=tf.int32)
+            reading *= tf.cast(tokens != self.vocab.end, tf.float32)
+            attended += reading * attention[:, 0]
+        attended /= tf.reduce_sum(attended, axis=1, keepdims=True)
+        return tf.reshape(attended, [-1, *self.config.model.map_size])
+
+    def _encode(self, images: tf.Tensor) -> tuple[dict[str, tf.Tensor], tuple[Any, Any]]:
+        params = {path: tf.cast(v, tf.float32) for path, v in self.params.items()}
+        state = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
+        return params, self.recogniser.encode(params, state, images)
+
+    def confidence(self, log_prob: tf.Tensor) -> tf.Tensor:
+        """`Calibration.confidence` in the graph, of the log probabilities of the best candidates, float32 [B]."""
+        log_prob = tf.clip_by_value(log_prob, *calibration.LOG_PROB_RANGE)
+        log_odds = log_prob - tf.math.log(-tf.math.expm1(log_prob))
+        return tf.sigmoid(log_odds / self.calibrated.temperature + self.calibrated.offset)
+
+    def answers(self, pictures: input_pipeline.Pictures) -> list[metrics.Answer]:
+        """Reads all pictures, the last short batch included."""
+        found: list[metrics.Answer] = []
+        for images in input_pipeline.reading_batches(pictures, self.config.data.eval_batch_size):
+            out = self._read_batch(images)
+            for texts, probabilities in zip(out["text"].numpy(), out["probability"].numpy(), strict=True):
+                i = len(found)
+                found.append(
+                    metrics.Answer(
+                        key=pictures.keys[i],
+                        source=pictures.sources[i],
+                        label=pictures.texts[i],
+                        candidates=tuple(text.decode() for text in texts),
+                        probabilities=tuple(float(p) for p in probabilities),
+                    )
+                )
+        return found

@@ -1,0 +1,152 @@
+"""The recogniser: Keras layers behind `encode` and `step`, evaluated as pure functions of their variables.
+
+Keras makes the layers; the values live in dictionaries by variable path that the caller owns, since
+Keras's own assignments and optimizers lose updates under parameter servers.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from trainer.config.schema import Model
+from trainer.models.attention_decoder import AttentionDecoder
+from trainer.models.crop import Crop
+from trainer.models.encoders import ResidualEncoder
+from trainer.models.five_heads import Heads
+from trainer.models.svhn_rnn import ConvolutionalEncoder, EmbeddingDecoder
+from trainer.vocab import Vocab
+
+SEEDS_A_STEP = 64  # more than any layer draws in one step, so that steps share none
+
+
+class Recogniser(keras.Layer):
+    """Reads a character sequence from a picture. `encode` once, then `step` for each character.
+
+    An encoder and a decoder make a model: the encoder turns pictures into features, the decoder's `begin` turns
+    those into a memory and a first state, and its `step` reads one character with them.
+    """
+
+    def __init__(self, config: Model) -> None:
+        super().__init__(name="recogniser")
+        self.config = config
+        self.vocab = Vocab(config.alphabet)
+        self.crop = Crop(config.crop) if config.crop else None
+        self.encoder, self.decoder = _parts(config)
+
+    def build(self, images_shape, tokens_shape):
+        """Leaves building to the parts, each when it is first called."""
+        self.built = True
+
+    def encode(self, images, training=False):
+        """Pictures, float [B, H, W, 3] in -1..1, to the decoder's memory and its state before the first step.
+
+        Both are structures of tensors: of the memory [B, ...], of the state [B, 1, ...].
+        """
+        if self.crop:
+            images = self.crop(images, training=training)
+        return self.decoder.begin(self.encoder(images, training=training), training=training)
+
+    def step(self, tokens, state, memory, training=False):
+        """One step.
+
+        Args:
+          tokens: int32 [B, K], the last token of each of K hypotheses a picture.
+          state: as from `encode` or the last step, [B, K, ...].
+          memory: as from `encode`; the hypotheses of a picture share it.
+        Returns:
+          Logits, float32 [B, K, V]; the next state; the attention, float [B, K, P], or None where there is none.
+        """
+        return self.decoder.step(tokens, state, memory, training=training)
+
+    def call(self, images, tokens, training=False):
+        """Teacher forcing: pictures and the tokens fed, int32 [B, T], to logits, float32 [B, T, V]."""
+        memory, state = self.encode(images, training=training)
+        logits = []
+        for t in range(tokens.shape[1]):
+            at_t, state, _ = self.step(tokens[:, t : t + 1], state, memory, training=training)
+            logits.append(at_t)
+        return ops.concatenate(logits, axis=1)
+
+
+def _parts(config: Model) -> tuple[keras.Layer, keras.Layer]:
+    """The encoder and the decoder of each model."""
+    if config.name == "svhn_rnn":
+        return ConvolutionalEncoder(config), EmbeddingDecoder(config)
+    if config.name == "five_heads":
+        return ResidualEncoder(config), Heads(config)
+    return ResidualEncoder(config), AttentionDecoder(config, math.prod(config.map_size))
+
+
+Values = dict[str, Any]
+
+
+class PureRecogniser:
+    """A recogniser whose methods take its variables' values.
+
+    Attributes:
+      params: initial values of what is trained, by path.
+      state: initial values of what moves otherwise (batch norm statistics), by path.
+    """
+
+    def __init__(self, config: Model, *, seed: int, precision: str = "float32") -> None:
+        keras.utils.set_random_seed(seed)
+        self.config = config
+        with _dtype_policy(precision):
+            self.layer = Recogniser(config)
+            self.layer(
+                ops.zeros((1, config.image_height, config.image_width, 3)),
+                ops.zeros((1, config.max_length + 1), dtype="int32"),
+            )
+        self._params = {v.path: v for v in self.layer.trainable_variables}
+        others = self.layer.non_trainable_variables
+        self._seeds = [v for v in others if v.path.endswith("seed_generator_state")]
+        self._state = {v.path: v for v in others if not v.path.endswith("seed_generator_state")}
+
+    @property
+    def params(self) -> Values:
+        return {path: ops.convert_to_numpy(v) for path, v in self._params.items()}
+
+    @property
+    def state(self) -> Values:
+        return {path: ops.convert_to_numpy(v) for path, v in self._state.items()}
+
+    def teach(self, params: Mapping[str, Any], state: Mapping[str, Any], images, tokens, *, step) -> tuple[Any, Values]:
+        """Logits in training mode, and the state after it; chance is a function of the layer and `step`."""
+        mapping = self._mapping(params, state)
+        for number, variable in enumerate(self._seeds):  # Keras's names for them depend on what else was built
+            seed = ops.stack([ops.convert_to_tensor(number, "int64"), ops.cast(step, "int64") * SEEDS_A_STEP])
+            mapping.append((variable, ops.cast(seed, variable.dtype)))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            logits = self.layer(images, tokens, training=True)
+        moved = {path: scope.get_current_value(v) for path, v in self._state.items()}
+        return logits, {path: state[path] if value is None else value for path, value in moved.items()}
+
+    def encode(self, params: Mapping[str, Any], state: Mapping[str, Any], images) -> tuple[Any, Any]:
+        """`Recogniser.encode` for reading."""
+        with keras.StatelessScope(state_mapping=self._mapping(params, state)):
+            return self.layer.encode(images)
+
+    def step(self, params: Mapping[str, Any], tokens, state, memory) -> tuple[Any, Any, Any]:
+        """`Recogniser.step` for reading."""
+        with keras.StatelessScope(state_mapping=self._mapping(params, {})):
+            return self.layer.step(tokens, state, memory)
+
+    def _mapping(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+        return [(self._params[path], value) for path, value in params.items()] + [
+            (self._state[path], value) for path, value in state.items()
+        ]
+
+
+@contextlib.contextmanager
+def _dtype_policy(precision: str) -> Iterator[None]:
+    """Layers made inside compute in this precision; variables are float32, as are logits, by their own policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

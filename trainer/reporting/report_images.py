@@ -1,0 +1,59 @@
+"""Images for the report, as thumbnails inside the page: of dataset records, and of files that scoring has read."""
+
+import base64
+import io
+import logging
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.cli import UserError
+from trainer.data import image_io, records
+from trainer.files import local_file
+
+log = logging.getLogger(__name__)
+
+SIDE = 320  # pixels, the longest
+
+
+def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str]:
+    """Return data URLs of records by their keys; what cannot be read any more is missing."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        try:
+            info = records.read_info(folder)
+            paths = records.shard_paths(folder, info, split)
+            dataset = tf.data.TFRecordDataset(paths).batch(256)
+            for batch in dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n)).as_numpy_iterator():
+                for key, encoded in zip(batch["image/key"], batch["image/encoded"], strict=True):
+                    if key.decode() in keys:
+                        found[key.decode()] = _data_url(io.BytesIO(encoded))
+        except (UserError, tf.errors.OpError) as error:
+            log.warning("the report lacks images of %s: %s", folder, str(error).splitlines()[0])
+    return found
+
+
+def of_row(row: dict[str, Any]) -> str:
+    """Return a data URL of the image file that a row of predictions is about; empty where it is not one, or has gone.
+
+    A key is a path only where scoring has found a file under it: keys of records and archives are other people's words.
+    """
+    found_as = row.get("found_as", "record" if row.get("label") is not None else "file")  # version 0.1.0 did not say
+    path = row["key"]
+    if found_as != "file" or ("://" in path and not path.startswith("gs://")):
+        return ""
+    try:
+        with tf.io.gfile.GFile(path, "rb") if "://" in path else local_file.open_regular(path) as file:
+            return _data_url(io.BytesIO(file.read()) if "://" in path else file)
+    except (OSError, ValueError, tf.errors.OpError):
+        return ""
+
+
+def _data_url(file: Any) -> str:
+    """Return a thumbnail as a data URL; empty where the file is not an image that can be decoded."""
+    try:
+        image = image_io.for_model(file, (SIDE, SIDE))
+    except image_io.Unreadable:
+        return ""
+    image.thumbnail((SIDE, SIDE))
+    return f"data:image/png;base64,{base64.b64encode(image_io.encode(image, 'png')).decode()}"

@@ -1,0 +1,130 @@
+"""What is written while training: log lines, metrics, TensorBoard scalars, checkpoints, the best one."""
+
+import logging
+import math
+import time
+
+import tensorflow as tf
+
+from trainer.config.schema import Config
+from trainer.data.input_pipeline import Pictures
+from trainer.inference import metrics
+from trainer.inference.predictor import Reader
+from trainer.training import loop
+from trainer.workdir import files
+from trainer.workdir.checkpoint import Checkpoints
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """Hooks for `loop.run`."""
+
+    def __init__(self, folder: str, config: Config, checkpoints: Checkpoints, *, first_step: int) -> None:
+        self.folder, self.config, self.checkpoints = folder, config, checkpoints
+        self.speed = loop.Speed(config.data.batch_size, first_step, config.train.steps)
+        self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")
+        done = files.last_finish(folder)  # of a shorter run, or of one with less patience: it is counted anew
+        self.counted_from = done["step"] if done else 0
+        self.best, self.since_best = best_so_far(folder, upto=first_step, counted_from=self.counted_from)
+        self.profiling = False
+        self.profile_left = config.train.profile_after > 0
+
+    def log_training(self, step: int, figures: dict[str, float]) -> None:
+        """Logs and stores the figures.
+
+        Raises:
+          FloatingPointError: the loss is not finite; it names the steps.
+        """
+        if not math.isfinite(figures["loss"]):
+            first = step - self.config.train.log_every
+            raise FloatingPointError(
+                f"the loss became {figures['loss']} between steps {first} and {step}: lower "
+                "optimizer.learning_rate or optimizer.clip_norm; the last checkpoint is from before"
+            )
+        examples_per_second, left = self.speed.measure(step)
+        log.info(
+            "step %d/%d  loss %.4f  token accuracy %.3f  %.0f examples/s  left %s",
+            step,
+            self.config.train.steps,
+            figures["loss"],
+            figures["token_accuracy"],
+            examples_per_second,
+            loop.clock(left),
+        )
+        self._store("training", step, {**figures, "examples_per_second": examples_per_second})
+
+    def profile(self, step: int, _: dict[str, float]) -> None:
+        """Records one interval of steps for TensorBoard's profiler, once."""
+        if self.profiling:
+            tf.profiler.experimental.stop()
+            self.profiling = False
+            log.info("profiled up to step %d: see %s/tensorboard", step, self.folder)
+        elif self.profile_left and step >= self.config.train.profile_after:
+            tf.profiler.experimental.start(f"{self.folder}/tensorboard")
+            self.profiling, self.profile_left = True, False
+
+    def save(self, step: int, _: dict[str, float]) -> None:
+        begin = time.monotonic()
+        path = self.checkpoints.save(step)
+        log.info("saved %s in %.2f s", path, time.monotonic() - begin)
+        self.speed.pause(time.monotonic() - begin)
+
+    def validate(self, step: int, reader: Reader, pictures: Pictures) -> None:
+        """Reads the validation pictures freely, keeps the best checkpoint, and stops when patience is over.
+
+        Raises:
+          session.StopTraining: there was no better one for `train.patience` evaluations.
+        """
+        begin = time.monotonic()
+        summary = metrics.summarise(reader.answers(pictures))
+        accuracy = summary["sequence_accuracy"]
+        self.since_best += 1
+        if accuracy > self.best:
+            self.best, self.since_best = accuracy, 0
+            self.checkpoints.save_best(step)
+        log.info(
+            "step %d validation: %.2f %% of %d numbers whole, %.2f %% of digits, best %.2f %%, in %.1f s",
+            step,
+            100 * accuracy,
+            summary["examples"],
+            100 * summary["digit_accuracy"],
+            100 * self.best,
+            time.monotonic() - begin,
+        )
+        self._store("validation", step, metrics.scalars(summary))
+        self.speed.pause(time.monotonic() - begin)
+        self._check_patience(step)
+
+    def follow_evaluator(self, step: int, _: dict[str, float]) -> None:
+        """Stops when patience is over, by what the evaluator has measured so far.
+
+        Raises:
+          session.StopTraining: there was no better one for `train.patience` evaluations.
+        """
+        self.best, self.since_best = best_so_far(self.folder, upto=step, counted_from=self.counted_from)
+        self._check_patience(step)
+
+    def _check_patience(self, step: int) -> None:
+        if self.config.train.patience and self.since_best >= self.config.train.patience:
+            raise loop.StopTraining(f"no better validation for {self.since_best} evaluations: stopping at {step}")
+
+    def _store(self, kind: str, step: int, scalars: dict[str, float]) -> None:
+        files.append_metrics(self.folder, {"kind": kind, "step": step, **scalars})
+        if not self.config.tensorboard.scalars:
+            return
+        with self.summaries.as_default(step=step):
+            for name, value in scalars.items():
+                tf.summary.scalar(f"{kind}/{name}", value)
+        self.summaries.flush()
+
+
+def best_so_far(folder: str, *, upto: float = math.inf, counted_from: int = 0) -> tuple[float, int]:
+    """Return the best validation up to a step, -1 where there was none, and how many evaluations there were since.
+
+    As in training, only a better one counts as the best; evaluations up to the step `counted_from` are not counted.
+    """
+    rows = [row for row in files.read_metrics(folder) if row["kind"] == "validation" and row["step"] <= upto]
+    best = max((row["sequence_accuracy"] for row in rows), default=-1.0)
+    first = next((row["step"] for row in rows if row["sequence_accuracy"] == best), 0)
+    return best, sum(row["step"] > max(first, counted_from) for row in rows)

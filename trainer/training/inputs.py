@@ -1,0 +1,64 @@
+"""What a run is trained on: the datasets, and the weights that it begins with."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from trainer.config.schema import Config
+
+if TYPE_CHECKING:
+    from trainer.data.input_pipeline import Pictures
+    from trainer.workdir.warm_start import Source
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The folders, as the command line names them.
+
+    Attributes:
+      data: datasets with a `train` split.
+      validation: datasets with a `validation` split; where there are none, those of `data` that have one
+        serve, and where none has, a share of the training pictures is held out.
+      init_from: what `warm_start.find` takes, whose weights a new work folder begins with; empty for new ones.
+    """
+
+    data: list[str]
+    validation: list[str] = field(default_factory=list)
+    init_from: str = ""
+
+    def check(self, wanted: Config) -> None:
+        """Check what can be checked without reading anything.
+
+        Raises:
+          UserError: `data.shares` does not fit the datasets.
+        """
+        from trainer.data import batch_order
+
+        if wanted.data.shares:
+            batch_order.slots([1] * len(self.data), wanted.data.shares, wanted.data.batch_size)
+
+    def load(self, wanted: Config, workdir: str) -> "tuple[Pictures, Pictures, Source | None]":
+        """Return the pictures to train on and to validate on, none of which the weights were ever trained on.
+
+        Returns:
+          Both, and where the weights are from, or None.
+        Raises:
+          UserError: a dataset or the weights are not usable, or the validation data are trained on, too.
+        """
+        import numpy as np
+
+        from trainer.data import input_pipeline, leakage, records
+        from trainer.workdir import warm_start
+
+        source = warm_start.find(self.init_from) if self.init_from else None
+        folders = self.validation or [f for f in self.data if "validation" in records.read_info(f).splits]
+        training = input_pipeline.load(self.data, "train", wanted)
+        if folders:
+            validating = input_pipeline.load(folders, "validation", wanted)
+        else:
+            training, validating = input_pipeline.hold_out(training, wanted)
+        input_pipeline.places(training, wanted)
+        before = np.union1d(leakage.remembered(workdir), source.trained_on if source else [])
+        trained_on = np.union1d(training.fingerprints, before)
+        advice = "give other validation data, or train in another --workdir if this one was trained on them before"
+        leakage.check(validating.keys, validating.fingerprints, trained_on, data="the validation data", advice=advice)
+        return training, validating, source

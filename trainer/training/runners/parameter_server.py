@@ -1,0 +1,170 @@
+"""Runs steps on workers that move variables on parameter servers, each at its own speed (Dean et al. 2012).
+
+Each step's batch is named by its number, which the chief gives out: whichever worker makes it, and however often
+a worker is lost, every batch is trained on, in the order of a single process. Steps are given out in bounded
+chunks, and all of a chunk is waited for, so no update is staler than a chunk, and the chief can check that
+the count of steps is exactly right, save, and stop.
+"""
+
+import contextlib
+import gc
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+
+from trainer import liveness
+from trainer.cluster.environment import Task
+from trainer.cluster.watchdog import Watchdog
+from trainer.config.schema import Config
+from trainer.data import input_pipeline
+from trainer.data.input_pipeline import Pictures
+from trainer.training import loop
+from trainer.training.runners.placement import Served
+from trainer.training.train_state import Learner
+
+log = logging.getLogger(__name__)
+
+STEPS_AHEAD = 8  # given out for each worker at a time
+
+
+class ParameterServers:
+    """See `loop.Runner`. The chief's side.
+
+    It connects when it is made, which must come before any other TensorFlow operation, since it renames the devices
+    that variables lie on; `begin` comes after.
+
+    Args:
+      limits: workers that do not answer within `wait` are left out, if at least `least_workers` do.
+    Raises:
+      session.Interrupted: a server, or too many workers, did not answer in time.
+    """
+
+    def __init__(self, config: Config, *, task: Task, watchdog: Watchdog, limits: loop.Limits) -> None:
+        self.config, self.task, self.watchdog, self.limits = config, task, watchdog, limits
+        self.absent: list[str] = []
+        self.connect()
+
+    def connect(self) -> None:
+        """Connects to all that answer.
+
+        Raises:
+          session.Interrupted: a server, or too many workers, did not answer in time.
+        """
+        begin = time.monotonic()
+        jobs = self._present()
+        self.servers, self.workers = len(jobs["ps"]), len(jobs["worker"])
+        self.watchdog.silent = lambda: liveness.silent({job: jobs[job] for job in ("ps", "worker")})
+        with self.watchdog.limit("connecting to servers and workers"), _interrupted():
+            resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+                tf.train.ClusterSpec(jobs), task_type="chief", task_id=0, rpc_layer="grpc"
+            )
+            strategy = tf.distribute.ParameterServerStrategy(resolver)
+            self.coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
+        seconds = time.monotonic() - begin
+        log.info("connected to %d servers and %d workers in %.1f s", self.servers, self.workers, seconds)
+
+    def begin(self, learner: Learner, pictures: Pictures) -> None:
+        """Spreads the values of a local learner over the servers, and loads the pictures on the workers.
+
+        `collect` brings the learner up to date.
+        """
+        self.learner, self.pictures = learner, pictures
+        self.step = int(learner.step.numpy())
+        with self.watchdog.limit("spreading the variables"), _interrupted():
+            self.served = Served(learner, self.servers)
+            self.pictures_there = iter(self.coordinator.create_per_worker_dataset(self._resident))
+        self._step_there = tf.function(self._train_on)
+
+    def reconnect(self) -> None:
+        """Connects to what is there now, and begins with the values of the local learner.
+
+        Raises:
+          session.Interrupted: it did not work.
+        """
+        self.coordinator = self.served = self.pictures_there = self._step_there = None  # type: ignore[assignment]
+        gc.collect()  # TensorFlow ends the old cluster when nothing refers to it
+        self.connect()
+        self.begin(self.learner, self.pictures)
+
+    def read_step(self) -> int:
+        return self.step
+
+    def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
+        """Runs the steps, or those of some chunks where `stop` is set.
+
+        Raises:
+          session.Interrupted: a server was lost, with the steps since the last checkpoint.
+        """
+        figures: list[dict[str, Any]] = []
+        while len(figures) < count and not stop.is_set():
+            chunk = min(count - len(figures), STEPS_AHEAD * self.workers)
+            what = f"steps {self.step + 1} to {self.step + chunk}"
+            with self.watchdog.limit(what), _interrupted():
+                numbers = [tf.constant(self.step + i, tf.int64) for i in range(chunk)]
+                results = [self.coordinator.schedule(self._step_there, (n, self.pictures_there)) for n in numbers]
+                self.coordinator.join()
+                figures += [result.fetch() for result in results]
+                self._count(self.step + chunk)
+        return loop.mean_figures(figures)
+
+    def collect(self) -> None:
+        with self.watchdog.limit("fetching the variables"), _interrupted():
+            self.served.collect()
+
+    def welcome(self) -> None:
+        """Takes in workers that were left out and now answer. Call it when a checkpoint has just been saved.
+
+        Raises:
+          session.Interrupted: there are some, for whom the cluster has to be made anew.
+        """
+        if self.absent and (back := sorted(set(self.absent) - set(liveness.silent(self.task.jobs, seconds=1.0)))):
+            raise loop.Interrupted(f"{', '.join(back)} answers again")
+
+    def _present(self) -> dict[str, list[str]]:
+        """The addresses of all servers and of the workers that are there, as a cluster."""
+        jobs = {job: list(self.task.jobs[job]) for job in ("ps", "worker")}
+        missing = liveness.wait_for(jobs, self.limits.wait)
+        self.absent = [name for name in missing if name.startswith("worker")]
+        here = [a for a in jobs["worker"] if not any(f"({a})" in name for name in self.absent)]
+        if len(self.absent) < len(missing) or len(here) < self.limits.least_workers:
+            raise loop.Interrupted(
+                f"no answer from {', '.join(missing)} within {self.limits.wait:.0f} s: look at their logs; "
+                f"at least {self.limits.least_workers} workers and all servers are needed"
+            )
+        if self.absent:
+            log.warning("going on without %s, which did not answer within %.0f s", ", ".join(missing), self.limits.wait)
+        return {"chief": list(self.task.jobs["chief"]), "worker": here, "ps": jobs["ps"]}
+
+    def _resident(self, _: Any = None) -> tf.data.Dataset:
+        """All pictures in a worker's memory, again and again as one element, which costs no copy."""
+        element = {"images": self.pictures.read_images(), "tokens": tf.constant(self.pictures.tokens)}
+        return tf.data.Dataset.from_tensors(element).repeat()
+
+    def _train_on(self, number: tf.Tensor, there: Any) -> dict[str, tf.Tensor]:
+        """A step on a worker, on the batch of that number."""
+        pictures = replace(self.pictures, **next(there))
+        return self.served.learner.train_step(input_pipeline.training_batch(pictures, self.config, number))
+
+    def _count(self, expected: int) -> None:
+        """Checks the count of steps, which a worker that was lost after its update had counted twice."""
+        found = int(self.served.learner.step.numpy())
+        if found < expected:
+            raise RuntimeError(f"{expected - found} updates were lost: the count is {found}, not {expected}")
+        if found > expected:
+            log.warning("%d steps up to %d were made twice, after a worker was lost", found - expected, expected)
+            self.served.learner.step.assign(expected)
+        self.step = expected
+
+
+@contextlib.contextmanager
+def _interrupted() -> Iterator[None]:
+    """Turns TensorFlow's errors, which a lost machine raises in many forms, into `loop.Interrupted`."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise loop.Interrupted(str(error).splitlines()[0]) from error

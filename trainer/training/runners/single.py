@@ -1,0 +1,33 @@
+"""Runs steps alone, on one device."""
+
+import threading
+
+import tensorflow as tf
+
+from trainer.config.schema import Config
+from trainer.data import input_pipeline
+from trainer.data.input_pipeline import Pictures
+from trainer.training import loop
+from trainer.training.train_state import Learner
+
+
+class Single:
+    """See `loop.Runner`."""
+
+    def __init__(self, learner: Learner, pictures: Pictures, config: Config) -> None:
+        self.learner = learner
+        first_step = self.read_step()
+        self.batches = iter(input_pipeline.training_batches(pictures, config, first_step=first_step))
+        self.step_once = tf.function(learner.train_step, jit_compile=config.train.jit_compile)
+
+    def read_step(self) -> int:
+        return int(self.learner.step.numpy())
+
+    def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
+        figures: list[dict[str, tf.Tensor]] = []
+        while len(figures) < count and not stop.is_set():
+            figures.append(self.step_once(next(self.batches)))
+        return loop.mean_figures(figures)
+
+    def collect(self) -> None:
+        """Nothing to do: the learner is the one that is trained."""

@@ -1,0 +1,158 @@
+"""Runs steps on several replicas at once, of which each has its slice of every batch.
+
+The variables are plain ones, a copy on each device, that all make the same updates from the summed gradients;
+the strategy lends only its sums. So there is no mirrored variable, and checkpoints are those of a single process.
+"""
+
+import contextlib
+import logging
+import threading
+
+import tensorflow as tf
+
+from trainer.cli import UserError
+from trainer.cluster.watchdog import Watchdog
+from trainer.config.schema import Config
+from trainer.data import input_pipeline
+from trainer.data.input_pipeline import Pictures
+from trainer.training import loop
+from trainer.training.train_state import Learner, Replicas
+
+log = logging.getLogger(__name__)
+
+
+class Synchronous:
+    """See `loop.Runner`. One on each worker; they must make the same calls.
+
+    Args:
+      strategy: a `MirroredStrategy` or `MultiWorkerMirroredStrategy`.
+      worker: the index of this process among those of the strategy.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        pictures: Pictures,
+        config: Config,
+        *,
+        strategy: tf.distribute.Strategy,
+        worker: int,
+        watchdog: Watchdog,
+    ) -> None:
+        self.learner, self.strategy, self.watchdog = learner, strategy, watchdog
+        devices = strategy.extended.worker_devices
+        self.count, self.first = strategy.num_replicas_in_sync, worker * len(devices)
+        with watchdog.limit("agreeing with the other workers on the values to begin with"):
+            self._begin_alike()
+        self.learners = [learner, *(_copied(learner, device) for device in devices[1:])]
+        first_step = self.read_step()
+        self.batches = [
+            iter(
+                input_pipeline.training_batches(
+                    pictures, config, first_step=first_step, index=self.first + i, slices=self.count
+                )
+            )
+            for i in range(len(devices))
+        ]
+        self._step_together = tf.function(self._step)
+        self._agree_together = tf.function(self._agree)
+
+    def read_step(self) -> int:
+        return int(self.learner.step.numpy())
+
+    def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
+        """Any worker's `stop` stops all of them after the same step."""
+        figures: list[dict[str, tf.Tensor]] = []
+        stopped = False
+        while len(figures) < count and not stopped:
+            with self.watchdog.limit(f"the step after {self.read_step()}"):
+                local = [next(batches) for batches in self.batches]
+                batch = self.strategy.experimental_distribute_values_from_function(
+                    lambda context: local[context.replica_id_in_sync_group - self.first]  # noqa: B023
+                )
+                values, stopping = self._step_together(batch, tf.constant(float(stop.is_set())))
+                stopped = bool(stopping.numpy())
+            figures.append(values)
+        if stopped:
+            stop.set()
+        return loop.mean_figures(figures)
+
+    def agree(self, enough: bool) -> bool:
+        """Whether any worker has seen enough. Here the others wait while the chief saves and validates."""
+        with self.watchdog.limit("waiting for the chief to save and validate"):
+            return bool(self._agree_together(tf.constant(float(enough))).numpy())
+
+    def part(self) -> None:
+        """The last that all do together, so that nobody leaves while another still fetches a sum from it.
+
+        It may fail, as others may leave as soon as they have seen all arrive here.
+        """
+        with self.watchdog.limit("taking leave of the other workers"), contextlib.suppress(tf.errors.OpError):
+            self._agree_together(tf.constant(0.0)).numpy()
+
+    def collect(self) -> None:
+        """Nothing to do: every worker's learner is up to date."""
+
+    def _begin_alike(self) -> None:
+        """Gives every worker the chief's values, so that no other needs to see its checkpoints."""
+        variables = [variable for group in self.learner.groups() for variable in group.values()]
+
+        def values() -> list[tf.Tensor]:
+            first = _replica_index() == 0
+            mine = [tf.convert_to_tensor(v) if first else tf.zeros_like(v) for v in variables]
+            # The step, last and the only integer, cannot be packed with the others.
+            return [*_sum_over_replicas(mine[:-1]), *_sum_over_replicas(mine[-1:])]
+
+        summed = tf.function(lambda: self.strategy.run(values))()
+        for variable, value in zip(variables, summed, strict=True):
+            variable.assign(self.strategy.experimental_local_results(value)[0])
+
+    def _step(self, batch: dict[str, tf.Tensor], stopping: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        def on_replica(batch: dict[str, tf.Tensor], stopping: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            index = _replica_index()
+            figures = self.learners[index - self.first].train_step(
+                batch, Replicas(index, self.count, _sum_over_replicas)
+            )
+            return figures, _sum_over_replicas([stopping])[0]
+
+        out = self.strategy.run(on_replica, args=(batch, stopping))
+        return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], out)
+
+    def _agree(self, flag: tf.Tensor) -> tf.Tensor:
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(tf.identity, args=(flag,)), axis=None)
+
+
+def _replica_index() -> int:
+    return int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group))
+
+
+def _sum_over_replicas(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+    # The strategy wants each tensor's device, which a tensor read from a variable does not tell in a graph.
+    placed = [tf.identity(tensor) for tensor in tensors]
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
+
+
+def check_batch(config: Config, replicas: int) -> None:
+    """Logs each replica's share of the batch.
+
+    Raises:
+      UserError: the batch cannot be shared equally.
+    """
+    size = config.data.batch_size
+    if size % replicas:
+        near = [str(s) for s in (size // replicas * replicas, -(-size // replicas) * replicas) if s]
+        raise UserError(
+            f"data.batch_size={size} is the size of the whole batch and must be a multiple of the {replicas} replicas: "
+            f"use --set data.batch_size={' or '.join(near)}"
+        )
+    log.info("%d replicas, each with %d pictures of a batch of %d", replicas, size // replicas, size)
+
+
+def _copied(learner: Learner, device: str) -> Learner:
+    """A learner of the same values on another device."""
+
+    def place(group: dict[str, tf.Variable]) -> dict[str, tf.Variable]:
+        with tf.device(device):
+            return {path: tf.Variable(v.numpy(), trainable=False, name=path) for path, v in group.items()}
+
+    return learner.placed(place)

@@ -1,0 +1,94 @@
+"""The side-car that reads validation pictures with each checkpoint while others train."""
+
+import logging
+import os
+import signal
+import time
+
+import tensorflow as tf
+
+from trainer.config.schema import Config
+from trainer.data.input_pipeline import Pictures
+from trainer.inference import metrics
+from trainer.inference.predictor import Reader
+from trainer.models.recogniser import PureRecogniser
+from trainer.training import loop
+from trainer.training.hooks import best_so_far
+from trainer.workdir import checkpoint, files
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+
+
+def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> int:
+    """Evaluates the checkpoints of a work folder, the newest first, and keeps the best, until training is finished.
+
+    Started again, it takes up those that it missed. The last one is always evaluated. It only reads what the chief
+    writes; its own are its metrics file and the folder of the best checkpoint.
+
+    Args:
+      wait: seconds without a new checkpoint after which it fails, so that it never idles for ever.
+    Returns:
+      The exit status.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(loop.STOPPED_STATUS))
+    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
+    params = {path: tf.Variable(value, name=path) for path, value in recogniser.params.items()}
+    state = {path: tf.Variable(value, name=path) for path, value in recogniser.state.items()}
+    weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
+    reading = tf.train.Checkpoint(state=state, **weights)
+    reader = Reader(recogniser, params, state, wanted)
+    passed: set[str] = set()
+    recent = os.path.join(folder, checkpoint.RECENT)
+    since = time.monotonic()
+    while True:
+        finished = files.finished_step(folder, wanted)  # before the checkpoints are listed, the last among them
+        evaluated = {row["step"] for row in files.read_metrics(folder) if row["kind"] == "validation"}
+        left = [
+            path
+            for path in checkpoint.listed(recent)
+            if checkpoint.step_of(path) not in evaluated and path not in passed
+        ]
+        if left:
+            since = time.monotonic()
+            try:
+                reading.read(left[0]).assert_existing_objects_matched().expect_partial()
+                _evaluate(folder, left[0], reader, pictures)
+            except checkpoint.UNREADABLE as error:
+                log.warning("%s cannot be read (%s): passing it over", left[0], str(error).splitlines()[0])
+                passed.add(left[0])
+        elif finished is not None:
+            log.info("evaluator: training is finished, and so are its evaluations")
+            return 0
+        elif time.monotonic() - since > wait:
+            log.error("there has been no new checkpoint in %s for %.0f s: look at the chief's log", folder, wait)
+            return loop.FAILED_STATUS
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+def _evaluate(folder: str, path: str, reader: Reader, pictures: Pictures) -> None:
+    begin, step = time.monotonic(), checkpoint.step_of(path)
+    summary = metrics.summarise(reader.answers(pictures))
+    accuracy = summary["sequence_accuracy"]
+    best, _ = best_so_far(folder)
+    if accuracy > best:
+        checkpoint.keep_best(folder, path)
+    scalars = metrics.scalars(summary)
+    row = {"kind": "validation", "step": step, **scalars}
+    files.append_metrics(folder, row, file_name=files.EVALUATOR_FILE)
+    writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator")
+    with writer.as_default(step=step):
+        for name, value in scalars.items():
+            tf.summary.scalar(f"validation/{name}", value)
+    writer.close()
+    log.info(
+        "step %d validation: %.2f %% of %d numbers whole, %.2f %% of digits, best %.2f %%, in %.1f s",
+        step,
+        100 * accuracy,
+        summary["examples"],
+        100 * summary["digit_accuracy"],
+        100 * max(best, accuracy),
+        time.monotonic() - begin,
+    )

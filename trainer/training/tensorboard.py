@@ -1,0 +1,143 @@
+"""What TensorBoard shows beside scalars: pictures, histograms, the graph, hyper-parameters, an embedding projector.
+
+Each is behind a flag of `schema.TensorBoard`, since each costs time.
+"""
+
+import dataclasses
+import json
+import time
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins import projector
+from tensorboard.plugins.hparams import api as hparams_plugin
+
+from trainer.config import schema
+from trainer.data import input_pipeline, preprocess
+from trainer.data.input_pipeline import Pictures
+from trainer.files import whole_file
+from trainer.training.hooks import Monitor
+from trainer.training.train_state import Learner
+
+EMBEDDING_FILES = ("embedding.tsv", "labels.tsv", "sprite.png")
+
+
+class Board:
+    """Writes beside the scalars of a monitor, into the same folder."""
+
+    def __init__(self, monitor: Monitor, learner: Learner, training: Pictures, validating: Pictures) -> None:
+        self.monitor, self.learner, self.training, self.validating = monitor, learner, training, validating
+        self.config, self.flags = monitor.config, monitor.config.tensorboard
+        self._embed = tf.function(self.embed, reduce_retracing=True)
+        self._gradients = tf.function(self.gradients)
+
+    def start(self) -> None:
+        """Writes what stays the same: hyper-parameters and graph."""
+        with self.monitor.summaries.as_default(step=0):
+            if self.flags.hparams:
+                hparams_plugin.hparams(hyper_parameters(self.config))
+            if self.flags.graph:
+                batches = input_pipeline.training_batches(self.training, self.config, first_step=0)
+                step = tf.function(self.learner.train_step).get_concrete_function(batches.element_spec)
+                tf.summary.graph(step.graph)
+        self.monitor.summaries.flush()
+
+    def write(self, step: int, _: dict[str, float]) -> None:
+        """Writes what moves with the steps; a hook of `loop.run`."""
+        begin = time.monotonic()
+        with self.monitor.summaries.as_default(step=step):
+            if self.flags.images:
+                self._write_pictures(step)
+            if self.flags.histograms:
+                self._write_histograms(step)
+        self.monitor.summaries.flush()
+        if self.flags.projector:
+            self._write_projector()
+        self.monitor.speed.pause(time.monotonic() - begin)
+
+    def _write_pictures(self, step: int) -> None:
+        count = min(self.flags.pictures, len(self.training))
+        before = self.training.at(tf.range(count))
+        seed = tf.constant([self.config.seed, step], tf.int32)
+        after = preprocess.distort(before, self.config.distortion, seed=seed)
+        tf.summary.image("pictures/before", before, max_outputs=count)
+        tf.summary.image("pictures/distorted", tf.cast(after, tf.uint8), max_outputs=count)
+
+    def _write_histograms(self, step: int) -> None:
+        for path, variable in self.learner.params.items():
+            tf.summary.histogram(f"weights/{path}", variable)
+        batch = next(iter(input_pipeline.training_batches(self.training, self.config, first_step=step)))
+        for path, gradient in self._gradients(batch).items():
+            tf.summary.histogram(f"gradients/{path}", gradient)
+
+    def gradients(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Of the loss on a batch by path, as the next step would see them; nothing is moved."""
+        values, state = _values(self.learner.params), _values(self.learner.state)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            loss, _ = self.learner.loss(values, state, batch, self.learner.step)
+        return tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def _write_projector(self) -> None:
+        count = min(self.flags.embedded, len(self.validating))
+        chosen = self.validating.select(np.arange(count))
+        batches = input_pipeline.reading_batches(chosen, self.config.data.eval_batch_size)
+        embedding = np.concatenate([self._embed(images).numpy() for images in batches])
+        rows = zip(chosen.texts, chosen.sources, chosen.keys, strict=True)
+        labels = ["label\tlength\tsource\tkey", *(f"{t}\t{len(t)}\t{source}\t{key}" for t, source, key in rows)]
+        sprite = sprite_sheet(chosen.at(tf.range(count)).numpy())
+        files = (
+            "\n".join("\t".join(f"{x:.5g}" for x in row) for row in embedding) + "\n",
+            "\n".join(labels) + "\n",
+            tf.io.encode_png(sprite).numpy(),
+        )
+        folder = f"{self.monitor.folder}/tensorboard"
+        for name, content in zip(EMBEDDING_FILES, files, strict=True):
+            whole_file.write(f"{folder}/{name}", content)
+        settings = projector.ProjectorConfig()
+        entry = settings.embeddings.add(tensor_name="image embedding")
+        entry.tensor_path, entry.metadata_path, entry.sprite.image_path = EMBEDDING_FILES
+        height, width = chosen.at(tf.range(1)).shape[1:3]
+        entry.sprite.single_image_dim.extend([width, height])
+        projector.visualize_embeddings(folder, settings)
+
+    def embed(self, images: tf.Tensor) -> tf.Tensor:
+        """The decoder's state before the first character, float32 [B, D], of float32 [B, H, W, 3].
+
+        Where the state has no numbers (`five_heads` knows all its answers at once), its memory.
+        """
+        params, state = _values(self.learner.reading_params), _values(self.learner.state)
+        memory, first = self.learner.recogniser.encode(params, state, images)
+
+        def floating(values: Any) -> list[tf.Tensor]:
+            return [tf.cast(x, tf.float32) for x in tf.nest.flatten(values) if x.dtype.is_floating]
+
+        parts = floating(first) or floating(memory)
+        return tf.concat([tf.reshape(x, [tf.shape(x)[0], np.prod(x.shape[1:])]) for x in parts], axis=-1)
+
+
+def sprite_sheet(images: np.ndarray) -> np.ndarray:
+    """Pictures, uint8 [N, H, W, 3], row by row on the smallest square that holds them; the rest is black."""
+    count, height, width, channels = images.shape
+    side = int(np.ceil(np.sqrt(count)))
+    cells = np.zeros((side * side, height, width, channels), np.uint8)
+    cells[:count] = images
+    grid = cells.reshape(side, side, height, width, channels).swapaxes(1, 2)
+    return grid.reshape(side * height, side * width, channels)
+
+
+def hyper_parameters(wanted: schema.Config) -> dict[str, Any]:
+    """All settings by the names that `--set` takes; lists as JSON, since TensorBoard knows none."""
+    raw = dataclasses.asdict(wanted)
+    values: dict[str, Any] = {}
+    for key in schema.keys(wanted):
+        value: Any = raw
+        for name in key.split("."):
+            value = value[name]
+        values[key] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+    return values
+
+
+def _values(variables: dict[str, tf.Variable]) -> dict[str, tf.Tensor]:
+    return {path: tf.convert_to_tensor(v) for path, v in variables.items()}

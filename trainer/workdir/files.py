@@ -1,0 +1,258 @@
+"""The work folder: alone enough to resume, evaluate, export and report."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.cli import UserError
+from trainer.config import schema, typed
+from trainer.config.schema import Config, Decode
+from trainer.files import whole_file
+from trainer.files.lock import Lock
+from trainer.models.recogniser import PureRecogniser
+from trainer.workdir import checkpoint
+
+log = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.json"
+LOCK_FILE = "chief.json"
+INPUTS_FILE = "inputs.json"  # what it is trained on
+METRICS_FILE = "metrics.jsonl"
+EVALUATOR_FILE = "metrics-evaluator.jsonl"  # its own, since a file in a bucket has one writer
+FINISHED_FILE = "FINISHED"
+ANSWERS_FILE = "answers.jsonl"
+EVALUATION_FILE = "evaluation.json"
+CALIBRATION_FILE = "calibration.json"
+POLL_SECONDS = 0.5
+
+
+@contextlib.contextmanager
+def locked(workdir: str) -> Iterator[Lock]:
+    """Hold the lock of a work folder, which is made; a new one where nothing was written is removed.
+
+    Raises:
+      Locked: another process trains there.
+    """
+    is_new = not tf.io.gfile.exists(workdir)
+    tf.io.gfile.makedirs(workdir)
+    try:
+        with Lock(f"{workdir}/{LOCK_FILE}", _Store()) as lock:
+            yield lock
+    finally:
+        if is_new:
+            _remove_empty(workdir)
+
+
+def _remove_empty(workdir: str) -> None:
+    if "://" not in workdir:
+        with contextlib.suppress(OSError):  # something was written
+            os.rmdir(workdir)
+        return
+    with contextlib.suppress(tf.errors.NotFoundError):  # in an object store it is gone with its last file
+        if not tf.io.gfile.listdir(workdir):
+            tf.io.gfile.rmtree(workdir)
+
+
+class _Store:
+    """The files of an object store, through TensorFlow."""
+
+    def read(self, path: str) -> str | None:
+        try:
+            with tf.io.gfile.GFile(path, "r") as file:
+                return file.read()
+        except tf.errors.NotFoundError:
+            return None
+
+    def write(self, path: str, text: str) -> None:
+        whole_file.write(path, text)
+
+    def remove(self, path: str) -> None:
+        tf.io.gfile.remove(path)
+
+
+def read_config(workdir: str) -> Config:
+    """Return the configuration of a work folder.
+
+    Raises:
+      UserError: it is not a work folder, or its configuration is damaged.
+    """
+    path = f"{workdir}/{CONFIG_FILE}"
+    raw = whole_file.read_json(path, advice="run the trainer.train command of this run again, which writes it again")
+    if raw is None:
+        raise UserError(f"{workdir} is not a work folder: {CONFIG_FILE} is missing; train one with trainer.train first")
+    return _config_of(path, raw)
+
+
+def _config_of(path: str, raw: dict[str, Any]) -> Config:
+    try:
+        return typed.build(Config, raw)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def check(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) -> None:
+    """Check that what is in a work folder can go on under the wanted configuration; log what changes.
+
+    A description that is damaged is passed over, since `start` writes it again; whether the checkpoints fit shows when
+    they are restored.
+
+    Args:
+      workdir: the folder, which need not exist.
+      wanted: the configuration.
+      inputs: what it is trained on, by name.
+    Raises:
+      UserError: it holds another model.
+    """
+    changes: list[str] = []
+    if raw := _unless_damaged(f"{workdir}/{CONFIG_FILE}"):
+        found = _config_of(f"{workdir}/{CONFIG_FILE}", raw)
+        if _checkpoint_kind(found) != _checkpoint_kind(wanted):
+            raise UserError(
+                f"{workdir} holds another model or optimizer (experiment {found.experiment}), whose checkpoints do not "
+                "fit: choose another --workdir, or the configuration in its config.json"
+            )
+        changes += schema.changes(found, wanted)
+    if inputs and (before := _unless_damaged(f"{workdir}/{INPUTS_FILE}")):
+        changes += [f"{name}: {before.get(name)} -> {new}" for name, new in inputs.items() if before.get(name) != new]
+    for change in changes:
+        log.info("changed since this run was last started: %s", change)
+
+
+def start(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) -> None:
+    """Make the work folder, or describe in it how it goes on: the configuration, and what it is trained on."""
+    tf.io.gfile.makedirs(workdir)
+    whole_file.write(f"{workdir}/{CONFIG_FILE}", wanted.to_json())
+    if inputs:
+        whole_file.write_json(f"{workdir}/{INPUTS_FILE}", inputs)
+
+
+def _unless_damaged(path: str) -> dict[str, Any] | None:
+    try:
+        return whole_file.read_json(path, advice="it is written again as the command line says")
+    except UserError as error:
+        log.warning("%s", error)
+        return None
+
+
+def _checkpoint_kind(config: Config) -> tuple[Any, ...]:
+    """What decides which variables a checkpoint has."""
+    return config.model, config.optimizer.name, bool(config.optimizer.ema_decay)
+
+
+def finish(workdir: str, wanted: Config, step: int) -> None:
+    """Tell all other tasks, and later starts, that training is done, and whether it stopped early."""
+    early = step < wanted.train.steps
+    done = {"step": step, "stopped_early": early, "config": json.loads(wanted.to_json())}
+    whole_file.write_json(f"{workdir}/{FINISHED_FILE}", done)
+
+
+def finished_step(workdir: str, wanted: Config) -> int | None:
+    """Return the step at which training with exactly this configuration was done, None where it was not."""
+    found = last_finish(workdir)
+    return found["step"] if found and found["config"] == json.loads(wanted.to_json()) else None
+
+
+def last_finish(workdir: str) -> dict[str, Any] | None:
+    """Return what `finish` wrote last, for whichever configuration; None where it never did, or the file is damaged."""
+    try:
+        found = whole_file.read_json(f"{workdir}/{FINISHED_FILE}", advice="it counts as missing")
+    except UserError:
+        return None
+    return found if found and isinstance(found.get("step"), int) and "config" in found else None
+
+
+def wait_for_finish(workdir: str, wanted: Config, seconds: float) -> bool:
+    """Whether `finish` was told within so many seconds."""
+    until = time.monotonic() + seconds
+    while finished_step(workdir, wanted) is None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def append_metrics(workdir: str, row: dict[str, Any], *, file_name: str = METRICS_FILE) -> None:
+    """Append a row to the metrics."""
+    whole_file.append_line(f"{workdir}/{file_name}", json.dumps(row))
+
+
+def read_metrics(workdir: str) -> list[dict[str, Any]]:
+    """Return all rows in the order of their steps; where a restart repeated a step, the later row.
+
+    A line that is not whole, as a killed process leaves it, is passed over.
+    """
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for path in (f"{workdir}/{METRICS_FILE}", f"{workdir}/{EVALUATOR_FILE}"):
+        if not tf.io.gfile.exists(path):
+            continue
+        with tf.io.gfile.GFile(path, "rb") as file:
+            lines = file.read().decode(errors="replace").split("\n")
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                row = json.loads(line)
+                rows[row["kind"], int(row["step"])] = row
+    return sorted(rows.values(), key=lambda row: row["step"])
+
+
+def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any] | None:
+    """Return what `trainer.evaluate --calibrate` stored of the checkpoint of that step, read so; None if it never ran.
+
+    Raises:
+      UserError: it is damaged, of another step, or of another way to read.
+    """
+    path, again = f"{workdir}/{CALIBRATION_FILE}", "run trainer.evaluate --calibrate again"
+    stored = whole_file.read_json(path, advice=f"{again}, or delete it")
+    if stored is None:
+        return None
+    if missing := [name for name in ("step", "temperature", "offset", "thresholds") if name not in stored]:
+        raise UserError(f"{path} lacks {', '.join(missing)}: {again}, or delete it")
+    if stored["step"] != step:
+        raise UserError(
+            f"{path} is of step {stored['step']}, and the best checkpoint of step {step}: {again}, or delete it"
+        )
+    if stored.get("decode") != json.loads(json.dumps(dataclasses.asdict(reading))):
+        raise UserError(
+            f"{path} is of another way to read, {stored.get('decode')}: {again} with the same --set, or delete it"
+        )
+    return stored
+
+
+Loaded = tuple[Config, PureRecogniser, dict[str, tf.Variable], dict[str, tf.Variable], int]
+
+
+def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
+    """The model of a work folder as numbers are read with it: the best checkpoint, else the newest.
+
+    Args:
+      workdir: what trainer.train made.
+      settings: `--set` values of `decode`, to read otherwise than configured.
+    Returns:
+      The configuration; the recogniser; its parameters and its state, by path; the step they are of.
+    Raises:
+      UserError: there is no work folder, no checkpoint in it, or a setting is not of `decode`.
+    """
+    if trained := [setting for setting in settings if not setting.startswith("decode.")]:
+        raise UserError(f"--set {trained[0]}: a trained model can only be told how to read, e.g. decode.beam_width=5")
+    checkpoint.check_name(workdir, "--workdir")
+    wanted = schema.override(read_config(workdir), list(settings))
+    paths = checkpoint.in_order_to_read(workdir)
+    if not paths:
+        raise UserError(f"{workdir} has no checkpoint yet: train it with trainer.train first")
+    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
+    params = {name: tf.Variable(value, name=name) for name, value in recogniser.params.items()}
+    state = {name: tf.Variable(value, name=name) for name, value in recogniser.state.items()}
+    step = tf.Variable(0, dtype=tf.int64)
+    weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
+    reading = tf.train.Checkpoint(state=state, step=step, **weights)
+    try:
+        checkpoint.read_first(reading, paths)
+    except checkpoint.Unreadable as error:
+        raise UserError(str(error)) from error
+    return wanted, recogniser, params, state, int(step.numpy())

@@ -1,0 +1,112 @@
+"""Begins a run with the weights of another, for fine-tuning: `trainer.train --init-from`."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import released
+from trainer.cli import UserError
+from trainer.data import leakage
+from trainer.workdir import checkpoint
+
+log = logging.getLogger(__name__)
+
+EXPORTED = "variables/variables"  # where a SavedModel has its checkpoint
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where weights come from.
+
+    Attributes:
+      checkpoint: its path, without `.index`.
+      trained_on: the fingerprints of what it was ever trained on, int64 [M].
+    """
+
+    checkpoint: str
+    trained_on: np.ndarray
+
+
+def find(path: str) -> Source:
+    """The best checkpoint of a work folder, else its newest; the checkpoint that the path itself names; or the weights
+    of an exported model, `released` being the one in the package.
+
+    Raises:
+      UserError: it is none of them.
+    """
+    exported = f"{released.folder_of(path).rstrip('/')}/{EXPORTED}"
+    candidates = (checkpoint.to_read(path.rstrip("/")), exported, path.removesuffix(".index"))
+    prefix = next((found for found in candidates if found and tf.io.gfile.exists(f"{found}.index")), None)
+    if prefix is None:
+        raise UserError(
+            f"--init-from {path}: that is no work folder with a checkpoint, no checkpoint, and no exported model: "
+            "give e.g. runs/first, runs/first/checkpoints/ckpt-500, runs/first/export, or released"
+        )
+    trained_on = leakage.remembered(os.path.dirname(os.path.dirname(prefix)))
+    if not len(trained_on):
+        log.warning("%s does not tell what it was trained on, so no check can find pictures of that", prefix)
+    return Source(prefix, trained_on)
+
+
+def initialise(
+    source: Source,
+    params: Mapping[str, tf.Variable],
+    state: Mapping[str, tf.Variable],
+    *,
+    averages: Mapping[str, tf.Variable],
+) -> None:
+    """Takes all values that fit by path and shape, moving averages where there are any, and logs which did not.
+
+    Args:
+      source: what to take them from.
+      params, state, averages: by path; the averages begin at the weights.
+    Raises:
+      UserError: no weight fits, or the checkpoint cannot be read.
+    """
+    try:
+        reader = tf.train.load_checkpoint(source.checkpoint)
+        shapes = reader.get_variable_to_shape_map()
+        kind = "averages" if any(name.startswith("averages/") for name in shapes) else "params"
+        wanted = {_stored(kind, path): v for path, v in params.items()}
+        wanted |= {_stored("state", path): v for path, v in state.items()}
+        misfits = {name: _misfit(v, shapes.get(name)) for name, v in wanted.items()}
+        values = {name: reader.get_tensor(name) for name, misfit in misfits.items() if not misfit}
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(
+            f"--init-from: {source.checkpoint} cannot be read ({error}): give another checkpoint"
+        ) from error
+    if not any(name.startswith(f"{kind}/") for name in values):
+        example = next(filter(None, misfits.values()))
+        raise UserError(
+            f"--init-from: no weight of {source.checkpoint} fits this model, e.g. {example}: "
+            "give a run of the same model.name"
+        )
+    for name, value in values.items():
+        wanted[name].assign(value.astype(np.float32))  # an exported model may hold them as float16
+    for path, average in averages.items():
+        average.assign(params[path])
+    what = "moving averages" if kind == "averages" else "weights"
+    unused = sum(name.startswith((f"{kind}/", "state/")) for name in shapes.keys() - wanted.keys())
+    log.info("%d of %d variables are %s of %s", len(values), len(wanted), what, source.checkpoint)
+    for misfit in filter(None, misfits.values()):
+        log.info("new: %s", misfit)
+    if unused:
+        log.info("%d variables there have no place here", unused)
+
+
+def _misfit(variable: tf.Variable, shape: list[int] | None) -> str:
+    """Why a stored value cannot be taken; empty where it can."""
+    if shape is None:
+        return f"{variable.name.removesuffix(':0')} is missing there"
+    if shape != variable.shape.as_list():
+        return f"{variable.name.removesuffix(':0')} has the shape {shape} there, {variable.shape.as_list()} here"
+    return ""
+
+
+def _stored(kind: str, path: str) -> str:
+    """The name of a variable in TensorFlow's object-based checkpoints, which escape slashes in keys."""
+    return f"{kind}/{path.replace('.', '..').replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE"
