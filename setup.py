@@ -74,7 +74,8 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*", "k8s"]),
     package_data={
-        "trainer": ["*.html", "released_model*/*", "released_model*/*/*"],
+        "trainer.reporting": ["*.html"],
+        "trainer": ["released_model*/*", "released_model*/*/*"],
         "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
     },
     install_requires=[

@@ -16,8 +16,10 @@ from beam_pipelines.dataset import contact_sheet, verify, writer
 from beam_pipelines.sharding import outputs, places, shards
 from trainer import cli
 from trainer.cli import UserError
-from trainer.data import image_files, records
-from trainer.data.records import DatasetInfo, Record
+from trainer.data import image_files, records, tfrecord
+from trainer.data.dataset_info import DatasetInfo
+from trainer.data.records import Record
+from trainer.data.tfrecord import Damaged
 
 UNSOUND_STATUS = 1
 NAMED = 3  # keys in a message
@@ -70,9 +72,9 @@ def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
         for path in writer.shard_paths(folder, info, split):
             try:
                 with FileSystems.open(path, compression_type="uncompressed") as file:
-                    for data in records.read_framed(file):
+                    for data in tfrecord.read_framed(file):
                         yield split, records.from_example(data)
-            except (OSError, BeamIOError, records.Damaged) as error:
+            except (OSError, BeamIOError, Damaged) as error:
                 raise UserError(f"{path}: {error}; --verify finds all that is wrong") from error
 
 

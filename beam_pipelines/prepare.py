@@ -6,14 +6,14 @@ import sys
 from dataclasses import dataclass
 
 from beam_pipelines.dataset import writer
-from beam_pipelines.inputs import csv_file, identity, images, labelled, svhn
+from beam_pipelines.inputs import csv_file, identity, images, labelled, splits, svhn
 from beam_pipelines.inputs.crops import POLICIES, Crop, check_size
 from beam_pipelines.inputs.labelled import Labelled, Source
 from beam_pipelines.sharding import places, shards
 from beam_pipelines.sharding.shards import Reject
 from trainer import cli
 from trainer.cli import UserError
-from trainer.data import image_kinds
+from trainer.data import image_io, image_kinds
 from trainer.data.records import Record
 from trainer.vocab import Vocab
 
@@ -54,17 +54,17 @@ class MakeRecord:
         for box in labelled.char_boxes:
             check_size(box)
         if isinstance(labelled.picture, str):
-            images.limit_megapixels(self.max_megapixels)
+            image_kinds.limit_megapixels(self.max_megapixels)
             with images.opened(labelled.picture) as file:
                 return self._cut(images.load_file(file), labelled)
-        return self._cut(images.Picture(labelled.picture), labelled)
+        return self._cut(image_io.Picture(labelled.picture), labelled)
 
-    def _cut(self, picture: images.Picture, labelled: Labelled) -> Record:
+    def _cut(self, picture: image_io.Picture, labelled: Labelled) -> Record:
         """The record of an image, whose file is kept as it is where nothing of it needs to change."""
         cut, area = self.crop(picture.image, labelled.box, labelled.key)
         kept = picture.file_type if cut is picture.image else None
         return Record(
-            picture.data() if kept else images.encode(cut, self.file_type),
+            picture.data() if kept else image_io.encode(cut, self.file_type),
             kept or self.file_type,
             labelled.key,
             labelled.text,
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args, beam_args = _parser().parse_known_args(argv)
     shards.options_from(beam_args)
-    shares = writer.parse_split(args.split)
+    shares = splits.parse_split(args.split)
     source = _open(args)
     args.crop = args.crop or ("tight" if source.has_boxes else "whole")
     if args.crop != "whole" and not source.has_boxes:

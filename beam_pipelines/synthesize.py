@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from beam_pipelines.dataset import contact_sheet, writer
-from beam_pipelines.inputs import identity, images
+from beam_pipelines.inputs import identity, images, splits
 from beam_pipelines.sharding import listing, places, shards
 from beam_pipelines.synthesis import crops, mnist, texts, typefaces
 from beam_pipelines.synthesis.crops import Crops
@@ -14,7 +14,7 @@ from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
 from trainer import cli
 from trainer.cli import UserError
-from trainer.data import records
+from trainer.data import dataset_info, image_io
 from trainer.data.records import Box, Record
 from trainer.vocab import DIGITS, Vocab
 
@@ -35,7 +35,7 @@ class MakeRecord:
         drawn = self.draw(item)
         whole: Box = (0.0, 0.0, float(drawn.image.width), float(drawn.image.height))
         return Record(
-            images.encode(drawn.image, self.file_type),
+            image_io.encode(drawn.image, self.file_type),
             self.file_type,
             self.key(item),
             drawn.text,
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args, beam_args = _parser().parse_known_args(argv)
     shards.options_from(beam_args)
-    if len(writer.parse_split(args.split)) > 1:
+    if len(splits.parse_split(args.split)) > 1:
         raise UserError(f"--split {args.split}: made-up numbers all go to one split; run it once for each")
     if args.count < 1:
         raise UserError(f"--count {args.count}: it must be at least 1")
@@ -118,7 +118,7 @@ def _inputs(args: argparse.Namespace) -> dict[str, str]:
     if args.mnist:
         found["mnist"] = identity.of_files(listing.files(args.mnist).values())
     if args.records:
-        found["records"] = identity.of_datasets(args.records, records.INFO_FILE)
+        found["records"] = identity.of_datasets(args.records, dataset_info.INFO_FILE)
     return found
 
 

@@ -23,7 +23,7 @@ from beam_pipelines.inputs.crops import Crop
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.shards import Reject, ShardSpec
 from trainer import cli
-from trainer.data import records
+from trainer.data import dataset_info, records, tfrecord
 from trainer.data.image_kinds import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
@@ -53,7 +53,7 @@ def plain_loop(specs: list[ShardSpec], make: MakeRecord) -> None:
                     record = make(item)
                 except Reject:
                     continue
-                records.write_framed(file, records.to_example(record, vocab))
+                tfrecord.write_framed(file, records.to_example(record, vocab))
 
 
 def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
@@ -72,7 +72,7 @@ def pictures_as_records(way: str, count: int, pictures: str, output: str) -> Non
     items = [found[i % len(found)] for i in range(count)]
     whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
     make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
-    specs = shards.deal(items, output=output, split="train", num_shards=SHARDS, name=records.shard_name)
+    specs = shards.deal(items, output=output, split="train", num_shards=SHARDS, name=dataset_info.shard_name)
     ways: dict[str, Callable[[], None]] = {
         "plain loop": lambda: plain_loop(specs, make),
         "Beam, in process": lambda: beam(specs, make, []),
@@ -83,7 +83,7 @@ def pictures_as_records(way: str, count: int, pictures: str, output: str) -> Non
 
 def constant_records(way: str, count: int, pictures: str, output: str) -> None:
     """Records of 1 KB from indices."""
-    specs = shards.deal(range(count), output=output, split="train", num_shards=SHARDS, name=records.shard_name)
+    specs = shards.deal(range(count), output=output, split="train", num_shards=SHARDS, name=dataset_info.shard_name)
     beam(specs, OneSize(), [])
 
 
@@ -93,7 +93,9 @@ def rows_of_a_table(way: str, count: int, pictures: str, output: str) -> None:
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("file", "label"), *((f"{i:06d}.png", "123") for i in range(count))])
     items = labelled.survey(csv_file.open_csv(str(table), None), [("train", 1.0)], seed=0).splits["train"]
-    beam(shards.deal(items, output=output, split="train", num_shards=SHARDS, name=records.shard_name), OneSize(), [])
+    beam(
+        shards.deal(items, output=output, split="train", num_shards=SHARDS, name=dataset_info.shard_name), OneSize(), []
+    )
 
 
 Work = Callable[[str, int, str, str], None]

@@ -169,7 +169,7 @@ def _apart(work: Callable[..., list[Way]], *args: object) -> list[Way]:
 
 
 def _export(workdir: str, output: str, settings: list[str]) -> list[Way]:
-    from trainer.export import export
+    from trainer.inference.saved_model import export
 
     export(workdir, output, tflite=True, settings=settings)
     return []

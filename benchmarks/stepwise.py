@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data import preprocess
-from trainer.workdir import files
+from trainer.inference.load import load_model
 
 
 def reader(workdir: str) -> Callable[[Path], str]:
     """What reads the number in a picture file with the model of a work folder, in one view."""
-    config, recogniser, params, state, _ = files.load_model(workdir)
+    config, recogniser, params, state, _ = load_model(workdir)
     model, vocab, width = config.model, recogniser.layer.vocab, config.decode.beam_width
 
     @tf.function

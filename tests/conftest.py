@@ -66,8 +66,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A smoke model that never learnt anything, exported with its TFLite file."""
     import tensorflow as tf
 
-    from trainer import export
     from trainer.config import experiments
+    from trainer.inference import saved_model
     from trainer.models.recogniser import PureRecogniser
     from trainer.workdir import checkpoint, files
 
@@ -79,5 +79,5 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files.start(f"{folder}/run", wanted)
     saved = tf.train.Checkpoint(step=tf.Variable(1, dtype=tf.int64), **variables)
     checkpoint.Checkpoints(f"{folder}/run", saved, keep=1).save(1)
-    export.export(f"{folder}/run", f"{folder}/export", tflite=True)
+    saved_model.export(f"{folder}/run", f"{folder}/export", tflite=True)
     return Path(folder) / "export"

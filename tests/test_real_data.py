@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from trainer.data import records
+from trainer.data import dataset_info
 
 
 @pytest.mark.slow
@@ -14,7 +14,7 @@ def test_real_format_1_pictures_become_records(shared_data: Path, run: Run, tmp_
     out = tmp_path / "svhn"
     run("beam_pipelines.prepare", "--format", "digitstruct", "--input", shared_data / "format1" / "train",
         "--output", out)  # fmt: skip
-    info = records.read_info(str(out))
+    info = dataset_info.read_info(str(out))
     annotations = json.loads((shared_data / "format1" / "train.json").read_text())
     lengths = [len(entry["label"]) for entry in annotations.values()]
     split = info.splits["train"]
@@ -26,6 +26,6 @@ def test_real_format_1_pictures_become_records(shared_data: Path, run: Run, tmp_
 def test_real_photos_become_records(shared_data: Path, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "photos"
     run("beam_pipelines.prepare", "--format", "csv", "--input", shared_data / "photos", "--output", out)
-    info = records.read_info(str(out))
+    info = dataset_info.read_info(str(out))
     assert {name: split.records for name, split in info.splits.items()} == {"train": 2000, "validation": 400}
     assert info.rejects == {}

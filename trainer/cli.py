@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable
 
 from trainer import terminal, troubles
+from trainer.exit_status import LOCKED_STATUS, USER_ERROR_STATUS
 
-USER_ERROR_STATUS = 2
-LOCKED_STATUS = 42  # worth another try, unlike the user's mistakes
 READ_OTHERWISE = "read otherwise than configured, e.g. decode.views=[1.0] decode.closer=false"
 
 

@@ -1,169 +1,9 @@
 """Measures a trained recogniser, reading freely: `python -m trainer.evaluate --help`."""
 
-import dataclasses
-import json
-import logging
 import sys
-import time
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from trainer import cli
 from trainer.cluster import environment
-from trainer.config.schema import Decode
-from trainer.files import whole_file
-from trainer.inference import calibration, metrics
-
-log = logging.getLogger(__name__)
-
-
-def evaluate(
-    workdir: str,
-    data: list[str],
-    split: str,
-    *,
-    allow_seen: bool = False,
-    calibrate: bool = False,
-    settings: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Reads a split of some datasets with the best checkpoint of a work folder.
-
-    Args:
-      workdir: what trainer.train made.
-      data: datasets.
-      split: the split to read.
-      allow_seen: even if pictures in it were trained on.
-      calibrate: store the calibration fitted on this split, for `trainer.export`.
-      settings: see `files.load_model`.
-    Returns:
-      `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the pictures were trained on),
-      `images_per_second`, and `calibration` as of `calibration.measure`. That and each answer, with its calibrated
-      `confidence`, are also stored in the work folder.
-    Raises:
-      UserError: the work folder or a dataset is not usable, or pictures were trained on and not `allow_seen`.
-    """
-    from trainer.data import input_pipeline, leakage
-    from trainer.inference.predictor import Reader
-    from trainer.workdir import files
-
-    wanted, recogniser, params, state, step = files.load_model(workdir, settings)
-    pictures = input_pipeline.load(data, split, wanted)
-    trained_on = leakage.remembered(workdir)
-    if not allow_seen:
-        advice = "measure on others, or give --allow-seen and take the figures for no more than a diagnosis"
-        named = f"split {split} of {', '.join(data)}"
-        leakage.check(pictures.keys, pictures.fingerprints, trained_on, data=named, advice=advice)
-    log.info("reading %d pictures with the checkpoint of step %d", len(pictures), step)
-    begin = time.monotonic()
-    answers = Reader(recogniser, params, state, wanted).answers(pictures)
-    seconds = time.monotonic() - begin
-    summary = {
-        "step": step,
-        "data": data,
-        "split": split,
-        "seen": int(leakage.seen(pictures.fingerprints, trained_on).sum()),
-        "images_per_second": len(answers) / seconds,
-        **metrics.summarise(answers),
-        "calibration": calibration.measure(*_confident(answers)),
-    }
-    if calibrate:
-        _store_calibration(workdir, summary, wanted.decode)
-    confidences = _confidences(workdir, summary, answers, wanted.decode)
-    rows = [
-        dataclasses.asdict(answer) | {"confidence": float(confidence)}
-        for answer, confidence in zip(answers, confidences, strict=True)
-    ]
-    whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
-    whole_file.write_json(f"{workdir}/{files.EVALUATION_FILE}", summary)
-    return summary
-
-
-def _confident(answers: list[metrics.Answer]) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of each best candidate, float64 [N], and whether it is right, bool [N]."""
-    return np.array([a.probabilities[0] for a in answers]), np.array([a.right for a in answers], bool)
-
-
-def _confidences(workdir: str, summary: dict[str, Any], answers: list[metrics.Answer], reading: Decode) -> np.ndarray:
-    """Return the calibrated confidence of each answer, float64 [N], by a calibration that was fitted on others.
-
-    That is the stored one, unless it was fitted on these images; else it is cross-fitted.
-    """
-    from trainer.workdir import files
-
-    probabilities, right = _confident(answers)
-    try:
-        stored = files.read_calibration(workdir, summary["step"], reading)
-    except cli.UserError as error:  # it is of another checkpoint, or of another way to read
-        log.info("not used: %s", error)
-        stored = None
-    if stored and not (stored["split"] == summary["split"] and {*stored["data"]} & {*summary["data"]}):
-        return calibration.Calibration(stored["temperature"], stored["offset"]).confidence(probabilities)
-    return calibration.cross_fitted(probabilities, right)
-
-
-def _store_calibration(workdir: str, summary: dict[str, Any], reading: Decode) -> None:
-
-    from trainer.workdir import files
-
-    measured = summary["calibration"]
-    stored = {
-        **{name: summary[name] for name in ("step", "data", "split", "examples")},
-        "decode": dataclasses.asdict(reading),
-        "temperature": measured["temperature"],
-        "offset": measured["offset"],
-        "thresholds": measured["thresholds"],
-        **{
-            name: {figure: measured[name][figure] for figure in ("calibration_error", "log_loss")}
-            for name in ("before", "after")
-        },
-    }
-    whole_file.write_json(f"{workdir}/{files.CALIBRATION_FILE}", stored)
-
-
-def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the names and values of the figures as people read them."""
-    low, high = summary["interval_95"]
-    rows = [
-        ("whole numbers right", f"{summary['sequence_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})"),
-        ("among the candidates", f"{summary['top_accuracy']:.2%}"),
-        ("digits right", f"{summary['digit_accuracy']:.2%}"),
-        ("lengths right", f"{summary['length_accuracy']:.2%}"),
-        ("coverage at 98 %", f"{summary['coverage_98']:.2%}{_expected(summary, 0.98)}"),
-        ("coverage at 99 %", f"{summary['coverage_99']:.2%}{_expected(summary, 0.99)}"),
-        ("calibration error", _before_after(summary["calibration"], "calibration_error", ".2%")),
-        ("log loss", _before_after(summary["calibration"], "log_loss", ".4f")),
-    ]
-    return rows + [
-        (f"{kind} {name}", f"{group['sequence_accuracy']:.2%} of {group['examples']}")
-        for kind in ("length", "source")
-        for name, group in summary[f"by_{kind}"].items()
-    ]
-
-
-def table(summary: dict[str, Any]) -> str:
-    """Return the figures with a heading."""
-    rows = figures(summary)
-    heading = f"{summary['examples']} pictures of {', '.join(summary['data'])}, checkpoint of step {summary['step']}"
-    if summary["seen"]:
-        heading += f"\n  {summary['seen']} of them were trained on: this says nothing about new pictures"
-    width = max(24, *(len(name) + 2 for name, _ in rows))
-    return "\n".join([heading, *(f"  {name:<{width}}{value}" for name, value in rows)])
-
-
-def _expected(summary: dict[str, Any], accuracy: float) -> str:
-    """Return what to expect of a threshold on other images; nothing where an older version did not measure it."""
-    for row in summary["calibration"].get("thresholds", []):
-        if row["accuracy"] == accuracy:
-            share = "" if row["expected_accuracy"] is None else f", right {row['expected_accuracy']:.2%}"
-            return f"  (cross-fitted: {row['expected_coverage']:.2%}{share})"
-    return ""
-
-
-def _before_after(measured: dict[str, Any], figure: str, form: str) -> str:
-    before, after = (format(measured[when][figure], form) for when in ("before", "after"))
-    return f"{before}  (calibrated {after})"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -187,7 +27,9 @@ def _run(argv: list[str] | None) -> None:
     args = parser.parse_args(argv)
     environment.configure()
     how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
-    print(table(evaluate(args.workdir, args.data, args.split, **how)))
+    from trainer.inference import evaluation
+
+    print(evaluation.table(evaluation.evaluate(args.workdir, args.data, args.split, **how)))
 
 
 if __name__ == "__main__":

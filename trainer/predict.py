@@ -28,7 +28,7 @@ def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     if args.draw:
         image_output.check_replaceable(args.draw, "--draw")
-    image_io.limit_megapixels(args.max_megapixels)
+    image_kinds.limit_megapixels(args.max_megapixels)
     environment.configure()
     model = _load(args.model)
     sizes = beam_width.sizes(args.beam_width, args.candidates, model.beam_width)
@@ -40,7 +40,7 @@ def _run(argv: list[str] | None) -> None:
                 answer = _answer(model, file, *sizes)
                 if args.draw:
                     looks.append(_look(model, file, _drawn(source), answer))
-        except image_io.Unreadable as error:
+        except image_kinds.Unreadable as error:
             unread.append(f"{path} cannot be read as a picture: {error.detail}")
             continue
         except cli.UserError as error:

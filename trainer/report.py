@@ -1,124 +1,9 @@
 """One HTML page on a work folder and predictions, pictures inside: `python -m trainer.report --help`."""
 
-import json
-import logging
-import random
 import sys
-from typing import Any
 
 from trainer import cli
 from trainer.cluster import environment
-from trainer.files import whole_file
-
-log = logging.getLogger(__name__)
-
-SHOWN = 24  # pictures in a gallery
-
-
-def report(workdir: str, predictions: str | None, output: str) -> None:
-    """Writes the page.
-
-    Raises:
-      UserError: there is no such work folder, or no such predictions.
-    """
-    import jinja2
-    import tensorflow as tf
-
-    from trainer import evaluate
-    from trainer.reporting import plots
-    from trainer.workdir import files
-
-    config = files.read_config(workdir)
-    metrics = files.read_metrics(workdir)
-    model, optimizer, train = config.model, config.optimizer, config.train
-    values: dict[str, Any] = {
-        "title": f"{config.experiment}: {workdir}",
-        "curves": plots.curves(metrics) if metrics else None,
-        "settings": [
-            ("picture", f"{model.image_height} x {model.image_width} pixels"),
-            ("alphabet, longest number", f"{model.alphabet}, {model.max_length}"),
-            ("steps, batch size", f"{train.steps:,}, {config.data.batch_size}"),
-            ("learning rate", f"{optimizer.learning_rate}"),
-            ("seed", f"{config.seed}"),
-        ],
-        "evaluation": None,
-        "predictions": _predictions(predictions) if predictions else None,
-    }
-    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice="run trainer.evaluate again")
-    if summary:
-        answers = [json.loads(line) for line in _read(f"{workdir}/{files.ANSWERS_FILE}").splitlines()]
-        lines = [line.strip().split("  ", 1) for line in evaluate.table(summary).splitlines()[1:]]
-        values["evaluation"] = [("pictures", summary["examples"]), *lines]
-        values["reliability"] = plots.reliability(summary["calibration"])
-        values["confusion"] = plots.confusion(answers, model.alphabet)
-        values.update(_galleries(answers, summary))
-    page = jinja2.Environment(loader=jinja2.PackageLoader("trainer", "."), autoescape=True).get_template("report.html")
-    tf.io.gfile.makedirs(output.rpartition("/")[0] or ".")
-    whole_file.write(output, page.render(values))
-
-
-def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Samples of what was read wrongly, the most confident first, and rightly, the least confident first."""
-    from trainer.reporting import report_images
-
-    wrong = [a for a in answers if a["candidates"][0] != a["label"]]
-    right = [a for a in answers if a["candidates"][0] == a["label"]]
-    wrong.sort(key=lambda a: -a["probabilities"][0])
-    right.sort(key=lambda a: a["probabilities"][0])
-    shown = {"wrong": wrong[:SHOWN], "right": right[:SHOWN]}
-    keys = {a["key"] for chosen in shown.values() for a in chosen}
-    images = report_images.of_datasets(keys, summary["data"], summary["split"])
-    return {
-        kind: [
-            {
-                "key": a["key"],
-                "label": a["label"],
-                "candidates": a["candidates"],
-                "confidence": a.get("confidence", a["probabilities"][0]),  # version 0.1.0 stored no confidence
-                "image": images.get(a["key"], ""),
-            }
-            for a in chosen
-        ]
-        for kind, chosen in shown.items()
-    }
-
-
-def _predictions(folder: str) -> dict[str, Any]:
-    import tensorflow as tf
-
-    from trainer.reporting import plots, report_images
-
-    if not tf.io.gfile.exists(f"{folder}/COMPLETED"):
-        raise cli.UserError(f"{folder} has no finished predictions: make them with beam_pipelines.score")
-    summary = json.loads(_read(f"{folder}/summary.json"))
-    if summary["shards"] and not summary["shards"][0]["name"].endswith(".jsonl"):
-        raise cli.UserError(f"{folder} is no JSON Lines: make the predictions with beam_pipelines.score --format jsonl")
-    chosen = random.Random(0)
-    rows = [json.loads(line) for shard in summary["shards"] for line in _read(f"{folder}/{shard['name']}").splitlines()]
-    pictures = [
-        {
-            "key": row["key"],
-            "label": None,
-            "candidates": [c["text"] for c in row["candidates"]],
-            "confidence": row["confidence"],
-            "image": report_images.of_row(row),
-        }
-        for row in chosen.sample(rows, min(SHOWN, len(rows)))
-    ]
-    return {
-        "folder": folder,
-        "rows": summary["rows"],
-        "rejects": sum(summary["rejects"].values()),
-        "histogram": plots.histogram(summary["confidence_histogram"]),
-        "pictures": pictures,
-    }
-
-
-def _read(path: str) -> str:
-    import tensorflow as tf
-
-    with tf.io.gfile.GFile(path, "r") as file:
-        return file.read()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -136,7 +21,9 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--output", required=True, metavar="FILE", help="the page")
     args = parser.parse_args(argv)
     environment.configure()
-    report(args.workdir, args.predictions, args.output)
+    from trainer.reporting import page
+
+    page.report(args.workdir, args.predictions, args.output)
     print(f"wrote {args.output}")
 
 

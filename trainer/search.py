@@ -17,6 +17,7 @@ from typing import Any
 from trainer import cli
 from trainer.cli import UserError
 from trainer.cluster import environment
+from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import experiments, schema, search_space, typed
 from trainer.files import whole_file
 from trainer.inference import metrics
@@ -235,18 +236,18 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 1 where a run failed."""
     rows: list[dict[str, Any]] = []
     try:
-        with loop.stoppable(_stop):
+        with stoppable(_stop):
             status = cli.exit_status(lambda argv: rows.extend(_run(argv)), argv)
-    except loop.Stopped as reason:
+    except Stopped as reason:
         with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
-            print(f"to resume, run again: {loop.command_again('trainer.search', argv)}", file=sys.stderr)
+            print(f"to resume, run again: {command_again('trainer.search', argv)}", file=sys.stderr)
             print(reason, file=sys.stderr)
         return reason.status
     return status or (FAILED_STATUS if any(row["status"] == "failed" for row in rows) else 0)
 
 
 def _stop(number: int) -> None:
-    raise loop.Stopped(f"stopped by {signal.Signals(number).name}", number)
+    raise Stopped(f"stopped by {signal.Signals(number).name}", number)
 
 
 def _run(argv: list[str] | None) -> list[dict[str, Any]]:

@@ -1,202 +1,33 @@
 """Trains a recogniser: `python -m trainer.train --help`."""
 
 import contextlib
-import dataclasses
-import logging
 import sys
-import time
 import traceback
 from dataclasses import replace
 
 from trainer import cli
 from trainer.cluster import environment
-from trainer.cluster.environment import Task
+from trainer.cluster.limits import Limits
+from trainer.cluster.stopping import Stopped, command_again
 from trainer.config import experiments, schema, typed
-from trainer.training import loop
+from trainer.exit_status import FAILED_STATUS, Failed, leave
 from trainer.training.inputs import Inputs
-
-log = logging.getLogger(__name__)
-
-
-def train_and_evaluate(
-    wanted: schema.Config,
-    inputs: Inputs,
-    *,
-    workdir: str,
-    task: Task | None = None,
-    strategy: str = "auto",
-    limits: loop.Limits | None = None,
-) -> None:
-    """Trains until the configured step, going on from the newest checkpoint in the work folder.
-
-    Args:
-      wanted: the configuration; it is stored in the work folder.
-      inputs: the datasets, and the weights to begin with.
-      workdir: where checkpoints, metrics and summaries go.
-      task: what this process is: alone, the chief, or a synchronous worker.
-      strategy: see `strategies.choose`.
-      limits: of a cluster.
-    Raises:
-      UserError: the data or the work folder is not usable, or the validation data are trained on, too.
-      session.Stopped: a signal asked to stop; a checkpoint was saved.
-      FloatingPointError: the loss is no longer finite.
-      session.Failed: no checkpoint can be read, or the disk or the memory is full.
-    """
-    import tensorflow as tf
-
-    from trainer.training.runners import strategies
-    from trainer.workdir import checkpoint, files
-
-    checkpoint.check_name(workdir, "--workdir")
-    task, limits = task or Task(), limits or loop.Limits()
-    finished = files.finished_step(workdir, wanted)
-    if finished is not None and finished < wanted.train.steps and checkpoint.to_read(workdir):
-        log.info(
-            "%s: training stopped early at step %d, as there was no better validation for %d evaluations: raise "
-            "train.steps or change train.patience to go on",
-            *(workdir, finished, wanted.train.patience),
-        )
-        return
-    if task.jobs and finished is not None:
-        log.info("%s: training was done at step %d", task, finished)
-        return
-    name = strategies.choose(strategy, task)
-    with contextlib.ExitStack() as stack:
-        lock = stack.enter_context(files.locked(workdir)) if task.is_chief else None
-        try:
-            _train(wanted, inputs, workdir, task, name, limits, lock)
-        except tf.errors.ResourceExhaustedError as error:
-            raise loop.Failed(f"no room is left, on a disk or in memory: {error.message.splitlines()[0]}") from error
-
-
-def _train(wanted, inputs, workdir, task, name, limits, lock) -> None:
-    from trainer.cluster.watchdog import Watchdog
-    from trainer.training import resume
-    from trainer.training.runners import strategies
-    from trainer.training.train_state import Learner
-    from trainer.workdir import checkpoint, files
-
-    begin, watchdog = time.monotonic(), Watchdog(limits.hang)
-    connected = strategies.connect(name, task, wanted, watchdog, limits)
-    training, validating, source = inputs.load(wanted, workdir)
-    learner = Learner(wanted)
-    checkpoints = checkpoint.Checkpoints(
-        workdir, learner.checkpointed(), keep=wanted.train.keep_checkpoints, size=learner.size
-    )
-    if lock:
-        lock.check()
-        described = {"data": inputs.data, "validation_data": inputs.validation}
-        restored = resume.resume(wanted, workdir, learner, checkpoints, training, source, inputs=described)
-        log.info("%s, %s: %s parameters, %s", wanted.experiment, name, learner.count, restored)
-        log.info("%d pictures to train on, %d to validate on", len(training), len(validating))
-    if int(learner.step.numpy()) < wanted.train.steps:
-        runner = strategies.make_runner(connected, task, learner, training, wanted, watchdog=watchdog)
-        hooks = _hooks(wanted, workdir, runner, learner, checkpoints, (training, validating), lock)
-        _run_session(wanted, runner, hooks, checkpoints, limits, watchdog)
-    if lock:
-        lock.check()
-        files.finish(workdir, wanted, int(learner.step.numpy()))
-    elif not files.wait_for_finish(workdir, wanted, limits.wait):
-        raise loop.Interrupted(f"{task}: the chief has not finished what all trained; starting again, to join it")
-    log.info("done at step %d after %s", int(learner.step.numpy()), loop.clock(time.monotonic() - begin))
-
-
-def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
-    from trainer.training.runners.parameter_server import ParameterServers
-    from trainer.training.runners.recovery import Recovery
-    from trainer.training.runners.synchronous import Synchronous
-
-    together = isinstance(runner, Synchronous)
-    loop.run(
-        runner.run_steps,
-        runner.read_step,
-        hooks,
-        total_steps=wanted.train.steps,
-        agree=runner.agree if together else bool,
-        part=runner.part if together else lambda: None,
-        recover=Recovery(runner, checkpoints, limits.restarts) if isinstance(runner, ParameterServers) else None,
-        asked_to_stop=watchdog.hurry,
-    )
-
-
-def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lock) -> list[loop.Hook]:
-    """What the chief does between steps; the others keep the same intervals, so that all wait together."""
-    from trainer.inference.predictor import Reader
-    from trainer.training.hooks import Monitor
-    from trainer.training.runners.parameter_server import ParameterServers
-    from trainer.training.tensorboard import Board
-
-    every, (training, validating) = wanted.train, pictures
-    if lock is None:
-        intervals = (every.log_every, every.checkpoint_every, wanted.tensorboard.every, every.evaluate_every)
-        return [loop.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
-    monitor = Monitor(workdir, wanted, checkpoints, first_step=runner.read_step())
-    served = isinstance(runner, ParameterServers)
-    reader = Reader(learner.recogniser, learner.reading_params, learner.state, wanted)
-    board = Board(monitor, learner, training, validating)
-    lock.check()
-    board.start()
-
-    def save(step: int, figures: dict[str, float]) -> None:
-        runner.collect()
-        monitor.save(step, figures)
-        if served:
-            runner.welcome()
-
-    def show(step: int, figures: dict[str, float]) -> None:
-        runner.collect()
-        board.write(step, figures)
-
-    def validate(step: int, _: dict[str, float]) -> None:
-        monitor.validate(step, reader, validating)
-
-    hooks = [
-        loop.Hook(every.log_every, monitor.log_training, recovered=monitor.speed.restart),
-        loop.Hook(every.log_every, monitor.profile),
-        loop.Hook(every.checkpoint_every, save, on_stop=True, seconds=every.checkpoint_seconds),
-        loop.Hook(wanted.tensorboard.every, show),
-        # On parameter servers nobody waits for the chief to read: there is an evaluator.
-        loop.Hook(every.evaluate_every, monitor.follow_evaluator if served else validate),
-    ]
-    return [dataclasses.replace(hook, act=lock.guard(hook.act)) for hook in hooks]
-
-
-def run_task(wanted: schema.Config, task: Task, inputs: Inputs, *, workdir: str, **how) -> None:
-    """Do what this process is there for: see `train_and_evaluate`, `server.serve` and `sidecar_evaluator.follow`.
-
-    Raises:
-      UserError: the settings do not fit the inputs; or as those do.
-    """
-    from trainer.workdir import files
-
-    limits: loop.Limits = how["limits"]
-    inputs.check(wanted)
-    if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):
-        from trainer.cluster import server
-
-        server.serve(task, lambda: files.finished_step(workdir, wanted) is not None, wait=limits.patience)
-    elif task.role == "evaluator":
-        from trainer.training import sidecar_evaluator
-
-        validating = inputs.load(wanted, workdir)[1]
-        loop.leave(sidecar_evaluator.follow(workdir, wanted, validating, wait=limits.patience))
-    else:
-        train_and_evaluate(wanted, inputs, workdir=workdir, task=task, **how)
+from trainer.training.runners.base import Interrupted
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     try:
         return cli.exit_status(_run, argv)
-    except loop.Stopped as reason:
+    except Stopped as reason:
         _say(str(reason))
         return reason.status
-    except (loop.Interrupted, loop.Failed, FloatingPointError, OSError) as reason:
+    except (Interrupted, Failed, FloatingPointError, OSError) as reason:
         _say(str(reason))
-        return loop.FAILED_STATUS
+        return FAILED_STATUS
     except Exception:
         traceback.print_exc()
-        return loop.FAILED_STATUS
+        return FAILED_STATUS
 
 
 def _say(line: str) -> None:
@@ -229,7 +60,7 @@ def _run(argv: list[str] | None) -> None:
         default="auto",
         help="how to train; auto: as in a cluster",
     )
-    limits = loop.Limits()
+    limits = Limits()
     group = parser.add_argument_group("in a cluster")
     seconds, count = typed.argument(float, typed.Range(0, 10_000_000, above=True)), typed.Range(0, 10_000)
     group.add_argument(
@@ -250,16 +81,18 @@ def _run(argv: list[str] | None) -> None:
     )
     args = parser.parse_args(argv)
     wanted = schema.override(experiments.find(args.experiment), args.set)
-    limits = loop.Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
+    limits = Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
     inputs = Inputs(args.data, args.validation_data, args.init_from)
     task = environment.configure()
+    from trainer.training import run
+
     try:
-        run_task(wanted, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
-    except loop.Stopped:
+        run.run_task(wanted, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
+    except Stopped:
         if not task.jobs:
-            _say(f"to resume, run again: {loop.command_again('trainer.train', argv)}")
+            _say(f"to resume, run again: {command_again('trainer.train', argv)}")
         raise
 
 
 if __name__ == "__main__":
-    loop.leave(main())
+    leave(main())

@@ -7,8 +7,8 @@ refuses keys there that it does not know.
 import json
 from typing import Any
 
-from trainer.data import records
-from trainer.data.records import DatasetInfo, Split
+from trainer.data import dataset_info, records
+from trainer.data.dataset_info import DatasetInfo, Split
 
 FOLDER = "tfds"
 INFO_FILE = f"{FOLDER}/dataset_info.json"
@@ -31,7 +31,7 @@ def _text(value: dict[str, Any]) -> str:
 def _info(info: DatasetInfo) -> dict[str, Any]:
     return {
         "name": "digit_sequences",
-        "version": f"{records.SCHEMA_VERSION}.0.0",
+        "version": f"{dataset_info.SCHEMA_VERSION}.0.0",
         "description": "Pictures of numbers, and what they say.",
         "fileFormat": "tfrecord",
         "splits": [_split(name, split) for name, split in sorted(info.splits.items())],

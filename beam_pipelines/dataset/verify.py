@@ -9,8 +9,9 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.sharding import listing
-from trainer.data import records
-from trainer.data.records import DatasetInfo, Shard, Split
+from trainer.data import dataset_info, records, tfrecord
+from trainer.data.dataset_info import DatasetInfo, Shard, Split
+from trainer.data.tfrecord import Damaged
 
 DRAIN_BYTES = 2**20
 
@@ -56,12 +57,12 @@ def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) 
         with FileSystems.open(FileSystems.join(folder, shard.name), compression_type="uncompressed") as file:
             summing = _Summing(file)
             try:
-                for data in records.read_framed(summing):  # type: ignore[arg-type]  # all it needs is read
+                for data in tfrecord.read_framed(summing):  # type: ignore[arg-type]  # all it needs is read
                     record = records.from_example(data)
                     sources[record.source] += 1
                     lengths[str(len(record.text))] += 1
                     count += 1
-            except records.Damaged as error:
+            except Damaged as error:
                 while summing.read(DRAIN_BYTES):
                     pass
                 size = "" if summing.size == shard.bytes else f" ({_size(summing.size, shard)})"
@@ -73,14 +74,14 @@ def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) 
     if summing.size != shard.bytes:
         wrong.append(_size(summing.size, shard))
     if count != shard.records:
-        wrong.append(f"{count:,} records, {records.INFO_FILE} says {shard.records:,}")
+        wrong.append(f"{count:,} records, {dataset_info.INFO_FILE} says {shard.records:,}")
     if crc32c != shard.crc32c:
-        wrong.append(f"CRC-32C {crc32c}, {records.INFO_FILE} says {shard.crc32c}")
+        wrong.append(f"CRC-32C {crc32c}, {dataset_info.INFO_FILE} says {shard.crc32c}")
     return [f"{shard.name}: {'; '.join(wrong)}"] if wrong else []
 
 
 def _size(found: int, shard: Shard) -> str:
-    return f"{found:,} bytes, {records.INFO_FILE} says {shard.bytes:,}"
+    return f"{found:,} bytes, {dataset_info.INFO_FILE} says {shard.bytes:,}"
 
 
 def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) -> list[str]:
@@ -88,7 +89,7 @@ def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) ->
     asked = {"records": split.records, "sources": split.sources, "lengths": split.lengths}
     found = {"records": sum(sources.values()), "sources": dict(sources), "lengths": dict(lengths)}
     return [
-        f"split {name}: {what} {found[what]}, {records.INFO_FILE} says {asked[what]}"
+        f"split {name}: {what} {found[what]}, {dataset_info.INFO_FILE} says {asked[what]}"
         for what in asked
         if found[what] != asked[what]
     ]
@@ -98,7 +99,7 @@ def _extra(there: list[str], info: DatasetInfo) -> list[str]:
     """Files that look like shards, but that the description does not name."""
     known = {shard.name for split in info.splits.values() for shard in split.shards}
     extra = [name for name in there if ".tfrecord-" in name and name not in known]
-    return [f"{name}: {records.INFO_FILE} does not name it" for name in extra]
+    return [f"{name}: {dataset_info.INFO_FILE} does not name it" for name in extra]
 
 
 def _check_rejects(folder: str, there: list[str], info: DatasetInfo) -> list[str]:
@@ -106,15 +107,15 @@ def _check_rejects(folder: str, there: list[str], info: DatasetInfo) -> list[str
     findings = []
     if info.records_in != written + sum(info.rejects.values()):
         findings.append(
-            f"{records.INFO_FILE}: {info.records_in:,} in, but {written:,} written, {info.rejects} rejected"
+            f"{dataset_info.INFO_FILE}: {info.records_in:,} in, but {written:,} written, {info.rejects} rejected"
         )
-    if records.REJECTS_FILE not in there:
-        return [*findings, f"{records.REJECTS_FILE}: it is missing"]
+    if dataset_info.REJECTS_FILE not in there:
+        return [*findings, f"{dataset_info.REJECTS_FILE}: it is missing"]
     try:
-        with FileSystems.open(FileSystems.join(folder, records.REJECTS_FILE)) as file:
+        with FileSystems.open(FileSystems.join(folder, dataset_info.REJECTS_FILE)) as file:
             listed = dict(Counter(json.loads(line)["reason"] for line in file.read().decode().splitlines()))
     except (OSError, BeamIOError, ValueError, KeyError, TypeError) as error:
-        return [*findings, f"{records.REJECTS_FILE}: it cannot be read: {error}"]
+        return [*findings, f"{dataset_info.REJECTS_FILE}: it cannot be read: {error}"]
     if listed != info.rejects:
-        findings.append(f"{records.REJECTS_FILE}: {listed}, {records.INFO_FILE} says {info.rejects}")
+        findings.append(f"{dataset_info.REJECTS_FILE}: {listed}, {dataset_info.INFO_FILE} says {info.rejects}")
     return findings

@@ -12,7 +12,7 @@ import google_crc32c
 from beam_pipelines.dataset import tfds_metadata
 from beam_pipelines.sharding import progress, shards
 from beam_pipelines.sharding.shards import Reject, ShardResult, ShardSpec
-from trainer.data import records
+from trainer.data import dataset_info, records, tfrecord
 from trainer.vocab import Vocab
 
 
@@ -61,7 +61,7 @@ class _WriteShard(beam.DoFn):
                 continue
             finally:
                 making += time.perf_counter() - start
-            framed = records.write_framed(file, records.to_example(record, self.vocab))
+            framed = tfrecord.write_framed(file, records.to_example(record, self.vocab))
             checksum.update(framed)
             result.written += 1
             result.bytes += len(framed)
@@ -83,7 +83,7 @@ class DescribeDataset:
     notes: dict[str, int]
 
     def __call__(self, results: list[ShardResult]) -> dict[str, str]:
-        info = records.DatasetInfo(
+        info = dataset_info.DatasetInfo(
             alphabet=self.vocab.alphabet,
             splits={name: _split(results, name) for name in sorted({result.split for result in results})},
             records_in=sum(result.items for result in results),
@@ -92,17 +92,17 @@ class DescribeDataset:
             request=self.request,
             notes=self.notes,
         )
-        return {records.INFO_FILE: info.to_json(), **tfds_metadata.files(info)}
+        return {dataset_info.INFO_FILE: info.to_json(), **tfds_metadata.files(info)}
 
 
-def _split(results: list[ShardResult], name: str) -> records.Split:
-    split = records.Split()
+def _split(results: list[ShardResult], name: str) -> dataset_info.Split:
+    split = dataset_info.Split()
     sources: Counter[str] = Counter()
     lengths: Counter[str] = Counter()
     for result in results:
         if result.split == name:
             file = result.path.replace("\\", "/").rsplit("/", 1)[-1]
-            split.shards.append(records.Shard(file, result.written, result.bytes, result.crc32c))
+            split.shards.append(dataset_info.Shard(file, result.written, result.bytes, result.crc32c))
             split.records += result.written
             sources.update(result.tallies.get("source", {}))
             lengths.update(result.tallies.get("length", {}))

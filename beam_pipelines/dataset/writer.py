@@ -2,9 +2,7 @@
 
 import argparse
 import json
-import re
 import sys
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,18 +13,16 @@ from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, Wr
 from beam_pipelines.sharding import outputs, partition, shards
 from beam_pipelines.sharding.outputs import Kind
 from trainer.cli import UserError
-from trainer.data import records, shard_sizes
+from trainer.data import dataset_info, shard_sizes
 from trainer.vocab import DIGITS, Vocab
-
-SPLIT_NAME = r"[a-z][a-z0-9_]*"
 
 
 def _shards_of(text: str) -> list[str]:
-    splits = records.info_from_json(text, records.INFO_FILE).splits.values()
+    splits = dataset_info.info_from_json(text, dataset_info.INFO_FILE).splits.values()
     return [shard.name for split in splits for shard in split.shards]
 
 
-KIND = Kind(records.INFO_FILE, tfds_metadata.FILES, _shards_of)
+KIND = Kind(dataset_info.INFO_FILE, tfds_metadata.FILES, _shards_of)
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
@@ -41,62 +37,35 @@ def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = Tr
     partition.add_argument(parser)
 
 
-def parse_split(text: str) -> list[tuple[str, float]]:
-    """Reads `train`, or shares as in `train:0.9,validation:0.1`.
-
-    Raises:
-      UserError: it is neither, or the shares are not positive.
-    """
-    parts = [part.partition(":") for part in text.split(",")]
-    try:
-        shares = [(name, float(share or 1)) for name, _, share in parts]
-    except ValueError as error:
-        raise UserError(f"--split {text}: write a name, or shares as in train:0.9,validation:0.1") from error
-    for name, share in shares:
-        if not re.fullmatch(SPLIT_NAME, name) or not share > 0:
-            raise UserError(f"--split {text}: {name!r} must be of small letters and digits, its share above 0")
-    return shares
-
-
-def split_of(key: str, shares: list[tuple[str, float]]) -> str:
-    """The split of a picture: its key alone decides, so that it never moves when others come or go."""
-    spot = zlib.crc32(key.encode()) / 2**32 * sum(share for _, share in shares)
-    for name, share in shares:
-        spot -= share
-        if spot < 0:
-            return name
-    return shares[-1][0]
-
-
 def request_of(args: argparse.Namespace, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was asked for: all options but where it goes and how it is run, and what identifies the inputs."""
     asked = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite", "share")}
     return {**asked, "inputs": dict(inputs)}
 
 
-def read_info(folder: str) -> records.DatasetInfo:
+def read_info(folder: str) -> dataset_info.DatasetInfo:
     """Reads what a finished dataset holds, through Beam's file systems.
 
     Raises:
       UserError: there is no such folder, or it is no finished dataset.
     """
-    for name in (records.COMPLETED_FILE, records.INFO_FILE):
+    for name in (dataset_info.COMPLETED_FILE, dataset_info.INFO_FILE):
         if not FileSystems.exists(FileSystems.join(folder, name)):
             raise UserError(
                 f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
                 "give the --output of a prepare or synthesize command that ended well"
             )
-    with FileSystems.open(FileSystems.join(folder, records.INFO_FILE)) as file:
-        return records.info_from_json(file.read().decode(), folder)
+    with FileSystems.open(FileSystems.join(folder, dataset_info.INFO_FILE)) as file:
+        return dataset_info.info_from_json(file.read().decode(), folder)
 
 
-def shard_paths(folder: str, info: records.DatasetInfo, split: str) -> list[str]:
+def shard_paths(folder: str, info: dataset_info.DatasetInfo, split: str) -> list[str]:
     """Return the shard files of a split, which have the sizes that the description gives.
 
     Raises:
       UserError: the dataset has no such split, it is empty, or a shard is missing or of another size.
     """
-    paths = records.shard_paths(folder, info, split)
+    paths = dataset_info.shard_paths(folder, info, split)
     sizes = outputs.sizes(folder)
     shard_sizes.check(folder, info, split, sizes.get)
     return paths
@@ -136,13 +105,13 @@ def write(
         spec
         for split, items in sorted(splits.items())
         for spec in shards.deal(
-            items, output=args.output, split=split, num_shards=args.num_shards, name=records.shard_name
+            items, output=args.output, split=split, num_shards=args.num_shards, name=dataset_info.shard_name
         )
     ]
     options = shards.options_from(beam_args)
 
     def same(text: str) -> bool:
-        return records.info_from_json(text, args.output).request == json.loads(json.dumps(request))
+        return dataset_info.info_from_json(text, args.output).request == json.loads(json.dumps(request))
 
     with partition.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
         if ticket is None:
@@ -166,22 +135,22 @@ def write(
             print(_table(_checked_info(args.output), args.output, seconds))
 
 
-def _checked_info(output: str) -> records.DatasetInfo:
+def _checked_info(output: str) -> dataset_info.DatasetInfo:
     """Return what was written, if everything that went in is accounted for."""
-    with FileSystems.open(FileSystems.join(output, records.INFO_FILE)) as file:
-        info = records.info_from_json(file.read().decode(), output)
+    with FileSystems.open(FileSystems.join(output, dataset_info.INFO_FILE)) as file:
+        info = dataset_info.info_from_json(file.read().decode(), output)
     written = sum(split.records for split in info.splits.values())
     if info.records_in != written + sum(info.rejects.values()):
         raise RuntimeError(f"{output}: {info.records_in} in, {written} written, {info.rejects} rejected")
     if not written:
-        with FileSystems.open(FileSystems.join(output, records.REJECTS_FILE)) as file:
+        with FileSystems.open(FileSystems.join(output, dataset_info.REJECTS_FILE)) as file:
             first = file.read().decode().splitlines()[0]
         outputs.remove(output, KIND, everything=True)
         raise UserError(f"all {info.records_in} images were rejected, the first one so: {first}")
     return info
 
 
-def _table(info: records.DatasetInfo, output: str, seconds: Mapping[str, float]) -> str:
+def _table(info: dataset_info.DatasetInfo, output: str, seconds: Mapping[str, float]) -> str:
     """The counts as they were verified (engines may count a retried shard twice), the seconds as the engine tells."""
     lines = [f"{'records in':<33}{info.records_in:>10}"]
     for name, split in sorted(info.splits.items()):
@@ -194,5 +163,5 @@ def _table(info: records.DatasetInfo, output: str, seconds: Mapping[str, float])
     lines.append(f"{'bytes':<33}{size:>10}")
     lines += [f"{'seconds, ' + step:<33}{seconds[step]:>10.2f}" for step in sorted(seconds)]
     if info.rejects:
-        lines.append(f"each reject is named in {output}/{records.REJECTS_FILE}")
+        lines.append(f"each reject is named in {output}/{dataset_info.REJECTS_FILE}")
     return "\n".join([*lines, f"complete: {output}"])

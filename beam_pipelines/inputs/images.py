@@ -10,11 +10,8 @@ from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
 from beam_pipelines.sharding.shards import Reject
-from trainer.data import image_io
-from trainer.data.image_io import Picture as Picture
-from trainer.data.image_io import encode as encode
-from trainer.data.image_io import limit_megapixels as limit_megapixels
-from trainer.data.image_io import most_bytes as most_bytes
+from trainer.data import image_io, image_kinds
+from trainer.data.image_io import Picture
 from trainer.data.records import Box
 from trainer.files.local_file import NotAFile, open_regular
 
@@ -74,7 +71,7 @@ def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
 def _rejecting() -> Iterator[None]:
     try:
         yield
-    except image_io.Unreadable as error:
+    except image_kinds.Unreadable as error:
         raise Reject(error.reason, error.detail) from error
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines.dataset import writer
+from beam_pipelines.inputs import splits
 from beam_pipelines.sharding import listing
 from trainer import troubles
 from trainer.cli import UserError
-from trainer.data.image_io import IMAGE_ENDINGS
+from trainer.data.image_kinds import IMAGE_ENDINGS
 from trainer.data.records import Box
 from trainer.files.local_file import open_regular
 
@@ -101,11 +101,11 @@ def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Conten
     for place, key, split in source.entries():
         places.append(place)
         keys.append(_hash(key))
-        owners.append(names.setdefault(split or writer.split_of(key, shares), len(names)))
+        owners.append(names.setdefault(split or splits.split_of(key, shares), len(names)))
     if not places:
         raise UserError("the input names no pictures")
     for name in names:
-        if not re.fullmatch(writer.SPLIT_NAME, name):
+        if not re.fullmatch(splits.SPLIT_NAME, name):
             raise UserError(f"the input names a split {name!r}: it must be of small letters and digits")
     at, owner, hashes = np.array(places), np.array(owners), np.array(keys)
     order = np.random.default_rng(seed).permutation(len(at))

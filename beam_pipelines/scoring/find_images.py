@@ -15,9 +15,10 @@ from beam_pipelines.dataset import writer
 from beam_pipelines.inputs import archives
 from beam_pipelines.sharding import listing, places
 from trainer.cli import UserError
-from trainer.data import records, shard_sizes
-from trainer.data.image_io import IMAGE_ENDINGS
-from trainer.data.records import Shard
+from trainer.data import dataset_info, records, shard_sizes, tfrecord
+from trainer.data.dataset_info import Shard
+from trainer.data.image_kinds import IMAGE_ENDINGS
+from trainer.data.tfrecord import Damaged
 from trainer.files.local_file import NotAFile, check_regular
 
 RECORDS = ".tfrecord"  # somewhere in the name
@@ -228,15 +229,15 @@ def _records(path: str) -> Iterator[Item]:
     position, number = 0, -1
     try:
         with listing.opened(path) as file:
-            for number, data in enumerate(records.read_framed(file)):
+            for number, data in enumerate(tfrecord.read_framed(file)):
                 start, position = position + _FRAME_HEADER, position + _FRAME + len(data)
                 try:
                     yield Item(records.from_example(data).key, path, "record", start, len(data))
-                except records.Damaged as error:
+                except Damaged as error:
                     yield Item(printable(f"{path}:{number}"), path, reject=("damaged-record", str(error)))
         if number < 0:
             yield Item(printable(path), path, reject=("empty-records", "the file has no records"))
-    except (records.Damaged, OSError) as error:
+    except (Damaged, OSError) as error:
         _raise_if_remote(path, error)
         yield Item(printable(path), path, reject=("damaged-record", f"records behind this are lost: {error}"))
 
@@ -254,7 +255,7 @@ def _check_finished(path: str, finished: dict[str, dict[str, Shard]]) -> None:
     """
     folder, name = os.path.dirname(path), _name(path)
     if folder not in finished:
-        marker = FileSystems.join(folder, records.COMPLETED_FILE) if folder else records.COMPLETED_FILE
+        marker = FileSystems.join(folder, dataset_info.COMPLETED_FILE) if folder else dataset_info.COMPLETED_FILE
         if not FileSystems.exists(marker):
             raise UserError(
                 f"{path}: there is no {marker}, so the dataset is not finished; run what was writing it again"
@@ -267,7 +268,7 @@ def _check_finished(path: str, finished: dict[str, dict[str, Shard]]) -> None:
 
 def _shards(folder: str) -> dict[str, Shard]:
     """Return the shards that the description of a dataset lists, none where it has no description."""
-    if records.INFO_FILE not in listing.files(folder):
+    if dataset_info.INFO_FILE not in listing.files(folder):
         return {}
     return {shard.name: shard for split in writer.read_info(folder).splits.values() for shard in split.shards}
 

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, NamedTuple
 from beam_pipelines.inputs import archives, images, labelled
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.sharding.shards import Reject
-from trainer.data import records
+from trainer.data import image_io, records
+from trainer.data.tfrecord import Damaged
 
 LOCAL_THREADS, REMOTE_THREADS = 4, 32  # an object store takes its time for each file
 WAITING_BYTES = 64 << 20
@@ -45,7 +46,7 @@ def pictures(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterat
       size: the height and width of the model's input.
     """
     coming, containers = iter(items), Containers()
-    ahead = min(ahead, max(LOCAL_THREADS, WAITING_BYTES // images.most_bytes(size)))
+    ahead = min(ahead, max(LOCAL_THREADS, WAITING_BYTES // image_io.most_bytes(size)))
     waiting: deque[tuple[Item, Future[Picture]]] = deque()
     remote = any("://" in item.path for item in items)
     with ThreadPoolExecutor(REMOTE_THREADS if remote else LOCAL_THREADS) as pool:
@@ -140,13 +141,13 @@ def _read(item: Item, containers: Containers, size: tuple[int, int]) -> Picture:
             return _from_record(item, file.read(), size)
     with images.opened(item.path) if item.kind == "file" else containers.part(item) as file:
         found_as = "file" if item.kind == "file" else "member"
-        return Picture(item.key, images.encode(images.for_model(file, size), "bmp"), found_as=found_as)
+        return Picture(item.key, image_io.encode(images.for_model(file, size), "bmp"), found_as=found_as)
 
 
 def _from_record(item: Item, data: bytes, size: tuple[int, int]) -> Picture:
     try:
         record = records.from_example(data)
-    except records.Damaged as error:
+    except Damaged as error:
         raise Reject("damaged-record", str(error)) from error
     image = images.for_model(io.BytesIO(record.encoded), size)
-    return Picture(item.key, images.encode(image, "bmp"), record.text, "record")
+    return Picture(item.key, image_io.encode(image, "bmp"), record.text, "record")

@@ -16,7 +16,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import UserError
-from trainer.data.records import COMPLETED_FILE, REJECTS_FILE
+from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
 
 MARKER_FILE = ".svhn-output.json"
 LOCK_FILE = ".svhn-lock"  # of a run; those of partitions have the request and their number behind it

@@ -26,7 +26,7 @@ from beam_pipelines.sharding.outputs import Kind
 from beam_pipelines.sharding.shards import Describe, ShardResult, ShardSpec
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import Locked, UserError
-from trainer.data.records import COMPLETED_FILE
+from trainer.data.dataset_info import COMPLETED_FILE
 from trainer.files.lock import Lock, Ticket, describe, owner
 
 NOTE = outputs.NOTE

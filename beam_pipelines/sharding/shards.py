@@ -26,7 +26,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, 
 from beam_pipelines.sharding import interrupts, outputs, progress
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import UserError
-from trainer.data.records import COMPLETED_FILE, REJECTS_FILE
+from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
 from trainer.files.lock import Ticket
 
 # DirectRunner would try to download the Prism engine at each start.

@@ -19,8 +19,9 @@ from beam_pipelines.synthesis import camera
 from beam_pipelines.synthesis.fonts import Drawn
 from beam_pipelines.synthesis.texts import Texts
 from trainer.cli import UserError
-from trainer.data import records
+from trainer.data import records, tfrecord
 from trainer.data.records import Box, Record
+from trainer.data.tfrecord import Damaged
 
 FRAME = 0.12  # of a digit's height: what is cut around it, and blended
 SMALLEST = 14  # height of a usable digit, in pixels
@@ -155,7 +156,7 @@ def load(paths: tuple[str, ...], limit: int) -> Stock:
     for path in paths:
         try:
             _add(path, limit, stock)
-        except (records.Damaged, OSError, BeamIOError) as error:
+        except (Damaged, OSError, BeamIOError) as error:
             raise UserError(f"--records: {path} cannot be read ({error}): write the dataset again") from error
     if not stock.digits:
         raise UserError("--records: no record has character boxes: prepare one with --format digitstruct")
@@ -164,7 +165,7 @@ def load(paths: tuple[str, ...], limit: int) -> Stock:
 
 def _add(path: str, limit: int, stock: Stock) -> None:
     with FileSystems.open(path, compression_type="uncompressed") as file:
-        for data in records.read_framed(file):
+        for data in tfrecord.read_framed(file):
             if len(stock.photos) == limit:
                 return
             record = records.from_example(data)

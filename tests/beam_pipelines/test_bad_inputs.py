@@ -16,7 +16,7 @@ from PIL import Image
 from beam_pipelines import score
 from beam_pipelines.inputs import images
 from tests.beam_pipelines.inputs.test_images import encoded
-from trainer.data import preprocess, records
+from trainer.data import dataset_info, image_io, preprocess
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
 READ = ""  # instead of a reason
@@ -24,7 +24,7 @@ READ = ""  # instead of a reason
 
 def for_model(data: bytes) -> bytes:
     """What the model gets, where its input is so large that nothing is shrunk."""
-    return images.encode(images.for_model(io.BytesIO(data), (1000, 1000)), "bmp")
+    return image_io.encode(images.for_model(io.BytesIO(data), (1000, 1000)), "bmp")
 
 
 def truncated() -> dict[str, tuple[bytes, str]]:
@@ -148,7 +148,7 @@ def test_every_picture_is_read_or_named(folder: Path, tiny_model: Path, tmp_path
     args = ["--model", str(tiny_model), "--input", str(folder), "--output", str(out), "--num-shards", "3"]
     assert score.main([*args, "--batch-size", batch_size]) == 0
     top = f"{folder}/"
-    lines = (out / records.REJECTS_FILE).read_text().splitlines()
+    lines = (out / dataset_info.REJECTS_FILE).read_text().splitlines()
     found = {row["key"].removeprefix(top): row["reason"] for row in map(json.loads, lines)}
     for path in out.glob("predictions-*"):
         for line in path.read_text().splitlines():

@@ -17,7 +17,7 @@ from beam_pipelines.sharding.outputs import MARKER_FILE
 from tests.beam_pipelines.conftest import free_port
 from tests.beam_pipelines.dataset.test_datasets import files, rejects
 from tests.conftest import ROOT, Run
-from trainer.data.records import REJECTS_FILE
+from trainer.data.dataset_info import REJECTS_FILE
 
 pytestmark = pytest.mark.slow
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from beam_pipelines import inspect
 from beam_pipelines.dataset import contact_sheet
-from trainer.data import records
+from trainer.data import dataset_info, tfrecord
 from trainer.data.records import Record
 
-FIRST, SECOND = (records.shard_name("train", i, 2) for i in range(2))
+FIRST, SECOND = (dataset_info.shard_name("train", i, 2) for i in range(2))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_sound_dataset_is_counted_and_drawn(
     drawn = tmp_path / "sheet.png"
     assert inspect.main([str(tiny_dataset), "--verify", "--sheet", str(drawn), "--sample", "13"]) == 0
     shown = capsys.readouterr().out
-    split = records.read_info(str(tiny_dataset)).splits["train"]
+    split = dataset_info.read_info(str(tiny_dataset)).splits["train"]
     assert "is sound: 2 shards" in shown
     assert rows(shown, "split") == {"train": 80}
     assert rows(shown, "source") == split.sources
@@ -75,7 +75,7 @@ def test_boxes_are_drawn_where_they_are() -> None:
 def flip(folder: Path) -> None:
     """Changes a bit in the data of record 18."""
     with (folder / SECOND).open("rb") as file:
-        payloads = list(records.read_framed(file))
+        payloads = list(tfrecord.read_framed(file))
     data = bytearray((folder / SECOND).read_bytes())
     data[data.index(payloads[18]) + len(payloads[18]) // 2] ^= 1
     (folder / SECOND).write_bytes(data)
@@ -92,10 +92,10 @@ def cut(folder: Path) -> None:
 
 def drop_last_record(folder: Path) -> None:
     with (folder / SECOND).open("rb") as file:
-        payloads = list(records.read_framed(file))
+        payloads = list(tfrecord.read_framed(file))
     with (folder / SECOND).open("wb") as file:
         for payload in payloads[:-1]:
-            records.write_framed(file, payload)
+            tfrecord.write_framed(file, payload)
 
 
 def exchange(folder: Path) -> None:
@@ -105,7 +105,7 @@ def exchange(folder: Path) -> None:
 
 def change_info(change: Callable[[dict], object]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
-        path = folder / records.INFO_FILE
+        path = folder / dataset_info.INFO_FILE
         info = json.loads(path.read_text())
         change(info)
         path.write_text(json.dumps(info))
@@ -125,7 +125,7 @@ def change_info(change: Callable[[dict], object]) -> Callable[[Path], None]:
             lambda folder: shutil.copy(folder / FIRST, folder / "train.tfrecord-00002-of-00003"),
             ["train.tfrecord-00002-"],
         ),
-        (change_info(lambda info: info.update(records_in=81)), [f"{records.INFO_FILE}: 81 in"]),
+        (change_info(lambda info: info.update(records_in=81)), [f"{dataset_info.INFO_FILE}: 81 in"]),
         (change_info(lambda info: info["splits"]["train"]["lengths"].update({"1": 7})), ["split train: lengths"]),
         (change_info(lambda info: info["splits"]["train"]["sources"].update(x=1)), ["split train: sources"]),
         (
@@ -134,9 +134,9 @@ def change_info(change: Callable[[dict], object]) -> Callable[[Path], None]:
         ),
         (
             change_info(lambda info: info.update(rejects={"label": 1}, records_in=81)),
-            [f"{records.REJECTS_FILE}: {{}}"],
+            [f"{dataset_info.REJECTS_FILE}: {{}}"],
         ),
-        (lambda folder: (folder / records.REJECTS_FILE).unlink(), [f"{records.REJECTS_FILE}: it is missing"]),
+        (lambda folder: (folder / dataset_info.REJECTS_FILE).unlink(), [f"{dataset_info.REJECTS_FILE}: it is missing"]),
         (flip_one_and_lose_the_other, [f"{FIRST}: it is missing", f"{SECOND}: record"]),
     ],
 )
@@ -153,8 +153,8 @@ def test_each_finding_has_a_line_and_the_status_is_1(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / records.COMPLETED_FILE).unlink(), "has no COMPLETED"),
-        (lambda folder: (folder / records.INFO_FILE).write_text("{"), "is damaged"),
+        (lambda folder: (folder / dataset_info.COMPLETED_FILE).unlink(), "has no COMPLETED"),
+        (lambda folder: (folder / dataset_info.INFO_FILE).write_text("{"), "is damaged"),
         (flip, "--verify finds all"),
         (lambda folder: (folder / SECOND).unlink(), f"{SECOND} is missing; --verify"),
     ],

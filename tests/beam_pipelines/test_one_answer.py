@@ -24,7 +24,7 @@ from tests.trainer.data.test_image_io import KINDS, NOISE, ODD, SMOOTH, XMP, enc
 from trainer import predict
 from trainer.cli import UserError
 from trainer.config import experiments
-from trainer.data import image_io, input_pipeline, preprocess, records
+from trainer.data import dataset_info, image_io, input_pipeline, preprocess
 from trainer.files.local_file import open_regular
 
 MODES = {
@@ -79,7 +79,7 @@ def answers(data: bytes, path: Path) -> list[object]:
     found: list[object] = []
     try:
         picture = images.load(data)  # as prepare
-        kept = data if picture.file_type else images.encode(picture.image, "png")
+        kept = data if picture.file_type else image_io.encode(picture.image, "png")
         found.append(preprocess.decode(tf.constant(kept)).numpy())
     except Exception as error:
         found.append(error.reason)  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ def answers(data: bytes, path: Path) -> list[object]:
         for read in (images.for_model, image_io.for_model):  # as score, as predict
             try:
                 with open_regular(str(path)) as file:
-                    pixels = images.encode(read(file, model), "bmp")
+                    pixels = image_io.encode(read(file, model), "bmp")
                 found.append(preprocess.decode(tf.constant(pixels)).numpy())
             except Exception as error:
                 found.append(error.reason)  # type: ignore[attr-defined]
@@ -170,7 +170,7 @@ def test_the_commands_read_and_reject_the_same(
     rows = [json.loads(line) for path in scored.glob("predictions-*") for line in path.read_text().splitlines()]
     assert prepare.main(["--format", "csv", "--input", str(folder), "--output", str(prepared), *MEGAPIXELS]) == 0
     for out in (scored, prepared):
-        lines = map(json.loads, (out / records.REJECTS_FILE).read_text().splitlines())
+        lines = map(json.loads, (out / dataset_info.REJECTS_FILE).read_text().splitlines())
         assert {Path(row["key"]).name: row["reason"] for row in lines} == REJECTED
     capsys.readouterr()
     assert predict.main(["--model", str(tiny_model), *files, "--format", "json", *MEGAPIXELS]) == 2

@@ -18,7 +18,7 @@ from beam_pipelines.inputs import csv_file, labelled, svhn
 from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from tests.beam_pipelines.dataset.test_datasets import files, parsed, rejects
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
-from trainer.data import records
+from trainer.data import dataset_info
 
 HEADER = "file,label,left,top,width,height"
 
@@ -142,7 +142,7 @@ def test_large_pictures_are_stored_smaller_and_others_as_they_are(tmp_path: Path
     found = parsed(made(tmp_path, "out", "--format", "csv", "--input", folder))
     assert found["mine/a.png"]["image/encoded"] == (folder / "a.png").read_bytes()
     assert decoded(found["mine/big.png"]).shape == (64, 256, 3)
-    info = records.read_info(str(tmp_path / "out"))
+    info = dataset_info.read_info(str(tmp_path / "out"))
     assert info.notes == {"pictures without an entry": 4}
 
 

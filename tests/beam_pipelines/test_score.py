@@ -14,7 +14,7 @@ from beam_pipelines import draw, score
 from beam_pipelines.scoring import exported_model
 from tests.conftest import Run
 from trainer import predict
-from trainer.data import records
+from trainer.data import dataset_info
 
 COUNT = 60
 
@@ -45,7 +45,7 @@ def summary(folder: Path) -> dict:
 
 
 def rows(folder: Path) -> list[dict]:
-    return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) if path.name != records.REJECTS_FILE
+    return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) if path.name != dataset_info.REJECTS_FILE
             for line in path.read_text().splitlines()]  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def data_files(folder: Path) -> dict[str, bytes]:
 
 def test_rows_are_sorted_by_key_and_with_the_rejects_they_are_all(scored: Path, photos: Path) -> None:
     keys = [row["key"] for row in rows(scored)]
-    rejects = [json.loads(line) for line in (scored / records.REJECTS_FILE).read_text().splitlines()]
+    rejects = [json.loads(line) for line in (scored / dataset_info.REJECTS_FILE).read_text().splitlines()]
     assert keys == sorted(keys)
     assert sorted(keys + [reject["key"] for reject in rejects]) == sorted(map(str, photos.iterdir()))
     assert {reject["reason"] for reject in rejects} == {"undecodable"}

@@ -15,12 +15,12 @@ def _run(argv: list[str] | None) -> None:
 
     from trainer.cluster import environment
     from trainer.config import experiments
-    from trainer.data import input_pipeline, records
+    from trainer.data import dataset_info, input_pipeline
 
     (folder,) = sys.argv[1:] if argv is None else argv
     environment.configure()
     total = 0
-    for split, counted in records.read_info(folder).splits.items():
+    for split, counted in dataset_info.read_info(folder).splits.items():
         if counted.records:
             pictures = input_pipeline.load([folder], split, experiments.find("smoke"))
             total += len(pictures)

@@ -8,8 +8,8 @@ import sys
 
 from trainer import cli
 from trainer.cluster import environment
+from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import typed
-from trainer.training import loop
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,9 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         return cli.exit_status(run, argv) or status
-    except loop.Stopped as reason:
+    except Stopped as reason:
         with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
-            print(f"to resume, run again: {loop.command_again('trainer.cluster', argv)}", file=sys.stderr)
+            print(f"to resume, run again: {command_again('trainer.cluster', argv)}", file=sys.stderr)
             print(reason, file=sys.stderr)
         return reason.status
 
@@ -75,13 +75,13 @@ def _run(argv: list[str] | None) -> int:
         evaluators=(1 if args.ps else 0) if args.evaluators is None else args.evaluators,
         back_off_limit=args.back_off_limit,
     )
-    with loop.stoppable(_stop), local:
+    with stoppable(_stop), local:
         return local.run(kill_every=args.kill_every)
 
 
 def _stop(number: int) -> None:
     """Leave the cluster, whose tasks then are asked to stop, too, and save."""
-    raise loop.Stopped(f"stopped by {signal.Signals(number).name}", number)
+    raise Stopped(f"stopped by {signal.Signals(number).name}", number)
 
 
 def _seconds(text: str) -> float:

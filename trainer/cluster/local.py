@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from typing import IO
 
-from trainer.cli import USER_ERROR_STATUS
 from trainer.cluster import environment
 from trainer.cluster.environment import Task
+from trainer.exit_status import USER_ERROR_STATUS
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class LocalCluster:
 
     def _probe(self) -> None:
         """Kills workers and servers that have answered once, and no longer do."""
-        from trainer import liveness
+        from trainer.cluster import liveness
 
         misses: dict[int, int] = {}
         while not self.ended.wait(PROBE_SECONDS):

@@ -9,9 +9,9 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from trainer import liveness
+from trainer.cluster import liveness
 from trainer.cluster.environment import Task
-from trainer.training import loop
+from trainer.exit_status import FAILED_STATUS, STOPPED_STATUS, leave
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ def serve(task: Task, finished: Callable[[], bool], *, wait: float) -> NoReturn:
     It exits with 42 where the chief has not answered for `wait` seconds, so that nothing idles for ever,
     and with 143 at once on SIGTERM, since it holds nothing that the last checkpoint does not.
     """
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(loop.STOPPED_STATUS))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED_STATUS))
     if finished():
         log.info("%s: training is finished", task)
-        loop.leave(0)
+        leave(0)
     threads = max(LEAST_THREADS, os.cpu_count() or 1)
     tf.distribute.Server(
         tf.train.ClusterSpec({job: list(addresses) for job, addresses in task.jobs.items()}),
@@ -46,6 +46,6 @@ def serve(task: Task, finished: Callable[[], bool], *, wait: float) -> NoReturn:
             answered = time.monotonic()
         elif time.monotonic() - answered > wait:
             log.error("the chief, %s, has not answered for %.0f s: look at its log", chief, wait)
-            loop.leave(loop.FAILED_STATUS)
+            leave(FAILED_STATUS)
     log.info("%s: training is finished", task)
-    loop.leave(0)
+    leave(0)

@@ -7,11 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from trainer.training import loop
+from trainer.exit_status import HUNG_STATUS, STOPPED_STATUS
 
 log = logging.getLogger(__name__)
-
-HUNG_STATUS = 41
 STOP_SECONDS = 20.0  # that are left after a signal to stop, where another task does not answer
 PATIENCE = 10  # times the limit that is waited while all others are alive
 
@@ -42,7 +40,7 @@ class Watchdog:
             with self._changed:
                 self._what = ""
 
-    def hurry(self, status: int = loop.STOPPED_STATUS) -> None:
+    def hurry(self, status: int = STOPPED_STATUS) -> None:
         """The process was asked to stop: end what waits for tasks that were, too, soon, and with that exit status."""
         with self._changed:
             self.seconds, self.status = min(self.seconds, STOP_SECONDS), status

@@ -15,9 +15,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from trainer.data import image_files, image_kinds
-from trainer.data.image_kinds import IMAGE_ENDINGS as IMAGE_ENDINGS
-from trainer.data.image_kinds import Unreadable as Unreadable
-from trainer.data.image_kinds import limit_megapixels as limit_megapixels
+from trainer.data.image_kinds import Unreadable
 
 ORIENTATION_TAG = 0x0112
 _UPRIGHT = {

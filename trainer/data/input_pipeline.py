@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from trainer.cli import UserError
 from trainer.config.schema import Config, Model
-from trainer.data import batch_order, leakage, preprocess, records, shard_sizes
+from trainer.data import augment, batch_order, dataset_info, leakage, preprocess, records, shard_sizes
+from trainer.data.tfrecord import Damaged
 from trainer.vocab import Vocab
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def load(folders: list[str], split: str, config: Config) -> Pictures:
     paths, counts = [], []
     for folder in folders:
         info = _checked_info(folder, model)
-        paths += records.shard_paths(folder, info, split)
+        paths += dataset_info.shard_paths(folder, info, split)
         shard_sizes.check(folder, info, split, functools.partial(_size, folder))
         counts.append(info.splits[split].records)
     decoded_bytes = sum(counts) * model.image_height * model.image_width * 3
@@ -129,8 +130,8 @@ def _size(folder: str, name: str) -> int | None:
         return None
 
 
-def _checked_info(folder: str, model: Model) -> records.DatasetInfo:
-    info = records.read_info(folder)
+def _checked_info(folder: str, model: Model) -> dataset_info.DatasetInfo:
+    info = dataset_info.read_info(folder)
     if info.alphabet != model.alphabet:
         raise UserError(
             f"{folder} has the alphabet {info.alphabet!r}, the model {model.alphabet!r}: "
@@ -176,7 +177,7 @@ def _check_images(paths: list[str]) -> None:
             try:
                 record = records.from_example(data)
                 preprocess.decode(tf.constant(record.encoded))
-            except records.Damaged:
+            except Damaged:
                 continue
             except tf.errors.InvalidArgumentError as error:
                 raise UserError(
@@ -244,7 +245,7 @@ def training_batch(
     """
     indices = batch_order.batch_indices(step, *places(pictures, config), seed=config.seed)[index::slices]
     seed = tf.stack([tf.constant(config.seed, tf.int64), step * slices + index])
-    images = preprocess.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
+    images = augment.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
     return {"image": preprocess.normalise(images), "tokens": tf.gather(pictures.tokens, indices)}
 
 

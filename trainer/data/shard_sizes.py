@@ -7,7 +7,7 @@ records, or emptied, would read like a whole one.
 from collections.abc import Callable
 
 from trainer.cli import UserError
-from trainer.data.records import INFO_FILE, DatasetInfo, Shard
+from trainer.data.dataset_info import INFO_FILE, DatasetInfo, Shard
 
 
 def check(folder: str, info: DatasetInfo, split: str, size_of: Callable[[str], int | None]) -> None:

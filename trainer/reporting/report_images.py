@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.cli import UserError
-from trainer.data import image_io, records
+from trainer.data import dataset_info, image_io, image_kinds, records
 from trainer.files import local_file
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,8 @@ def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str
     found: dict[str, str] = {}
     for folder in folders:
         try:
-            info = records.read_info(folder)
-            paths = records.shard_paths(folder, info, split)
+            info = dataset_info.read_info(folder)
+            paths = dataset_info.shard_paths(folder, info, split)
             dataset = tf.data.TFRecordDataset(paths).batch(256)
             for batch in dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n)).as_numpy_iterator():
                 for key, encoded in zip(batch["image/key"], batch["image/encoded"], strict=True):
@@ -53,7 +53,7 @@ def _data_url(file: Any) -> str:
     """Return a thumbnail as a data URL; empty where the file is not an image that can be decoded."""
     try:
         image = image_io.for_model(file, (SIDE, SIDE))
-    except image_io.Unreadable:
+    except image_kinds.Unreadable:
         return ""
     image.thumbnail((SIDE, SIDE))
     return f"data:image/png;base64,{base64.b64encode(image_io.encode(image, 'png')).decode()}"

@@ -46,11 +46,11 @@ class Inputs:
         """
         import numpy as np
 
-        from trainer.data import input_pipeline, leakage, records
+        from trainer.data import dataset_info, input_pipeline, leakage
         from trainer.workdir import warm_start
 
         source = warm_start.find(self.init_from) if self.init_from else None
-        folders = self.validation or [f for f in self.data if "validation" in records.read_info(f).splits]
+        folders = self.validation or [f for f in self.data if "validation" in dataset_info.read_info(f).splits]
         training = input_pipeline.load(self.data, "train", wanted)
         if folders:
             validating = input_pipeline.load(folders, "validation", wanted)

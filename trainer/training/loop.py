@@ -1,72 +1,20 @@
 """The outer loop: runs steps up to the next one at which a hook wants to act, and lets it act."""
 
-import contextlib
 import logging
-import os
-import shlex
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+
+from trainer.cluster.stopping import Stopped, status_of, stoppable
+from trainer.training.runners.base import Interrupted
 
 log = logging.getLogger(__name__)
-
-FAILED_STATUS = 42  # worth another try, unlike the user's mistakes
-STOPPED_STATUS = 143  # on SIGTERM; not 0, which would tell Kubernetes that the job is done
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-class Stopped(Exception):
-    """The process was asked to stop by a signal; the hooks have run, so the work is saved.
-
-    Attributes:
-      status: the exit status, as of a process that the signal ended: 143 for SIGTERM, 130 for Ctrl-C, 129 for SIGHUP.
-    """
-
-    def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
-        super().__init__(message)
-        self.status = status_of(number)
 
 
 class StopTraining(Exception):
     """Raised by a hook that has seen enough, e.g. early stopping."""
-
-
-class Interrupted(Exception):
-    """A part of the cluster was lost, and with it the steps since the last checkpoint."""
-
-
-class Failed(RuntimeError):
-    """Training cannot go on; the message says all that a user can do about it."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a cluster bears.
-
-    Attributes:
-      hang: seconds that nothing may move while another task does not answer.
-      wait: seconds to wait for other tasks, at the beginning and after they were lost.
-      restarts: recoveries in one process without a step gained.
-      least_workers: workers without which parameter servers do not go on.
-    """
-
-    hang: float = 120.0
-    wait: float = 600.0
-    restarts: int = 10
-    least_workers: int = 1
-
-    @property
-    def patience(self) -> float:
-        """Seconds that servers, workers and the evaluator wait for a silent chief.
-
-        The chief is silent while it waits for the others itself, so theirs is longer, or they would take turns in
-        giving up.
-        """
-        return 3 * self.wait
 
 
 @dataclass(frozen=True)
@@ -83,23 +31,6 @@ class Hook:
     on_stop: bool = False
     seconds: float = 0
     recovered: Callable[[int], None] = lambda step: None
-
-
-class Runner(Protocol):
-    """What differs between the ways to train: how steps are run."""
-
-    def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
-        """Runs so many steps, fewer once the event is set, and returns mean figures over them.
-
-        Raises:
-          Interrupted: a part of the cluster was lost.
-        """
-
-    def read_step(self) -> int:
-        """How many steps were made since the beginning of the experiment, restarts included."""
-
-    def collect(self) -> None:
-        """Brings the learner's variables up to date, before they are saved or read."""
 
 
 def run(
@@ -162,42 +93,6 @@ def run(
         part()
 
 
-@contextlib.contextmanager
-def stoppable(on_signal: Callable[[int], None]) -> Iterator[None]:
-    """Call `on_signal` with the number of the first signal that asks to stop.
-
-    A further Ctrl-C ends the process at once. A signal that is ignored, as SIGHUP under nohup, stays ignored.
-    """
-    came: list[int] = []
-
-    def handle(number: int, _: object) -> None:
-        if came and number == signal.SIGINT:
-            os._exit(status_of(number))
-        if not came:
-            came.append(number)
-            on_signal(number)
-
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in handled:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number in handled:
-            signal.signal(number, before[number] or signal.SIG_DFL)
-
-
-def status_of(number: int) -> int:
-    """Return the exit status that shells give a process that the signal ended."""
-    return 128 + number
-
-
-def command_again(module: str, argv: list[str] | None) -> str:
-    """Return the line that starts this very command again."""
-    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
-
-
 def _is_due(hook: Hook, step: int, acted: dict[Hook, float]) -> bool:
     since = time.monotonic() - acted.setdefault(hook, time.monotonic())
     return step % hook.every == 0 or 0 < hook.seconds <= since
@@ -214,14 +109,6 @@ def _acted(due: list[Hook], step: int, figures: dict[str, float], acted: dict[Ho
             enough = True
         acted[hook] = time.monotonic()
     return enough
-
-
-def leave(status: int) -> NoReturn:
-    """Exits without taking TensorFlow's cluster down, which can hang where a part of it is gone."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 class Speed:
@@ -252,9 +139,3 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}"
-
-
-def mean_figures(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The mean of each figure over steps; empty where there were none."""
-    names = figures[0] if figures else {}
-    return {name: sum(float(of_step[name]) for of_step in figures) / len(figures) for name in names}

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from trainer.config.schema import Config
 from trainer.data.input_pipeline import Pictures
+from trainer.exit_status import FAILED_STATUS, STOPPED_STATUS
 from trainer.inference import metrics
 from trainer.inference.predictor import Reader
 from trainer.models.recogniser import PureRecogniser
-from trainer.training import loop
 from trainer.training.hooks import best_so_far
 from trainer.workdir import checkpoint, files
 
@@ -32,7 +32,7 @@ def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> i
     Returns:
       The exit status.
     """
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(loop.STOPPED_STATUS))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED_STATUS))
     recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
     params = {path: tf.Variable(value, name=path) for path, value in recogniser.params.items()}
     state = {path: tf.Variable(value, name=path) for path, value in recogniser.state.items()}
@@ -63,7 +63,7 @@ def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> i
             return 0
         elif time.monotonic() - since > wait:
             log.error("there has been no new checkpoint in %s for %.0f s: look at the chief's log", folder, wait)
-            return loop.FAILED_STATUS
+            return FAILED_STATUS
         else:
             time.sleep(POLL_SECONDS)
 

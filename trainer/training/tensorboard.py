@@ -14,7 +14,7 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import api as hparams_plugin
 
 from trainer.config import schema
-from trainer.data import input_pipeline, preprocess
+from trainer.data import augment, input_pipeline
 from trainer.data.input_pipeline import Pictures
 from trainer.files import whole_file
 from trainer.training.hooks import Monitor
@@ -60,7 +60,7 @@ class Board:
         count = min(self.flags.pictures, len(self.training))
         before = self.training.at(tf.range(count))
         seed = tf.constant([self.config.seed, step], tf.int32)
-        after = preprocess.distort(before, self.config.distortion, seed=seed)
+        after = augment.distort(before, self.config.distortion, seed=seed)
         tf.summary.image("pictures/before", before, max_outputs=count)
         tf.summary.image("pictures/distorted", tf.cast(after, tf.uint8), max_outputs=count)
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from trainer.cli import UserError
+from trainer.exit_status import Failed
 from trainer.files import whole_file
-from trainer.training import loop
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ ROOM = 1.1  # a checkpoint's size against its variables'
 UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, LookupError)  # what reading a damaged one raises
 
 
-class Unreadable(loop.Failed):
+class Unreadable(Failed):
     """There are checkpoints, and none of them can be read."""
 
 

@@ -1,23 +1,20 @@
 """The work folder: alone enough to resume, evaluate, export and report."""
 
 import contextlib
-import dataclasses
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from trainer.cli import UserError
 from trainer.config import schema, typed
-from trainer.config.schema import Config, Decode
+from trainer.config.schema import Config
 from trainer.files import whole_file
 from trainer.files.lock import Lock
-from trainer.models.recogniser import PureRecogniser
-from trainer.workdir import checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -199,60 +196,3 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
                 row = json.loads(line)
                 rows[row["kind"], int(row["step"])] = row
     return sorted(rows.values(), key=lambda row: row["step"])
-
-
-def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any] | None:
-    """Return what `trainer.evaluate --calibrate` stored of the checkpoint of that step, read so; None if it never ran.
-
-    Raises:
-      UserError: it is damaged, of another step, or of another way to read.
-    """
-    path, again = f"{workdir}/{CALIBRATION_FILE}", "run trainer.evaluate --calibrate again"
-    stored = whole_file.read_json(path, advice=f"{again}, or delete it")
-    if stored is None:
-        return None
-    if missing := [name for name in ("step", "temperature", "offset", "thresholds") if name not in stored]:
-        raise UserError(f"{path} lacks {', '.join(missing)}: {again}, or delete it")
-    if stored["step"] != step:
-        raise UserError(
-            f"{path} is of step {stored['step']}, and the best checkpoint of step {step}: {again}, or delete it"
-        )
-    if stored.get("decode") != json.loads(json.dumps(dataclasses.asdict(reading))):
-        raise UserError(
-            f"{path} is of another way to read, {stored.get('decode')}: {again} with the same --set, or delete it"
-        )
-    return stored
-
-
-Loaded = tuple[Config, PureRecogniser, dict[str, tf.Variable], dict[str, tf.Variable], int]
-
-
-def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
-    """The model of a work folder as numbers are read with it: the best checkpoint, else the newest.
-
-    Args:
-      workdir: what trainer.train made.
-      settings: `--set` values of `decode`, to read otherwise than configured.
-    Returns:
-      The configuration; the recogniser; its parameters and its state, by path; the step they are of.
-    Raises:
-      UserError: there is no work folder, no checkpoint in it, or a setting is not of `decode`.
-    """
-    if trained := [setting for setting in settings if not setting.startswith("decode.")]:
-        raise UserError(f"--set {trained[0]}: a trained model can only be told how to read, e.g. decode.beam_width=5")
-    checkpoint.check_name(workdir, "--workdir")
-    wanted = schema.override(read_config(workdir), list(settings))
-    paths = checkpoint.in_order_to_read(workdir)
-    if not paths:
-        raise UserError(f"{workdir} has no checkpoint yet: train it with trainer.train first")
-    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
-    params = {name: tf.Variable(value, name=name) for name, value in recogniser.params.items()}
-    state = {name: tf.Variable(value, name=name) for name, value in recogniser.state.items()}
-    step = tf.Variable(0, dtype=tf.int64)
-    weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
-    reading = tf.train.Checkpoint(state=state, step=step, **weights)
-    try:
-        checkpoint.read_first(reading, paths)
-    except checkpoint.Unreadable as error:
-        raise UserError(str(error)) from error
-    return wanted, recogniser, params, state, int(step.numpy())

@@ -11,7 +11,7 @@ from beam_pipelines import prepare, synthesize
 from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from beam_pipelines.sharding import shards
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
-from trainer.data import records
+from trainer.data import dataset_info, records
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -19,13 +19,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def rejects(folder: Path) -> dict[str, str]:
-    lines = (folder / records.REJECTS_FILE).read_text().splitlines()
+    lines = (folder / dataset_info.REJECTS_FILE).read_text().splitlines()
     return {row["key"]: row["reason"] for row in map(json.loads, lines)}
 
 
 def parsed(folder: Path) -> dict[str, dict]:
-    info = records.read_info(str(folder))
-    paths = [path for split in info.splits for path in records.shard_paths(str(folder), info, split)]
+    info = dataset_info.read_info(str(folder))
+    paths = [path for split in info.splits for path in dataset_info.shard_paths(str(folder), info, split)]
     raw = [data.numpy() for data in tf.data.TFRecordDataset(paths)]
     batch = {k: v.numpy() for k, v in records.parse_batch(raw, 5).items()}
     return {key.decode(): {k: v[i] for k, v in batch.items()} for i, key in enumerate(batch["image/key"])}
@@ -55,7 +55,7 @@ def test_a_record_does_not_depend_on_count_and_shards(tmp_path: Path) -> None:
 
 def test_dataset_info_counts_what_is_there(tmp_path: Path) -> None:
     folder = synthesise(tmp_path / "one")
-    info = records.read_info(str(folder))
+    info = dataset_info.read_info(str(folder))
     split = info.splits["train"]
     assert info.records_in == split.records == len(parsed(folder)) == 24
     assert sum(split.lengths.values()) == split.sources["synthetic-fonts"] == 24
@@ -80,12 +80,12 @@ def test_a_finished_output_is_left_alone_and_another_request_refused(
 def test_what_a_killed_run_left_is_replaced_and_never_read(tmp_path: Path) -> None:
     whole = synthesise(tmp_path / "whole")
     left = synthesise(tmp_path / "left")
-    for name in (records.COMPLETED_FILE, records.INFO_FILE, "train.tfrecord-00001-of-00003"):
+    for name in (dataset_info.COMPLETED_FILE, dataset_info.INFO_FILE, "train.tfrecord-00001-of-00003"):
         (left / name).unlink()
     (left / "train.tfrecord-00000-of-00003").write_bytes(b"half")
     (left / f"train.tfrecord-00001-of-00003.tmp-{'0' * 32}").write_bytes(b"half")
     with pytest.raises(records.UserError, match="COMPLETED"):
-        records.read_info(str(left))
+        dataset_info.read_info(str(left))
     assert files(synthesise(left)) == files(whole)
     assert not list(left.glob("*.tmp-*"))
 
@@ -102,7 +102,7 @@ def test_an_engine_that_loses_a_shard_is_found_out(tmp_path: Path) -> None:
     asked = {result.path: 2, str(tmp_path / "b"): 2}
     with pytest.raises(RuntimeError, match="differ from what was asked for"):
         shards.complete([result], str(tmp_path), asked, lambda _: {})
-    assert not (tmp_path / records.COMPLETED_FILE).exists()
+    assert not (tmp_path / dataset_info.COMPLETED_FILE).exists()
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_digit_structs_are_cropped_and_each_reject_is_named(
         "svhn/nothing.png": "label",
         "svhn/outside.png": "box-outside",
     }
-    info = records.read_info(str(out))
+    info = dataset_info.read_info(str(out))
     assert info.records_in == 11
     assert info.splits["train"].records + sum(info.rejects.values()) == 11
     assert info.notes == {"pictures without an entry": 1}
@@ -182,7 +182,7 @@ def test_csv_rows_become_records_and_rejects(tmp_path: Path) -> None:
     assert found["mine/a.png"]["image/encoded"] == (folder / "a.png").read_bytes()
     assert found["mine/b.jpg"]["image/format"] == b"jpeg"
     assert tf.io.decode_image(found["mine/grey.png"]["image/encoded"]).shape == (30, 40, 3)
-    info = records.read_info(str(out))
+    info = dataset_info.read_info(str(out))
     assert {name: split.records for name, split in info.splits.items()} == {"train": 2, "validation": 1}
     assert info.rejects == {"label": 1, "missing-picture": 1}
 
@@ -200,11 +200,11 @@ def test_shares_split_by_key_and_a_picture_never_moves(tmp_path: Path) -> None:
         out = tmp_path / name / "out"
         args = ["--format", "csv", "--input", str(folder), "--output", str(out), "--split", "train:3,validation:1"]
         assert prepare.main(args) == 0
-        info = records.read_info(str(out))
+        info = dataset_info.read_info(str(out))
         return {
             data["image/key"].decode(): split
             for split in info.splits
-            for raw in tf.data.TFRecordDataset(records.shard_paths(str(out), info, split))
+            for raw in tf.data.TFRecordDataset(dataset_info.shard_paths(str(out), info, split))
             for data in [{k: v[0].numpy() for k, v in records.parse_batch([raw], 5).items()}]
         }
 

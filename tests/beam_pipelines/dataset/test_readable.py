@@ -8,15 +8,15 @@ import tensorflow as tf
 
 from beam_pipelines import prepare, synthesize
 from tests.beam_pipelines.dataset.test_datasets import write_csv
-from trainer.data import records
+from trainer.data import dataset_info, records, tfrecord
 
 
 def ours(folder: Path, split: str) -> dict[str, records.Record]:
-    info = records.read_info(str(folder))
+    info = dataset_info.read_info(str(folder))
     found = {}
-    for path in records.shard_paths(str(folder), info, split):
+    for path in dataset_info.shard_paths(str(folder), info, split):
         with open(path, "rb") as file:
-            for record in map(records.from_example, records.read_framed(file)):
+            for record in map(records.from_example, tfrecord.read_framed(file)):
                 found[record.key] = record
     return found
 
@@ -63,7 +63,7 @@ def test_tensorflow_datasets_reads_all_features_and_sizes(two_splits: Path, tiny
 
     for folder in (two_splits, tiny_dataset):
         builder = tfds.builder_from_directory(str(folder / "tfds"))
-        info = records.read_info(str(folder))
+        info = dataset_info.read_info(str(folder))
         assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
             name: split.records for name, split in info.splits.items()
         }
@@ -93,10 +93,10 @@ def test_a_part_of_a_split_is_read(tiny_dataset: Path) -> None:
 def test_these_files_too_are_replaced_as_ours(tmp_path: Path) -> None:
     args = ["--count", "3", "--output", str(tmp_path / "one")]
     assert synthesize.main(args) == 0
-    (tmp_path / "one" / records.COMPLETED_FILE).unlink()
+    (tmp_path / "one" / dataset_info.COMPLETED_FILE).unlink()
     assert synthesize.main(args) == 0
     assert synthesize.main([*args[2:], "--count", "4", "--overwrite"]) == 0
     # Complete, but not telling what it is: refused, and replaced only when asked to.
-    (tmp_path / "one" / records.INFO_FILE).unlink()
+    (tmp_path / "one" / dataset_info.INFO_FILE).unlink()
     assert synthesize.main(args) == 2
     assert synthesize.main([*args, "--overwrite"]) == 0

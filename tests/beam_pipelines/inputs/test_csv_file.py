@@ -13,7 +13,7 @@ from beam_pipelines import prepare
 from beam_pipelines.inputs import csv_file, labelled
 from tests.beam_pipelines.dataset.test_datasets import parsed, rejects
 from trainer.cli import UserError
-from trainer.data import records
+from trainer.data import dataset_info
 
 UNLABELLED = "pictures without an entry"
 
@@ -49,20 +49,20 @@ def test_names_with_the_folder_and_in_sub_folders_are_found(
     out = prepared(listed(tmp_path / "mine", rows, *images))
     assert texts(out) == {f"mine/{one}": "007", f"mine/{two}": "12"}
     assert rejects(out) == {}
-    assert records.read_info(str(out)).notes[UNLABELLED] == 2
+    assert dataset_info.read_info(str(out)).notes[UNLABELLED] == 2
 
 
 def test_a_folder_of_that_name_below_is_no_prefix(tmp_path: Path) -> None:
     out = prepared(listed(tmp_path / "mine", "file,label\nimages/1.png,7\n", "images/images/1.png", "images/1.png"))
     assert texts(out) == {"mine/images/1.png": "7"}
-    assert records.read_info(str(out)).notes[UNLABELLED] == 1
+    assert dataset_info.read_info(str(out)).notes[UNLABELLED] == 1
 
 
 def test_two_ways_to_write_a_name_are_one_image(tmp_path: Path) -> None:
     names = ["1.png", "./1.png", "images/1.png", "a/../1.png", ".//1.png", "a\\..\\1.png"]
     rows = "".join(f"{name},{i}\n" for i, name in enumerate(names))
     out = prepared(listed(tmp_path / "mine", "file,label\n" + rows, "images/1.png"))
-    info = records.read_info(str(out))
+    info = dataset_info.read_info(str(out))
     assert info.rejects == {"duplicate-name": 5}
     assert texts(out) == {"mine/1.png": "0"}
     assert UNLABELLED not in info.notes
@@ -75,11 +75,11 @@ def test_names_that_lead_out_are_rejected_unless_the_images_lie_there(tmp_path: 
     folder = listed(tmp_path / "mine", f"file,label\n1.png,1\n{rows}", "1.png")
     out = prepared(folder)
     assert texts(out) == {"mine/1.png": "1"}
-    assert records.read_info(str(out)).rejects == {"outside-folder": 6}
+    assert dataset_info.read_info(str(out)).rejects == {"outside-folder": 6}
     shutil.rmtree(out)
     out = prepared(folder, "--images", f"{tmp_path}")
     assert texts(out) == {"mine/secret/2.png": "0"}
-    assert records.read_info(str(out)).rejects == {"outside-folder": 2, "duplicate-name": 2, "missing-picture": 2}
+    assert dataset_info.read_info(str(out)).rejects == {"outside-folder": 2, "duplicate-name": 2, "missing-picture": 2}
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_what_spreadsheets_write_is_read(
     text = mark + ending.join(map(delimiter.join, rows)) + ending
     out = prepared(listed(tmp_path / "mine", text, "1.png", "2.png", "3.png"), "--alphabet", "0123456789,;")
     assert texts(out) == {"mine/1.png": "7", "mine/2.png": "1,2;", "mine/3.png": "3"}
-    assert records.read_info(str(out)).rejects == {"csv-row": 1}  # of a row that names nothing
+    assert dataset_info.read_info(str(out)).rejects == {"csv-row": 1}  # of a row that names nothing
 
 
 def test_too_many_values_are_a_reject_and_not_cut_off(tmp_path: Path) -> None:
     out = prepared(listed(tmp_path / "mine", "file,label\n1.png,1,234\n2.png,7\n", "1.png", "2.png"))
     assert rejects(out) == {"mine/1.png": "csv-row"}
-    assert "3 values, but the first line names 2" in (out / records.REJECTS_FILE).read_text()
+    assert "3 values, but the first line names 2" in (out / dataset_info.REJECTS_FILE).read_text()
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_list_that_shrinks_while_it_is_read_is_read_as_it_was(tmp_path: Path) 
 def test_a_latin_1_name_beside_the_list_is_counted(tmp_path: Path) -> None:
     folder = listed(tmp_path / "mine", "file,label\n1.png,1\n", "1.png")
     Path(os.fsdecode(os.fsencode(folder) + b"/lat\xe9n.png")).write_bytes(b"")
-    assert records.read_info(str(prepared(folder))).notes[UNLABELLED] == 1
+    assert dataset_info.read_info(str(prepared(folder))).notes[UNLABELLED] == 1
 
 
 parts = st.sampled_from(["a", "b.png", ".", "..", "", "a b", "C:", "é"])

@@ -20,7 +20,7 @@ from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.test_dataflow import DATAFLOW, do_fns, run_as_main
 from tests.beam_pipelines.test_object_store import stored
 from tests.conftest import ROOT
-from trainer.data.records import COMPLETED_FILE, REJECTS_FILE
+from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
 from trainer.files.lock import Ticket
 
 TOP = f"gs://{BUCKET}"

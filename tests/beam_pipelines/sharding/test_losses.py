@@ -12,7 +12,7 @@ from apache_beam.io.tfrecordio import WriteToTFRecord
 from beam_pipelines.dataset.write_records import DescribeDataset, WriteRecords
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.shards import ShardResult
-from trainer.data import records
+from trainer.data import dataset_info, records
 from trainer.vocab import DIGITS, Vocab
 
 THREADS = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
@@ -63,10 +63,10 @@ def by_shard(
     folder: Path, count: int, *engine: str, fault: Callable[[ShardResult], list[ShardResult]] = lambda result: [result]
 ) -> int:
     """Writes them by shard; gives how many the finished output says and has."""
-    specs = shards.deal(range(count), output=str(folder), split="train", num_shards=8, name=records.shard_name)
+    specs = shards.deal(range(count), output=str(folder), split="train", num_shards=8, name=dataset_info.shard_name)
     describe = DescribeDataset(Vocab(DIGITS), ["test"], {}, {})
     shards.run(specs, Faulty(fault), describe, output=str(folder), options=shards.options_from(engine))
-    written = records.read_info(str(folder)).splits["train"].records
+    written = dataset_info.read_info(str(folder)).splits["train"].records
     shutil.rmtree(folder)
     return written
 
@@ -116,4 +116,4 @@ def test_what_an_engine_loses_is_found_out(
 ) -> None:
     with pytest.raises(RuntimeError, match=message):
         by_shard(tmp_path / "out", 16, fault=fault)
-    assert not (tmp_path / "out" / records.COMPLETED_FILE).exists()
+    assert not (tmp_path / "out" / dataset_info.COMPLETED_FILE).exists()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from beam_pipelines import draw, inspect, prepare, score, synthesize
 from beam_pipelines.sharding import outputs
-from trainer.data.records import COMPLETED_FILE, INFO_FILE
+from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
 from trainer.files import lock
 
 Main = Callable[[list[str]], int]

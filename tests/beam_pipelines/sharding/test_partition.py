@@ -17,8 +17,8 @@ from beam_pipelines import synthesize
 from beam_pipelines.dataset import verify
 from beam_pipelines.sharding import partition
 from tests.conftest import ROOT
-from trainer.data import records
-from trainer.data.records import COMPLETED_FILE, INFO_FILE
+from trainer.data import dataset_info
+from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
 
 
 def made(out: Path | str, *args: object, status: int = 0) -> None:
@@ -55,7 +55,7 @@ def test_shares_in_any_order_make_the_same_bytes(
 def test_a_share_is_not_made_twice_and_mended_if_it_is_torn(whole: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     made(out, "--share", "0/2")
-    shard = out / records.shard_name("train", 0, 3)
+    shard = out / dataset_info.shard_name("train", 0, 3)
     os.utime(shard, (1, 1))
     made(out, "--share=0/2")
     assert shard.stat().st_mtime == 1
@@ -91,7 +91,7 @@ def test_what_was_left_by_other_options_does_not_count(whole: dict[str, bytes], 
     made(out, "--share", "0/2", "--num-shards", 2)
     made(out, "--share", "0/2")
     assert contents(out, str(out)) == whole
-    assert verify.find(str(out), records.info_from_json((out / INFO_FILE).read_text(), str(out))) == []
+    assert verify.find(str(out), dataset_info.info_from_json((out / INFO_FILE).read_text(), str(out))) == []
 
 
 def test_one_process_alone_replaces_shares_that_were_left(whole: dict[str, bytes], tmp_path: Path) -> None:

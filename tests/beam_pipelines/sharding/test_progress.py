@@ -13,7 +13,7 @@ from beam_pipelines.inputs import csv_file, labelled
 from beam_pipelines.inputs.crops import Crop
 from beam_pipelines.sharding import progress, shards
 from tests.beam_pipelines.dataset.test_datasets import write_csv
-from trainer.data import records
+from trainer.data import dataset_info
 from trainer.data.image_kinds import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
@@ -25,7 +25,7 @@ def test_beams_metrics_agree_with_the_files(tmp_path: Path) -> None:
     out.mkdir()
     source = csv_file.open_csv(str(folder), None)
     items = labelled.survey(source, [("train", 1.0)], seed=0).splits["train"]
-    specs = shards.deal(items, output=str(out), split="train", num_shards=2, name=records.shard_name)
+    specs = shards.deal(items, output=str(out), split="train", num_shards=2, name=dataset_info.shard_name)
     whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
     make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
     pipeline = beam.Pipeline(options=shards.options_from([]))

@@ -17,7 +17,7 @@ from beam_pipelines.synthesis.crops import Crops
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
-from trainer.data import records
+from trainer.data import dataset_info
 from trainer.vocab import DIGITS
 
 UNIFORM = texts.from_options("uniform", "uniform", max_digits=5, alphabet=DIGITS)
@@ -60,7 +60,7 @@ def digit_records(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module", params=["fonts", "mnist", "crops"])
 def source(request: pytest.FixtureRequest, mnist_folder: str, digit_records: str) -> Callable:
     """Makes the drawing function of a seed."""
-    paths = tuple(records.shard_paths(digit_records, records.read_info(digit_records), "train"))
+    paths = tuple(dataset_info.shard_paths(digit_records, dataset_info.read_info(digit_records), "train"))
     makers: dict[str, Callable] = {
         "fonts": lambda seed: Fonts(seed, UNIFORM),
         "mnist": lambda seed: Mnist(seed, UNIFORM, mnist_folder, "train"),

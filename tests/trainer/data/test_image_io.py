@@ -42,8 +42,8 @@ def exif(*entries: tuple[int, int, int, bytes], orientation: int | None = 6) -> 
     return b"Exif\0\0II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values
 
 
-def reject(data: bytes) -> image_io.Unreadable:
-    with pytest.raises(image_io.Unreadable) as caught:
+def reject(data: bytes) -> image_kinds.Unreadable:
+    with pytest.raises(image_kinds.Unreadable) as caught:
         image_io.load(data)
     return caught.value
 
@@ -53,7 +53,7 @@ def similar(one: Image.Image, other: Image.Image) -> bool:
 
 
 def test_all_that_pillow_reads_is_an_image_and_nothing_else() -> None:
-    listed = set(image_io.IMAGE_ENDINGS)
+    listed = set(image_kinds.IMAGE_ENDINGS)
     assert {
         ".png",
         ".jpg",
@@ -256,8 +256,8 @@ def png_header(width: int, height: int) -> bytes:
 
 @pytest.fixture
 def limit() -> Iterator[Callable[[float], None]]:
-    yield image_io.limit_megapixels
-    image_io.limit_megapixels(image_kinds.DEFAULT_MEGAPIXELS)
+    yield image_kinds.limit_megapixels
+    image_kinds.limit_megapixels(image_kinds.DEFAULT_MEGAPIXELS)
 
 
 def test_more_pixels_than_allowed_are_rejected_before_any_is_decoded(limit: Callable[[float], None]) -> None:
@@ -336,7 +336,7 @@ def test_many_threads_reject_large_images_as_one_does(limit: Callable[[float], N
     def reason(data: bytes) -> str:
         try:
             image_io.load(data)
-        except image_io.Unreadable as error:
+        except image_kinds.Unreadable as error:
             return error.reason
         return ""
 

@@ -13,8 +13,10 @@ from tests.conftest import Run
 from trainer import evaluate, train
 from trainer.cli import UserError
 from trainer.config import experiments, schema
-from trainer.data import input_pipeline, leakage, records
+from trainer.data import dataset_info, input_pipeline, leakage, records, tfrecord
 from trainer.data.records import Record
+from trainer.training import run
+from trainer.training.run import train_and_evaluate
 from trainer.vocab import DIGITS, Vocab
 
 
@@ -25,15 +27,15 @@ def smoke(*settings: str) -> schema.Config:
 def write_split(folder: Path, split: str, written: list[Record]) -> Path:
     """A dataset of one shard with these records."""
     folder.mkdir(parents=True)
-    name = records.shard_name(split, 0, 1)
+    name = dataset_info.shard_name(split, 0, 1)
     with (folder / name).open("wb") as file:
         for record in written:
-            records.write_framed(file, records.to_example(record, Vocab()))
-    shard = records.Shard(name, len(written), (folder / name).stat().st_size, "")
-    described = records.Split(len(written), {"csv": len(written)}, {"1": len(written)}, [shard])
-    info = records.DatasetInfo(DIGITS, {split: described}, len(written), {}, [], {})
-    (folder / records.INFO_FILE).write_text(info.to_json())
-    (folder / records.COMPLETED_FILE).touch()
+            tfrecord.write_framed(file, records.to_example(record, Vocab()))
+    shard = dataset_info.Shard(name, len(written), (folder / name).stat().st_size, "")
+    described = dataset_info.Split(len(written), {"csv": len(written)}, {"1": len(written)}, [shard])
+    info = dataset_info.DatasetInfo(DIGITS, {split: described}, len(written), {}, [], {})
+    (folder / dataset_info.INFO_FILE).write_text(info.to_json())
+    (folder / dataset_info.COMPLETED_FILE).touch()
     return folder
 
 
@@ -70,7 +72,7 @@ def test_validation_pictures_that_are_trained_on_are_refused(
     validation = write_split(tmp_path / "validation", "validation", [*fresh, leaked])
     run = str(tmp_path / "run")
     with pytest.raises(UserError) as error:
-        train.train_and_evaluate(smoke(*settings), train.Inputs([str(training)], [str(validation)]), workdir=run)
+        train_and_evaluate(smoke(*settings), train.Inputs([str(training)], [str(validation)]), workdir=run)
     assert "1 of the 6 pictures of the validation data are trained on, too" in str(error.value)
     assert message in str(error.value)
     assert not (tmp_path / "run").exists()
@@ -102,7 +104,7 @@ def test_a_later_run_may_not_validate_on_what_an_earlier_one_was_trained_on(trai
     before = input_pipeline.load([validation], "validation", smoke())
     leakage.remember(str(tmp_path), before.fingerprints)
     with pytest.raises(UserError, match=r"5 of the 5 pictures .* train in another --workdir"):
-        train.train_and_evaluate(smoke(), train.Inputs([str(training)], [validation]), workdir=str(tmp_path))
+        run.train_and_evaluate(smoke(), train.Inputs([str(training)], [validation]), workdir=str(tmp_path))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from trainer.config.schema import Distortion
-from trainer.data import color_jitter, preprocess
+from trainer.data import augment, color_jitter, preprocess
 
 NONE = Distortion(colour=False, rotate_degrees=0, shear=0, scale=(1, 1), stretch=0, shift=0, perspective=0, noise=0)
 
@@ -19,9 +19,9 @@ def pictures(count: int = 4) -> tf.Tensor:
 
 
 def test_the_same_seed_distorts_alike_and_another_does_not() -> None:
-    first = preprocess.distort(pictures(), Distortion(), seed=tf.constant([1, 2]))
-    np.testing.assert_array_equal(first, preprocess.distort(pictures(), Distortion(), seed=tf.constant([1, 2])))
-    other = preprocess.distort(pictures(), Distortion(), seed=tf.constant([1, 3]))
+    first = augment.distort(pictures(), Distortion(), seed=tf.constant([1, 2]))
+    np.testing.assert_array_equal(first, augment.distort(pictures(), Distortion(), seed=tf.constant([1, 2])))
+    other = augment.distort(pictures(), Distortion(), seed=tf.constant([1, 3]))
     assert np.abs(first - other).mean() > 1
     assert first.shape == (4, 32, 48, 3)
     assert 0 <= np.min(first) <= np.max(first) <= 255
@@ -29,7 +29,7 @@ def test_the_same_seed_distorts_alike_and_another_does_not() -> None:
 
 def test_no_distortion_changes_nothing() -> None:
     images = pictures()
-    np.testing.assert_allclose(preprocess.distort(images, NONE, seed=tf.constant([1, 2])), images, atol=0.01)
+    np.testing.assert_allclose(augment.distort(images, NONE, seed=tf.constant([1, 2])), images, atol=0.01)
 
 
 def test_colour_distortion_is_tensorflows_own_in_one_of_the_two_orders(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_colour_distortion_is_tensorflows_own_in_one_of_the_two_orders(monkeypat
         for name in order:
             image = steps[name](image)
         wanted.append(tf.clip_by_value(image, 0, 1).numpy())
-    eager = preprocess.distort_colour.python_function(images, seed=tf.constant([3, 4])).numpy()
+    eager = augment.distort_colour.python_function(images, seed=tf.constant([3, 4])).numpy()
     nearest = [min(range(2), key=lambda k: np.abs(eager[i] - wanted[k][i]).max()) for i in range(16)]
     for i, k in enumerate(nearest):
         np.testing.assert_allclose(eager[i], wanted[k][i], atol=2e-3)
@@ -75,7 +75,7 @@ def test_normalising_spans_minus_one_to_one() -> None:
 def test_a_climb_moves_columns_up_and_down_and_nothing_sideways() -> None:
     images = np.zeros((32, 33, 48, 3), np.uint8)
     images[:, 16] = 255  # a level line
-    distorted = preprocess.distort(images, replace(NONE, climb=0.3), seed=tf.constant([1, 2])).numpy()[..., 0]
+    distorted = augment.distort(images, replace(NONE, climb=0.3), seed=tf.constant([1, 2])).numpy()[..., 0]
     heights = distorted.argmax(axis=1)  # [picture, column]
     rises = (heights[:, -1] - heights[:, 0]) / 47
     assert np.abs(rises).max() <= 0.3 + 1 / 47
@@ -87,7 +87,7 @@ def test_a_climb_moves_columns_up_and_down_and_nothing_sideways() -> None:
 
 def test_a_share_of_the_pictures_becomes_negatives() -> None:
     images = pictures(64).numpy()
-    distorted = preprocess.distort(images, replace(NONE, invert=0.25), seed=tf.constant([1, 2])).numpy()
+    distorted = augment.distort(images, replace(NONE, invert=0.25), seed=tf.constant([1, 2])).numpy()
     kept = np.isclose(distorted, images, atol=0.01).all(axis=(1, 2, 3))
     np.testing.assert_allclose(distorted[~kept], 255.0 - images[~kept], atol=0.01)
     assert 4 <= (~kept).sum() <= 30
@@ -95,7 +95,7 @@ def test_a_share_of_the_pictures_becomes_negatives() -> None:
 
 def test_a_share_of_the_pictures_loses_detail_but_not_light() -> None:
     images = np.random.default_rng(0).integers(0, 256, (64, 32, 48, 3), np.uint8)  # all detail
-    distorted = preprocess.distort(images, replace(NONE, coarsen=0.5), seed=tf.constant([1, 2])).numpy()
+    distorted = augment.distort(images, replace(NONE, coarsen=0.5), seed=tf.constant([1, 2])).numpy()
     kept = np.isclose(distorted, images, atol=0.01).all(axis=(1, 2, 3))
     assert 16 <= (~kept).sum() <= 48
     assert (distorted[~kept].std(axis=(1, 2)) < 0.8 * images[~kept].std(axis=(1, 2))).all()

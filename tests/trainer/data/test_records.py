@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.cli import UserError
-from trainer.data import records
+from trainer.data import dataset_info, records, tfrecord
 from trainer.data.records import Record
+from trainer.data.tfrecord import Damaged
 from trainer.vocab import Vocab
 
 boxes = st.tuples(*[st.floats(0, 1, width=32)] * 4)
@@ -49,7 +50,7 @@ EXAMPLE = Record(b"\x89PNG", "png", "train/1.png", "205", "svhn", (0.25, 0.5, 0.
 def test_the_serialised_bytes_are_pinned() -> None:
     """A change here is a change of the contract: bump records.SCHEMA_VERSION with it."""
     data = records.to_example(EXAMPLE, Vocab())
-    assert records.SCHEMA_VERSION == 1
+    assert dataset_info.SCHEMA_VERSION == 1
     assert hashlib.sha256(data).hexdigest() == "7f6aa82fd8668f30c697c3f515393ec649edd3763bd84384b0b3a5a530fed4d8"
 
 
@@ -64,14 +65,14 @@ def test_tensorflow_reads_the_same_message() -> None:
 @settings(deadline=None)
 def test_framing_is_tensorflows(payloads: list[bytes]) -> None:
     buffer = io.BytesIO()
-    framed = b"".join(records.write_framed(buffer, payload) for payload in payloads)
+    framed = b"".join(tfrecord.write_framed(buffer, payload) for payload in payloads)
     assert framed == buffer.getvalue()
     with tempfile.NamedTemporaryFile() as file:
         with tf.io.TFRecordWriter(file.name) as writer:
             for payload in payloads:
                 writer.write(payload)
         assert Path(file.name).read_bytes() == framed
-        assert list(records.read_framed(io.BytesIO(framed))) == payloads
+        assert list(tfrecord.read_framed(io.BytesIO(framed))) == payloads
 
 
 @given(made_records)
@@ -84,7 +85,7 @@ def test_a_changed_or_cut_file_is_found_and_what_came_before_is_read(
     payloads: list[bytes], data: st.DataObject
 ) -> None:
     buffer = io.BytesIO()
-    ends = [len(framed) for framed in (records.write_framed(buffer, payload) for payload in payloads)]
+    ends = [len(framed) for framed in (tfrecord.write_framed(buffer, payload) for payload in payloads)]
     whole = buffer.getvalue()
     spot = data.draw(st.integers(0, len(whole) - 1))
     changed = bytearray(whole)
@@ -93,8 +94,8 @@ def test_a_changed_or_cut_file_is_found_and_what_came_before_is_read(
     cut_between_records = spot == sum(ends[:sound])  # which the count tells, not the framing
     for damaged in [bytes(changed)] + [whole[:spot]] * (not cut_between_records):
         found: list[bytes] = []
-        with pytest.raises(records.Damaged, match=f"record {sound} at byte {sum(ends[:sound])}"):
-            found.extend(records.read_framed(io.BytesIO(damaged)))  # what came before the error is kept
+        with pytest.raises(Damaged, match=f"record {sound} at byte {sum(ends[:sound])}"):
+            found.extend(tfrecord.read_framed(io.BytesIO(damaged)))  # what came before the error is kept
         assert found == payloads[:sound]
 
 
@@ -102,41 +103,43 @@ def test_a_foreign_message_is_no_record() -> None:
     example = tf.train.Example.FromString(records.to_example(EXAMPLE, Vocab()))
     example.features.feature["source"].bytes_list.value[0] = b"\xff"
     for data in (b"nonsense", tf.train.Example().SerializeToString(), example.SerializeToString()):
-        with pytest.raises(records.Damaged):
+        with pytest.raises(Damaged):
             records.from_example(data)
 
 
-def info() -> records.DatasetInfo:
-    split = records.Split(3, {"svhn": 3}, {"1": 1, "5": 2}, [records.Shard("train.tfrecord-00000-of-00001", 3, 9, "x")])
-    return records.DatasetInfo("0123456789", {"train": split}, 4, {"label": 1}, ["python"], {"seed": 1})
+def info() -> dataset_info.DatasetInfo:
+    split = dataset_info.Split(
+        3, {"svhn": 3}, {"1": 1, "5": 2}, [dataset_info.Shard("train.tfrecord-00000-of-00001", 3, 9, "x")]
+    )
+    return dataset_info.DatasetInfo("0123456789", {"train": split}, 4, {"label": 1}, ["python"], {"seed": 1})
 
 
 def test_dataset_info_survives_json() -> None:
-    assert records.info_from_json(info().to_json(), "folder") == info()
+    assert dataset_info.info_from_json(info().to_json(), "folder") == info()
     assert info().max_length == 5
 
 
 def write_dataset(folder: Path, text: str, *, completed: bool = True) -> str:
     folder.mkdir()
-    (folder / records.INFO_FILE).write_text(text)
+    (folder / dataset_info.INFO_FILE).write_text(text)
     if completed:
-        (folder / records.COMPLETED_FILE).touch()
+        (folder / dataset_info.COMPLETED_FILE).touch()
     return str(folder)
 
 
 def test_unfinished_and_foreign_datasets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no dataset folder"):
-        records.read_info(str(tmp_path / "nowhere"))
+        dataset_info.read_info(str(tmp_path / "nowhere"))
     unfinished = write_dataset(tmp_path / "unfinished", info().to_json(), completed=False)
     with pytest.raises(UserError, match="has no COMPLETED"):
-        records.read_info(unfinished)
+        dataset_info.read_info(unfinished)
     newer = json.loads(info().to_json()) | {"schema_version": 2}
     with pytest.raises(UserError, match="schema version 2, this program reads version 1"):
-        records.read_info(write_dataset(tmp_path / "newer", json.dumps(newer)))
+        dataset_info.read_info(write_dataset(tmp_path / "newer", json.dumps(newer)))
     with pytest.raises(UserError, match="damaged"):
-        records.read_info(write_dataset(tmp_path / "damaged", "{"))
+        dataset_info.read_info(write_dataset(tmp_path / "damaged", "{"))
 
 
 def test_a_missing_split_is_named_with_those_that_there_are() -> None:
     with pytest.raises(UserError, match="no records in split 'test'; it has: train"):
-        records.shard_paths("folder", info(), "test")
+        dataset_info.shard_paths("folder", info(), "test")

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.cli import UserError
-from trainer.data import records, tfrecord
+from trainer.data import dataset_info, tfrecord
+from trainer.data.tfrecord import Damaged
 from trainer.files.local_file import NotAFile
 
 
@@ -37,9 +38,9 @@ def test_a_length_of_any_size_is_a_damaged_record(tmp_path: Path, length: int, b
     path = tmp_path / "shard"
     path.write_bytes(data)
     where = rf"record {before} at byte {before * 21}: (it claims {length:,} bytes|the file ends within it)"
-    with pytest.raises(records.Damaged, match=where):
-        list(records.read_framed(io.BytesIO(data)))
-    with pytest.raises(records.Damaged, match=where):
+    with pytest.raises(Damaged, match=where):
+        list(tfrecord.read_framed(io.BytesIO(data)))
+    with pytest.raises(Damaged, match=where):
         tfrecord.count_records(str(path))
 
 
@@ -48,10 +49,10 @@ def test_a_compressed_file_is_named(tmp_path: Path, compress: object, name: str)
     data = compress(framed(b"sound" * 100))  # type: ignore[operator]
     (tmp_path / "shard").write_bytes(data)
     for read in (
-        lambda: list(records.read_framed(io.BytesIO(data))),
+        lambda: list(tfrecord.read_framed(io.BytesIO(data))),
         lambda: tfrecord.count_records(str(tmp_path / "shard")),
     ):
-        with pytest.raises(records.Damaged, match=f"compressed with {name}"):
+        with pytest.raises(Damaged, match=f"compressed with {name}"):
             read()
 
 
@@ -68,7 +69,7 @@ def test_records_are_counted_without_being_read(
 
 def test_a_large_record_is_read_in_pieces() -> None:
     data = os.urandom(40 << 20)
-    assert list(records.read_framed(io.BytesIO(framed(data, b"next")))) == [data, b"next"]
+    assert list(tfrecord.read_framed(io.BytesIO(framed(data, b"next")))) == [data, b"next"]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -80,10 +81,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [claim(10**13), claim(2**63) + bytes(50), gzip.compress(b"records", mtime=0)])
 def test_the_trainer_is_given_no_such_shard(tmp_path: Path, content: bytes) -> None:
     """TensorFlow's reader would abort the process."""
-    name = records.shard_name("train", 0, 1)
+    name = dataset_info.shard_name("train", 0, 1)
     (tmp_path / name).write_bytes(content)
-    info = records.DatasetInfo(
-        "0123456789", {"train": records.Split(1, shards=[records.Shard(name, 1, 1, "")])}, 1, {}, [], {}
+    info = dataset_info.DatasetInfo(
+        "0123456789", {"train": dataset_info.Split(1, shards=[dataset_info.Shard(name, 1, 1, "")])}, 1, {}, [], {}
     )
     with pytest.raises(UserError, match=f"{name} is damaged: record 0"):
-        records.shard_paths(str(tmp_path), info, "train")
+        dataset_info.shard_paths(str(tmp_path), info, "train")

@@ -8,10 +8,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer import evaluate, export
 from trainer.cli import UserError
 from trainer.config import experiments
-from trainer.inference import calibration
+from trainer.inference import calibration, evaluation, saved_model
 from trainer.inference.calibration import Calibration
 from trainer.inference.predictor import Reader
 from trainer.training.train_state import Learner
@@ -117,18 +116,18 @@ def test_it_belongs_to_the_way_that_numbers_are_read_in(tiny_model: Path, tiny_d
     run, out, otherwise = str(tmp_path / "run"), str(tmp_path / "out"), ["decode.views=[1.0,1.2]"]
     shutil.copytree(tiny_model.parent / "run", run)
     seen = {"allow_seen": True, "calibrate": True}
-    evaluate.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=otherwise)
+    evaluation.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=otherwise)
     with pytest.raises(UserError, match=r"another way to read, .*'views': \[1.0, 1.2\]"):
-        export.export(run, out)
-    info = export.export(run, out, settings=otherwise)
+        saved_model.export(run, out)
+    info = saved_model.export(run, out, settings=otherwise)
     assert info["calibration"]["decode"]["views"] == [1.0, 1.2]
     stored = Path(run, "calibration.json")
     older = {name: value for name, value in json.loads(stored.read_text()).items() if name != "decode"}
     stored.write_text(json.dumps(older))  # from before the way to read was stored
     with pytest.raises(UserError, match=r"another way to read, None: run trainer.evaluate --calibrate again"):
-        export.export(run, out, settings=otherwise)
+        saved_model.export(run, out, settings=otherwise)
     with pytest.raises(UserError, match=r"--set train.steps=5: a trained model can only be told how to read"):
-        evaluate.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=["train.steps=5"])
+        evaluation.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=["train.steps=5"])
 
 
 def test_thresholds_say_what_to_expect_of_them_on_other_answers() -> None:

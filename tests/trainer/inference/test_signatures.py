@@ -10,15 +10,14 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from trainer import export
 from trainer.config import experiments, schema
 from trainer.data import input_pipeline, preprocess
-from trainer.inference import beam_width
+from trainer.inference import beam_width, saved_model
 from trainer.inference import signatures as serving
+from trainer.inference.load import load_model
 from trainer.inference.predictor import Reader
 from trainer.models.recogniser import PureRecogniser
 from trainer.vocab import Vocab
-from trainer.workdir import files
 
 
 def make_reader(seed: int, **model: object) -> Reader:
@@ -175,24 +174,24 @@ def test_attention_says_where_the_model_looked(signatures: dict, pictures: list[
 
 def weights(exported: Path) -> tuple[dict, dict]:
     """The parameters and the state of the model, from its work folder."""
-    _, _, params, state, _ = files.load_model(str(exported.parent / "run"))
+    _, _, params, state, _ = load_model(str(exported.parent / "run"))
     return params, state
 
 
 def test_the_fingerprint_is_that_of_the_weights(tiny_model: Path) -> None:
     params, state = weights(tiny_model)
-    before = export.fingerprint(params, state)
-    assert before == export.fingerprint(*weights(tiny_model))
+    before = saved_model.fingerprint(params, state)
+    assert before == saved_model.fingerprint(*weights(tiny_model))
     changed = next(iter(state.values()))
     changed.assign(tf.cast(tf.ones_like(changed), changed.dtype) * 7)
-    assert export.fingerprint(params, state) != before
+    assert saved_model.fingerprint(params, state) != before
 
 
 def test_an_exported_model_says_what_it_takes(tiny_model: Path, pictures: list[bytes]) -> None:
     model = tf.saved_model.load(str(tiny_model))
     info = json.loads((tiny_model / "assets" / "model_info.json").read_text())
     assert (info["alphabet"], info["max_length"]) == ("0123456789", 5)
-    assert info["fingerprint"] == export.fingerprint(*weights(tiny_model))
+    assert info["fingerprint"] == saved_model.fingerprint(*weights(tiny_model))
     width, candidates = beam_width.sizes(None, None, info["beam_width"])
     sizes = {"beam_width": tf.constant(width), "candidates": tf.constant(candidates)}
     files = model.signatures["serving_default"](images=tf.constant(pictures[:1]), **sizes)

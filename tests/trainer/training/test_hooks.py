@@ -7,6 +7,7 @@ import pytest
 
 from trainer import train
 from trainer.config import experiments, schema
+from trainer.training.run import train_and_evaluate
 from trainer.workdir import files
 
 pytestmark = pytest.mark.slow
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def run(dataset: Path, folder: Path, *settings: str) -> None:
     wanted = schema.override(experiments.find("smoke"), ["data.holdout=0.2", *settings])
-    train.train_and_evaluate(wanted, train.Inputs([str(dataset)]), workdir=str(folder))
+    train_and_evaluate(wanted, train.Inputs([str(dataset)]), workdir=str(folder))
 
 
 def test_a_loss_that_is_not_finite_ends_it_and_names_the_steps(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import threading
 import pytest
 
 from tests.conftest import ROOT
+from trainer.cluster.stopping import Stopped
 from trainer.training import loop
+from trainer.training.runners.base import Interrupted
 
 
 class Counter:
@@ -86,7 +88,7 @@ def test_a_signal_to_stop_saves_between_steps_and_raises(number: signal.Signals)
     ]
     counter = Terminated()
     before = signal.getsignal(number)
-    with pytest.raises(loop.Stopped, match=f"stopped by {number.name} at step 1") as raised:
+    with pytest.raises(Stopped, match=f"stopped by {number.name} at step 1") as raised:
         run(counter, hooks, 100)
     assert raised.value.status == 128 + number
     assert (saved, others) == ([1], [])
@@ -127,10 +129,10 @@ def test_after_a_recovery_the_speed_is_that_of_the_steps_that_are_made(monkeypat
             now[0] += count
             if lost and self.step + count > lost[0]:
                 self.step, _ = 20, lost.pop()
-                raise loop.Interrupted("a server")
+                raise Interrupted("a server")
             return super().run_steps(count, stop)
 
-    def recover(_: loop.Interrupted) -> None:
+    def recover(_: Interrupted) -> None:
         now[0] += 60.0
 
     hook = loop.Hook(10, lambda step, _: measured.append((step, *speed.measure(step))), recovered=speed.restart)
@@ -157,7 +159,7 @@ def test_those_who_end_or_stop_together_part_last() -> None:
     train(10)
     assert done == ["step 5", "step 10", "parted"]
     done.clear()
-    with pytest.raises(loop.Stopped):
+    with pytest.raises(Stopped):
         train(20)
     assert done == ["step 15", "step 15", "parted"]
 

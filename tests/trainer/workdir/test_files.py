@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from trainer import report
 from trainer.cli import UserError
 from trainer.config import experiments, schema
 from trainer.config.schema import Decode
 from trainer.data import leakage
+from trainer.inference.load import load_model, read_calibration
 from trainer.models.recogniser import PureRecogniser
+from trainer.reporting import page
 from trainer.workdir import checkpoint, files
 
 DAMAGE = [b"", b'{"experiment": ', b"\0\0\0\0", b"\xff\xfe", b"[]"]
@@ -73,11 +74,11 @@ def test_damaged_results_are_one_line(tmp_path: Path, content: bytes) -> None:
     files.start(str(tmp_path), experiments.find("smoke"))
     (tmp_path / files.CALIBRATION_FILE).write_bytes(content)
     with pytest.raises(UserError, match=r"calibration\.json .*: run trainer\.evaluate --calibrate again, or delete it"):
-        files.read_calibration(str(tmp_path), 1, Decode())
+        read_calibration(str(tmp_path), 1, Decode())
     if content in DAMAGE:
         (tmp_path / files.EVALUATION_FILE).write_bytes(content)
         with pytest.raises(UserError, match=r"evaluation\.json .*: run trainer\.evaluate again"):
-            report.report(str(tmp_path), None, str(tmp_path / "report.html"))
+            page.report(str(tmp_path), None, str(tmp_path / "report.html"))
     (tmp_path / leakage.TRAINED_ON_FILE).write_bytes(content)
     with pytest.raises(UserError, match=r"trained_on\.npy is damaged"):
         leakage.remembered(str(tmp_path))
@@ -106,12 +107,12 @@ def test_a_torn_best_checkpoint_is_passed_over_when_numbers_are_read(
     for number in (2, 3):
         step.assign(number)
         checkpoints.save(number)
-    assert files.load_model(str(tmp_path))[-1] == 1
+    assert load_model(str(tmp_path))[-1] == 1
     for name in ("best/ckpt-1", "checkpoints/ckpt-3"):
         torn = tmp_path / f"{name}.data-00000-of-00001"
         torn.write_bytes(torn.read_bytes()[:50])
-    assert files.load_model(str(tmp_path))[-1] == 2
+    assert load_model(str(tmp_path))[-1] == 2
     assert "best/ckpt-1 cannot be read" in caplog.text
     (tmp_path / "checkpoints" / "ckpt-2.index").write_bytes(b"")
     with pytest.raises(UserError, match=r"none of the checkpoints .* can be read"):
-        files.load_model(str(tmp_path))
+        load_model(str(tmp_path))

@@ -12,6 +12,7 @@ from trainer import released, train
 from trainer.cli import UserError
 from trainer.config import experiments, schema
 from trainer.data import leakage
+from trainer.training import run
 from trainer.training.train_state import Learner
 from trainer.workdir import checkpoint, warm_start
 
@@ -120,21 +121,21 @@ def test_a_run_begins_with_another_remembers_its_pictures_and_goes_on_from_itsel
     assert synthesize.main(args) == 0
     one, two, three = (str(tmp_path / name) for name in ("one", "two", "three"))
     other, whole = [f"{tmp_path}/other"], smoke("data.holdout=0.2")
-    train.train_and_evaluate(whole, train.Inputs([str(tiny_dataset)]), workdir=one)
+    run.train_and_evaluate(whole, train.Inputs([str(tiny_dataset)]), workdir=one)
     with caplog.at_level(logging.INFO):
-        train.train_and_evaluate(whole, train.Inputs(other, [], one), workdir=two)
+        run.train_and_evaluate(whole, train.Inputs(other, [], one), workdir=two)
     assert "30 of 30 variables" in caplog.text
     assert f"from {two}/checkpoints/ckpt-0" in caplog.text
     assert len(leakage.remembered(two)) == len(leakage.remembered(one)) + 3 * 32
     with caplog.at_level(logging.INFO):
         longer = schema.override(whole, ["train.steps=6"])
-        train.train_and_evaluate(longer, train.Inputs(other, [], one), workdir=two)
+        run.train_and_evaluate(longer, train.Inputs(other, [], one), workdir=two)
     assert "--init-from was only for its beginning" in caplog.text
     assert f"from {two}/checkpoints/ckpt-4" in caplog.text
     again = schema.override(whole, ["data.holdout=0.5"])
     with pytest.raises(UserError, match="of the validation data are trained on"):
-        train.train_and_evaluate(again, train.Inputs([str(tiny_dataset)], [], one), workdir=three)
+        run.train_and_evaluate(again, train.Inputs([str(tiny_dataset)], [], one), workdir=three)
     reference = schema.override(whole, ["model.name=svhn_rnn"])
     with pytest.raises(UserError, match="no weight of"):
-        train.train_and_evaluate(reference, train.Inputs(other, [], one), workdir=three)
+        run.train_and_evaluate(reference, train.Inputs(other, [], one), workdir=three)
     assert not Path(three).exists()

@@ -17,13 +17,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer import liveness
+from trainer.cluster import liveness
 from trainer.cluster.environment import Task
+from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.data.input_pipeline import Pictures
-from trainer.training import loop
+from trainer.training.runners.base import Interrupted, mean_figures
 from trainer.training.runners.placement import Served
 from trainer.training.train_state import Learner
 
@@ -33,7 +34,7 @@ STEPS_AHEAD = 8  # given out for each worker at a time
 
 
 class ParameterServers:
-    """See `loop.Runner`. The chief's side.
+    """See `Runner`. The chief's side.
 
     It connects when it is made, which must come before any other TensorFlow operation, since it renames the devices
     that variables lie on; `begin` comes after.
@@ -44,7 +45,7 @@ class ParameterServers:
       session.Interrupted: a server, or too many workers, did not answer in time.
     """
 
-    def __init__(self, config: Config, *, task: Task, watchdog: Watchdog, limits: loop.Limits) -> None:
+    def __init__(self, config: Config, *, task: Task, watchdog: Watchdog, limits: Limits) -> None:
         self.config, self.task, self.watchdog, self.limits = config, task, watchdog, limits
         self.absent: list[str] = []
         self.connect()
@@ -110,7 +111,7 @@ class ParameterServers:
                 self.coordinator.join()
                 figures += [result.fetch() for result in results]
                 self._count(self.step + chunk)
-        return loop.mean_figures(figures)
+        return mean_figures(figures)
 
     def collect(self) -> None:
         with self.watchdog.limit("fetching the variables"), _interrupted():
@@ -123,7 +124,7 @@ class ParameterServers:
           session.Interrupted: there are some, for whom the cluster has to be made anew.
         """
         if self.absent and (back := sorted(set(self.absent) - set(liveness.silent(self.task.jobs, seconds=1.0)))):
-            raise loop.Interrupted(f"{', '.join(back)} answers again")
+            raise Interrupted(f"{', '.join(back)} answers again")
 
     def _present(self) -> dict[str, list[str]]:
         """The addresses of all servers and of the workers that are there, as a cluster."""
@@ -132,7 +133,7 @@ class ParameterServers:
         self.absent = [name for name in missing if name.startswith("worker")]
         here = [a for a in jobs["worker"] if not any(f"({a})" in name for name in self.absent)]
         if len(self.absent) < len(missing) or len(here) < self.limits.least_workers:
-            raise loop.Interrupted(
+            raise Interrupted(
                 f"no answer from {', '.join(missing)} within {self.limits.wait:.0f} s: look at their logs; "
                 f"at least {self.limits.least_workers} workers and all servers are needed"
             )
@@ -163,8 +164,8 @@ class ParameterServers:
 
 @contextlib.contextmanager
 def _interrupted() -> Iterator[None]:
-    """Turns TensorFlow's errors, which a lost machine raises in many forms, into `loop.Interrupted`."""
+    """Turns TensorFlow's errors, which a lost machine raises in many forms, into `Interrupted`."""
     try:
         yield
     except tf.errors.OpError as error:
-        raise loop.Interrupted(str(error).splitlines()[0]) from error
+        raise Interrupted(str(error).splitlines()[0]) from error

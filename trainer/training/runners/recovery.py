@@ -3,7 +3,8 @@
 import logging
 import time
 
-from trainer.training import loop
+from trainer.exit_status import Failed
+from trainer.training.runners.base import Interrupted
 from trainer.training.runners.parameter_server import ParameterServers
 from trainer.workdir.checkpoint import Checkpoints
 
@@ -27,12 +28,12 @@ class Recovery:
         while True:
             self.failures += 1
             if self.failures > self.restarts:
-                raise loop.Failed(f"gave up after {self.restarts} recoveries without a step gained") from reason
+                raise Failed(f"gave up after {self.restarts} recoveries without a step gained") from reason
             log.warning("interrupted at step %d: %s", reached, reason)
             path = self.checkpoints.restore()
             try:
                 self.runner.reconnect()
-            except loop.Interrupted as again:
+            except Interrupted as again:
                 reason = again
                 continue
             break

@@ -7,12 +7,12 @@ import tensorflow as tf
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.data.input_pipeline import Pictures
-from trainer.training import loop
+from trainer.training.runners.base import mean_figures
 from trainer.training.train_state import Learner
 
 
 class Single:
-    """See `loop.Runner`."""
+    """See `Runner`."""
 
     def __init__(self, learner: Learner, pictures: Pictures, config: Config) -> None:
         self.learner = learner
@@ -27,7 +27,7 @@ class Single:
         figures: list[dict[str, tf.Tensor]] = []
         while len(figures) < count and not stop.is_set():
             figures.append(self.step_once(next(self.batches)))
-        return loop.mean_figures(figures)
+        return mean_figures(figures)
 
     def collect(self) -> None:
         """Nothing to do: the learner is the one that is trained."""

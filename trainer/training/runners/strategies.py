@@ -4,13 +4,13 @@ import logging
 
 import tensorflow as tf
 
-from trainer import liveness
 from trainer.cli import UserError
+from trainer.cluster import liveness
 from trainer.cluster.environment import Task
+from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
 from trainer.data.input_pipeline import Pictures
-from trainer.training import loop
 from trainer.training.runners.parameter_server import ParameterServers
 from trainer.training.runners.single import Single
 from trainer.training.runners.synchronous import Synchronous, check_batch
@@ -39,7 +39,7 @@ def choose(wanted: str, task: Task) -> str:
 
 
 def connect(
-    name: str, task: Task, config: Config, watchdog: Watchdog, limits: loop.Limits
+    name: str, task: Task, config: Config, watchdog: Watchdog, limits: Limits
 ) -> ParameterServers | tf.distribute.Strategy | None:
     """Connects with the other tasks; must come before any other TensorFlow operation.
 
@@ -78,7 +78,7 @@ def make_runner(
     *,
     watchdog: Watchdog,
 ) -> Single | Synchronous | ParameterServers:
-    """What runs the steps; see `loop.Runner`."""
+    """What runs the steps; see `Runner`."""
     if connected is None:
         return Single(learner, pictures, config)
     if isinstance(connected, ParameterServers):

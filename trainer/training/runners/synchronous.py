@@ -15,14 +15,14 @@ from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.data.input_pipeline import Pictures
-from trainer.training import loop
+from trainer.training.runners.base import mean_figures
 from trainer.training.train_state import Learner, Replicas
 
 log = logging.getLogger(__name__)
 
 
 class Synchronous:
-    """See `loop.Runner`. One on each worker; they must make the same calls.
+    """See `Runner`. One on each worker; they must make the same calls.
 
     Args:
       strategy: a `MirroredStrategy` or `MultiWorkerMirroredStrategy`.
@@ -75,7 +75,7 @@ class Synchronous:
             figures.append(values)
         if stopped:
             stop.set()
-        return loop.mean_figures(figures)
+        return mean_figures(figures)
 
     def agree(self, enough: bool) -> bool:
         """Whether any worker has seen enough. Here the others wait while the chief saves and validates."""

@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.cluster import environment
+from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config import experiments, schema
 from trainer.data import input_pipeline
-from trainer.training import loop
+from trainer.exit_status import leave
 from trainer.training.runners import strategies
 from trainer.training.train_state import Learner
 
@@ -65,7 +66,7 @@ def main() -> None:
     if not task.jobs:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    watchdog, limits = Watchdog(60.0), loop.Limits()
+    watchdog, limits = Watchdog(60.0), Limits()
     connected = strategies.connect(name, task, wanted(), watchdog, limits)
     learner = Learner(wanted())
     runner: Any = strategies.make_runner(connected, task, learner, pictures(), wanted(), watchdog=watchdog)
@@ -78,7 +79,7 @@ def main() -> None:
             time.sleep(0.1)
     else:
         runner.part()
-    loop.leave(0)
+    leave(0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""Random distortion of training images."""
+
+import math
+
+import tensorflow as tf
+
+from trainer.config.schema import Distortion
+from trainer.data import color_jitter
+
+NOISE_FIELDS = 8  # drawn a batch, and shared among its pictures: drawing one for each costs more than a picture
+
+
+def distort(images: tf.Tensor, config: Distortion, *, seed: tf.Tensor) -> tf.Tensor:
+    """Distorts a batch, each picture on its own.
+
+    Args:
+      images: uint8 [B, H, W, 3].
+      config: what may change, and how much.
+      seed: int32 [2]; the same seed gives the same batch.
+    Returns:
+      float32 [B, H, W, 3] in 0..255.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 5))
+    images = _warp(tf.cast(images, tf.float32), config, seeds[0])  # 1.7 times faster than on uint8
+    if config.coarsen:
+        images = _coarsen(images, config.coarsen, seeds[4])
+    if config.colour:
+        images = 255.0 * distort_colour(images / 255.0, seed=seeds[1])
+    if config.noise:
+        images += _noise(tf.shape(images), config.noise, seeds[2])
+    if config.invert:
+        chosen = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seeds[3]) < config.invert
+        images = tf.where(chosen, 255.0 - images, images)
+    return tf.clip_by_value(images, 0.0, 255.0)
+
+
+@tf.function(jit_compile=True)  # 4.5 times faster: in one pass over the pixels
+def distort_colour(images: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
+    """Brightness, saturation, hue and contrast in the reference's ranges, each picture in one of its two orders.
+
+    Both orders have brightness first and hue right behind saturation, so that they differ only in whether
+    contrast comes before or after those two, and one round trip through HSV serves both.
+
+    Args:
+      images: float32 [B, H, W, 3] in 0..1.
+      seed: int32 [2].
+    Returns:
+      float32 [B, H, W, 3] in 0..1.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 5))
+    shape = [tf.shape(images)[0], 1, 1, 1]
+
+    def uniform(index: int, low: float, high: float) -> tf.Tensor:
+        return tf.random.stateless_uniform(shape, seeds[index], low, high)
+
+    images += uniform(0, -color_jitter.BRIGHTNESS_DELTA, color_jitter.BRIGHTNESS_DELTA)
+    contrast = uniform(1, *color_jitter.CONTRAST_RANGE)
+    contrast_last = uniform(2, 0.0, 1.0) < 0.5
+    images = _adjust_contrast(images, tf.where(contrast_last, 1.0, contrast))
+    hue, saturation, value = tf.split(tf.image.rgb_to_hsv(images), 3, axis=-1)
+    saturation = tf.clip_by_value(saturation * uniform(3, *color_jitter.SATURATION_RANGE), 0.0, 1.0)
+    hue = tf.math.floormod(hue + uniform(4, -color_jitter.HUE_DELTA, color_jitter.HUE_DELTA), 1.0)
+    images = tf.image.hsv_to_rgb(tf.concat([hue, saturation, value], axis=-1))
+    images = _adjust_contrast(images, tf.where(contrast_last, contrast, 1.0))
+    return tf.clip_by_value(images, 0.0, 1.0)
+
+
+def _adjust_contrast(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    mean = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
+    return (images - mean) * factor + mean
+
+
+def _noise(shape: tf.Tensor, largest: float, seed: tf.Tensor) -> tf.Tensor:
+    seeds = tf.unstack(tf.random.split(seed, 3))
+    fields = tf.random.stateless_normal(tf.concat([[NOISE_FIELDS], shape[1:]], 0), seeds[0])
+    chosen = tf.random.stateless_uniform(shape[:1], seeds[1], 0, NOISE_FIELDS, tf.int32)
+    deviation = tf.random.stateless_uniform([shape[0], 1, 1, 1], seeds[2], 0.0, largest)
+    return tf.gather(fields, chosen) * deviation
+
+
+def _coarsen(images: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+    """Shrinks a share of the pictures to 0.3 to 0.8 of their size and enlarges them again.
+
+    One size serves a batch: a resize for each picture would cost more than the training step.
+    """
+    height, width = images.shape[1], images.shape[2]
+    seeds = tf.unstack(tf.random.split(seed, 2))
+    scale = tf.random.stateless_uniform([], seeds[0], 0.3, 0.8)
+    small = tf.cast(tf.round(scale * tf.constant([height, width], tf.float32)), tf.int32)
+    coarse = tf.image.resize(tf.image.resize(images, small, antialias=True), [height, width])
+    chosen = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seeds[1]) < share
+    return tf.where(chosen, coarse, images)
+
+
+def _warp(images: tf.Tensor, config: Distortion, seed: tf.Tensor) -> tf.Tensor:
+    """One random projective map a picture; outside, the nearest pixel is repeated."""
+    height, width = images.shape[1], images.shape[2]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=_random_maps(tf.shape(images)[0], height, width, config, seed),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+
+
+def _random_maps(count: tf.Tensor, height: int, width: int, config: Distortion, seed: tf.Tensor) -> tf.Tensor:
+    """Maps from output to input pixels, float32 [count, 8], the last entry of each 3x3 matrix being 1."""
+    seeds = tf.unstack(tf.random.split(seed, 9))
+
+    def uniform(index: int, low: float, high: float) -> tf.Tensor:
+        return tf.random.stateless_uniform([count], seeds[index], low, high)
+
+    angle = uniform(0, -config.rotate_degrees, config.rotate_degrees) * (math.pi / 180)
+    shear, climb = uniform(1, -config.shear, config.shear), uniform(8, -config.climb, config.climb)
+    zoom = 1.0 / uniform(2, *config.scale)
+    stretch = 1.0 + uniform(3, -config.stretch, config.stretch)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    zero, one = tf.zeros_like(angle), tf.ones_like(angle)
+    linear = tf.stack(
+        [
+            tf.stack([zoom * stretch * cos, zoom * (shear - sin), zero], -1),
+            tf.stack([zoom * (climb + sin), zoom * cos, zero], -1),
+            tf.stack(
+                [
+                    uniform(6, -config.perspective, config.perspective) * (2.0 / width),
+                    uniform(7, -config.perspective, config.perspective) * (2.0 / height),
+                    one,
+                ],
+                -1,
+            ),
+        ],
+        axis=1,
+    )
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    shift_x = centre_x + uniform(4, -config.shift, config.shift) * width
+    shift_y = centre_y + uniform(5, -config.shift, config.shift) * height
+    back = tf.stack(
+        [tf.stack([one, zero, shift_x], -1), tf.stack([zero, one, shift_y], -1), tf.stack([zero, zero, one], -1)],
+        axis=1,
+    )
+    to_centre = tf.constant([[1.0, 0.0, -centre_x], [0.0, 1.0, -centre_y], [0.0, 0.0, 1.0]])
+    matrix = back @ linear @ to_centre
+    matrix /= matrix[:, 2:, 2:]
+    return tf.reshape(matrix, [-1, 9])[:, :8]

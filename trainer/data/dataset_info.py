@@ -1,0 +1,143 @@
+"""The files beside a dataset's records: `dataset_info.json`, shard names, `COMPLETED`."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainer.cli import UserError
+from trainer.data.tfrecord import Damaged, count_records
+from trainer.vocab import Vocab
+
+SCHEMA_VERSION = 1
+INFO_FILE = "dataset_info.json"
+COMPLETED_FILE = "COMPLETED"
+REJECTS_FILE = "rejects.jsonl"
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """`train.tfrecord-00003-of-00008`: the template that TensorFlow Datasets reads, too."""
+    return f"{split}.tfrecord-{index:05d}-of-{count:05d}"
+
+
+@dataclass
+class Shard:
+    """A finished shard file: its name in the folder, records, size in bytes, CRC-32C of all its bytes."""
+
+    name: str
+    records: int
+    bytes: int
+    crc32c: str
+
+
+@dataclass
+class Split:
+    """One split of a dataset: its shards, and how many records it has by source and by label length."""
+
+    records: int = 0
+    sources: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+    shards: list[Shard] = field(default_factory=list)
+
+
+@dataclass
+class DatasetInfo:
+    """What `dataset_info.json` says.
+
+    `records_in` = all records written + all rejects, exactly; `notes` count what else a reader should know.
+    """
+
+    alphabet: str
+    splits: dict[str, Split]
+    records_in: int
+    rejects: dict[str, int]
+    command: list[str]
+    request: dict[str, Any]
+    notes: dict[str, int] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+    alphabet_fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        self.alphabet_fingerprint = Vocab(self.alphabet).fingerprint
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @property
+    def max_length(self) -> int:
+        return max((int(n) for split in self.splits.values() for n in split.lengths), default=0)
+
+
+def info_from_json(text: str, folder: str) -> DatasetInfo:
+    """Reads `dataset_info.json`.
+
+    Raises:
+      UserError: it is no such file, or of another schema version.
+    """
+    try:
+        raw = json.loads(text)
+        version = raw["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"{folder} has records of schema version {version}, this program reads version {SCHEMA_VERSION}: "
+                "write the dataset anew with beam_pipelines.prepare or synthesize"
+            )
+        del raw["alphabet_fingerprint"]
+        raw["splits"] = {
+            name: Split(**{**split, "shards": [Shard(**shard) for shard in split["shards"]]})
+            for name, split in raw["splits"].items()
+        }
+        return DatasetInfo(**raw)
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder}/{INFO_FILE} is damaged ({error!r}): write the dataset anew") from error
+
+
+def read_info(folder: str) -> DatasetInfo:
+    """Reads what a finished dataset holds, from a local folder or `gs://`.
+
+    Raises:
+      UserError: there is no such folder, it is not finished, or of another schema version.
+    """
+    import tensorflow as tf
+
+    if not tf.io.gfile.isdir(folder):
+        raise UserError(f"there is no dataset folder {folder}: make one with beam_pipelines.prepare or synthesize")
+    for name in (COMPLETED_FILE, INFO_FILE):
+        if not tf.io.gfile.exists(f"{folder}/{name}"):
+            raise UserError(
+                f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
+                "run that prepare or synthesize command again"
+            )
+    with tf.io.gfile.GFile(f"{folder}/{INFO_FILE}", "r") as file:
+        return info_from_json(file.read(), folder)
+
+
+def shard_paths(folder: str, info: DatasetInfo, split: str) -> list[str]:
+    """The shard files of a split.
+
+    Raises:
+      UserError: the dataset has no such split, it is empty, or the framing of a local shard is damaged or holds
+        another number of records than the description says.
+    """
+    if split not in info.splits or not info.splits[split].records:
+        raise UserError(f"{folder} has no records in split {split!r}; it has: {_listed(info.splits)}")
+    paths = [f"{folder}/{shard.name}" for shard in info.splits[split].shards]
+    for path, shard in zip(paths, info.splits[split].shards, strict=True):
+        # A missing one is named by whoever reads it.
+        if os.path.exists(path):
+            try:
+                count = count_records(path)
+            except (Damaged, OSError) as error:
+                raise UserError(f"{path} is damaged: {error}: write the dataset anew") from error
+            if count != shard.records:
+                raise UserError(
+                    f"{path} has {count:,} records, but {INFO_FILE} says {shard.records:,}: copy the shard again from "
+                    "where it came, or write the dataset again"
+                )
+    return paths
+
+
+def _listed(splits: Iterable[str]) -> str:
+    return ", ".join(sorted(splits)) or "none"

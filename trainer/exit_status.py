@@ -1,0 +1,26 @@
+"""The exit statuses of all commands, and how a process of a cluster exits."""
+
+import logging
+import os
+import sys
+from typing import NoReturn
+
+USER_ERROR_STATUS = 2
+LOCKED_STATUS = 42  # worth another try, unlike the user's mistakes
+
+HUNG_STATUS = 41
+
+FAILED_STATUS = 42  # worth another try, unlike the user's mistakes
+STOPPED_STATUS = 143  # on SIGTERM; not 0, which would tell Kubernetes that the job is done
+
+
+class Failed(RuntimeError):
+    """Training cannot go on; the message says all that a user can do about it."""
+
+
+def leave(status: int) -> NoReturn:
+    """Exits without taking TensorFlow's cluster down, which can hang where a part of it is gone."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
