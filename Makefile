@@ -102,7 +102,7 @@ release: $(VENV)/installed
 	$(SAY) "2/4 train"
 	$(PY) -m trainer.train --experiment released --workdir runs/released --set train.steps=$(STEPS) $(RECIPE)
 	$(SAY) "3/4 train on with tilted numbers"
-	$(PY) -m trainer.train --experiment tilted --init-from runs/released --workdir runs/tilted \
+	$(PY) -m trainer.train --experiment released_stage2 --init-from runs/released --workdir runs/tilted \
 	    --set train.steps=$$(($(STEPS) * 5 / 16)) $(RECIPE)
 	$(SAY) "4/4 evaluate, calibrate and export: in one view, and in all"
 	$(PY) -m trainer.evaluate --workdir runs/tilted --data $(RELEASE)/photos --calibrate --set $(ONE_VIEW)

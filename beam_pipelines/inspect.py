@@ -30,7 +30,7 @@ class Unsound(Exception):
 
 
 @dataclass
-class Contents:
+class DatasetSummary:
     """What a walk over all records finds."""
 
     splits: Counter[str] = field(default_factory=Counter)
@@ -78,7 +78,7 @@ def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
                 raise UserError(f"{path}: {error}; --verify finds all that is wrong") from error
 
 
-def report(info: DatasetInfo, contents: Contents) -> str:
+def report(info: DatasetInfo, contents: DatasetSummary) -> str:
     """The contents as people read them."""
     splits, total = contents.splits, sum(contents.splits.values())
     lines = [f"{total:,} records of {info.records_in:,} pictures, alphabet {info.alphabet!r}"]
@@ -133,7 +133,7 @@ def _run(argv: list[str] | None) -> None:
         shard_count = sum(len(split.shards) for split in info.splits.values())
         print(f"{folder} is sound: {shard_count} shards, every checksum and count is right")
     total = sum(split.records for split in info.splits.values())
-    contents, sampled = Contents(), []
+    contents, sampled = DatasetSummary(), []
     chosen = set(np.random.default_rng(args.seed).permutation(total)[: args.sample]) if args.sheet else set()
     for index, (split, record) in enumerate(walk(folder, info)):
         contents.add(split, record)

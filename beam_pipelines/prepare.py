@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from beam_pipelines.dataset import writer
 from beam_pipelines.inputs import csv_file, identity, images, labelled, splits, svhn
-from beam_pipelines.inputs.crops import POLICIES, Crop, check_size
+from beam_pipelines.inputs.crops import POLICIES, CropPolicy, check_size
 from beam_pipelines.inputs.labelled import Labelled, Source
 from beam_pipelines.sharding import places, shards
 from beam_pipelines.sharding.shards import Reject
@@ -21,12 +21,12 @@ UNLABELLED = "pictures without an entry"
 
 
 @dataclass(frozen=True)
-class MakeRecord:
+class MakeLabelledRecord:
     """Reads, crops and encodes the labelled picture at a place of a source."""
 
     source: Source
     duplicates: frozenset[int]
-    crop: Crop
+    crop: CropPolicy
     vocab: Vocab
     max_digits: int
     file_type: str
@@ -57,9 +57,9 @@ class MakeRecord:
             image_kinds.limit_megapixels(self.max_megapixels)
             with images.opened(labelled.picture) as file:
                 return self._cut(images.load_file(file), labelled)
-        return self._cut(image_io.Picture(labelled.picture), labelled)
+        return self._cut(image_io.DecodedImage(labelled.picture), labelled)
 
-    def _cut(self, picture: image_io.Picture, labelled: Labelled) -> Record:
+    def _cut(self, picture: image_io.DecodedImage, labelled: Labelled) -> Record:
         """The record of an image, whose file is kept as it is where nothing of it needs to change."""
         cut, area = self.crop(picture.image, labelled.box, labelled.key)
         kept = picture.file_type if cut is picture.image else None
@@ -93,9 +93,11 @@ def _run(argv: list[str] | None) -> None:
     if args.size < 1 or args.max_side < 1:
         raise UserError(f"--size {args.size} --max-side {args.max_side}: both must be at least 1")
     contents = labelled.survey(source, shares, args.seed)
-    crop = Crop(args.crop, args.size, args.max_side, (smallest, largest), args.seed)
+    crop = CropPolicy(args.crop, args.size, args.max_side, (smallest, largest), args.seed)
     vocab = Vocab(args.alphabet)
-    make = MakeRecord(source, contents.duplicates, crop, vocab, args.max_digits, args.image_format, args.max_megapixels)
+    make = MakeLabelledRecord(
+        source, contents.duplicates, crop, vocab, args.max_digits, args.image_format, args.max_megapixels
+    )
     writer.write(
         contents.splits,
         make,

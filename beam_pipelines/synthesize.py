@@ -9,7 +9,7 @@ from beam_pipelines.dataset import contact_sheet, writer
 from beam_pipelines.inputs import identity, images, splits
 from beam_pipelines.sharding import listing, places, shards
 from beam_pipelines.synthesis import crops, mnist, texts, typefaces
-from beam_pipelines.synthesis.crops import Crops
+from beam_pipelines.synthesis.crops import RecombinedDigits
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
 from trainer import cli
@@ -20,7 +20,7 @@ from trainer.vocab import DIGITS, Vocab
 
 
 @dataclass(frozen=True)
-class MakeRecord:
+class MakeDrawnRecord:
     """Draws and encodes the picture of an index."""
 
     draw: Callable[[int], Drawn]
@@ -72,7 +72,7 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     lacking = sorted({c for c, _ in (*wanted.first, *wanted.rest)} - {char for char, _ in stock.digits})
     if lacking:
         raise UserError(f"--records has no readable {', '.join(lacking)}: give more records, or other --digits")
-    return Crops(args.seed, wanted, paths, args.record_limit)
+    return RecombinedDigits(args.seed, wanted, paths, args.record_limit)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,7 +88,7 @@ def _run(argv: list[str] | None) -> None:
     if args.count < 1:
         raise UserError(f"--count {args.count}: it must be at least 1")
     draw = source_of(args)
-    make = MakeRecord(draw, f"synthetic-{args.source}", f"{args.split}/{args.seed}", args.image_format)
+    make = MakeDrawnRecord(draw, f"synthetic-{args.source}", f"{args.split}/{args.seed}", args.image_format)
     if args.preview:
         contact_sheet.check_replaceable(args.preview, "--preview")
         with shards.whole_file(args.preview) as file:

@@ -19,7 +19,7 @@ from typing import Any
 from beam_pipelines import draw, prepare
 from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, WriteRecords
 from beam_pipelines.inputs import csv_file, labelled
-from beam_pipelines.inputs.crops import Crop
+from beam_pipelines.inputs.crops import CropPolicy
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.shards import Reject, ShardSpec
 from trainer import cli
@@ -70,8 +70,8 @@ def pictures_as_records(way: str, count: int, pictures: str, output: str) -> Non
     rows = labelled.survey(source, [("train", 1.0)], seed=0).splits
     found = [row for split in rows.values() for row in split]
     items = [found[i % len(found)] for i in range(count)]
-    whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
-    make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
+    whole = CropPolicy("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
+    make = prepare.MakeLabelledRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
     specs = shards.deal(items, output=output, split="train", num_shards=SHARDS, name=dataset_info.shard_name)
     ways: dict[str, Callable[[], None]] = {
         "plain loop": lambda: plain_loop(specs, make),

@@ -47,20 +47,20 @@ def together(arguments: list[str], workdir: str, *, servers: int) -> float:
 
 def sizes(experiment: str, workdir: str) -> dict[str, float]:
     """Bytes of a model's parameters and of a checkpoint, and the seconds that saving and restoring one take."""
-    from trainer.training.train_state import Learner
+    from trainer.training.train_state import TrainState
     from trainer.workdir.checkpoint import Checkpoints
 
-    learner = Learner(experiments.find(experiment))
-    checkpoints = Checkpoints(workdir, learner.checkpointed(), keep=1, size=learner.size)
+    train_state = TrainState(experiments.find(experiment))
+    checkpoints = Checkpoints(workdir, train_state.checkpointed(), keep=1, size=train_state.size)
     begin = time.monotonic()
     checkpoints.save(1)
     saved = time.monotonic()
     checkpoints.restore()
     restored = time.monotonic()
-    exchanged = {**learner.params, **learner.state}
+    exchanged = {**train_state.params, **train_state.state}
     return {
         "exchanged_bytes": sum(v.shape.num_elements() * v.dtype.size for v in exchanged.values()),
-        "checkpoint_bytes": learner.size,
+        "checkpoint_bytes": train_state.size,
         "save_seconds": saved - begin,
         "restore_seconds": restored - saved,
     }

@@ -53,13 +53,13 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
 
     from trainer.config import experiments
     from trainer.data import input_pipeline
-    from trainer.training.train_state import Learner
+    from trainer.training.train_state import TrainState
 
     wanted = experiments.find(name)
     model, size = wanted.model, wanted.data.batch_size
     rng = np.random.default_rng(0)
     count = 4 * size
-    pictures = input_pipeline.Pictures(
+    pictures = input_pipeline.LabelledImages(
         images=tf.constant(rng.integers(0, 256, (count, model.image_height, model.image_width, 3), np.uint8)),
         tokens=rng.integers(0, 11, (count, model.max_length + 1)).astype(np.int32),
         keys=[str(i) for i in range(count)],
@@ -71,11 +71,11 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
         rows=np.arange(count),
         model=model,
     )
-    learner = Learner(wanted)
+    train_state = TrainState(wanted)
     batches = iter(input_pipeline.training_batches(pictures, wanted, first_step=0))
     batch = next(batches)
-    step = tf.function(learner.train_step)
-    forward = tf.function(lambda b: learner.loss(learner.params, learner.state, b, learner.step)[0])
+    step = tf.function(train_state.train_step)
+    forward = tf.function(lambda b: train_state.loss(train_state.params, train_state.state, b, train_state.step)[0])
     work = flops(forward, batch) / size
     alone = median_seconds(lambda: step(batch)["loss"].numpy(), repeats)
     reading = median_seconds(lambda: next(batches)["image"].numpy(), repeats)
@@ -83,7 +83,7 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
     return {
         "model": name,
         "batch_size": size,
-        "parameters": sum(int(tf.size(p)) for p in learner.params.values()),
+        "parameters": sum(int(tf.size(p)) for p in train_state.params.values()),
         "forward_mflop": work / 1e6,
         "step_examples_per_second": size / alone,
         "input_examples_per_second": size / reading,

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from beam_pipelines.scoring.exported_model import load
-from beam_pipelines.scoring.prefetch import Picture
+from beam_pipelines.scoring.prefetch import FetchedImage
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
 from trainer import released
@@ -23,7 +23,7 @@ def model(request: pytest.FixtureRequest):
 
 def read(model, files: list[bytes]) -> list[str]:
     width, _ = beam_width.sizes(None, None, model.info["beam_width"])
-    rows = model.read([Picture(str(i), data) for i, data in enumerate(files)], beam_width=width, candidates=1)
+    rows = model.read([FetchedImage(str(i), data) for i, data in enumerate(files)], beam_width=width, candidates=1)
     return [candidates[0]["text"] for candidates, _ in rows]
 
 
@@ -54,7 +54,7 @@ def test_its_candidates_are_the_most_probable_ones(model, shared_data: Path) -> 
     """Those of a beam of 300, and the best one is that of a narrow beam, too."""
     with open(shared_data / "photos/labels.csv", newline="") as file:
         names = [row["file"] for row in csv.DictReader(file) if row["split"] == "validation"][:64]
-    pictures = [Picture(name, (shared_data / "photos/images" / name).read_bytes()) for name in names]
+    pictures = [FetchedImage(name, (shared_data / "photos/images" / name).read_bytes()) for name in names]
     width, count = beam_width.sizes(None, None, model.info["beam_width"])
     texts = {}
     for followed in (3, width, 300):

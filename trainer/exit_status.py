@@ -6,11 +6,8 @@ import sys
 from typing import NoReturn
 
 USER_ERROR_STATUS = 2
-LOCKED_STATUS = 42  # worth another try, unlike the user's mistakes
-
 HUNG_STATUS = 41
-
-FAILED_STATUS = 42  # worth another try, unlike the user's mistakes
+FAILED_STATUS = LOCKED_STATUS = 42  # worth another try, unlike the user's mistakes
 STOPPED_STATUS = 143  # on SIGTERM; not 0, which would tell Kubernetes that the job is done
 
 
@@ -19,7 +16,7 @@ class Failed(RuntimeError):
 
 
 def leave(status: int) -> NoReturn:
-    """Exits without taking TensorFlow's cluster down, which can hang where a part of it is gone."""
+    """Exit without taking TensorFlow's cluster down, which can hang where a part of it is gone."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -40,7 +40,7 @@ def _run(argv: list[str] | None) -> None:
                 answer = _answer(model, file, *sizes)
                 if args.draw:
                     looks.append(_look(model, file, _drawn(source), answer))
-        except image_kinds.Unreadable as error:
+        except image_kinds.UnreadableImage as error:
             unread.append(f"{path} cannot be read as a picture: {error.detail}")
             continue
         except cli.UserError as error:

@@ -15,7 +15,7 @@ ENLARGE = 1.3  # how much a square around a number is widened
 
 
 @dataclass(frozen=True)
-class Crop:
+class CropPolicy:
     """A policy with its settings.
 
     Attributes:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from beam_pipelines.sharding.shards import Reject
 from trainer.data import image_io, image_kinds
-from trainer.data.image_io import Picture
+from trainer.data.image_io import DecodedImage
 from trainer.data.records import Box
 from trainer.files.local_file import NotAFile, open_regular
 
@@ -49,13 +49,13 @@ def _remote_copy(path: str) -> BinaryIO:
     return cast(BinaryIO, copy)
 
 
-def load(data: bytes) -> Picture:
+def load(data: bytes) -> DecodedImage:
     """`image_io.load`. Raises `Reject` where it cannot."""
     with _rejecting():
         return image_io.load(data)
 
 
-def load_file(file: BinaryIO) -> Picture:
+def load_file(file: BinaryIO) -> DecodedImage:
     """`image_io.load_file`. Raises `Reject` where it cannot."""
     with _rejecting():
         return image_io.load_file(file)
@@ -71,7 +71,7 @@ def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
 def _rejecting() -> Iterator[None]:
     try:
         yield
-    except image_kinds.Unreadable as error:
+    except image_kinds.UnreadableImage as error:
         raise Reject(error.reason, error.detail) from error
 
 

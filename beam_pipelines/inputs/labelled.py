@@ -72,7 +72,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Contents:
+class Survey:
     """What the light pass found.
 
     Attributes:
@@ -86,7 +86,7 @@ class Contents:
     unlabelled: int
 
 
-def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Contents:
+def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Survey:
     """Goes through the keys of a source, and keeps 18 bytes of each.
 
     Args:
@@ -110,7 +110,7 @@ def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Conten
     at, owner, hashes = np.array(places), np.array(owners), np.array(keys)
     order = np.random.default_rng(seed).permutation(len(at))
     _, first = np.unique(hashes, return_index=True)
-    return Contents(
+    return Survey(
         splits={name: array("q", at[order][owner[order] == i].tobytes()) for name, i in names.items()},
         duplicates=frozenset(np.delete(at, first).tolist()),
         unlabelled=_unlabelled(source, hashes),

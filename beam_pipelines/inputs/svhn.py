@@ -75,7 +75,7 @@ class Photos:
 
 
 @dataclass(frozen=True)
-class Crops:
+class CroppedDigits:
     """Format 2: a `.mat` file of cropped digits. A place is an index into it.
 
     MATLAB compresses all pictures as one piece, so a process holds them all: 3 KB a picture.
@@ -122,7 +122,7 @@ def open_photos(folder: str) -> Photos:
     return source
 
 
-def open_crops(path: str) -> Crops:
+def open_crops(path: str) -> CroppedDigits:
     """Opens a file of format 2, and reads how many pictures it has.
 
     Raises:
@@ -140,7 +140,7 @@ def open_crops(path: str) -> Crops:
     count = found.get("X", ((0,), ""))[0][-1]
     if found.get("X") != ((32, 32, 3, count), "uint8") or found.get("y", ((), ""))[0] != (count, 1):
         raise UserError(f"{path} has {found}, not X of 32x32x3xN bytes and y of Nx1: it is not SVHN format 2")
-    return Crops(path, FileSystems.last_updated(path), count)
+    return CroppedDigits(path, FileSystems.last_updated(path), count)
 
 
 # Of a process the last file stays open, since the shards of a run all read the same.

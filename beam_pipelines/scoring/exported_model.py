@@ -11,7 +11,7 @@ from typing import Any
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.scoring.prefetch import Picture
+from beam_pipelines.scoring.prefetch import FetchedImage
 from beam_pipelines.sharding import listing
 from trainer import released
 from trainer.cli import UserError
@@ -77,13 +77,13 @@ def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
 
 
 @dataclass(frozen=True)
-class Model:
+class ExportedModel:
     """A loaded SavedModel and what it says of itself. The loaded object must live as long as its signatures."""
 
     loaded: Any
     info: dict[str, Any]
 
-    def read(self, pictures: Sequence[Picture], *, beam_width: int, candidates: int) -> list[Row]:
+    def read(self, pictures: Sequence[FetchedImage], *, beam_width: int, candidates: int) -> list[Row]:
         """The candidates of each picture, best first, and the confidence in the first."""
         import tensorflow as tf
 
@@ -107,28 +107,28 @@ class Model:
         ]
 
 
-def load(path: str) -> Model:
+def load(path: str) -> ExportedModel:
     """Loads the model, a remote one as a local copy made by Beam's file systems, which know more stores."""
     environment.quiet_tensorflow()
     with environment.native_stderr():
         return _load(path)
 
 
-def _load(path: str) -> Model:
+def _load(path: str) -> ExportedModel:
     import tensorflow as tf
 
     info = read_info(path)
     path = released.folder_of(path)  # where this worker has the package, which may not be the driver's place
     if "://" not in path:
         with released.loadable(path) as loadable:
-            return Model(tf.saved_model.load(loadable), info)
+            return ExportedModel(tf.saved_model.load(loadable), info)
     with tempfile.TemporaryDirectory() as folder:
         for file in listing.below(path, on_error=lambda _: None):
             local = os.path.join(folder, file.path[len(path.rstrip("/")) + 1 :])
             os.makedirs(os.path.dirname(local), exist_ok=True)
             with FileSystems.open(file.path, compression_type="uncompressed") as source, open(local, "wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
-        return Model(tf.saved_model.load(folder), info)
+        return ExportedModel(tf.saved_model.load(folder), info)
 
 
 def _rounded(value: float) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 from apache_beam.ml.inference.base import ModelHandler
 
 from beam_pipelines.scoring import exported_model, predictions
-from beam_pipelines.scoring.exported_model import Model, Row
-from beam_pipelines.scoring.prefetch import Picture, pictures
+from beam_pipelines.scoring.exported_model import ExportedModel, Row
+from beam_pipelines.scoring.prefetch import FetchedImage, pictures
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.shards import ShardResult, ShardSpec
 from trainer.data.image_kinds import DEFAULT_MEGAPIXELS, limit_megapixels
@@ -39,7 +39,7 @@ class Reading:
     max_megapixels: float = DEFAULT_MEGAPIXELS
 
 
-class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
+class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
     """Reads the pictures of a shard and writes its predictions.
 
     To RunInference one example is one shard: it is the unit of work, so pictures are batched within it, in full
@@ -50,13 +50,13 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
         super().__init__(min_batch_size=1, max_batch_size=1)
         self.path, self.reading = path, reading
 
-    def load_model(self) -> Model:
+    def load_model(self) -> ExportedModel:
         """Loads the model, once a process."""
         limit_megapixels(self.reading.max_megapixels)
         return exported_model.load(self.path)
 
     def run_inference(
-        self, batch: Sequence[ShardSpec], model: Model, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[ShardSpec], model: ExportedModel, inference_args: dict[str, Any] | None = None
     ) -> Iterator[ShardResult]:
         """Writes each shard of the batch, and tells what is in it."""
         for spec in batch:
@@ -73,11 +73,11 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
             yield result
 
     def _read(
-        self, spec: ShardSpec, model: Model, result: ShardResult
-    ) -> Iterator[tuple[Sequence[Picture], list[Row]]]:
+        self, spec: ShardSpec, model: ExportedModel, result: ShardResult
+    ) -> Iterator[tuple[Sequence[FetchedImage], list[Row]]]:
         """Batches and what the model reads in them, which it does while the caller writes the one before."""
 
-        def answer(batch: Sequence[Picture]) -> tuple[Sequence[Picture], list[Row]]:
+        def answer(batch: Sequence[FetchedImage]) -> tuple[Sequence[FetchedImage], list[Row]]:
             return batch, model.read(batch, beam_width=self.reading.beam_width, candidates=self.reading.candidates)
 
         with ThreadPoolExecutor(1) as ahead:
@@ -90,12 +90,12 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
             if running:
                 yield running.result()
 
-    def _batches(self, spec: ShardSpec, size: tuple[int, int], result: ShardResult) -> Iterator[list[Picture]]:
+    def _batches(self, spec: ShardSpec, size: tuple[int, int], result: ShardResult) -> Iterator[list[FetchedImage]]:
         """Full batches of what can be read, the last one short, and those of large images too."""
-        batch: list[Picture] = []
+        batch: list[FetchedImage] = []
         room = BATCH_BYTES
         for found in pictures(spec.items, self.reading.batch_size, size):
-            if isinstance(found, Picture):
+            if isinstance(found, FetchedImage):
                 batch.append(found)
                 room -= len(found.file)
                 if len(batch) == self.reading.batch_size or room <= 0:
@@ -107,7 +107,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, Model]):
         if batch:
             yield batch
 
-    def _row(self, picture: Picture, answer: Row, model: Model, result: ShardResult) -> dict[str, Any]:
+    def _row(self, picture: FetchedImage, answer: Row, model: ExportedModel, result: ShardResult) -> dict[str, Any]:
         candidates, confidence = answer
         row = {
             "key": picture.key,

@@ -21,7 +21,7 @@ WAITING_BYTES = 64 << 20
 LARGE_RECORD = 4 << 20  # bytes; only one such record at a time, since it is held whole
 
 
-class Picture(NamedTuple):
+class FetchedImage(NamedTuple):
     """An image for the model.
 
     Attributes:
@@ -37,7 +37,7 @@ class Picture(NamedTuple):
     found_as: str = "file"
 
 
-def pictures(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterator[Picture | tuple[str, Reject]]:
+def pictures(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterator[FetchedImage | tuple[str, Reject]]:
     """Yield each of the items in order, or the reject with its key.
 
     Args:
@@ -47,7 +47,7 @@ def pictures(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterat
     """
     coming, containers = iter(items), Containers()
     ahead = min(ahead, max(LOCAL_THREADS, WAITING_BYTES // image_io.most_bytes(size)))
-    waiting: deque[tuple[Item, Future[Picture]]] = deque()
+    waiting: deque[tuple[Item, Future[FetchedImage]]] = deque()
     remote = any("://" in item.path for item in items)
     with ThreadPoolExecutor(REMOTE_THREADS if remote else LOCAL_THREADS) as pool:
 
@@ -128,7 +128,7 @@ class _Part(io.RawIOBase):
         return len(data)
 
 
-def _read(item: Item, containers: Containers, size: tuple[int, int]) -> Picture:
+def _read(item: Item, containers: Containers, size: tuple[int, int]) -> FetchedImage:
     """Read one.
 
     Raises:
@@ -141,13 +141,13 @@ def _read(item: Item, containers: Containers, size: tuple[int, int]) -> Picture:
             return _from_record(item, file.read(), size)
     with images.opened(item.path) if item.kind == "file" else containers.part(item) as file:
         found_as = "file" if item.kind == "file" else "member"
-        return Picture(item.key, image_io.encode(images.for_model(file, size), "bmp"), found_as=found_as)
+        return FetchedImage(item.key, image_io.encode(images.for_model(file, size), "bmp"), found_as=found_as)
 
 
-def _from_record(item: Item, data: bytes, size: tuple[int, int]) -> Picture:
+def _from_record(item: Item, data: bytes, size: tuple[int, int]) -> FetchedImage:
     try:
         record = records.from_example(data)
     except Damaged as error:
         raise Reject("damaged-record", str(error)) from error
     image = images.for_model(io.BytesIO(record.encoded), size)
-    return Picture(item.key, image_io.encode(image, "bmp"), record.text, "record")
+    return FetchedImage(item.key, image_io.encode(image, "bmp"), record.text, "record")

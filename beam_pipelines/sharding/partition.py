@@ -45,7 +45,9 @@ class Share:
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--partition",
         "--share",
+        dest="share",
         metavar="I/N",
         help="make share I, from 0, of N; the last of N processes with the same options completes the output",
     )
@@ -67,7 +69,7 @@ def parse(text: str | None) -> Share | None:
 
 def common(words: list[str]) -> list[str]:
     """A command line without its share, so that it is that of all of them."""
-    return re.sub(r"\0--share[=\0][^\0]*", "", "\0" + "\0".join(words)).split("\0")[1:]
+    return re.sub(r"\0--(?:share|partition)[=\0][^\0]*", "", "\0" + "\0".join(words)).split("\0")[1:]
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Stock:
 
 
 @dataclass(frozen=True)
-class Crops:
+class RecombinedDigits:
     """Draws picture `index` of a seed.
 
     Attributes:

@@ -201,7 +201,7 @@ def test_a_record_that_tensorflow_refuses_is_named(
         (tmp_path / "images" / name).write_bytes(corpus()[name])
     (tmp_path / "labels.csv").write_text("file,label\nno-adler.png,1\nplain.png,2\n")
     with monkeypatch.context() as patched:  # as an older version wrote it
-        patched.setattr(image_io.Picture, "file_type", "png")
+        patched.setattr(image_io.DecodedImage, "file_type", "png")
         assert prepare.main(["--format", "csv", "--input", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
     with pytest.raises(UserError) as error:
         input_pipeline.load([str(tmp_path / "out")], "train", experiments.find("smoke"))

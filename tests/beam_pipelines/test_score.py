@@ -91,18 +91,18 @@ def test_batches_are_full_and_the_model_is_loaded_once(
     photos: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads, sizes = [], []
-    load, read = exported_model.load, exported_model.Model.read
+    load, read = exported_model.load, exported_model.ExportedModel.read
 
-    def counting_load(path: str) -> exported_model.Model:
+    def counting_load(path: str) -> exported_model.ExportedModel:
         loads.append(path)
         return load(path)
 
-    def counting_read(self: exported_model.Model, pictures: list, **options: int) -> list:
+    def counting_read(self: exported_model.ExportedModel, pictures: list, **options: int) -> list:
         sizes.append(len(pictures))
         return read(self, pictures, **options)
 
     monkeypatch.setattr(exported_model, "load", counting_load)
-    monkeypatch.setattr(exported_model.Model, "read", counting_read)
+    monkeypatch.setattr(exported_model.ExportedModel, "read", counting_read)
     threads = ("--direct_num_workers=3", "--direct_running_mode=multi_threading")
     run_score(tmp_path / "out", tiny_model, photos, options=("--num-shards", "2", *threads))
     assert sorted(sizes) == [13, 15, 16, 16]  # of 31 pictures, and of 31 of which two are none

@@ -113,7 +113,7 @@ def released() -> Config:
     )
 
 
-def tilted() -> Config:
+def released_stage2() -> Config:
     """The second part of the recipe of the released model: numbers that are turned or climb more.
 
     It begins with the weights of the first: `--init-from runs/released`.
@@ -155,7 +155,7 @@ def find(name: str) -> Config:
     Raises:
       UserError: there is none; it lists those that there are.
     """
-    named = (compact, five_heads, svhn_rnn, demo, released, tilted, smoke)
+    named = (compact, five_heads, svhn_rnn, demo, released, released_stage2, smoke)
     known: dict[str, Callable[[], Config]] = {f.__name__: f for f in named}
     if name not in known:
         raise UserError(f"there is no experiment {name!r}; choose one of {', '.join(known)}")

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from trainer.data import image_files, image_kinds
-from trainer.data.image_kinds import Unreadable
+from trainer.data.image_kinds import UnreadableImage
 
 ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -44,7 +44,7 @@ _MOST_MENDED = 256 << 20  # bytes of a file
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A decoded image file.
 
     Attributes:
@@ -67,19 +67,19 @@ class Picture:
         return self.file.read()
 
 
-def load(data: bytes) -> Picture:
+def load(data: bytes) -> DecodedImage:
     """`load_file` of bytes."""
     return load_file(io.BytesIO(data))
 
 
-def load_file(file: BinaryIO) -> Picture:
+def load_file(file: BinaryIO) -> DecodedImage:
     """Decode an image file of any kind in `image_kinds`; it must stay open as long as the bytes are of interest.
 
     Raises:
       Unreadable: not such a file, damaged, or larger than the limit.
     """
     image, plain = _decode(file, None)
-    return Picture(image, file if plain else None)
+    return DecodedImage(image, file if plain else None)
 
 
 def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
@@ -113,7 +113,7 @@ def _decode(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Image.Image, 
     """An image, and whether it is a PNG or JPEG whose pixels needed no change."""
     try:
         return _decode_as_it_is(file, size)
-    except Unreadable as error:
+    except UnreadableImage as error:
         if error.reason != "undecodable" or file.seek(0, io.SEEK_END) > _MOST_MENDED:
             raise
         file.seek(0)

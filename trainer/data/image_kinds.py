@@ -46,7 +46,7 @@ IMAGE_ENDINGS = tuple(
 )
 
 
-class Unreadable(Exception):
+class UnreadableImage(Exception):
     """A file that is not an image, or one that cannot be decoded.
 
     Attributes:
@@ -95,26 +95,26 @@ def open_image(file: BinaryIO) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _too_large("it") from error
     except UnidentifiedImageError as error:
-        raise Unreadable("undecodable", _unidentified(file)) from error
+        raise UnreadableImage("undecodable", _unidentified(file)) from error
     except Exception as error:  # Pillow's plug-ins may raise any exception type
         raise undecodable(error) from error
     width, height = image.size
     if width * height > (Image.MAX_IMAGE_PIXELS or 0):
         raise _too_large(f"its size of {width:,} x {height:,} pixels")
     if not width or not height:
-        raise Unreadable("undecodable", f"its size is {width} x {height} pixels")
+        raise UnreadableImage("undecodable", f"its size is {width} x {height} pixels")
     return image
 
 
-def undecodable(error: Exception) -> Unreadable:
+def undecodable(error: Exception) -> UnreadableImage:
     """What was raised on a damaged file, as a reject; an error of the file system's is `unreadable`."""
     failed = isinstance(error, OSError) and error.errno
-    return Unreadable("unreadable" if failed else "undecodable", f"{type(error).__name__}: {error}")
+    return UnreadableImage("unreadable" if failed else "undecodable", f"{type(error).__name__}: {error}")
 
 
-def _too_large(what: str) -> Unreadable:
+def _too_large(what: str) -> UnreadableImage:
     limit = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-    return Unreadable("too-large", f"{what} exceeds the limit of {limit:.6g} megapixels; raise --max-megapixels")
+    return UnreadableImage("too-large", f"{what} exceeds the limit of {limit:.6g} megapixels; raise --max-megapixels")
 
 
 def _unidentified(file: BinaryIO) -> str:

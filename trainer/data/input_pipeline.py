@@ -25,7 +25,7 @@ PARSE_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Pictures:
+class LabelledImages:
     """Labelled pictures in memory.
 
     Attributes:
@@ -58,8 +58,8 @@ class Pictures:
             return preprocess.decode_and_fit(chosen, self.model.image_height, self.model.image_width)
         return chosen
 
-    def select(self, indices: np.ndarray) -> "Pictures":
-        return Pictures(
+    def select(self, indices: np.ndarray) -> "LabelledImages":
+        return LabelledImages(
             images=tf.gather(self.images, indices),
             tokens=self.tokens[indices],
             keys=[self.keys[i] for i in indices],
@@ -87,7 +87,7 @@ class Pictures:
         return tf.gather(files.unbatch().take(needed).batch(needed).get_single_element(), self.rows)
 
 
-def load(folders: list[str], split: str, config: Config) -> Pictures:
+def load(folders: list[str], split: str, config: Config) -> LabelledImages:
     """Reads a split of one or more datasets into memory, in the order of their shards.
 
     Raises:
@@ -109,7 +109,7 @@ def load(folders: list[str], split: str, config: Config) -> Pictures:
     _check_unique(keys, folders)
     with tf.device("CPU"):
         images = tf.convert_to_tensor(fields["image"])
-    return Pictures(
+    return LabelledImages(
         images=images,
         tokens=_with_end(fields["label/ids"], model),
         keys=keys,
@@ -198,7 +198,7 @@ def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
     return np.where(padded < 0, Vocab(model.alphabet).end, padded).astype(np.int32)
 
 
-def hold_out(pictures: Pictures, config: Config) -> tuple[Pictures, Pictures]:
+def hold_out(pictures: LabelledImages, config: Config) -> tuple[LabelledImages, LabelledImages]:
     """Parts pictures into those to train on and those to validate on; a picture's key alone decides its rank.
 
     A picture that is held out under one key is not trained on under another.
@@ -218,7 +218,7 @@ def hold_out(pictures: Pictures, config: Config) -> tuple[Pictures, Pictures]:
 
 
 def training_batches(
-    pictures: Pictures, config: Config, *, first_step: int, index: int = 0, slices: int = 1
+    pictures: LabelledImages, config: Config, *, first_step: int, index: int = 0, slices: int = 1
 ) -> tf.data.Dataset:
     """Endless batches from `first_step` on; of each one slice, for one of several replicas: see `training_batch`."""
     pictures = replace(pictures, tokens=tf.constant(pictures.tokens))
@@ -232,7 +232,7 @@ def training_batches(
 
 
 def training_batch(
-    pictures: Pictures, config: Config, step: tf.Tensor, *, index: int = 0, slices: int = 1
+    pictures: LabelledImages, config: Config, step: tf.Tensor, *, index: int = 0, slices: int = 1
 ) -> dict[str, tf.Tensor]:
     """The batch of a step, int64 []: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
 
@@ -249,7 +249,7 @@ def training_batch(
     return {"image": preprocess.normalise(images), "tokens": tf.gather(pictures.tokens, indices)}
 
 
-def places(pictures: Pictures, config: Config) -> tuple[list[int], list[int]]:
+def places(pictures: LabelledImages, config: Config) -> tuple[list[int], list[int]]:
     """Return how many pictures each dataset has, and how many places of a batch.
 
     Raises:
@@ -261,7 +261,7 @@ def places(pictures: Pictures, config: Config) -> tuple[list[int], list[int]]:
     return counts, batch_order.slots(counts, config.data.shares, config.data.batch_size)
 
 
-def reading_batches(pictures: Pictures, batch_size: int) -> tf.data.Dataset:
+def reading_batches(pictures: LabelledImages, batch_size: int) -> tf.data.Dataset:
     """Every picture once, in order: float32 [B, H, W, 3] in -1..1, the last batch short."""
     indices = tf.data.Dataset.range(len(pictures)).batch(batch_size)
     return indices.map(lambda i: preprocess.normalise(pictures.at(i)), num_parallel_calls=2).prefetch(2)

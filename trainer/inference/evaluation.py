@@ -15,7 +15,7 @@ from trainer.data import input_pipeline, leakage
 from trainer.files import whole_file
 from trainer.inference import calibration, metrics
 from trainer.inference.load import load_model, read_calibration
-from trainer.inference.predictor import Reader
+from trainer.inference.predictor import Predictor
 from trainer.workdir import files
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def evaluate(
         leakage.check(pictures.keys, pictures.fingerprints, trained_on, data=named, advice=advice)
     log.info("reading %d pictures with the checkpoint of step %d", len(pictures), step)
     begin = time.monotonic()
-    answers = Reader(recogniser, params, state, wanted).answers(pictures)
+    answers = Predictor(recogniser, params, state, wanted).answers(pictures)
     seconds = time.monotonic() - begin
     summary = {
         "step": step,

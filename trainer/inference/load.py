@@ -67,6 +67,6 @@ def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
     reading = tf.train.Checkpoint(state=state, step=step, **weights)
     try:
         checkpoint.read_first(reading, paths)
-    except checkpoint.Unreadable as error:
+    except checkpoint.UnreadableCheckpoint as error:
         raise UserError(str(error)) from error
     return wanted, recogniser, params, state, int(step.numpy())

@@ -12,7 +12,7 @@ from trainer.models.recogniser import PureRecogniser
 from trainer.vocab import Vocab
 
 
-class Reader:
+class Predictor:
     """Reads pictures with given variables, by beam search; `calibrated` is how probabilities become confidence."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Reader:
         log_odds = log_prob - tf.math.log(-tf.math.expm1(log_prob))
         return tf.sigmoid(log_odds / self.calibrated.temperature + self.calibrated.offset)
 
-    def answers(self, pictures: input_pipeline.Pictures) -> list[metrics.Answer]:
+    def answers(self, pictures: input_pipeline.LabelledImages) -> list[metrics.Answer]:
         """Reads all pictures, the last short batch included."""
         found: list[metrics.Answer] = []
         for images in input_pipeline.reading_batches(pictures, self.config.data.eval_batch_size):

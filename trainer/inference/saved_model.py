@@ -11,7 +11,7 @@ from trainer.files import whole_file
 from trainer.inference import exported_folder, signatures
 from trainer.inference.calibration import Calibration
 from trainer.inference.load import load_model, read_calibration
-from trainer.inference.predictor import Reader
+from trainer.inference.predictor import Predictor
 
 
 def export(
@@ -40,12 +40,12 @@ def export(
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
     stored = read_calibration(workdir, step, wanted.decode)
     calibrated = Calibration(stored["temperature"], stored["offset"]) if stored else Calibration()
-    reader = Reader(recogniser, params, state, wanted, calibrated)
+    predictor = Predictor(recogniser, params, state, wanted, calibrated)
     info = {
         "experiment": wanted.experiment,
         "step": step,
         "alphabet": wanted.model.alphabet,
-        "alphabet_fingerprint": reader.vocab.fingerprint,
+        "alphabet_fingerprint": predictor.vocab.fingerprint,
         "max_length": wanted.model.max_length,
         "image_size": [wanted.model.image_height, wanted.model.image_width],
         "beam_width": wanted.decode.beam_width,
@@ -61,10 +61,10 @@ def export(
         tf.io.gfile.makedirs(described.rpartition("/")[0])
         whole_file.write_json(described, info)
         module.info = tf.saved_model.Asset(described)
-        tf.saved_model.save(module, folder, signatures.signatures(reader))
+        tf.saved_model.save(module, folder, signatures.signatures(predictor))
         if tflite:
             tf.io.gfile.makedirs(f"{folder}/{exported_folder.TFLITE_FILE}".rpartition("/")[0])
-            whole_file.write(f"{folder}/{exported_folder.TFLITE_FILE}", signatures.lite(reader))
+            whole_file.write(f"{folder}/{exported_folder.TFLITE_FILE}", signatures.lite(predictor))
 
     exported_folder.replace(output, write)
     return info

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from trainer.data import preprocess
 from trainer.inference import beam_width
-from trainer.inference.predictor import Reader
+from trainer.inference.predictor import Predictor
 
 
-def signatures(reader: Reader) -> dict[str, Any]:
+def signatures(predictor: Predictor) -> dict[str, Any]:
     """The signatures of the SavedModel.
 
     `serving_default` takes `images`, string [B], picture files; `beam_width`, int32 []; `candidates`, int32 [], N.
@@ -22,18 +22,18 @@ def signatures(reader: Reader) -> dict[str, Any]:
     `attention`, where the model has any, takes `images`, string [B], and returns `text` string [B] and `attention`,
     float32 [B, T, rows, columns]: where it looked for each of the T tokens of the best candidate, the sum being 1.
     """
-    model = reader.config.model
+    model = predictor.config.model
     height, width = model.image_height, model.image_width
     files = tf.TensorSpec([None], tf.string, name="images")
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
     sizes = (tf.TensorSpec([], tf.int32, name="beam_width"), tf.TensorSpec([], tf.int32, name="candidates"))
-    configured = tf.constant(reader.config.decode.beam_width)
-    followed = tf.constant(beam_width.width_for(reader.config.decode.beam_width))
+    configured = tf.constant(predictor.config.decode.beam_width)
+    followed = tf.constant(beam_width.width_for(predictor.config.decode.beam_width))
 
     def read(images, beam_width, candidates):
         for name, value in (("beam_width", beam_width), ("candidates", candidates)):
             tf.debugging.assert_positive(value, f"{name} must be at least 1")
-        return reader.read(preprocess.normalise(images), beam_width, candidates)
+        return predictor.read(preprocess.normalise(images), beam_width, candidates)
 
     @tf.function(input_signature=[files, *sizes])
     def read_files(images, beam_width=followed, candidates=configured):
@@ -46,10 +46,10 @@ def signatures(reader: Reader) -> dict[str, Any]:
     @tf.function(input_signature=[files])
     def look(images):
         fitted = preprocess.normalise(preprocess.decode_and_fit(images, height, width))
-        best = reader.search(fitted).tokens[:, 0]
+        best = predictor.search(fitted).tokens[:, 0]
         best = tf.ensure_shape(best, [None, model.max_length + 1])
-        attention = reader.attend(fitted, best)
-        text = reader.vocab.decode_tensor(best)
+        attention = predictor.attend(fitted, best)
+        text = predictor.vocab.decode_tensor(best)
         if attention is None:
             return {"text": text}
         return {"text": text, "attention": tf.reshape(attention, [-1, model.max_length + 1, *model.map_size])}
@@ -60,7 +60,7 @@ def signatures(reader: Reader) -> dict[str, Any]:
     return found
 
 
-def lite(reader: Reader) -> bytes:
+def lite(predictor: Predictor) -> bytes:
     """A TFLite model: one fitted picture in, tokens out, since strings and picture files are not for TFLite.
 
     It reads in one view: TFLite has none of the operations that make the others.
@@ -69,19 +69,19 @@ def lite(reader: Reader) -> bytes:
     the characters as indices into the alphabet and behind them end tokens; `log_prob` float32 [1, K]; and `confidence`
     float32 [1]. Weights are stored in 8 bits.
     """
-    model, single = reader.config.model, replace(reader.config.decode, views=(1.0,), tilts=(), closer=False)
-    config = replace(reader.config, decode=single)
-    reader = Reader(reader.recogniser, reader.params, reader.state, config, reader.calibrated)
+    model, single = predictor.config.model, replace(predictor.config.decode, views=(1.0,), tilts=(), closer=False)
+    config = replace(predictor.config, decode=single)
+    predictor = Predictor(predictor.recogniser, predictor.params, predictor.state, config, predictor.calibrated)
     picture = tf.TensorSpec([1, model.image_height, model.image_width, 3], tf.uint8, name="images")
 
     @tf.function(input_signature=[picture])
     def read(images):
-        found = reader.search(preprocess.normalise(images)).first(config.decode.beam_width)
-        confidence = reader.confidence(found.log_probs[:, 0])
+        found = predictor.search(preprocess.normalise(images)).first(config.decode.beam_width)
+        confidence = predictor.confidence(found.log_probs[:, 0])
         return {"tokens": found.tokens, "log_prob": found.log_probs, "confidence": confidence}
 
     module = tf.Module()
-    module.params, module.state = reader.params, reader.state
+    module.params, module.state = predictor.params, predictor.state
     converter = tf.lite.TFLiteConverter.from_concrete_functions([read.get_concrete_function()], module)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()

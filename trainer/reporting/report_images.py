@@ -53,7 +53,7 @@ def _data_url(file: Any) -> str:
     """Return a thumbnail as a data URL; empty where the file is not an image that can be decoded."""
     try:
         image = image_io.for_model(file, (SIDE, SIDE))
-    except image_kinds.Unreadable:
+    except image_kinds.UnreadableImage:
         return ""
     image.thumbnail((SIDE, SIDE))
     return f"data:image/png;base64,{base64.b64encode(image_io.encode(image, 'png')).decode()}"

@@ -7,9 +7,9 @@ import time
 import tensorflow as tf
 
 from trainer.config.schema import Config
-from trainer.data.input_pipeline import Pictures
+from trainer.data.input_pipeline import LabelledImages
 from trainer.inference import metrics
-from trainer.inference.predictor import Reader
+from trainer.inference.predictor import Predictor
 from trainer.training import loop
 from trainer.workdir import files
 from trainer.workdir.checkpoint import Checkpoints
@@ -17,7 +17,7 @@ from trainer.workdir.checkpoint import Checkpoints
 log = logging.getLogger(__name__)
 
 
-class Monitor:
+class ChiefHooks:
     """Hooks for `loop.run`."""
 
     def __init__(self, folder: str, config: Config, checkpoints: Checkpoints, *, first_step: int) -> None:
@@ -70,14 +70,14 @@ class Monitor:
         log.info("saved %s in %.2f s", path, time.monotonic() - begin)
         self.speed.pause(time.monotonic() - begin)
 
-    def validate(self, step: int, reader: Reader, pictures: Pictures) -> None:
+    def validate(self, step: int, predictor: Predictor, pictures: LabelledImages) -> None:
         """Reads the validation pictures freely, keeps the best checkpoint, and stops when patience is over.
 
         Raises:
           session.StopTraining: there was no better one for `train.patience` evaluations.
         """
         begin = time.monotonic()
-        summary = metrics.summarise(reader.answers(pictures))
+        summary = metrics.summarise(predictor.answers(pictures))
         accuracy = summary["sequence_accuracy"]
         self.since_best += 1
         if accuracy > self.best:

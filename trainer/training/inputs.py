@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from trainer.config.schema import Config
 
 if TYPE_CHECKING:
-    from trainer.data.input_pipeline import Pictures
-    from trainer.workdir.warm_start import Source
+    from trainer.data.input_pipeline import LabelledImages
+    from trainer.workdir.warm_start import InitialWeights
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Inputs:
         if wanted.data.shares:
             batch_order.slots([1] * len(self.data), wanted.data.shares, wanted.data.batch_size)
 
-    def load(self, wanted: Config, workdir: str) -> "tuple[Pictures, Pictures, Source | None]":
+    def load(self, wanted: Config, workdir: str) -> "tuple[LabelledImages, LabelledImages, InitialWeights | None]":
         """Return the pictures to train on and to validate on, none of which the weights were ever trained on.
 
         Returns:

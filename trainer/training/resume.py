@@ -5,10 +5,10 @@ from typing import Any
 
 from trainer.config.schema import Config
 from trainer.data import leakage
-from trainer.data.input_pipeline import Pictures
-from trainer.training.train_state import Learner
+from trainer.data.input_pipeline import LabelledImages
+from trainer.training.train_state import TrainState
 from trainer.workdir import checkpoint, files, warm_start
-from trainer.workdir.warm_start import Source
+from trainer.workdir.warm_start import InitialWeights
 
 log = logging.getLogger(__name__)
 
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 def resume(
     wanted: Config,
     workdir: str,
-    learner: Learner,
+    train_state: TrainState,
     checkpoints: checkpoint.Checkpoints,
-    training: Pictures,
-    source: Source | None,
+    training: LabelledImages,
+    source: InitialWeights | None,
     *,
     inputs: dict[str, Any],
 ) -> str:
@@ -30,7 +30,7 @@ def resume(
     Args:
       wanted: the configuration.
       workdir: the work folder.
-      learner: what gets the values.
+      train_state: what gets the values.
       checkpoints: those of the work folder.
       training: the images to train on.
       source: the weights of another run, for a new work folder only.
@@ -44,7 +44,9 @@ def resume(
     restored = checkpoints.restore()
     begins_from = None if restored else source
     if begins_from:
-        warm_start.initialise(begins_from, learner.params, learner.state, averages=learner.optimizer.averages)
+        warm_start.initialise(
+            begins_from, train_state.params, train_state.state, averages=train_state.optimizer.averages
+        )
     elif source:
         log.info("%s goes on from its own checkpoint: --init-from was only for its beginning", workdir)
     files.start(workdir, wanted, described)

@@ -13,9 +13,9 @@ from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config import schema
 from trainer.exit_status import Failed, leave
-from trainer.inference.predictor import Reader
+from trainer.inference.predictor import Predictor
 from trainer.training import loop, resume, sidecar_evaluator
-from trainer.training.hooks import Monitor
+from trainer.training.hooks import ChiefHooks
 from trainer.training.inputs import Inputs
 from trainer.training.runners import strategies
 from trainer.training.runners.base import Interrupted
@@ -23,7 +23,7 @@ from trainer.training.runners.parameter_server import ParameterServers
 from trainer.training.runners.recovery import Recovery
 from trainer.training.runners.synchronous import Synchronous
 from trainer.training.tensorboard import Board
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 from trainer.workdir import checkpoint, files
 
 log = logging.getLogger(__name__)
@@ -79,26 +79,26 @@ def _train(wanted, inputs, workdir, task, name, limits, lock) -> None:
     begin, watchdog = time.monotonic(), Watchdog(limits.hang)
     connected = strategies.connect(name, task, wanted, watchdog, limits)
     training, validating, source = inputs.load(wanted, workdir)
-    learner = Learner(wanted)
+    train_state = TrainState(wanted)
     checkpoints = checkpoint.Checkpoints(
-        workdir, learner.checkpointed(), keep=wanted.train.keep_checkpoints, size=learner.size
+        workdir, train_state.checkpointed(), keep=wanted.train.keep_checkpoints, size=train_state.size
     )
     if lock:
         lock.check()
         described = {"data": inputs.data, "validation_data": inputs.validation}
-        restored = resume.resume(wanted, workdir, learner, checkpoints, training, source, inputs=described)
-        log.info("%s, %s: %s parameters, %s", wanted.experiment, name, learner.count, restored)
+        restored = resume.resume(wanted, workdir, train_state, checkpoints, training, source, inputs=described)
+        log.info("%s, %s: %s parameters, %s", wanted.experiment, name, train_state.count, restored)
         log.info("%d pictures to train on, %d to validate on", len(training), len(validating))
-    if int(learner.step.numpy()) < wanted.train.steps:
-        runner = strategies.make_runner(connected, task, learner, training, wanted, watchdog=watchdog)
-        hooks = _hooks(wanted, workdir, runner, learner, checkpoints, (training, validating), lock)
+    if int(train_state.step.numpy()) < wanted.train.steps:
+        runner = strategies.make_runner(connected, task, train_state, training, wanted, watchdog=watchdog)
+        hooks = _hooks(wanted, workdir, runner, train_state, checkpoints, (training, validating), lock)
         _run_session(wanted, runner, hooks, checkpoints, limits, watchdog)
     if lock:
         lock.check()
-        files.finish(workdir, wanted, int(learner.step.numpy()))
+        files.finish(workdir, wanted, int(train_state.step.numpy()))
     elif not files.wait_for_finish(workdir, wanted, limits.wait):
         raise Interrupted(f"{task}: the chief has not finished what all trained; starting again, to join it")
-    log.info("done at step %d after %s", int(learner.step.numpy()), loop.clock(time.monotonic() - begin))
+    log.info("done at step %d after %s", int(train_state.step.numpy()), loop.clock(time.monotonic() - begin))
 
 
 def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
@@ -115,16 +115,16 @@ def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
     )
 
 
-def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lock) -> list[loop.Hook]:
+def _hooks(wanted, workdir, runner, train_state, checkpoints, pictures, lock) -> list[loop.Hook]:
     """What the chief does between steps; the others keep the same intervals, so that all wait together."""
     every, (training, validating) = wanted.train, pictures
     if lock is None:
         intervals = (every.log_every, every.checkpoint_every, wanted.tensorboard.every, every.evaluate_every)
         return [loop.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
-    monitor = Monitor(workdir, wanted, checkpoints, first_step=runner.read_step())
+    monitor = ChiefHooks(workdir, wanted, checkpoints, first_step=runner.read_step())
     served = isinstance(runner, ParameterServers)
-    reader = Reader(learner.recogniser, learner.reading_params, learner.state, wanted)
-    board = Board(monitor, learner, training, validating)
+    predictor = Predictor(train_state.recogniser, train_state.reading_params, train_state.state, wanted)
+    board = Board(monitor, train_state, training, validating)
     lock.check()
     board.start()
 
@@ -139,7 +139,7 @@ def _hooks(wanted, workdir, runner, learner, checkpoints, pictures, lock) -> lis
         board.write(step, figures)
 
     def validate(step: int, _: dict[str, float]) -> None:
-        monitor.validate(step, reader, validating)
+        monitor.validate(step, predictor, validating)
 
     hooks = [
         loop.Hook(every.log_every, monitor.log_training, recovered=monitor.speed.restart),

@@ -8,10 +8,10 @@ import time
 import tensorflow as tf
 
 from trainer.config.schema import Config
-from trainer.data.input_pipeline import Pictures
+from trainer.data.input_pipeline import LabelledImages
 from trainer.exit_status import FAILED_STATUS, STOPPED_STATUS
 from trainer.inference import metrics
-from trainer.inference.predictor import Reader
+from trainer.inference.predictor import Predictor
 from trainer.models.recogniser import PureRecogniser
 from trainer.training.hooks import best_so_far
 from trainer.workdir import checkpoint, files
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 2.0
 
 
-def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> int:
+def follow(folder: str, wanted: Config, pictures: LabelledImages, *, wait: float) -> int:
     """Evaluates the checkpoints of a work folder, the newest first, and keeps the best, until training is finished.
 
     Started again, it takes up those that it missed. The last one is always evaluated. It only reads what the chief
@@ -38,7 +38,7 @@ def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> i
     state = {path: tf.Variable(value, name=path) for path, value in recogniser.state.items()}
     weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
     reading = tf.train.Checkpoint(state=state, **weights)
-    reader = Reader(recogniser, params, state, wanted)
+    predictor = Predictor(recogniser, params, state, wanted)
     passed: set[str] = set()
     recent = os.path.join(folder, checkpoint.RECENT)
     since = time.monotonic()
@@ -54,7 +54,7 @@ def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> i
             since = time.monotonic()
             try:
                 reading.read(left[0]).assert_existing_objects_matched().expect_partial()
-                _evaluate(folder, left[0], reader, pictures)
+                _evaluate(folder, left[0], predictor, pictures)
             except checkpoint.UNREADABLE as error:
                 log.warning("%s cannot be read (%s): passing it over", left[0], str(error).splitlines()[0])
                 passed.add(left[0])
@@ -68,9 +68,9 @@ def follow(folder: str, wanted: Config, pictures: Pictures, *, wait: float) -> i
             time.sleep(POLL_SECONDS)
 
 
-def _evaluate(folder: str, path: str, reader: Reader, pictures: Pictures) -> None:
+def _evaluate(folder: str, path: str, predictor: Predictor, pictures: LabelledImages) -> None:
     begin, step = time.monotonic(), checkpoint.step_of(path)
-    summary = metrics.summarise(reader.answers(pictures))
+    summary = metrics.summarise(predictor.answers(pictures))
     accuracy = summary["sequence_accuracy"]
     best, _ = best_so_far(folder)
     if accuracy > best:

@@ -15,10 +15,10 @@ from tensorboard.plugins.hparams import api as hparams_plugin
 
 from trainer.config import schema
 from trainer.data import augment, input_pipeline
-from trainer.data.input_pipeline import Pictures
+from trainer.data.input_pipeline import LabelledImages
 from trainer.files import whole_file
-from trainer.training.hooks import Monitor
-from trainer.training.train_state import Learner
+from trainer.training.hooks import ChiefHooks
+from trainer.training.train_state import TrainState
 
 EMBEDDING_FILES = ("embedding.tsv", "labels.tsv", "sprite.png")
 
@@ -26,8 +26,10 @@ EMBEDDING_FILES = ("embedding.tsv", "labels.tsv", "sprite.png")
 class Board:
     """Writes beside the scalars of a monitor, into the same folder."""
 
-    def __init__(self, monitor: Monitor, learner: Learner, training: Pictures, validating: Pictures) -> None:
-        self.monitor, self.learner, self.training, self.validating = monitor, learner, training, validating
+    def __init__(
+        self, monitor: ChiefHooks, train_state: TrainState, training: LabelledImages, validating: LabelledImages
+    ) -> None:
+        self.monitor, self.train_state, self.training, self.validating = monitor, train_state, training, validating
         self.config, self.flags = monitor.config, monitor.config.tensorboard
         self._embed = tf.function(self.embed, reduce_retracing=True)
         self._gradients = tf.function(self.gradients)
@@ -39,7 +41,7 @@ class Board:
                 hparams_plugin.hparams(hyper_parameters(self.config))
             if self.flags.graph:
                 batches = input_pipeline.training_batches(self.training, self.config, first_step=0)
-                step = tf.function(self.learner.train_step).get_concrete_function(batches.element_spec)
+                step = tf.function(self.train_state.train_step).get_concrete_function(batches.element_spec)
                 tf.summary.graph(step.graph)
         self.monitor.summaries.flush()
 
@@ -65,7 +67,7 @@ class Board:
         tf.summary.image("pictures/distorted", tf.cast(after, tf.uint8), max_outputs=count)
 
     def _write_histograms(self, step: int) -> None:
-        for path, variable in self.learner.params.items():
+        for path, variable in self.train_state.params.items():
             tf.summary.histogram(f"weights/{path}", variable)
         batch = next(iter(input_pipeline.training_batches(self.training, self.config, first_step=step)))
         for path, gradient in self._gradients(batch).items():
@@ -73,10 +75,10 @@ class Board:
 
     def gradients(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Of the loss on a batch by path, as the next step would see them; nothing is moved."""
-        values, state = _values(self.learner.params), _values(self.learner.state)
+        values, state = _values(self.train_state.params), _values(self.train_state.state)
         with tf.GradientTape() as tape:
             tape.watch(values)
-            loss, _ = self.learner.loss(values, state, batch, self.learner.step)
+            loss, _ = self.train_state.loss(values, state, batch, self.train_state.step)
         return tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     def _write_projector(self) -> None:
@@ -107,8 +109,8 @@ class Board:
 
         Where the state has no numbers (`five_heads` knows all its answers at once), its memory.
         """
-        params, state = _values(self.learner.reading_params), _values(self.learner.state)
-        memory, first = self.learner.recogniser.encode(params, state, images)
+        params, state = _values(self.train_state.reading_params), _values(self.train_state.state)
+        memory, first = self.train_state.recogniser.encode(params, state, images)
 
         def floating(values: Any) -> list[tf.Tensor]:
             return [tf.cast(x, tf.float32) for x in tf.nest.flatten(values) if x.dtype.is_floating]

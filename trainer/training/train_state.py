@@ -25,7 +25,7 @@ class Replicas:
 ALONE = Replicas()
 
 
-class Learner:
+class TrainState:
     """A recogniser with the variables that training moves, by path.
 
     Attributes:
@@ -65,7 +65,7 @@ class Learner:
         """Of all variables, in bytes."""
         return sum(v.shape.num_elements() * v.dtype.size for group in self.groups() for v in group.values())
 
-    def placed(self, place: Callable[[dict[str, tf.Variable]], dict[str, tf.Variable]]) -> "Learner":
+    def placed(self, place: Callable[[dict[str, tf.Variable]], dict[str, tf.Variable]]) -> "TrainState":
         """A learner that trains other variables: those that `place` makes of each of the `groups`."""
         other = copy.copy(self)
         other.optimizer = copy.copy(self.optimizer)

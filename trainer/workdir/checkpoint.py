@@ -24,7 +24,7 @@ ROOM = 1.1  # a checkpoint's size against its variables'
 UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, LookupError)  # what reading a damaged one raises
 
 
-class Unreadable(Failed):
+class UnreadableCheckpoint(Failed):
     """There are checkpoints, and none of them can be read."""
 
 
@@ -101,7 +101,7 @@ def read_first(variables: tf.train.Checkpoint, paths: list[str]) -> str | None:
         else:
             return path
     if paths:
-        raise Unreadable(f"none of the checkpoints {', '.join(paths)} can be read: delete them to start anew")
+        raise UnreadableCheckpoint(f"none of the checkpoints {', '.join(paths)} can be read: delete them to start anew")
     return None
 
 

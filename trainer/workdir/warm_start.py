@@ -19,7 +19,7 @@ EXPORTED = "variables/variables"  # where a SavedModel has its checkpoint
 
 
 @dataclass(frozen=True)
-class Source:
+class InitialWeights:
     """Where weights come from.
 
     Attributes:
@@ -31,7 +31,7 @@ class Source:
     trained_on: np.ndarray
 
 
-def find(path: str) -> Source:
+def find(path: str) -> InitialWeights:
     """The best checkpoint of a work folder, else its newest; the checkpoint that the path itself names; or the weights
     of an exported model, `released` being the one in the package.
 
@@ -49,11 +49,11 @@ def find(path: str) -> Source:
     trained_on = leakage.remembered(os.path.dirname(os.path.dirname(prefix)))
     if not len(trained_on):
         log.warning("%s does not tell what it was trained on, so no check can find pictures of that", prefix)
-    return Source(prefix, trained_on)
+    return InitialWeights(prefix, trained_on)
 
 
 def initialise(
-    source: Source,
+    source: InitialWeights,
     params: Mapping[str, tf.Variable],
     state: Mapping[str, tf.Variable],
     *,

@@ -11,6 +11,7 @@ from beam_pipelines import prepare, synthesize
 from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from beam_pipelines.sharding import shards
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
+from trainer.cli import UserError
 from trainer.data import dataset_info, records
 
 
@@ -84,7 +85,7 @@ def test_what_a_killed_run_left_is_replaced_and_never_read(tmp_path: Path) -> No
         (left / name).unlink()
     (left / "train.tfrecord-00000-of-00003").write_bytes(b"half")
     (left / f"train.tfrecord-00001-of-00003.tmp-{'0' * 32}").write_bytes(b"half")
-    with pytest.raises(records.UserError, match="COMPLETED"):
+    with pytest.raises(UserError, match="COMPLETED"):
         dataset_info.read_info(str(left))
     assert files(synthesise(left)) == files(whole)
     assert not list(left.glob("*.tmp-*"))

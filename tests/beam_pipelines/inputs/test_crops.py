@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from beam_pipelines.inputs import images
-from beam_pipelines.inputs.crops import Crop
+from beam_pipelines.inputs.crops import CropPolicy
 from beam_pipelines.sharding.shards import Reject
 from trainer.data.records import Box
 
@@ -14,9 +14,9 @@ policies = st.sampled_from(["tight", "context", "whole"])
 sides = st.integers(8, 120)
 
 
-def crop(policy: str, **settings: object) -> Crop:
+def crop(policy: str, **settings: object) -> CropPolicy:
     defaults = {"size": 64, "max_side": 10_000, "context": (0.0, 0.4), "seed": 1}
-    return Crop(**{"policy": policy, **defaults, **settings})  # type: ignore[arg-type]
+    return CropPolicy(**{"policy": policy, **defaults, **settings})  # type: ignore[arg-type]
 
 
 @st.composite

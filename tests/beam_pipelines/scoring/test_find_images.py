@@ -166,7 +166,7 @@ def unprivileged() -> Iterator[Path]:
 def rejects(items: list[Item]) -> dict[str, str]:
     """Reasons by key."""
     read = prefetch.pictures(items, ahead=2, size=(8, 8))
-    return {key: reject.reason for key, reject in (one for one in read if not isinstance(one, prefetch.Picture))}
+    return {key: reject.reason for key, reject in (one for one in read if not isinstance(one, prefetch.FetchedImage))}
 
 
 def test_what_may_not_be_read_is_rejected_and_so_is_what_may_not_be_listed() -> None:

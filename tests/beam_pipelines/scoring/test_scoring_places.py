@@ -104,7 +104,7 @@ def test_a_dataflow_job_carries_all_that_its_workers_need(
     assert not [name for name, pickled in functions.items() if b"__main__" in pickled]
     loads, load = [], exported_model.load
 
-    def counting(path: str) -> exported_model.Model:
+    def counting(path: str) -> exported_model.ExportedModel:
         loads.append(path)
         return load(path)
 

@@ -10,7 +10,7 @@ from apache_beam.metrics import MetricsFilter
 from beam_pipelines import prepare, synthesize
 from beam_pipelines.dataset.write_records import WriteRecords
 from beam_pipelines.inputs import csv_file, labelled
-from beam_pipelines.inputs.crops import Crop
+from beam_pipelines.inputs.crops import CropPolicy
 from beam_pipelines.sharding import progress, shards
 from tests.beam_pipelines.dataset.test_datasets import write_csv
 from trainer.data import dataset_info
@@ -26,8 +26,8 @@ def test_beams_metrics_agree_with_the_files(tmp_path: Path) -> None:
     source = csv_file.open_csv(str(folder), None)
     items = labelled.survey(source, [("train", 1.0)], seed=0).splits["train"]
     specs = shards.deal(items, output=str(out), split="train", num_shards=2, name=dataset_info.shard_name)
-    whole = Crop("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
-    make = prepare.MakeRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
+    whole = CropPolicy("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
+    make = prepare.MakeLabelledRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
     pipeline = beam.Pipeline(options=shards.options_from([]))
     _ = pipeline | beam.Create(specs) | WriteRecords(make, Vocab(DIGITS))
     result = pipeline.run()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from beam_pipelines import prepare, synthesize
 from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from beam_pipelines.synthesis import crops, glyphs, mnist, surfaces, texts, typefaces
-from beam_pipelines.synthesis.crops import Crops
+from beam_pipelines.synthesis.crops import RecombinedDigits
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
@@ -64,7 +64,7 @@ def source(request: pytest.FixtureRequest, mnist_folder: str, digit_records: str
     makers: dict[str, Callable] = {
         "fonts": lambda seed: Fonts(seed, UNIFORM),
         "mnist": lambda seed: Mnist(seed, UNIFORM, mnist_folder, "train"),
-        "crops": lambda seed: Crops(seed, UNIFORM, paths, 1000),
+        "crops": lambda seed: RecombinedDigits(seed, UNIFORM, paths, 1000),
     }
     return makers[request.param]
 

@@ -42,8 +42,8 @@ def exif(*entries: tuple[int, int, int, bytes], orientation: int | None = 6) -> 
     return b"Exif\0\0II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values
 
 
-def reject(data: bytes) -> image_kinds.Unreadable:
-    with pytest.raises(image_kinds.Unreadable) as caught:
+def reject(data: bytes) -> image_kinds.UnreadableImage:
+    with pytest.raises(image_kinds.UnreadableImage) as caught:
         image_io.load(data)
     return caught.value
 
@@ -336,7 +336,7 @@ def test_many_threads_reject_large_images_as_one_does(limit: Callable[[float], N
     def reason(data: bytes) -> str:
         try:
             image_io.load(data)
-        except image_kinds.Unreadable as error:
+        except image_kinds.UnreadableImage as error:
             return error.reason
         return ""
 

@@ -33,7 +33,9 @@ def test_pictures_that_do_not_fit_decoded_are_decoded_when_read(tiny_dataset: Pa
     np.testing.assert_array_equal(decoded.at(indices), encoded.at(indices))
 
 
-def tokens_of(pictures: input_pipeline.Pictures, wanted: schema.Config, first_step: int, count: int) -> np.ndarray:
+def tokens_of(
+    pictures: input_pipeline.LabelledImages, wanted: schema.Config, first_step: int, count: int
+) -> np.ndarray:
     batches = iter(input_pipeline.training_batches(pictures, wanted, first_step=first_step))
     return np.concatenate([next(batches)["tokens"].numpy() for _ in range(count)])
 

@@ -12,8 +12,8 @@ from trainer.cli import UserError
 from trainer.config import experiments
 from trainer.inference import calibration, evaluation, saved_model
 from trainer.inference.calibration import Calibration
-from trainer.inference.predictor import Reader
-from trainer.training.train_state import Learner
+from trainer.inference.predictor import Predictor
+from trainer.training.train_state import TrainState
 
 
 def drawn(seed: int, count: int, truth: Calibration) -> tuple[np.ndarray, np.ndarray]:
@@ -101,13 +101,13 @@ def test_thresholds_are_the_lowest_that_keep_the_accuracy() -> None:
 
 def test_the_graph_and_numpy_agree() -> None:
     wanted = experiments.find("smoke")
-    learner = Learner(wanted)
+    train_state = TrainState(wanted)
     calibrated = Calibration(0.56, 1.67)
     images = tf.random.stateless_uniform([6, wanted.model.image_height, wanted.model.image_width, 3], [1, 2], -1, 1)
-    out = Reader(learner.recogniser, learner.params, learner.state, wanted, calibrated).read(images)
+    out = Predictor(train_state.recogniser, train_state.params, train_state.state, wanted, calibrated).read(images)
     expected = calibrated.confidence(out["probability"].numpy()[:, 0])
     np.testing.assert_allclose(out["confidence"], expected, rtol=1e-4)
-    plain = Reader(learner.recogniser, learner.params, learner.state, wanted).read(images)
+    plain = Predictor(train_state.recogniser, train_state.params, train_state.state, wanted).read(images)
     np.testing.assert_allclose(plain["confidence"], plain["probability"][:, 0], rtol=1e-4)
 
 

@@ -15,28 +15,28 @@ from trainer.data import input_pipeline, preprocess
 from trainer.inference import beam_width, saved_model
 from trainer.inference import signatures as serving
 from trainer.inference.load import load_model
-from trainer.inference.predictor import Reader
+from trainer.inference.predictor import Predictor
 from trainer.models.recogniser import PureRecogniser
 from trainer.vocab import Vocab
 
 
-def make_reader(seed: int, **model: object) -> Reader:
+def make_reader(seed: int, **model: object) -> Predictor:
     """Of a smoke model with weights large enough that it reads each picture differently."""
     wanted = schema.override(experiments.find("smoke"), [f"model.{name}={value}" for name, value in model.items()])
     recogniser = PureRecogniser(wanted.model, seed=seed)
     params = {name: tf.Variable(3 * value if "kernel" in name else value) for name, value in recogniser.params.items()}
     state = {name: tf.Variable(value) for name, value in recogniser.state.items()}
-    return Reader(recogniser, params, state, wanted)
+    return Predictor(recogniser, params, state, wanted)
 
 
 @pytest.fixture(scope="module")
-def reader() -> Reader:
+def predictor() -> Predictor:
     return make_reader(1)
 
 
 @pytest.fixture(scope="module")
-def signatures(reader: Reader) -> dict:
-    return serving.signatures(reader)
+def signatures(predictor: Predictor) -> dict:
+    return serving.signatures(predictor)
 
 
 @pytest.fixture(scope="module")
@@ -57,33 +57,33 @@ def read(signatures: dict, files: list[bytes], width: int = 6, candidates: int =
     return {name: value.numpy() for name, value in out.items()}
 
 
-def test_logits_are_those_of_training_time_preprocessing(reader: Reader, tiny_dataset: Path) -> None:
-    held = input_pipeline.load([str(tiny_dataset)], "train", reader.config)
+def test_logits_are_those_of_training_time_preprocessing(predictor: Predictor, tiny_dataset: Path) -> None:
+    held = input_pipeline.load([str(tiny_dataset)], "train", predictor.config)
     (trained,) = input_pipeline.reading_batches(held, len(held))
     shards = sorted(map(str, tiny_dataset.glob("*.tfrecord-*")))
     raw = tf.data.TFRecordDataset(shards).batch(100).get_single_element()
     files = tf.io.parse_example(raw, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})["image/encoded"]
-    model = reader.config.model
+    model = predictor.config.model
     served = preprocess.normalise(preprocess.decode_and_fit(files, model.image_height, model.image_width))
     tokens = tf.constant(held.tokens)
     logits = []
     for images in (trained, served):
-        memory, state = reader.recogniser.encode(reader.params, reader.state, images)
-        logits.append(reader.recogniser.step(reader.params, tokens[:, :1], state, memory)[0])
+        memory, state = predictor.recogniser.encode(predictor.params, predictor.state, images)
+        logits.append(predictor.recogniser.step(predictor.params, tokens[:, :1], state, memory)[0])
     np.testing.assert_allclose(logits[0], logits[1], atol=1e-5)
 
 
-def test_width_1_is_greedy(reader: Reader, signatures: dict, pictures: list[bytes]) -> None:
+def test_width_1_is_greedy(predictor: Predictor, signatures: dict, pictures: list[bytes]) -> None:
     out = read(signatures, pictures, width=1, candidates=1)
-    model, vocab = reader.config.model, Vocab(reader.config.model.alphabet)
+    model, vocab = predictor.config.model, Vocab(predictor.config.model.alphabet)
     images = preprocess.normalise(
         preprocess.decode_and_fit(tf.constant(pictures), model.image_height, model.image_width)
     )
-    memory, state = reader.recogniser.encode(reader.params, reader.state, images)
+    memory, state = predictor.recogniser.encode(predictor.params, predictor.state, images)
     tokens, texts = tf.fill([len(pictures), 1], vocab.start), [""] * len(pictures)
     ended = np.zeros(len(pictures), bool)
     for t in range(model.max_length):
-        logits, state, _ = reader.recogniser.step(reader.params, tokens, state, memory)
+        logits, state, _ = predictor.recogniser.step(predictor.params, tokens, state, memory)
         scores = logits.numpy()[:, 0]
         scores[:, vocab.start] = -np.inf
         if t == 0:
@@ -114,13 +114,13 @@ def test_the_width_and_the_number_of_candidates_are_inputs(signatures: dict, pic
 
 
 def test_evaluation_and_the_exported_model_search_as_wide(
-    reader: Reader, signatures: dict, pictures: list[bytes]
+    predictor: Predictor, signatures: dict, pictures: list[bytes]
 ) -> None:
     """Wider than what is returned, and both the same."""
-    model = reader.config.model
+    model = predictor.config.model
     images = preprocess.decode_and_fit(tf.constant(pictures), model.image_height, model.image_width)
-    evaluated = reader.read(preprocess.normalise(images))
-    served = read(signatures, pictures, *beam_width.sizes(None, None, reader.config.decode.beam_width))
+    evaluated = predictor.read(preprocess.normalise(images))
+    served = read(signatures, pictures, *beam_width.sizes(None, None, predictor.config.decode.beam_width))
     narrow = read(signatures, pictures, width=3)
     assert evaluated["text"].shape == (40, 3)
     np.testing.assert_array_equal(evaluated["text"][:, 0], served["text"][:, 0])
@@ -141,14 +141,14 @@ def test_the_answer_does_not_depend_on_the_batch(signatures: dict, pictures: lis
         np.testing.assert_allclose(out["confidence"], together["confidence"][order], atol=1e-4)
 
 
-def opinionless(seed: int, bias: dict[int, float], **model: object) -> Reader:
+def opinionless(seed: int, bias: dict[int, float], **model: object) -> Predictor:
     """A model that sees nothing: its logits are 0, but for those of some tokens."""
-    reader = make_reader(seed, **model)
-    for name, value in reader.params.items():
+    predictor = make_reader(seed, **model)
+    for name, value in predictor.params.items():
         if "logits" in name:
-            wanted = [bias.get(token, 0.0) for token in range(reader.vocab.size)] if "bias" in name else 0.0
+            wanted = [bias.get(token, 0.0) for token in range(predictor.vocab.size)] if "bias" in name else 0.0
             value.assign(tf.broadcast_to(tf.constant(wanted), value.shape))
-    return reader
+    return predictor
 
 
 def test_ties_are_broken_the_same_way_each_time() -> None:
@@ -201,10 +201,10 @@ def test_an_exported_model_says_what_it_takes(tiny_model: Path, pictures: list[b
         np.testing.assert_array_equal(files[name], decoded[name])
 
 
-def test_tflite_reads_the_same(reader: Reader, signatures: dict, pictures: list[bytes]) -> None:
-    interpreter = Interpreter(model_content=serving.lite(reader))
+def test_tflite_reads_the_same(predictor: Predictor, signatures: dict, pictures: list[bytes]) -> None:
+    interpreter = Interpreter(model_content=serving.lite(predictor))
     run = interpreter.get_signature_runner()
-    model, vocab = reader.config.model, Vocab(reader.config.model.alphabet)
+    model, vocab = predictor.config.model, Vocab(predictor.config.model.alphabet)
     wanted = read(signatures, pictures)
     for i, file in enumerate(pictures):
         fitted = preprocess.decode_and_fit(tf.constant([file]), model.image_height, model.image_width)

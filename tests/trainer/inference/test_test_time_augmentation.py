@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trainer.cli import UserError
 from trainer.config import experiments, schema
 from trainer.inference import test_time_augmentation
-from trainer.inference.predictor import Reader
+from trainer.inference.predictor import Predictor
 from trainer.models.recogniser import PureRecogniser
 
 
@@ -62,8 +62,8 @@ def test_looking_closer_reads_alike_in_any_batch_and_is_refused_without_attentio
         experiments.find("smoke"), ["decode.closer=true", "decode.views=[0.9,1.0]", "decode.tilts=[-8,8]"]
     )
     recogniser = PureRecogniser(wanted.model, seed=0)
-    reader = Reader(recogniser, recogniser.params, recogniser.state, wanted)
-    together, alone = reader.read(pictures()), reader.read(pictures()[1:2])
+    predictor = Predictor(recogniser, recogniser.params, recogniser.state, wanted)
+    together, alone = predictor.read(pictures()), predictor.read(pictures()[1:2])
     np.testing.assert_array_equal(together["text"][1:2], alone["text"])
     np.testing.assert_allclose(together["log_prob"][1:2], alone["log_prob"], atol=1e-4)
     with pytest.raises(UserError, match="only compact"):
@@ -77,6 +77,6 @@ def test_equal_views_agree_with_one(experiment: str) -> None:
     outs = []
     for zooms in ((1.0,), (1.0, 1.0, 1.0)):
         seen = replace(wanted, decode=replace(wanted.decode, views=zooms))
-        outs.append(Reader(recogniser, recogniser.params, recogniser.state, seen).read(pictures()))
+        outs.append(Predictor(recogniser, recogniser.params, recogniser.state, seen).read(pictures()))
     np.testing.assert_array_equal(outs[0]["text"], outs[1]["text"])
     np.testing.assert_allclose(outs[0]["log_prob"], outs[1]["log_prob"], atol=1e-4)

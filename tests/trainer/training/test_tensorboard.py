@@ -7,9 +7,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from trainer.config import experiments, schema
 from trainer.data import input_pipeline
-from trainer.training.hooks import Monitor
+from trainer.training.hooks import ChiefHooks
 from trainer.training.tensorboard import Board, hyper_parameters, sprite_sheet
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 from trainer.workdir.checkpoint import Checkpoints
 
 FLAGS = ("scalars", "images", "hparams", "histograms", "graph", "projector")
@@ -19,9 +19,11 @@ def board(dataset: Path, folder: Path, flags: dict[str, bool]) -> Board:
     settings = [f"tensorboard.{name}={str(flags.get(name, False)).lower()}" for name in FLAGS]
     wanted = schema.override(experiments.find("smoke"), ["model.dropout=0", "tensorboard.pictures=3", *settings])
     training, validating = input_pipeline.hold_out(input_pipeline.load([str(dataset)], "train", wanted), wanted)
-    learner = Learner(wanted)
-    monitor = Monitor(str(folder), wanted, Checkpoints(str(folder), learner.checkpointed(), keep=1), first_step=0)
-    return Board(monitor, learner, training, validating)
+    train_state = TrainState(wanted)
+    monitor = ChiefHooks(
+        str(folder), wanted, Checkpoints(str(folder), train_state.checkpointed(), keep=1), first_step=0
+    )
+    return Board(monitor, train_state, training, validating)
 
 
 def written(folder: Path) -> EventAccumulator:
@@ -34,11 +36,11 @@ def written(folder: Path) -> EventAccumulator:
 def shown(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Board, Path]:
     folder = tmp_path_factory.mktemp("all")
     made = board(tiny_dataset, folder, dict.fromkeys(FLAGS, True))
-    before = {path: v.numpy() for path, v in made.learner.params.items()}
+    before = {path: v.numpy() for path, v in made.train_state.params.items()}
     made.start()
     made.write(5, {})
     for path, value in before.items():
-        np.testing.assert_array_equal(made.learner.params[path], value)
+        np.testing.assert_array_equal(made.train_state.params[path], value)
     return made, folder
 
 
@@ -57,7 +59,7 @@ def test_pictures_are_there_before_and_after_distortion(shown: tuple[Board, Path
 def test_each_weight_has_a_histogram_and_its_gradient_too(shown: tuple[Board, Path]) -> None:
     made, folder = shown
     events = written(folder)
-    for path, variable in made.learner.params.items():
+    for path, variable in made.train_state.params.items():
         for kind in ("weights", "gradients"):
             (event,) = events.Tensors(f"{kind}/{path}")
             buckets = tf.make_ndarray(event.tensor_proto)  # [left, right, count]
@@ -72,7 +74,7 @@ def batch(made: Board) -> dict[str, tf.Tensor]:
 def test_gradients_are_those_that_training_follows(shown: tuple[Board, Path]) -> None:
     made, _ = shown
     norm = float(tf.linalg.global_norm(list(made.gradients(batch(made)).values())))
-    figures = Learner(made.config).train_step(batch(made))
+    figures = TrainState(made.config).train_step(batch(made))
     assert norm == pytest.approx(float(figures["gradient_norm"]), rel=1e-4)
 
 

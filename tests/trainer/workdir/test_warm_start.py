@@ -13,7 +13,7 @@ from trainer.cli import UserError
 from trainer.config import experiments, schema
 from trainer.data import leakage
 from trainer.training import run
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 from trainer.workdir import checkpoint, warm_start
 
 
@@ -21,28 +21,28 @@ def smoke(*settings: str) -> schema.Config:
     return schema.override(experiments.find("smoke"), ["train.steps=4", *settings])
 
 
-def initialised(source: warm_start.Source, *settings: str) -> Learner:
-    learner = Learner(smoke("seed=9", *settings))
-    warm_start.initialise(source, learner.params, learner.state, averages=learner.optimizer.averages)
-    return learner
+def initialised(source: warm_start.InitialWeights, *settings: str) -> TrainState:
+    train_state = TrainState(smoke("seed=9", *settings))
+    warm_start.initialise(source, train_state.params, train_state.state, averages=train_state.optimizer.averages)
+    return train_state
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Learner]:
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainState]:
     """A work folder whose weights, averages and statistics all differ, and the learner that it is of."""
     folder = tmp_path_factory.mktemp("first") / "run"
-    learner = Learner(smoke())
-    for number, variables in enumerate((learner.params, learner.state, learner.optimizer.averages)):
+    train_state = TrainState(smoke())
+    for number, variables in enumerate((train_state.params, train_state.state, train_state.optimizer.averages)):
         for variable in variables.values():
             variable.assign(tf.random.stateless_normal(variable.shape, [number, 1]))
-    learner.step.assign(7)
-    checkpoint.Checkpoints(str(folder), learner.checkpointed(), keep=1).save(7)
+    train_state.step.assign(7)
+    checkpoint.Checkpoints(str(folder), train_state.checkpointed(), keep=1).save(7)
     leakage.remember(str(folder), np.array([5, 6, 7]))
-    return folder, learner
+    return folder, train_state
 
 
 def test_averages_and_statistics_are_taken_and_all_else_begins_anew(
-    first: tuple[Path, Learner], caplog: pytest.LogCaptureFixture
+    first: tuple[Path, TrainState], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, there = first
     with caplog.at_level(logging.INFO):
@@ -58,7 +58,7 @@ def test_averages_and_statistics_are_taken_and_all_else_begins_anew(
     assert "new: " not in caplog.text
 
 
-def test_what_does_not_fit_is_named(first: tuple[Path, Learner], caplog: pytest.LogCaptureFixture) -> None:
+def test_what_does_not_fit_is_named(first: tuple[Path, TrainState], caplog: pytest.LogCaptureFixture) -> None:
     source = warm_start.find(f"{first[0]}/checkpoints/ckpt-7.index")
     np.testing.assert_array_equal(source.trained_on, [5, 6, 7])
     with caplog.at_level(logging.INFO):
@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_named(first: tuple[Path, Learner], caplog: pytest.
     assert "new: recogniser/encoder/stem" not in caplog.text
 
 
-def test_another_model_takes_the_encoder(first: tuple[Path, Learner], caplog: pytest.LogCaptureFixture) -> None:
+def test_another_model_takes_the_encoder(first: tuple[Path, TrainState], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         initialised(warm_start.find(str(first[0])), "model.name=five_heads")
     assert "15 of 21 variables are moving averages of" in caplog.text
@@ -84,29 +84,29 @@ def test_another_model_takes_the_encoder(first: tuple[Path, Learner], caplog: py
 
 
 def test_the_released_model_can_be_begun_with(caplog: pytest.LogCaptureFixture) -> None:
-    learner = Learner(experiments.find("released"))
+    train_state = TrainState(experiments.find("released"))
     with caplog.at_level(logging.INFO):
         warm_start.initialise(
-            warm_start.find("released"), learner.params, learner.state, averages=learner.optimizer.averages
+            warm_start.find("released"), train_state.params, train_state.state, averages=train_state.optimizer.averages
         )
     there = tf.saved_model.load(released.folder_of("released"))
-    assert there.params.keys() == learner.params.keys()
+    assert there.params.keys() == train_state.params.keys()
     for path, value in there.params.items():
-        np.testing.assert_array_equal(learner.params[path], tf.cast(value, tf.float32))
+        np.testing.assert_array_equal(train_state.params[path], tf.cast(value, tf.float32))
     for path, value in there.state.items():
-        np.testing.assert_array_equal(learner.state[path], value)
+        np.testing.assert_array_equal(train_state.state[path], value)
     assert "released_model/variables/variables does not tell what it was trained on" in caplog.text
     assert "new: " not in caplog.text
 
 
-def test_where_nothing_fits_it_is_an_error(first: tuple[Path, Learner], tmp_path: Path) -> None:
+def test_where_nothing_fits_it_is_an_error(first: tuple[Path, TrainState], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no weight of .* fits this model, e\.g\. .* is missing there"):
         initialised(warm_start.find(str(first[0])), "model.name=svhn_rnn")
     with pytest.raises(UserError, match="no work folder with a checkpoint, no checkpoint, and no exported model"):
         warm_start.find(str(tmp_path))
 
 
-def test_a_torn_checkpoint_is_an_error(first: tuple[Path, Learner], tmp_path: Path) -> None:
+def test_a_torn_checkpoint_is_an_error(first: tuple[Path, TrainState], tmp_path: Path) -> None:
     for path in (first[0] / "checkpoints").glob("ckpt-7.*"):
         (tmp_path / path.name).write_bytes(path.read_bytes()[:50])
     with pytest.raises(UserError, match="cannot be read"):

@@ -23,10 +23,10 @@ from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
-from trainer.data.input_pipeline import Pictures
+from trainer.data.input_pipeline import LabelledImages
 from trainer.training.runners.base import Interrupted, mean_figures
 from trainer.training.runners.placement import Served
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +69,15 @@ class ParameterServers:
         seconds = time.monotonic() - begin
         log.info("connected to %d servers and %d workers in %.1f s", self.servers, self.workers, seconds)
 
-    def begin(self, learner: Learner, pictures: Pictures) -> None:
+    def begin(self, train_state: TrainState, pictures: LabelledImages) -> None:
         """Spreads the values of a local learner over the servers, and loads the pictures on the workers.
 
         `collect` brings the learner up to date.
         """
-        self.learner, self.pictures = learner, pictures
-        self.step = int(learner.step.numpy())
+        self.train_state, self.pictures = train_state, pictures
+        self.step = int(train_state.step.numpy())
         with self.watchdog.limit("spreading the variables"), _interrupted():
-            self.served = Served(learner, self.servers)
+            self.served = Served(train_state, self.servers)
             self.pictures_there = iter(self.coordinator.create_per_worker_dataset(self._resident))
         self._step_there = tf.function(self._train_on)
 
@@ -90,7 +90,7 @@ class ParameterServers:
         self.coordinator = self.served = self.pictures_there = self._step_there = None  # type: ignore[assignment]
         gc.collect()  # TensorFlow ends the old cluster when nothing refers to it
         self.connect()
-        self.begin(self.learner, self.pictures)
+        self.begin(self.train_state, self.pictures)
 
     def read_step(self) -> int:
         return self.step
@@ -149,16 +149,16 @@ class ParameterServers:
     def _train_on(self, number: tf.Tensor, there: Any) -> dict[str, tf.Tensor]:
         """A step on a worker, on the batch of that number."""
         pictures = replace(self.pictures, **next(there))
-        return self.served.learner.train_step(input_pipeline.training_batch(pictures, self.config, number))
+        return self.served.train_state.train_step(input_pipeline.training_batch(pictures, self.config, number))
 
     def _count(self, expected: int) -> None:
         """Checks the count of steps, which a worker that was lost after its update had counted twice."""
-        found = int(self.served.learner.step.numpy())
+        found = int(self.served.train_state.step.numpy())
         if found < expected:
             raise RuntimeError(f"{expected - found} updates were lost: the count is {found}, not {expected}")
         if found > expected:
             log.warning("%d steps up to %d were made twice, after a worker was lost", found - expected, expected)
-            self.served.learner.step.assign(expected)
+            self.served.train_state.step.assign(expected)
         self.step = expected
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 
 log = logging.getLogger(__name__)
 
@@ -88,16 +88,16 @@ class Served:
     """A learner whose variables lie on parameter servers, begun from the values of a local one.
 
     Attributes:
-      learner: its `train_step` moves the variables on the servers.
+      train_state: its `train_step` moves the variables on the servers.
     """
 
-    def __init__(self, local: Learner, servers: int) -> None:
+    def __init__(self, local: TrainState, servers: int) -> None:
         others = {**local.state, "step": local.step}
         self.local = local
         self.plan = plan({path: p.shape.as_list() for path, p in local.params.items()}, servers)
         self.plan |= _greedy({path: v.shape.as_list() for path, v in others.items()}, servers, math.inf)
-        self.learner = local.placed(self._place)
-        self.learner.whole = self._whole
+        self.train_state = local.placed(self._place)
+        self.train_state.whole = self._whole
         self._fetch = tf.function(self._read)
         held = self.bytes_held(servers)
         shares = " + ".join(f"{size / 1e6:.2f}" for size in held)
@@ -107,7 +107,7 @@ class Served:
     def bytes_held(self, servers: int) -> list[int]:
         """How many bytes of variables lie on each server."""
         held = [0] * servers
-        for group in self.learner.groups():
+        for group in self.train_state.groups():
             for variable in group.values():
                 task = tf.DeviceSpec.from_string(variable.device).task
                 held[task] += variable.shape.num_elements() * variable.dtype.size
@@ -120,7 +120,7 @@ class Served:
             variable.assign(value)
 
     def _read(self) -> list[tf.Tensor]:
-        pairs = zip(self.local.groups(), self.learner.groups(), strict=True)
+        pairs = zip(self.local.groups(), self.train_state.groups(), strict=True)
         return [self._joined(name, there) for here, there in pairs for name in here]
 
     def _whole(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,22 +6,22 @@ import tensorflow as tf
 
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
-from trainer.data.input_pipeline import Pictures
+from trainer.data.input_pipeline import LabelledImages
 from trainer.training.runners.base import mean_figures
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 
 
 class Single:
     """See `Runner`."""
 
-    def __init__(self, learner: Learner, pictures: Pictures, config: Config) -> None:
-        self.learner = learner
+    def __init__(self, train_state: TrainState, pictures: LabelledImages, config: Config) -> None:
+        self.train_state = train_state
         first_step = self.read_step()
         self.batches = iter(input_pipeline.training_batches(pictures, config, first_step=first_step))
-        self.step_once = tf.function(learner.train_step, jit_compile=config.train.jit_compile)
+        self.step_once = tf.function(train_state.train_step, jit_compile=config.train.jit_compile)
 
     def read_step(self) -> int:
-        return int(self.learner.step.numpy())
+        return int(self.train_state.step.numpy())
 
     def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
         figures: list[dict[str, tf.Tensor]] = []

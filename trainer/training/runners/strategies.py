@@ -10,11 +10,11 @@ from trainer.cluster.environment import Task
 from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
-from trainer.data.input_pipeline import Pictures
+from trainer.data.input_pipeline import LabelledImages
 from trainer.training.runners.parameter_server import ParameterServers
 from trainer.training.runners.single import Single
 from trainer.training.runners.synchronous import Synchronous, check_batch
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 
 log = logging.getLogger(__name__)
 
@@ -72,18 +72,18 @@ def connect(
 def make_runner(
     connected: ParameterServers | tf.distribute.Strategy | None,
     task: Task,
-    learner: Learner,
-    pictures: Pictures,
+    train_state: TrainState,
+    pictures: LabelledImages,
     config: Config,
     *,
     watchdog: Watchdog,
 ) -> Single | Synchronous | ParameterServers:
     """What runs the steps; see `Runner`."""
     if connected is None:
-        return Single(learner, pictures, config)
+        return Single(train_state, pictures, config)
     if isinstance(connected, ParameterServers):
-        connected.begin(learner, pictures)
+        connected.begin(train_state, pictures)
         return connected
     workers = [*task.jobs.get("chief", ()), *task.jobs.get("worker", ())]
     worker = workers.index(task.address) if workers else 0
-    return Synchronous(learner, pictures, config, strategy=connected, worker=worker, watchdog=watchdog)
+    return Synchronous(train_state, pictures, config, strategy=connected, worker=worker, watchdog=watchdog)

@@ -14,9 +14,9 @@ from trainer.cli import UserError
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
-from trainer.data.input_pipeline import Pictures
+from trainer.data.input_pipeline import LabelledImages
 from trainer.training.runners.base import mean_figures
-from trainer.training.train_state import Learner, Replicas
+from trainer.training.train_state import Replicas, TrainState
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +31,20 @@ class Synchronous:
 
     def __init__(
         self,
-        learner: Learner,
-        pictures: Pictures,
+        train_state: TrainState,
+        pictures: LabelledImages,
         config: Config,
         *,
         strategy: tf.distribute.Strategy,
         worker: int,
         watchdog: Watchdog,
     ) -> None:
-        self.learner, self.strategy, self.watchdog = learner, strategy, watchdog
+        self.train_state, self.strategy, self.watchdog = train_state, strategy, watchdog
         devices = strategy.extended.worker_devices
         self.count, self.first = strategy.num_replicas_in_sync, worker * len(devices)
         with watchdog.limit("agreeing with the other workers on the values to begin with"):
             self._begin_alike()
-        self.learners = [learner, *(_copied(learner, device) for device in devices[1:])]
+        self.learners = [train_state, *(_copied(train_state, device) for device in devices[1:])]
         first_step = self.read_step()
         self.batches = [
             iter(
@@ -58,7 +58,7 @@ class Synchronous:
         self._agree_together = tf.function(self._agree)
 
     def read_step(self) -> int:
-        return int(self.learner.step.numpy())
+        return int(self.train_state.step.numpy())
 
     def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
         """Any worker's `stop` stops all of them after the same step."""
@@ -95,7 +95,7 @@ class Synchronous:
 
     def _begin_alike(self) -> None:
         """Gives every worker the chief's values, so that no other needs to see its checkpoints."""
-        variables = [variable for group in self.learner.groups() for variable in group.values()]
+        variables = [variable for group in self.train_state.groups() for variable in group.values()]
 
         def values() -> list[tf.Tensor]:
             first = _replica_index() == 0
@@ -148,11 +148,11 @@ def check_batch(config: Config, replicas: int) -> None:
     log.info("%d replicas, each with %d pictures of a batch of %d", replicas, size // replicas, size)
 
 
-def _copied(learner: Learner, device: str) -> Learner:
+def _copied(train_state: TrainState, device: str) -> TrainState:
     """A learner of the same values on another device."""
 
     def place(group: dict[str, tf.Variable]) -> dict[str, tf.Variable]:
         with tf.device(device):
             return {path: tf.Variable(v.numpy(), trainable=False, name=path) for path, v in group.items()}
 
-    return learner.placed(place)
+    return train_state.placed(place)

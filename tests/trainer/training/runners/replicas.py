@@ -22,7 +22,7 @@ from trainer.config import experiments, schema
 from trainer.data import input_pipeline
 from trainer.exit_status import leave
 from trainer.training.runners import strategies
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 
 STEPS = 3
 COUNT = 21  # pictures, which no batch divides
@@ -35,13 +35,13 @@ def wanted() -> schema.Config:
     return schema.override(experiments.find("smoke"), SETTINGS)
 
 
-def pictures() -> input_pipeline.Pictures:
+def pictures() -> input_pipeline.LabelledImages:
     """Noise with labels of different lengths, so that slices have different numbers of tokens."""
     rng = np.random.default_rng(1)
     model = wanted().model
     lengths = rng.integers(1, model.max_length + 1, COUNT)
     tokens = np.where(np.arange(model.max_length + 1) < lengths[:, None], rng.integers(0, 10, (COUNT, 1)), 11)
-    return input_pipeline.Pictures(
+    return input_pipeline.LabelledImages(
         images=tf.constant(rng.integers(0, 256, (COUNT, model.image_height, model.image_width, 3)), tf.uint8),
         tokens=tokens.astype(np.int32),
         keys=[str(i) for i in range(COUNT)],
@@ -55,9 +55,9 @@ def pictures() -> input_pipeline.Pictures:
     )
 
 
-def values(learner: Learner) -> dict[str, np.ndarray]:
+def values(train_state: TrainState) -> dict[str, np.ndarray]:
     """All variables by group and name."""
-    return {f"{i}:{name}": v.numpy() for i, group in enumerate(learner.groups()) for name, v in group.items()}
+    return {f"{i}:{name}": v.numpy() for i, group in enumerate(train_state.groups()) for name, v in group.items()}
 
 
 def main() -> None:
@@ -68,11 +68,11 @@ def main() -> None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     watchdog, limits = Watchdog(60.0), Limits()
     connected = strategies.connect(name, task, wanted(), watchdog, limits)
-    learner = Learner(wanted())
-    runner: Any = strategies.make_runner(connected, task, learner, pictures(), wanted(), watchdog=watchdog)
+    train_state = TrainState(wanted())
+    runner: Any = strategies.make_runner(connected, task, train_state, pictures(), wanted(), watchdog=watchdog)
     figures = runner.run_steps(STEPS, threading.Event())
     if task.is_chief:
-        results: dict[str, Any] = {"loss": figures["loss"], **values(learner)}
+        results: dict[str, Any] = {"loss": figures["loss"], **values(train_state)}
         np.savez(sys.argv[1], **results)
     if sys.argv[2:] == ["early"] and not task.is_chief:
         while not Path(sys.argv[1]).exists():

@@ -16,38 +16,38 @@ from trainer.cluster.environment import Task
 from trainer.cluster.local import free_ports
 from trainer.data import input_pipeline
 from trainer.training.runners.synchronous import check_batch
-from trainer.training.train_state import Learner
+from trainer.training.train_state import TrainState
 
 
 @pytest.fixture(scope="module")
 def one_process() -> dict[str, np.ndarray]:
     """The same steps in one process: each batch's halves, whose sums over tokens are added and divided once."""
-    learner, wanted = Learner(replicas.wanted()), replicas.wanted()
-    paths, losses = list(learner.params), []
+    train_state, wanted = TrainState(replicas.wanted()), replicas.wanted()
+    paths, losses = list(train_state.params), []
     for step in range(replicas.STEPS):
-        sums = [np.zeros(v.shape) for v in learner.params.values()]
-        moves = {path: np.zeros(v.shape) for path, v in learner.state.items()}
+        sums = [np.zeros(v.shape) for v in train_state.params.values()]
+        moves = {path: np.zeros(v.shape) for path, v in train_state.state.items()}
         total = loss_sum = 0.0
         for i in range(2):
             batch = input_pipeline.training_batch(
                 replicas.pictures(), wanted, tf.constant(step, tf.int64), index=i, slices=2
             )
             with tf.GradientTape() as tape:
-                weights = {path: tf.convert_to_tensor(v) for path, v in learner.params.items()}
+                weights = {path: tf.convert_to_tensor(v) for path, v in train_state.params.items()}
                 tape.watch(list(weights.values()))
-                before = {path: tf.convert_to_tensor(v) for path, v in learner.state.items()}
-                loss, (after, _, tokens) = learner.loss(weights, before, batch, tf.constant(0))
+                before = {path: tf.convert_to_tensor(v) for path, v in train_state.state.items()}
+                loss, (after, _, tokens) = train_state.loss(weights, before, batch, tf.constant(0))
             gradients = tape.gradient(loss, list(weights.values()))
             sums = [s + tf.convert_to_tensor(g).numpy() * float(tokens) for s, g in zip(sums, gradients, strict=True)]
             moves = {path: m + (after[path] - before[path]).numpy() / 2 for path, m in moves.items()}
             total, loss_sum = total + float(tokens), loss_sum + float(loss * tokens)
         mean = {path: tf.constant(s / total, tf.float32) for path, s in zip(paths, sums, strict=True)}
-        learner.optimizer.apply(mean, learner.params, learner.step)
+        train_state.optimizer.apply(mean, train_state.params, train_state.step)
         for path, move in moves.items():
-            learner.state[path].assign_add(move)
-        learner.step.assign_add(1)
+            train_state.state[path].assign_add(move)
+        train_state.step.assign_add(1)
         losses.append(loss_sum / total)
-    return {"loss": np.asarray(np.mean(losses)), **replicas.values(learner)}
+    return {"loss": np.asarray(np.mean(losses)), **replicas.values(train_state)}
 
 
 def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
