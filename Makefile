@@ -102,13 +102,13 @@ release: $(VENV)/installed
 	$(SAY) "2/4 train"
 	$(PY) -m trainer.train --experiment released --workdir runs/released --set train.steps=$(STEPS) $(RECIPE)
 	$(SAY) "3/4 train on with tilted numbers"
-	$(PY) -m trainer.train --experiment released_stage2 --init-from runs/released --workdir runs/tilted \
+	$(PY) -m trainer.train --experiment released_stage2 --init-from runs/released --workdir runs/stage2 \
 	    --set train.steps=$$(($(STEPS) * 5 / 16)) $(RECIPE)
 	$(SAY) "4/4 evaluate, calibrate and export: in one view, and in all"
-	$(PY) -m trainer.evaluate --workdir runs/tilted --data $(RELEASE)/photos --calibrate --set $(ONE_VIEW)
-	$(PY) -m trainer.export --workdir runs/tilted --output runs/tilted/export-fast --half --set $(ONE_VIEW)
-	$(PY) -m trainer.evaluate --workdir runs/tilted --data $(RELEASE)/photos --calibrate
-	$(PY) -m trainer.export --workdir runs/tilted --output runs/tilted/export --half
+	$(PY) -m trainer.evaluate --workdir runs/stage2 --data $(RELEASE)/photos --calibrate --set $(ONE_VIEW)
+	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export-fast --half --set $(ONE_VIEW)
+	$(PY) -m trainer.evaluate --workdir runs/stage2 --data $(RELEASE)/photos --calibrate
+	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export --half
 
 clean:
 	rm -rf $(VENV) demo

@@ -30,7 +30,7 @@ def run(script: str, *, level: str | None = None, cwd: Path = ROOT) -> subproces
 def test_only_native_output_is_held_back() -> None:
     done = run("""
 native("before")
-with cluster.native_stderr():
+with environment.native_stderr():
     native("held")
     print("printed", file=sys.stderr)
     logging.warning("meanwhile")
@@ -63,14 +63,14 @@ native("after")
     ],
 )
 def test_a_start_that_fails_shows_what_was_held_back(end: str, status: int) -> None:
-    done = run(f"with cluster.native_stderr():\n    native('why it fails')\n    {end}\n")
+    done = run(f"with environment.native_stderr():\n    native('why it fails')\n    {end}\n")
     assert done.returncode == status
     assert done.stderr.splitlines()[0] == "why it fails"
 
 
 @pytest.mark.parametrize("end", ["raise UserError('a mistake')", "raise KeyboardInterrupt", "sys.exit(143)"])
 def test_what_is_no_failure_of_native_code_shows_nothing(end: str) -> None:
-    done = run(f"with cluster.native_stderr():\n    native('chatter')\n    {end}\n")
+    done = run(f"with environment.native_stderr():\n    native('chatter')\n    {end}\n")
     assert done.returncode != 0
     assert "chatter" not in done.stderr
 
@@ -80,10 +80,10 @@ def test_blocks_in_several_threads_and_within_each_other() -> None:
 both = threading.Barrier(2)
 def work():
     for i in range(50):
-        with cluster.native_stderr():
+        with environment.native_stderr():
             both.wait()
             native("chatter")
-            with cluster.native_stderr():
+            with environment.native_stderr():
                 print("line", file=sys.stderr)
         both.wait()
 threads = [threading.Thread(target=work) for _ in range(2)]
@@ -99,15 +99,15 @@ def test_a_failure_in_one_thread_is_shown_when_the_last_has_ended() -> None:
     done = run("""
 inside, failed = threading.Event(), threading.Event()
 def load():
-    with cluster.native_stderr():
+    with environment.native_stderr():
         inside.set(); failed.wait()
 thread = threading.Thread(target=load); thread.start(); inside.wait()
 try:
-    with cluster.native_stderr():
+    with environment.native_stderr():
         native("why it fails"); raise RuntimeError
 except RuntimeError:
     failed.set(); thread.join()
-with cluster.native_stderr():
+with environment.native_stderr():
     native("chatter")
 """)
     assert done.stderr.splitlines() == ["why it fails"]
@@ -115,18 +115,18 @@ with cluster.native_stderr():
 
 @pytest.mark.parametrize("level", ["0", "1"])
 def test_who_asks_for_more_messages_sees_them(level: str) -> None:
-    assert run("with cluster.native_stderr(): native('shown')", level=level).stderr == "shown\n"
-    assert run("with cluster.native_stderr(): native('held')", level="3").stderr == ""
+    assert run("with environment.native_stderr(): native('shown')", level=level).stderr == "shown\n"
+    assert run("with environment.native_stderr(): native('held')", level="3").stderr == ""
 
 
 @pytest.mark.parametrize("trouble", ["os.close(2)", "import tempfile; tempfile.tempdir = '/nowhere'"])
 def test_where_nothing_can_be_held_back_the_work_is_done(trouble: str, tmp_path: Path) -> None:
-    done = run(f"{trouble}\nwith cluster.native_stderr(): print('done')", cwd=tmp_path)
+    done = run(f"{trouble}\nwith environment.native_stderr(): print('done')", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "done\n")
 
 
 def test_tensorflow_that_cannot_be_imported_leaves_a_trace(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'no AVX\\n'); os.abort()")
-    done = run(f"sys.path.insert(0, {str(tmp_path)!r}); cluster.configure()")
+    done = run(f"sys.path.insert(0, {str(tmp_path)!r}); environment.configure()")
     assert done.returncode == -signal.SIGABRT
     assert "no AVX" in done.stderr

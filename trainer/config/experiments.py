@@ -121,7 +121,7 @@ def released_stage2() -> Config:
     base = released()
     return replace(
         base,
-        experiment="tilted",
+        experiment="released_stage2",
         distortion=replace(base.distortion, rotate_degrees=15.0, climb=0.2),
         optimizer=replace(base.optimizer, learning_rate=1.5e-3, warmup_steps=100),
         train=replace(base.train, steps=2_500, checkpoint_every=250),
@@ -149,14 +149,18 @@ def smoke() -> Config:
     )
 
 
+FORMER_NAMES = {"tilted": "released_stage2"}
+
+
 def find(name: str) -> Config:
-    """The experiment of that name.
+    """Return the experiment of that name, or of that former name.
 
     Raises:
       UserError: there is none; it lists those that there are.
     """
     named = (compact, five_heads, svhn_rnn, demo, released, released_stage2, smoke)
     known: dict[str, Callable[[], Config]] = {f.__name__: f for f in named}
+    name = FORMER_NAMES.get(name, name)
     if name not in known:
         raise UserError(f"there is no experiment {name!r}; choose one of {', '.join(known)}")
     return known[name]()

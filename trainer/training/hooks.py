@@ -74,7 +74,7 @@ class ChiefHooks:
         """Reads the validation pictures freely, keeps the best checkpoint, and stops when patience is over.
 
         Raises:
-          session.StopTraining: there was no better one for `train.patience` evaluations.
+          loop.StopTraining: there was no better one for `train.patience` evaluations.
         """
         begin = time.monotonic()
         summary = metrics.summarise(predictor.answers(pictures))
@@ -100,7 +100,7 @@ class ChiefHooks:
         """Stops when patience is over, by what the evaluator has measured so far.
 
         Raises:
-          session.StopTraining: there was no better one for `train.patience` evaluations.
+          loop.StopTraining: there was no better one for `train.patience` evaluations.
         """
         self.best, self.since_best = best_so_far(self.folder, upto=step, counted_from=self.counted_from)
         self._check_patience(step)

@@ -37,7 +37,7 @@ def resume(
       inputs: the folders that the images are from, by the names of the options.
     Raises:
       UserError: the work folder holds another model, or no weight of the source fits.
-      checkpoint.Unreadable: there are checkpoints, and none of them can be read.
+      checkpoint.UnreadableCheckpoint: there are checkpoints, and none of them can be read.
     """
     described = inputs | {"images": f"{len(training)}, checksum {leakage.checksum(training.fingerprints)}"}
     files.check(workdir, wanted, described)

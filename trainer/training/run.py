@@ -49,9 +49,9 @@ def train_and_evaluate(
       limits: of a cluster.
     Raises:
       UserError: the data or the work folder is not usable, or the validation data are trained on, too.
-      session.Stopped: a signal asked to stop; a checkpoint was saved.
+      Stopped: a signal asked to stop; a checkpoint was saved.
       FloatingPointError: the loss is no longer finite.
-      session.Failed: no checkpoint can be read, or the disk or the memory is full.
+      Failed: no checkpoint can be read, or the disk or the memory is full.
     """
     checkpoint.check_name(workdir, "--workdir")
     task, limits = task or Task(), limits or Limits()

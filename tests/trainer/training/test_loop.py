@@ -105,10 +105,10 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 def test_a_second_ctrl_c_ends_at_once() -> None:
     script = (
-        "import time\nfrom trainer import session\n"
+        "import time\nfrom trainer.training import loop\n"
         "def stuck(count, stop):\n  print('ready', flush=True)\n  stop.wait()\n  print('asked', flush=True)\n"
         "  time.sleep(600)\n"
-        "session.run(stuck, lambda: 0, [session.Hook(1, lambda *_: None)], total_steps=1)"
+        "loop.run(stuck, lambda: 0, [loop.Hook(1, lambda *_: None)], total_steps=1)"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

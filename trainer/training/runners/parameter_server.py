@@ -42,7 +42,7 @@ class ParameterServers:
     Args:
       limits: workers that do not answer within `wait` are left out, if at least `least_workers` do.
     Raises:
-      session.Interrupted: a server, or too many workers, did not answer in time.
+      Interrupted: a server, or too many workers, did not answer in time.
     """
 
     def __init__(self, config: Config, *, task: Task, watchdog: Watchdog, limits: Limits) -> None:
@@ -54,7 +54,7 @@ class ParameterServers:
         """Connects to all that answer.
 
         Raises:
-          session.Interrupted: a server, or too many workers, did not answer in time.
+          Interrupted: a server, or too many workers, did not answer in time.
         """
         begin = time.monotonic()
         jobs = self._present()
@@ -85,7 +85,7 @@ class ParameterServers:
         """Connects to what is there now, and begins with the values of the local learner.
 
         Raises:
-          session.Interrupted: it did not work.
+          Interrupted: it did not work.
         """
         self.coordinator = self.served = self.pictures_there = self._step_there = None  # type: ignore[assignment]
         gc.collect()  # TensorFlow ends the old cluster when nothing refers to it
@@ -99,7 +99,7 @@ class ParameterServers:
         """Runs the steps, or those of some chunks where `stop` is set.
 
         Raises:
-          session.Interrupted: a server was lost, with the steps since the last checkpoint.
+          Interrupted: a server was lost, with the steps since the last checkpoint.
         """
         figures: list[dict[str, Any]] = []
         while len(figures) < count and not stop.is_set():
@@ -121,7 +121,7 @@ class ParameterServers:
         """Takes in workers that were left out and now answer. Call it when a checkpoint has just been saved.
 
         Raises:
-          session.Interrupted: there are some, for whom the cluster has to be made anew.
+          Interrupted: there are some, for whom the cluster has to be made anew.
         """
         if self.absent and (back := sorted(set(self.absent) - set(liveness.silent(self.task.jobs, seconds=1.0)))):
             raise Interrupted(f"{', '.join(back)} answers again")

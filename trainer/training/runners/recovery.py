@@ -22,7 +22,7 @@ class Recovery:
         """Recovers, trying again as often as allowed.
 
         Raises:
-          session.Failed: it was not enough.
+          Failed: it was not enough.
         """
         begin, reached = time.monotonic(), self.runner.read_step()
         while True:
