@@ -15,6 +15,10 @@ class Failed(RuntimeError):
     """Training cannot go on; the message says all that a user can do about it."""
 
 
+class Interrupted(Exception):
+    """A part of the cluster was lost, and with it the steps since the last checkpoint."""
+
+
 def leave(status: int) -> NoReturn:
     """Exit without taking TensorFlow's cluster down, which can hang where a part of it is gone."""
     logging.shutdown()

@@ -21,7 +21,7 @@ from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import experiments, schema, search_space, typed
 from trainer.files import whole_file
 from trainer.inference import metrics
-from trainer.training import loop
+from trainer.training import speed
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 accuracy, between = f"{row['sequence_accuracy']:.2%}", f"{low:.2%} to {high:.2%}"
                 step = str(row["step"])
             told = "" if row["status"] == "done" else f"  {row['status']}: {row.get('error', '')}".rstrip(": ")
-            seconds = loop.clock(row.get("seconds", 0.0))
+            seconds = speed.clock(row.get("seconds", 0.0))
             yield f"{i:>4}  {accuracy:>13}  {between:<16}  {step:>7}  {seconds:>8}  {' '.join(row['settings'])}{told}"
 
     return "\n".join(lines())

@@ -10,9 +10,8 @@ from trainer.cluster import environment
 from trainer.cluster.limits import Limits
 from trainer.cluster.stopping import Stopped, command_again
 from trainer.config import experiments, schema, typed
-from trainer.exit_status import FAILED_STATUS, Failed, leave
+from trainer.exit_status import FAILED_STATUS, Failed, Interrupted, leave
 from trainer.training.inputs import Inputs
-from trainer.training.runners.base import Interrupted
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -137,7 +137,7 @@ def has_wildcard(path: str) -> bool:
     return bool(_WILDCARD.search(path))
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 

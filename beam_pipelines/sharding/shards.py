@@ -72,7 +72,7 @@ class ShardResult:
     written: int = 0
     bytes: int = 0
     crc32c: str = ""
-    tallies: dict[str, Counter] = field(default_factory=dict)
+    tallies: dict[str, Counter[str]] = field(default_factory=dict)
     rejects: list[tuple[str, str, str]] = field(default_factory=list)
 
     def tally(self, property_name: str, value: Any) -> None:
@@ -130,7 +130,7 @@ class Finish(beam.PTransform):
         super().__init__()
         self.conclude = conclude
 
-    def expand(self, results):
+    def expand(self, results: beam.PCollection[ShardResult]) -> beam.PCollection[Any]:
         return (
             results
             | "Together" >> beam.Map(lambda result: (0, result))

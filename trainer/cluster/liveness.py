@@ -1,14 +1,32 @@
 """Ask TensorFlow's servers whether they are alive. A stopped process accepts connections, but is silent."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 METHOD = "/tensorflow.WorkerService/GetStatus"
 
 
+@dataclass(frozen=True, order=True)
+class Member:
+    """A task of a cluster and its address, `host:port`."""
+
+    job: str
+    index: int
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.index} ({self.address})"
+
+
+def names(members: Iterable[Member]) -> str:
+    """Return the members as text, in order."""
+    return ", ".join(map(str, sorted(members)))
+
+
 def answers(address: str, seconds: float = 5.0) -> bool:
-    """Whether the server at `host:port` answers in time."""
+    """Return whether the server at `host:port` answers in time."""
     import grpc
 
     # A channel of its own, so that a name that has a new address is looked up again.
@@ -21,18 +39,18 @@ def answers(address: str, seconds: float = 5.0) -> bool:
     return True
 
 
-def silent(jobs: Mapping[str, Sequence[str]], seconds: float = 5.0) -> list[str]:
-    """Those tasks that do not answer in time, e.g. `worker 1 (host:2222)`."""
-    tasks = [(f"{job} {i} ({address})", address) for job, of_job in jobs.items() for i, address in enumerate(of_job)]
-    if not tasks:
+def silent(jobs: Mapping[str, Sequence[str]], seconds: float = 5.0) -> list[Member]:
+    """Return those tasks that do not answer in time."""
+    members = [Member(job, i, address) for job, of_job in jobs.items() for i, address in enumerate(of_job)]
+    if not members:
         return []
-    with ThreadPoolExecutor(min(32, len(tasks))) as pool:
-        alive = list(pool.map(lambda task: answers(task[1], seconds), tasks))
-    return [name for (name, _), answered in zip(tasks, alive, strict=True) if not answered]
+    with ThreadPoolExecutor(min(32, len(members))) as pool:
+        alive = list(pool.map(lambda member: answers(member.address, seconds), members))
+    return [member for member, answered in zip(members, alive, strict=True) if not answered]
 
 
-def wait_for(jobs: Mapping[str, Sequence[str]], seconds: float) -> list[str]:
-    """Waits until all tasks answer; returns those that do not after so many seconds."""
+def wait_for(jobs: Mapping[str, Sequence[str]], seconds: float) -> list[Member]:
+    """Wait until all tasks answer, and return those that do not after so many seconds."""
     deadline = time.monotonic() + seconds
     while missing := silent(jobs, seconds=min(2.0, seconds)):
         if time.monotonic() > deadline:

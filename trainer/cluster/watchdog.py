@@ -1,4 +1,4 @@
-"""Ends a process that hangs: what waits in TensorFlow for a stopped machine waits for ever, uninterruptible."""
+"""End a process that hangs: what waits in TensorFlow for a stopped machine waits for ever, uninterruptible."""
 
 import contextlib
 import logging
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from trainer.cluster.liveness import Member, names
 from trainer.exit_status import HUNG_STATUS, STOPPED_STATUS
 
 log = logging.getLogger(__name__)
@@ -15,14 +16,14 @@ PATIENCE = 10  # times the limit that is waited while all others are alive
 
 
 class Watchdog:
-    """Limits how long something may take.
+    """Limit how long something may take.
 
     Args:
       seconds: the limit, where none is given.
       silent: tells which other tasks do not answer. While all do, they are only slow, and are waited for.
     """
 
-    def __init__(self, seconds: float, silent: Callable[[], list[str]] = list) -> None:
+    def __init__(self, seconds: float, silent: Callable[[], list[Member]] = list) -> None:
         self.seconds, self.silent, self.status = seconds, silent, HUNG_STATUS
         self._what, self._limit, self._since = "", 0.0, 0.0
         self._changed = threading.Condition()  # its lock can be taken twice, as by `hurry` in a signal handler
@@ -30,7 +31,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def limit(self, what: str, seconds: float | None = None) -> Iterator[None]:
-        """Exits with status 41 where the block takes too long."""
+        """Exit with status 41 where the block takes too long."""
         with self._changed:
             self._what, self._limit, self._since = what, seconds or self.seconds, time.monotonic()
             self._changed.notify()
@@ -62,7 +63,7 @@ class Watchdog:
                     continue
                 self._limit += self.seconds
             if silent or waited > PATIENCE * self.seconds:
-                reason = f"no answer from {', '.join(silent)}" if silent else "the others answer"
+                reason = f"no answer from {names(silent)}" if silent else "the others answer"
                 log.error("%s has taken %.0f s, %s: exiting with status %d", what, waited, reason, self.status)
                 logging.shutdown()
                 os._exit(self.status)

@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from trainer.config.schema import Config
 from trainer.data.input_pipeline import LabelledImages
-from trainer.inference import metrics
 from trainer.inference.predictor import Predictor
 from trainer.training import loop
+from trainer.training.speed import Speed, clock
+from trainer.training.validation import Validation, store
 from trainer.workdir import files
 from trainer.workdir.checkpoint import Checkpoints
 
@@ -22,8 +23,9 @@ class ChiefHooks:
 
     def __init__(self, folder: str, config: Config, checkpoints: Checkpoints, *, first_step: int) -> None:
         self.folder, self.config, self.checkpoints = folder, config, checkpoints
-        self.speed = loop.Speed(config.data.batch_size, first_step, config.train.steps)
+        self.speed = Speed(config.data.batch_size, first_step, config.train.steps)
         self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")
+        self._scalars = self.summaries if config.tensorboard.scalars else None
         done = files.last_finish(folder)  # of a shorter run, or of one with less patience: it is counted anew
         self.counted_from = done["step"] if done else 0
         self.best, self.since_best = best_so_far(folder, upto=first_step, counted_from=self.counted_from)
@@ -31,7 +33,7 @@ class ChiefHooks:
         self.profile_left = config.train.profile_after > 0
 
     def log_training(self, step: int, figures: dict[str, float]) -> None:
-        """Logs and stores the figures.
+        """Log and store the figures.
 
         Raises:
           FloatingPointError: the loss is not finite; it names the steps.
@@ -50,12 +52,13 @@ class ChiefHooks:
             figures["loss"],
             figures["token_accuracy"],
             examples_per_second,
-            loop.clock(left),
+            clock(left),
         )
-        self._store("training", step, {**figures, "examples_per_second": examples_per_second})
+        scalars = {**figures, "examples_per_second": examples_per_second}
+        store(self.folder, "training", step, scalars, self._scalars)
 
     def profile(self, step: int, _: dict[str, float]) -> None:
-        """Records one interval of steps for TensorBoard's profiler, once."""
+        """Record one interval of steps for TensorBoard's profiler, once."""
         if self.profiling:
             tf.profiler.experimental.stop()
             self.profiling = False
@@ -70,34 +73,23 @@ class ChiefHooks:
         log.info("saved %s in %.2f s", path, time.monotonic() - begin)
         self.speed.pause(time.monotonic() - begin)
 
-    def validate(self, step: int, predictor: Predictor, pictures: LabelledImages) -> None:
-        """Reads the validation pictures freely, keeps the best checkpoint, and stops when patience is over.
+    def validate(self, step: int, predictor: Predictor, images: LabelledImages) -> None:
+        """Read the validation images, keep the best checkpoint, and stop when patience is over.
 
         Raises:
           loop.StopTraining: there was no better one for `train.patience` evaluations.
         """
         begin = time.monotonic()
-        summary = metrics.summarise(predictor.answers(pictures))
-        accuracy = summary["sequence_accuracy"]
+        validation = Validation(self.folder, images, files.METRICS_FILE, self._scalars)
+        accuracy = validation.measure(step, predictor, self.best, lambda: self.checkpoints.save_best(step))
         self.since_best += 1
         if accuracy > self.best:
             self.best, self.since_best = accuracy, 0
-            self.checkpoints.save_best(step)
-        log.info(
-            "step %d validation: %.2f %% of %d numbers whole, %.2f %% of digits, best %.2f %%, in %.1f s",
-            step,
-            100 * accuracy,
-            summary["examples"],
-            100 * summary["digit_accuracy"],
-            100 * self.best,
-            time.monotonic() - begin,
-        )
-        self._store("validation", step, metrics.scalars(summary))
         self.speed.pause(time.monotonic() - begin)
         self._check_patience(step)
 
     def follow_evaluator(self, step: int, _: dict[str, float]) -> None:
-        """Stops when patience is over, by what the evaluator has measured so far.
+        """Stop when patience is over, by what the evaluator has measured so far.
 
         Raises:
           loop.StopTraining: there was no better one for `train.patience` evaluations.
@@ -108,15 +100,6 @@ class ChiefHooks:
     def _check_patience(self, step: int) -> None:
         if self.config.train.patience and self.since_best >= self.config.train.patience:
             raise loop.StopTraining(f"no better validation for {self.since_best} evaluations: stopping at {step}")
-
-    def _store(self, kind: str, step: int, scalars: dict[str, float]) -> None:
-        files.append_metrics(self.folder, {"kind": kind, "step": step, **scalars})
-        if not self.config.tensorboard.scalars:
-            return
-        with self.summaries.as_default(step=step):
-            for name, value in scalars.items():
-                tf.summary.scalar(f"{kind}/{name}", value)
-        self.summaries.flush()
 
 
 def best_so_far(folder: str, *, upto: float = math.inf, counted_from: int = 0) -> tuple[float, int]:

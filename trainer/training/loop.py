@@ -1,4 +1,4 @@
-"""The outer loop: runs steps up to the next one at which a hook wants to act, and lets it act."""
+"""The training loop: run steps up to the next one at which a hook is due, and let it act."""
 
 import logging
 import signal
@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trainer.cluster.stopping import Stopped, status_of, stoppable
-from trainer.training.runners.base import Interrupted
+from trainer.exit_status import Interrupted
+from trainer.training.runners.base import Runner
 
 log = logging.getLogger(__name__)
 
@@ -34,28 +35,22 @@ class Hook:
 
 
 def run(
-    run_steps: Callable[[int, threading.Event], dict[str, float]],
-    read_step: Callable[[], int],
+    runner: Runner,
     hooks: list[Hook],
-    *,
     total_steps: int,
-    agree: Callable[[bool], bool] = bool,
-    part: Callable[[], None] = lambda: None,
-    recover: Callable[[Interrupted], None] | None = None,
+    *,
     asked_to_stop: Callable[[int], None] = lambda status: None,
 ) -> None:
     """Train until `total_steps`, a hook raises `StopTraining`, or a signal asks to stop: SIGTERM, SIGHUP or Ctrl-C.
 
     Args:
-      run_steps, read_step: see `Runner`.
-      hooks: run in their order.
+      runner: what runs the steps.
+      hooks: what is done between them, in this order.
       total_steps: the step to stop at.
-      agree: tells, after hooks have run, whether those of any worker have seen enough.
-      part: called last, when all workers end or stop together.
-      recover: brings training back after an interruption; without it, an interruption is raised.
       asked_to_stop: called in the handler of the signal, with the exit status that is due.
     Raises:
       Stopped: a signal came; hooks with `on_stop` have run where the cluster was whole.
+      Interrupted or Failed: as from `Runner.recover`.
     """
     stop, reasons = threading.Event(), [signal.SIGTERM]  # another worker was asked where no signal came here
 
@@ -66,31 +61,29 @@ def run(
 
     with stoppable(on_signal):
         acted: dict[Hook, float] = {}
-        step, enough = read_step(), False
+        step, enough = runner.read_step(), False
         while step < total_steps and not enough:
             upto = min(min((step // hook.every + 1) * hook.every for hook in hooks), total_steps)
             try:
-                figures = run_steps(upto - step, stop)
-                step = read_step()
+                figures = runner.run_steps(upto - step, stop)
+                step = runner.read_step()
                 stopped = stop.is_set() and step < upto
                 last = step >= total_steps
                 due = [hook for hook in hooks if (hook.on_stop if stopped else last or _is_due(hook, step, acted))]
-                enough = agree(_acted(due, step, figures, acted))
+                enough = runner.agree_to_stop(_acted(due, step, figures, acted))
             except Interrupted as reason:
                 if stop.is_set():
                     why = f"stopped by {reasons[-1].name} after step {step}, while the cluster was not whole"
                     raise Stopped(why, reasons[-1]) from reason
-                if recover is None:
-                    raise
-                recover(reason)
-                step = read_step()
+                runner.recover(reason)
+                step = runner.read_step()
                 for hook in hooks:
                     hook.recovered(step)
                 continue
             if stopped:
-                part()
+                runner.close()
                 raise Stopped(f"stopped by {reasons[-1].name} at step {step}", reasons[-1])
-        part()
+        runner.close()
 
 
 def _is_due(hook: Hook, step: int, acted: dict[Hook, float]) -> bool:
@@ -99,7 +92,7 @@ def _is_due(hook: Hook, step: int, acted: dict[Hook, float]) -> bool:
 
 
 def _acted(due: list[Hook], step: int, figures: dict[str, float], acted: dict[Hook, float]) -> bool:
-    """Lets hooks act; whether one of them has seen enough."""
+    """Let hooks act, and return whether one of them has seen enough."""
     enough = False
     for hook in due:
         try:
@@ -109,33 +102,3 @@ def _acted(due: list[Hook], step: int, figures: dict[str, float], acted: dict[Ho
             enough = True
         acted[hook] = time.monotonic()
     return enough
-
-
-class Speed:
-    """Examples a second and time left, since the last call or since the beginning."""
-
-    def __init__(self, batch_size: int, first_step: int, total_steps: int) -> None:
-        self.batch_size, self.total_steps = batch_size, total_steps
-        self.step, self.time = first_step, time.monotonic()
-
-    def pause(self, seconds: float) -> None:
-        """Leaves out seconds that were not spent training."""
-        self.time += seconds
-
-    def restart(self, step: int) -> None:
-        """Measure from this step on, to which training has gone back, and from now."""
-        self.step, self.time = step, time.monotonic()
-
-    def measure(self, step: int) -> tuple[float, float]:
-        """Examples a second since the last call, and at that rate the seconds to the end."""
-        now = time.monotonic()
-        steps_per_second = (step - self.step) / max(now - self.time, 1e-9)
-        self.step, self.time = step, now
-        return steps_per_second * self.batch_size, (self.total_steps - step) / max(steps_per_second, 1e-9)
-
-
-def clock(seconds: float) -> str:
-    """`0:07:31`."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}"

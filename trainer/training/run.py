@@ -12,16 +12,16 @@ from trainer.cluster.environment import Task
 from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config import schema
-from trainer.exit_status import Failed, leave
+from trainer.data.input_pipeline import LabelledImages
+from trainer.exit_status import Failed, Interrupted, leave
+from trainer.files.lock import Lock
 from trainer.inference.predictor import Predictor
 from trainer.training import loop, resume, sidecar_evaluator
 from trainer.training.hooks import ChiefHooks
 from trainer.training.inputs import Inputs
 from trainer.training.runners import strategies
-from trainer.training.runners.base import Interrupted
-from trainer.training.runners.parameter_server import ParameterServers
-from trainer.training.runners.recovery import Recovery
-from trainer.training.runners.synchronous import Synchronous
+from trainer.training.runners.base import Runner
+from trainer.training.speed import clock
 from trainer.training.tensorboard import Board
 from trainer.training.train_state import TrainState
 from trainer.workdir import checkpoint, files
@@ -38,7 +38,7 @@ def train_and_evaluate(
     strategy: str = "auto",
     limits: Limits | None = None,
 ) -> None:
-    """Trains until the configured step, going on from the newest checkpoint in the work folder.
+    """Train until the configured step, going on from the newest checkpoint in the work folder.
 
     Args:
       wanted: the configuration; it is stored in the work folder.
@@ -75,9 +75,11 @@ def train_and_evaluate(
             raise Failed(f"no room is left, on a disk or in memory: {error.message.splitlines()[0]}") from error
 
 
-def _train(wanted, inputs, workdir, task, name, limits, lock) -> None:
+def _train(
+    wanted: schema.Config, inputs: Inputs, workdir: str, task: Task, name: str, limits: Limits, lock: Lock | None
+) -> None:
     begin, watchdog = time.monotonic(), Watchdog(limits.hang)
-    connected = strategies.connect(name, task, wanted, watchdog, limits)
+    runner = strategies.connect(name, task, wanted, watchdog, limits)
     training, validating, source = inputs.load(wanted, workdir)
     train_state = TrainState(wanted)
     checkpoints = checkpoint.Checkpoints(
@@ -88,41 +90,42 @@ def _train(wanted, inputs, workdir, task, name, limits, lock) -> None:
         described = {"data": inputs.data, "validation_data": inputs.validation}
         restored = resume.resume(wanted, workdir, train_state, checkpoints, training, source, inputs=described)
         log.info("%s, %s: %s parameters, %s", wanted.experiment, name, train_state.count, restored)
-        log.info("%d pictures to train on, %d to validate on", len(training), len(validating))
+        log.info("%d images to train on, %d to validate on", len(training), len(validating))
     if int(train_state.step.numpy()) < wanted.train.steps:
-        runner = strategies.make_runner(connected, task, train_state, training, wanted, watchdog=watchdog)
-        hooks = _hooks(wanted, workdir, runner, train_state, checkpoints, (training, validating), lock)
-        _run_session(wanted, runner, hooks, checkpoints, limits, watchdog)
+        runner.begin(train_state, training, checkpoints.restore)
+        if lock:
+            hooks = _chief_hooks(wanted, workdir, runner, train_state, checkpoints, training, validating, lock)
+        else:
+            hooks = _waiting_hooks(wanted)
+        loop.run(runner, hooks, wanted.train.steps, asked_to_stop=watchdog.hurry)
     if lock:
         lock.check()
         files.finish(workdir, wanted, int(train_state.step.numpy()))
     elif not files.wait_for_finish(workdir, wanted, limits.wait):
         raise Interrupted(f"{task}: the chief has not finished what all trained; starting again, to join it")
-    log.info("done at step %d after %s", int(train_state.step.numpy()), loop.clock(time.monotonic() - begin))
+    log.info("done at step %d after %s", int(train_state.step.numpy()), clock(time.monotonic() - begin))
 
 
-def _run_session(wanted, runner, hooks, checkpoints, limits, watchdog) -> None:
-    together = isinstance(runner, Synchronous)
-    loop.run(
-        runner.run_steps,
-        runner.read_step,
-        hooks,
-        total_steps=wanted.train.steps,
-        agree=runner.agree if together else bool,
-        part=runner.part if together else lambda: None,
-        recover=Recovery(runner, checkpoints, limits.restarts) if isinstance(runner, ParameterServers) else None,
-        asked_to_stop=watchdog.hurry,
-    )
+def _waiting_hooks(wanted: schema.Config) -> list[loop.Hook]:
+    """Return hooks that do nothing at the steps at which the chief's act, so that all wait for it together."""
+    every = wanted.train
+    intervals = (every.log_every, every.checkpoint_every, wanted.tensorboard.every, every.evaluate_every)
+    return [loop.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
 
 
-def _hooks(wanted, workdir, runner, train_state, checkpoints, pictures, lock) -> list[loop.Hook]:
-    """What the chief does between steps; the others keep the same intervals, so that all wait together."""
-    every, (training, validating) = wanted.train, pictures
-    if lock is None:
-        intervals = (every.log_every, every.checkpoint_every, wanted.tensorboard.every, every.evaluate_every)
-        return [loop.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
+def _chief_hooks(
+    wanted: schema.Config,
+    workdir: str,
+    runner: Runner,
+    train_state: TrainState,
+    checkpoints: checkpoint.Checkpoints,
+    training: LabelledImages,
+    validating: LabelledImages,
+    lock: Lock,
+) -> list[loop.Hook]:
+    """Return what the chief does between steps, each only while it holds the lock."""
+    every = wanted.train
     monitor = ChiefHooks(workdir, wanted, checkpoints, first_step=runner.read_step())
-    served = isinstance(runner, ParameterServers)
     predictor = Predictor(train_state.recogniser, train_state.reading_params, train_state.state, wanted)
     board = Board(monitor, train_state, training, validating)
     lock.check()
@@ -131,8 +134,7 @@ def _hooks(wanted, workdir, runner, train_state, checkpoints, pictures, lock) ->
     def save(step: int, figures: dict[str, float]) -> None:
         runner.collect()
         monitor.save(step, figures)
-        if served:
-            runner.welcome()
+        runner.after_checkpoint()
 
     def show(step: int, figures: dict[str, float]) -> None:
         runner.collect()
@@ -146,19 +148,17 @@ def _hooks(wanted, workdir, runner, train_state, checkpoints, pictures, lock) ->
         loop.Hook(every.log_every, monitor.profile),
         loop.Hook(every.checkpoint_every, save, on_stop=True, seconds=every.checkpoint_seconds),
         loop.Hook(wanted.tensorboard.every, show),
-        # On parameter servers nobody waits for the chief to read: there is an evaluator.
-        loop.Hook(every.evaluate_every, monitor.follow_evaluator if served else validate),
+        loop.Hook(every.evaluate_every, monitor.follow_evaluator if runner.has_evaluator else validate),
     ]
     return [dataclasses.replace(hook, act=lock.guard(hook.act)) for hook in hooks]
 
 
-def run_task(wanted: schema.Config, task: Task, inputs: Inputs, *, workdir: str, **how) -> None:
+def run_task(wanted: schema.Config, task: Task, inputs: Inputs, *, workdir: str, strategy: str, limits: Limits) -> None:
     """Do what this process is there for: see `train_and_evaluate`, `server.serve` and `sidecar_evaluator.follow`.
 
     Raises:
       UserError: the settings do not fit the inputs; or as those do.
     """
-    limits: Limits = how["limits"]
     inputs.check(wanted)
     if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):
         server.serve(task, lambda: files.finished_step(workdir, wanted) is not None, wait=limits.patience)
@@ -166,4 +166,4 @@ def run_task(wanted: schema.Config, task: Task, inputs: Inputs, *, workdir: str,
         validating = inputs.load(wanted, workdir)[1]
         leave(sidecar_evaluator.follow(workdir, wanted, validating, wait=limits.patience))
     else:
-        train_and_evaluate(wanted, inputs, workdir=workdir, task=task, **how)
+        train_and_evaluate(wanted, inputs, workdir=workdir, task=task, strategy=strategy, limits=limits)

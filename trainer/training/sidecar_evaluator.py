@@ -1,5 +1,6 @@
-"""The side-car that reads validation pictures with each checkpoint while others train."""
+"""The evaluator: a process that reads validation images with each checkpoint while others train."""
 
+import functools
 import logging
 import os
 import signal
@@ -10,10 +11,10 @@ import tensorflow as tf
 from trainer.config.schema import Config
 from trainer.data.input_pipeline import LabelledImages
 from trainer.exit_status import FAILED_STATUS, STOPPED_STATUS
-from trainer.inference import metrics
 from trainer.inference.predictor import Predictor
 from trainer.models.recogniser import PureRecogniser
 from trainer.training.hooks import best_so_far
+from trainer.training.validation import Validation
 from trainer.workdir import checkpoint, files
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 2.0
 
 
-def follow(folder: str, wanted: Config, pictures: LabelledImages, *, wait: float) -> int:
-    """Evaluates the checkpoints of a work folder, the newest first, and keeps the best, until training is finished.
+def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) -> int:
+    """Evaluate the checkpoints of a work folder, the newest first, and keeps the best, until training is finished.
 
     Started again, it takes up those that it missed. The last one is always evaluated. It only reads what the chief
     writes; its own are its metrics file and the folder of the best checkpoint.
@@ -39,6 +40,8 @@ def follow(folder: str, wanted: Config, pictures: LabelledImages, *, wait: float
     weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
     reading = tf.train.Checkpoint(state=state, **weights)
     predictor = Predictor(recogniser, params, state, wanted)
+    writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator") if wanted.tensorboard.scalars else None
+    validation = Validation(folder, images, files.EVALUATOR_FILE, writer)
     passed: set[str] = set()
     recent = os.path.join(folder, checkpoint.RECENT)
     since = time.monotonic()
@@ -54,7 +57,9 @@ def follow(folder: str, wanted: Config, pictures: LabelledImages, *, wait: float
             since = time.monotonic()
             try:
                 reading.read(left[0]).assert_existing_objects_matched().expect_partial()
-                _evaluate(folder, left[0], predictor, pictures)
+                best, _ = best_so_far(folder)
+                keep = functools.partial(checkpoint.keep_best, folder, left[0])
+                validation.measure(checkpoint.step_of(left[0]), predictor, best, keep)
             except checkpoint.UNREADABLE as error:
                 log.warning("%s cannot be read (%s): passing it over", left[0], str(error).splitlines()[0])
                 passed.add(left[0])
@@ -66,29 +71,3 @@ def follow(folder: str, wanted: Config, pictures: LabelledImages, *, wait: float
             return FAILED_STATUS
         else:
             time.sleep(POLL_SECONDS)
-
-
-def _evaluate(folder: str, path: str, predictor: Predictor, pictures: LabelledImages) -> None:
-    begin, step = time.monotonic(), checkpoint.step_of(path)
-    summary = metrics.summarise(predictor.answers(pictures))
-    accuracy = summary["sequence_accuracy"]
-    best, _ = best_so_far(folder)
-    if accuracy > best:
-        checkpoint.keep_best(folder, path)
-    scalars = metrics.scalars(summary)
-    row = {"kind": "validation", "step": step, **scalars}
-    files.append_metrics(folder, row, file_name=files.EVALUATOR_FILE)
-    writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator")
-    with writer.as_default(step=step):
-        for name, value in scalars.items():
-            tf.summary.scalar(f"validation/{name}", value)
-    writer.close()
-    log.info(
-        "step %d validation: %.2f %% of %d numbers whole, %.2f %% of digits, best %.2f %%, in %.1f s",
-        step,
-        100 * accuracy,
-        summary["examples"],
-        100 * summary["digit_accuracy"],
-        100 * max(best, accuracy),
-        time.monotonic() - begin,
-    )

@@ -19,7 +19,7 @@ class Replicas:
 
     index: int = 0
     count: int = 1
-    sum: Callable[[list[tf.Tensor]], list[tf.Tensor]] = list
+    sum: Callable[[list[tf.Tensor]], list[tf.Tensor]] = lambda tensors: tensors
 
 
 ALONE = Replicas()
@@ -29,8 +29,9 @@ class TrainState:
     """A recogniser with the variables that training moves, by path.
 
     Attributes:
-      params: what gradients move; state: batch norm statistics; step: how many steps were made, int64 [].
-      whole: makes whole parameters of what lies on parameter servers in parts; see `placement`.
+      params: what gradients move.
+      state: the statistics of batch normalisation.
+      step: how many steps were made, int64 [].
     """
 
     def __init__(self, config: Config) -> None:
@@ -42,40 +43,55 @@ class TrainState:
             path: tf.Variable(value, name=path, trainable=False) for path, value in self.recogniser.state.items()
         }
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.whole: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+        self._whole: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: values
         self.optimizer = FusedOptimizer(config.optimizer, self.params, total_steps=config.train.steps)
 
     @property
     def reading_params(self) -> dict[str, tf.Variable]:
-        """The parameters that numbers are read with: the moving averages, where there are any."""
+        """The parameters to read numbers with: the moving averages, where there are any."""
         return self.optimizer.averages or self.params
 
     @property
     def count(self) -> str:
-        """How many parameters there are, for people."""
+        """How many parameters there are, as people write it."""
         return f"{sum(p.shape.num_elements() for p in self.params.values()):,}"
 
-    def groups(self) -> list[dict[str, tf.Variable]]:
-        """All variables, by name in each group."""
-        optimizer = self.optimizer
-        return [self.params, optimizer.slots, optimizer.averages, self.state, {"step": self.step}]
+    def groups(self) -> dict[str, dict[str, tf.Variable]]:
+        """Return all variables by kind, and by path in each kind."""
+        return {
+            "params": self.params,
+            "slots": self.optimizer.slots,
+            "averages": self.optimizer.averages,
+            "state": self.state,
+            "step": {"step": self.step},
+        }
 
     @property
     def size(self) -> int:
-        """Of all variables, in bytes."""
-        return sum(v.shape.num_elements() * v.dtype.size for group in self.groups() for v in group.values())
+        """The size of all variables in bytes."""
+        return sum(v.shape.num_elements() * v.dtype.size for group in self.groups().values() for v in group.values())
 
-    def placed(self, place: Callable[[dict[str, tf.Variable]], dict[str, tf.Variable]]) -> "TrainState":
-        """A learner that trains other variables: those that `place` makes of each of the `groups`."""
+    def placed(
+        self,
+        place: Callable[[dict[str, tf.Variable]], dict[str, tf.Variable]],
+        whole: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    ) -> "TrainState":
+        """Return a train state of other variables, with the same values.
+
+        Args:
+          place: makes the variables of each of the `groups`.
+          whole: makes whole parameters of their values where `place` cuts some into parts; see `placement`.
+        """
+        placed = {kind: place(group) for kind, group in self.groups().items()}
         other = copy.copy(self)
         other.optimizer = copy.copy(self.optimizer)
-        groups = [place(group) for group in self.groups()]
-        other.params, other.optimizer.slots, other.optimizer.averages, other.state = groups[:-1]
-        other.step = groups[-1]["step"]
+        other.optimizer.slots, other.optimizer.averages = placed["slots"], placed["averages"]
+        other.params, other.state, other.step = placed["params"], placed["state"], placed["step"]["step"]
+        other._whole = whole or self._whole
         return other
 
     def checkpointed(self) -> tf.train.Checkpoint:
-        """All that a restart needs. The input needs nothing: its position is the step."""
+        """Return all that a restart needs. The input needs nothing: its position is the step."""
         return tf.train.Checkpoint(
             params=self.params,
             state=self.state,
@@ -85,7 +101,7 @@ class TrainState:
         )
 
     def loss(self, params: Any, state: Any, batch: dict[str, tf.Tensor], step: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        """Cross entropy a token, teacher-forced, over the label and its end token; what follows does not count.
+        """Return the cross entropy per token, teacher-forced, over the label and its end token.
 
         Args:
           params, state: values by path.
@@ -109,7 +125,7 @@ class TrainState:
         return tf.reduce_sum(losses * counts) / total, (next_state, accuracy, total)
 
     def train_step(self, batch: dict[str, tf.Tensor], replicas: Replicas = ALONE) -> dict[str, tf.Tensor]:
-        """One step on one batch: moves all variables, and returns `loss` and other figures, float32 [].
+        """Make one step on one batch: move all variables, and return `loss` and other figures, float32 [].
 
         With several replicas, `batch` is this one's slice, and each makes the step of the whole batch: gradients and
         figures are means over all its tokens. Batch norm normalises by the slice's own statistics; the moving ones
@@ -120,7 +136,7 @@ class TrainState:
             tape.watch(list(values.values()))
             before = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
             seed = self.step * replicas.count + replicas.index
-            loss, (after, accuracy, tokens) = self.loss(self.whole(values), before, batch, seed)
+            loss, (after, accuracy, tokens) = self.loss(self._whole(values), before, batch, seed)
         # Those of embeddings come sparse, with an index for each token: made dense, they can be summed and clipped.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, list(values.values()))]
         moves = [after[path] - value for path, value in before.items()]
@@ -137,6 +153,6 @@ class TrainState:
 
 
 def target_weights(targets: tf.Tensor, end: int) -> tf.Tensor:
-    """1 for each token up to and including the first end token, else 0: float32, of the shape of `targets`."""
+    """Return 1 for each token up to and including the first end token, else 0: float32, of the shape of `targets`."""
     ended_before = tf.cumsum(tf.cast(targets == end, tf.int32), axis=-1, exclusive=True)
     return tf.cast(ended_before == 0, tf.float32)

@@ -3,21 +3,30 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from tests.conftest import ROOT
 from trainer.cluster.stopping import Stopped
+from trainer.exit_status import Interrupted
 from trainer.training import loop
-from trainer.training.runners.base import Interrupted
+from trainer.training.runners.base import Runner
+from trainer.training.speed import Speed
 
 
-class Counter:
+class Counter(Runner):
     """Steps that only count."""
 
     def __init__(self, step: int = 0) -> None:
         self.step = step
         self.chunks: list[int] = []
+
+    def begin(self, *_: object) -> None:
+        """Nothing is needed to count."""
+
+    def read_step(self) -> int:
+        return self.step
 
     def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
         self.chunks.append(count)
@@ -29,7 +38,7 @@ class Counter:
 
 
 def run(counter: Counter, hooks: list[loop.Hook], total: int) -> None:
-    loop.run(counter.run_steps, lambda: counter.step, hooks, total_steps=total)
+    loop.run(counter, hooks, total)
 
 
 def test_hooks_act_at_their_multiples_and_at_the_end() -> None:
@@ -51,7 +60,7 @@ def test_a_restart_keeps_to_the_multiples() -> None:
 
 def test_a_hook_acts_by_the_clock_between_its_multiples(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     saved: list[int] = []
 
     def pass_time(*_: object) -> None:
@@ -105,10 +114,10 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 def test_a_second_ctrl_c_ends_at_once() -> None:
     script = (
-        "import time\nfrom trainer.training import loop\n"
-        "def stuck(count, stop):\n  print('ready', flush=True)\n  stop.wait()\n  print('asked', flush=True)\n"
-        "  time.sleep(600)\n"
-        "loop.run(stuck, lambda: 0, [loop.Hook(1, lambda *_: None)], total_steps=1)"
+        "import time\nfrom tests.trainer.training.test_loop import Counter\nfrom trainer.training import loop\n"
+        "class Stuck(Counter):\n  def run_steps(self, count, stop):\n    print('ready', flush=True)\n"
+        "    stop.wait()\n    print('asked', flush=True)\n    time.sleep(600)\n"
+        "loop.run(Stuck(), [loop.Hook(1, lambda *_: None)], 1)"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -121,8 +130,8 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
 def test_after_a_recovery_the_speed_is_that_of_the_steps_that_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server is lost at step 130, the last checkpoint is of step 20: no rate below 0, no time without end."""
     now, lost = [0.0], [130]
-    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
-    speed, measured = loop.Speed(batch_size=10, first_step=0, total_steps=400), []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    speed, measured = Speed(batch_size=10, first_step=0, total_steps=400), []
 
     class LosesAServer(Counter):
         def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
@@ -132,16 +141,15 @@ def test_after_a_recovery_the_speed_is_that_of_the_steps_that_are_made(monkeypat
                 raise Interrupted("a server")
             return super().run_steps(count, stop)
 
-    def recover(_: Interrupted) -> None:
-        now[0] += 60.0
+        def recover(self, reason: Interrupted) -> None:
+            now[0] += 60.0
 
     hook = loop.Hook(10, lambda step, _: measured.append((step, *speed.measure(step))), recovered=speed.restart)
-    counter = LosesAServer()
-    loop.run(counter.run_steps, lambda: counter.step, [hook], total_steps=400, recover=recover)
+    run(LosesAServer(), [hook], 400)
     assert measured == [(n, 10.0, 400.0 - n) for n in (*range(10, 140, 10), *range(30, 410, 10))]
 
 
-def test_those_who_end_or_stop_together_part_last() -> None:
+def test_a_runner_is_closed_last() -> None:
     done: list[str] = []
 
     def terminate(step: int, _: dict[str, float]) -> None:
@@ -149,29 +157,16 @@ def test_those_who_end_or_stop_together_part_last() -> None:
         if step == 15:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    class Together(Counter):
+        def close(self) -> None:
+            done.append("closed")
+
     def train(total: int) -> None:
-        hooks = [loop.Hook(5, terminate, on_stop=True)]
-        run_steps = Counter(step=total - 10)
-        loop.run(
-            run_steps.run_steps, lambda: run_steps.step, hooks, total_steps=total, part=lambda: done.append("parted")
-        )
+        run(Together(step=total - 10), [loop.Hook(5, terminate, on_stop=True)], total)
 
     train(10)
-    assert done == ["step 5", "step 10", "parted"]
+    assert done == ["step 5", "step 10", "closed"]
     done.clear()
     with pytest.raises(Stopped):
         train(20)
-    assert done == ["step 15", "step 15", "parted"]
-
-
-def test_time_is_told_in_hours() -> None:
-    assert loop.clock(3661.4) == "1:01:01"
-
-
-def test_speed_leaves_pauses_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
-    speed = loop.Speed(batch_size=10, first_step=0, total_steps=100)
-    now[0] = 30.0
-    speed.pause(20.0)
-    assert speed.measure(20) == (pytest.approx(20.0), pytest.approx(40.0))
+    assert done == ["step 15", "step 15", "closed"]

@@ -11,7 +11,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,8 @@ from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.data.input_pipeline import LabelledImages
-from trainer.training.runners.base import Interrupted, mean_figures
+from trainer.exit_status import Failed, Interrupted
+from trainer.training.runners.base import Runner, mean_figures
 from trainer.training.runners.placement import Served
 from trainer.training.train_state import TrainState
 
@@ -33,25 +34,31 @@ log = logging.getLogger(__name__)
 STEPS_AHEAD = 8  # given out for each worker at a time
 
 
-class ParameterServers:
-    """See `Runner`. The chief's side.
+class ParameterServers(Runner):
+    """Give out steps to workers: the chief's side.
 
     It connects when it is made, which must come before any other TensorFlow operation, since it renames the devices
-    that variables lie on; `begin` comes after.
+    that variables lie on.
 
     Args:
+      config: the configuration.
+      task: what this process is in the cluster.
+      watchdog: limits how long is waited for the other tasks.
       limits: workers that do not answer within `wait` are left out, if at least `least_workers` do.
     Raises:
       Interrupted: a server, or too many workers, did not answer in time.
     """
 
+    has_evaluator = True
+
     def __init__(self, config: Config, *, task: Task, watchdog: Watchdog, limits: Limits) -> None:
         self.config, self.task, self.watchdog, self.limits = config, task, watchdog, limits
-        self.absent: list[str] = []
+        self.absent: list[liveness.Member] = []
+        self.failures, self.recovered_step = 0, -1
         self.connect()
 
     def connect(self) -> None:
-        """Connects to all that answer.
+        """Connect to all that answer.
 
         Raises:
           Interrupted: a server, or too many workers, did not answer in time.
@@ -69,45 +76,58 @@ class ParameterServers:
         seconds = time.monotonic() - begin
         log.info("connected to %d servers and %d workers in %.1f s", self.servers, self.workers, seconds)
 
-    def begin(self, train_state: TrainState, pictures: LabelledImages) -> None:
-        """Spreads the values of a local learner over the servers, and loads the pictures on the workers.
-
-        `collect` brings the learner up to date.
-        """
-        self.train_state, self.pictures = train_state, pictures
+    def begin(self, train_state: TrainState, images: LabelledImages, restore: Callable[[], str | None]) -> None:
+        """Spread the values of the train state over the servers, and load the images on the workers."""
+        self.train_state, self.images, self.restore = train_state, images, restore
         self.step = int(train_state.step.numpy())
         with self.watchdog.limit("spreading the variables"), _interrupted():
             self.served = Served(train_state, self.servers)
-            self.pictures_there = iter(self.coordinator.create_per_worker_dataset(self._resident))
+            self.images_there = iter(self.coordinator.create_per_worker_dataset(self._resident))
         self._step_there = tf.function(self._train_on)
 
-    def reconnect(self) -> None:
-        """Connects to what is there now, and begins with the values of the local learner.
+    def recover(self, reason: Interrupted) -> None:
+        """Restore the newest checkpoint and spread it over the servers that are there, trying as often as allowed.
 
         Raises:
-          Interrupted: it did not work.
+          Failed: it was not enough.
         """
-        self.coordinator = self.served = self.pictures_there = self._step_there = None  # type: ignore[assignment]
+        begin, reached, restarts = time.monotonic(), self.step, self.limits.restarts
+        while True:
+            self.failures += 1
+            if self.failures > restarts:
+                raise Failed(f"gave up after {restarts} recoveries without a step gained") from reason
+            log.warning("interrupted at step %d: %s", reached, reason)
+            path = self.restore()
+            try:
+                self._reconnect()
+            except Interrupted as again:
+                reason = again
+                continue
+            break
+        if self.step > self.recovered_step:
+            self.failures, self.recovered_step = 0, self.step
+        seconds, lost = time.monotonic() - begin, reached - self.step
+        log.warning("recovered in %.1f s: %d steps lost, from step %d (%s)", seconds, lost, self.step, path)
+
+    def _reconnect(self) -> None:
+        """Connect to what is there now, and begin with the values of the local train state."""
+        self.coordinator = self.served = self.images_there = self._step_there = None  # type: ignore[assignment]
         gc.collect()  # TensorFlow ends the old cluster when nothing refers to it
         self.connect()
-        self.begin(self.train_state, self.pictures)
+        self.begin(self.train_state, self.images, self.restore)
 
     def read_step(self) -> int:
         return self.step
 
     def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
-        """Runs the steps, or those of some chunks where `stop` is set.
-
-        Raises:
-          Interrupted: a server was lost, with the steps since the last checkpoint.
-        """
+        """Run steps as `Runner` says; where `stop` is set, those of whole chunks."""
         figures: list[dict[str, Any]] = []
         while len(figures) < count and not stop.is_set():
             chunk = min(count - len(figures), STEPS_AHEAD * self.workers)
             what = f"steps {self.step + 1} to {self.step + chunk}"
             with self.watchdog.limit(what), _interrupted():
                 numbers = [tf.constant(self.step + i, tf.int64) for i in range(chunk)]
-                results = [self.coordinator.schedule(self._step_there, (n, self.pictures_there)) for n in numbers]
+                results = [self.coordinator.schedule(self._step_there, (n, self.images_there)) for n in numbers]
                 self.coordinator.join()
                 figures += [result.fetch() for result in results]
                 self._count(self.step + chunk)
@@ -117,42 +137,40 @@ class ParameterServers:
         with self.watchdog.limit("fetching the variables"), _interrupted():
             self.served.collect()
 
-    def welcome(self) -> None:
-        """Takes in workers that were left out and now answer. Call it when a checkpoint has just been saved.
-
-        Raises:
-          Interrupted: there are some, for whom the cluster has to be made anew.
-        """
-        if self.absent and (back := sorted(set(self.absent) - set(liveness.silent(self.task.jobs, seconds=1.0)))):
-            raise Interrupted(f"{', '.join(back)} answers again")
+    def after_checkpoint(self) -> None:
+        """Take in workers that were left out and now answer: the cluster has to be made anew for them."""
+        if self.absent and (back := set(self.absent) - set(liveness.silent(self.task.jobs, seconds=1.0))):
+            raise Interrupted(f"{liveness.names(back)} answers again")
 
     def _present(self) -> dict[str, list[str]]:
-        """The addresses of all servers and of the workers that are there, as a cluster."""
+        """Return the addresses of all servers and of the workers that are there, as a cluster."""
         jobs = {job: list(self.task.jobs[job]) for job in ("ps", "worker")}
         missing = liveness.wait_for(jobs, self.limits.wait)
-        self.absent = [name for name in missing if name.startswith("worker")]
-        here = [a for a in jobs["worker"] if not any(f"({a})" in name for name in self.absent)]
+        self.absent = [member for member in missing if member.job == "worker"]
+        gone = {member.address for member in self.absent}
+        here = [address for address in jobs["worker"] if address not in gone]
         if len(self.absent) < len(missing) or len(here) < self.limits.least_workers:
             raise Interrupted(
-                f"no answer from {', '.join(missing)} within {self.limits.wait:.0f} s: look at their logs; "
+                f"no answer from {liveness.names(missing)} within {self.limits.wait:.0f} s: look at their logs; "
                 f"at least {self.limits.least_workers} workers and all servers are needed"
             )
         if self.absent:
-            log.warning("going on without %s, which did not answer within %.0f s", ", ".join(missing), self.limits.wait)
+            names = liveness.names(missing)
+            log.warning("going on without %s, which did not answer within %.0f s", names, self.limits.wait)
         return {"chief": list(self.task.jobs["chief"]), "worker": here, "ps": jobs["ps"]}
 
     def _resident(self, _: Any = None) -> tf.data.Dataset:
-        """All pictures in a worker's memory, again and again as one element, which costs no copy."""
-        element = {"images": self.pictures.read_images(), "tokens": tf.constant(self.pictures.tokens)}
+        """Return all images in a worker's memory, again and again as one element, which costs no copy."""
+        element = {"images": self.images.read_images(), "tokens": tf.constant(self.images.tokens)}
         return tf.data.Dataset.from_tensors(element).repeat()
 
     def _train_on(self, number: tf.Tensor, there: Any) -> dict[str, tf.Tensor]:
-        """A step on a worker, on the batch of that number."""
-        pictures = replace(self.pictures, **next(there))
-        return self.served.train_state.train_step(input_pipeline.training_batch(pictures, self.config, number))
+        """Make a step on a worker, on the batch of that number."""
+        images = replace(self.images, **next(there))
+        return self.served.train_state.train_step(input_pipeline.training_batch(images, self.config, number))
 
     def _count(self, expected: int) -> None:
-        """Checks the count of steps, which a worker that was lost after its update had counted twice."""
+        """Check the count of steps, which a worker that was lost after its update had counted twice."""
         found = int(self.served.train_state.step.numpy())
         if found < expected:
             raise RuntimeError(f"{expected - found} updates were lost: the count is {found}, not {expected}")
@@ -164,7 +182,7 @@ class ParameterServers:
 
 @contextlib.contextmanager
 def _interrupted() -> Iterator[None]:
-    """Turns TensorFlow's errors, which a lost machine raises in many forms, into `Interrupted`."""
+    """Turn TensorFlow's errors, which a lost machine raises in many forms, into `Interrupted`."""
     try:
         yield
     except tf.errors.OpError as error:

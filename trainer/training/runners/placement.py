@@ -85,7 +85,7 @@ def _size(shape: Sequence[int], part: Part) -> int:
 
 
 class Served:
-    """A learner whose variables lie on parameter servers, begun from the values of a local one.
+    """A train state whose variables lie on parameter servers, begun from the values of a local one.
 
     Attributes:
       train_state: its `train_step` moves the variables on the servers.
@@ -96,8 +96,7 @@ class Served:
         self.local = local
         self.plan = plan({path: p.shape.as_list() for path, p in local.params.items()}, servers)
         self.plan |= _greedy({path: v.shape.as_list() for path, v in others.items()}, servers, math.inf)
-        self.train_state = local.placed(self._place)
-        self.train_state.whole = self._whole
+        self.train_state = local.placed(self._place, whole=self._whole)
         self._fetch = tf.function(self._read)
         held = self.bytes_held(servers)
         shares = " + ".join(f"{size / 1e6:.2f}" for size in held)
@@ -107,21 +106,21 @@ class Served:
     def bytes_held(self, servers: int) -> list[int]:
         """How many bytes of variables lie on each server."""
         held = [0] * servers
-        for group in self.train_state.groups():
+        for group in self.train_state.groups().values():
             for variable in group.values():
                 task = tf.DeviceSpec.from_string(variable.device).task
                 held[task] += variable.shape.num_elements() * variable.dtype.size
         return held
 
     def collect(self) -> None:
-        """Brings the local learner up to date. Nothing may be training meanwhile."""
-        variables = [variable for group in self.local.groups() for variable in group.values()]
+        """Bring the local train state up to date. Nothing may be training meanwhile."""
+        variables = [variable for group in self.local.groups().values() for variable in group.values()]
         for variable, value in zip(variables, self._fetch(), strict=True):
             variable.assign(value)
 
     def _read(self) -> list[tf.Tensor]:
-        pairs = zip(self.local.groups(), self.train_state.groups(), strict=True)
-        return [self._joined(name, there) for here, there in pairs for name in here]
+        there = self.train_state.groups()
+        return [self._joined(name, there[kind]) for kind, here in self.local.groups().items() for name in here]
 
     def _whole(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {path: self._joined(path, values) for path in self.local.params}

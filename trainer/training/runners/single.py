@@ -1,24 +1,27 @@
 """Runs steps alone, on one device."""
 
 import threading
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.data.input_pipeline import LabelledImages
-from trainer.training.runners.base import mean_figures
+from trainer.training.runners.base import Runner, mean_figures
 from trainer.training.train_state import TrainState
 
 
-class Single:
-    """See `Runner`."""
+class Single(Runner):
+    """Run steps in this process."""
 
-    def __init__(self, train_state: TrainState, pictures: LabelledImages, config: Config) -> None:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def begin(self, train_state: TrainState, images: LabelledImages, restore: Callable[[], str | None]) -> None:
         self.train_state = train_state
-        first_step = self.read_step()
-        self.batches = iter(input_pipeline.training_batches(pictures, config, first_step=first_step))
-        self.step_once = tf.function(train_state.train_step, jit_compile=config.train.jit_compile)
+        self.batches = iter(input_pipeline.training_batches(images, self.config, first_step=self.read_step()))
+        self.step_once = tf.function(train_state.train_step, jit_compile=self.config.train.jit_compile)
 
     def read_step(self) -> int:
         return int(self.train_state.step.numpy())
@@ -28,6 +31,3 @@ class Single:
         while len(figures) < count and not stop.is_set():
             figures.append(self.step_once(next(self.batches)))
         return mean_figures(figures)
-
-    def collect(self) -> None:
-        """Nothing to do: the learner is the one that is trained."""

@@ -10,17 +10,16 @@ from trainer.cluster.environment import Task
 from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
-from trainer.data.input_pipeline import LabelledImages
+from trainer.training.runners.base import Runner
 from trainer.training.runners.parameter_server import ParameterServers
 from trainer.training.runners.single import Single
 from trainer.training.runners.synchronous import Synchronous, check_batch
-from trainer.training.train_state import TrainState
 
 log = logging.getLogger(__name__)
 
 
 def choose(wanted: str, task: Task) -> str:
-    """One of `environment.STRATEGIES`; `auto` is what the cluster is made for, and on one host all its GPUs.
+    """Return one of `environment.STRATEGIES`; `auto` is what the cluster is made for, and on one host all its GPUs.
 
     Raises:
       UserError: what is wanted does not fit the cluster.
@@ -38,25 +37,28 @@ def choose(wanted: str, task: Task) -> str:
     return wanted
 
 
-def connect(
-    name: str, task: Task, config: Config, watchdog: Watchdog, limits: Limits
-) -> ParameterServers | tf.distribute.Strategy | None:
-    """Connects with the other tasks; must come before any other TensorFlow operation.
-
-    Returns:
-      The strategy of synchronous replicas, what runs steps on parameter servers, or None where there is nobody.
+def connect(name: str, task: Task, config: Config, watchdog: Watchdog, limits: Limits) -> Runner:
+    """Connect with the other tasks, before any other TensorFlow operation, and return what runs the steps.
 
     Raises:
       UserError: the replicas cannot share the batch equally.
+      Interrupted: too few tasks answer.
     """
+    if name == "single":
+        return Single(config)
+    if name == "parameter-server":
+        return ParameterServers(config, task=task, watchdog=watchdog, limits=limits)
     if name == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         check_batch(config, len(devices))
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
-    if name == "parameter-server":
-        return ParameterServers(config, task=task, watchdog=watchdog, limits=limits)
-    if name == "single":
-        return None
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+        return Synchronous(config, strategy=strategy, worker=0, watchdog=watchdog)
+    strategy = _connect_workers(task, config, watchdog, limits)
+    workers = [*task.jobs.get("chief", ()), *task.jobs["worker"]]
+    return Synchronous(config, strategy=strategy, worker=workers.index(task.address), watchdog=watchdog)
+
+
+def _connect_workers(task: Task, config: Config, watchdog: Watchdog, limits: Limits) -> tf.distribute.Strategy:
     check_batch(config, sum(map(len, task.jobs.values())))
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({job: list(addresses) for job, addresses in task.jobs.items()}),
@@ -67,23 +69,3 @@ def connect(
     watchdog.silent = lambda: liveness.silent(task.jobs)
     with watchdog.limit("waiting for the other workers", limits.wait):
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-
-
-def make_runner(
-    connected: ParameterServers | tf.distribute.Strategy | None,
-    task: Task,
-    train_state: TrainState,
-    pictures: LabelledImages,
-    config: Config,
-    *,
-    watchdog: Watchdog,
-) -> Single | Synchronous | ParameterServers:
-    """What runs the steps; see `Runner`."""
-    if connected is None:
-        return Single(train_state, pictures, config)
-    if isinstance(connected, ParameterServers):
-        connected.begin(train_state, pictures)
-        return connected
-    workers = [*task.jobs.get("chief", ()), *task.jobs.get("worker", ())]
-    worker = workers.index(task.address) if workers else 0
-    return Synchronous(train_state, pictures, config, strategy=connected, worker=worker, watchdog=watchdog)

@@ -7,6 +7,7 @@ the strategy lends only its sums. So there is no mirrored variable, and checkpoi
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -15,44 +16,40 @@ from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.data.input_pipeline import LabelledImages
-from trainer.training.runners.base import mean_figures
+from trainer.training.runners.base import Runner, mean_figures
 from trainer.training.train_state import Replicas, TrainState
 
 log = logging.getLogger(__name__)
 
 
-class Synchronous:
-    """See `Runner`. One on each worker; they must make the same calls.
+class Synchronous(Runner):
+    """Run steps on replicas, each with a slice of the batch. One runner on each worker; all make the same calls.
 
     Args:
+      config: the configuration.
       strategy: a `MirroredStrategy` or `MultiWorkerMirroredStrategy`.
       worker: the index of this process among those of the strategy.
+      watchdog: limits how long is waited for the other workers.
     """
 
-    def __init__(
-        self,
-        train_state: TrainState,
-        pictures: LabelledImages,
-        config: Config,
-        *,
-        strategy: tf.distribute.Strategy,
-        worker: int,
-        watchdog: Watchdog,
-    ) -> None:
-        self.train_state, self.strategy, self.watchdog = train_state, strategy, watchdog
-        devices = strategy.extended.worker_devices
-        self.count, self.first = strategy.num_replicas_in_sync, worker * len(devices)
-        with watchdog.limit("agreeing with the other workers on the values to begin with"):
+    def __init__(self, config: Config, *, strategy: tf.distribute.Strategy, worker: int, watchdog: Watchdog) -> None:
+        self.config, self.strategy, self.watchdog = config, strategy, watchdog
+        self.devices = strategy.extended.worker_devices
+        self.count, self.first = strategy.num_replicas_in_sync, worker * len(self.devices)
+
+    def begin(self, train_state: TrainState, images: LabelledImages, restore: Callable[[], str | None]) -> None:
+        self.train_state = train_state
+        with self.watchdog.limit("agreeing with the other workers on the values to begin with"):
             self._begin_alike()
-        self.learners = [train_state, *(_copied(train_state, device) for device in devices[1:])]
+        self.replicas = [train_state, *(_copied(train_state, device) for device in self.devices[1:])]
         first_step = self.read_step()
         self.batches = [
             iter(
                 input_pipeline.training_batches(
-                    pictures, config, first_step=first_step, index=self.first + i, slices=self.count
+                    images, self.config, first_step=first_step, index=self.first + i, slices=self.count
                 )
             )
-            for i in range(len(devices))
+            for i in range(len(self.devices))
         ]
         self._step_together = tf.function(self._step)
         self._agree_together = tf.function(self._agree)
@@ -61,7 +58,7 @@ class Synchronous:
         return int(self.train_state.step.numpy())
 
     def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
-        """Any worker's `stop` stops all of them after the same step."""
+        """Run steps as `Runner` says; any worker's `stop` stops all of them after the same step."""
         figures: list[dict[str, tf.Tensor]] = []
         stopped = False
         while len(figures) < count and not stopped:
@@ -77,25 +74,22 @@ class Synchronous:
             stop.set()
         return mean_figures(figures)
 
-    def agree(self, enough: bool) -> bool:
-        """Whether any worker has seen enough. Here the others wait while the chief saves and validates."""
+    def agree_to_stop(self, enough: bool) -> bool:
+        """Agree as `Runner` says. Here the others wait while the chief saves and validates."""
         with self.watchdog.limit("waiting for the chief to save and validate"):
             return bool(self._agree_together(tf.constant(float(enough))).numpy())
 
-    def part(self) -> None:
-        """The last that all do together, so that nobody leaves while another still fetches a sum from it.
+    def close(self) -> None:
+        """Meet the other workers a last time, so that nobody leaves while another still fetches a sum from it.
 
-        It may fail, as others may leave as soon as they have seen all arrive here.
+        A failure means nothing: others may leave as soon as they have seen all arrive here.
         """
         with self.watchdog.limit("taking leave of the other workers"), contextlib.suppress(tf.errors.OpError):
             self._agree_together(tf.constant(0.0)).numpy()
 
-    def collect(self) -> None:
-        """Nothing to do: every worker's learner is up to date."""
-
     def _begin_alike(self) -> None:
-        """Gives every worker the chief's values, so that no other needs to see its checkpoints."""
-        variables = [variable for group in self.train_state.groups() for variable in group.values()]
+        """Give every worker the chief's values, so that no other needs to see its checkpoints."""
+        variables = [variable for group in self.train_state.groups().values() for variable in group.values()]
 
         def values() -> list[tf.Tensor]:
             first = _replica_index() == 0
@@ -110,9 +104,8 @@ class Synchronous:
     def _step(self, batch: dict[str, tf.Tensor], stopping: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         def on_replica(batch: dict[str, tf.Tensor], stopping: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             index = _replica_index()
-            figures = self.learners[index - self.first].train_step(
-                batch, Replicas(index, self.count, _sum_over_replicas)
-            )
+            replicas = Replicas(index, self.count, _sum_over_replicas)
+            figures = self.replicas[index - self.first].train_step(batch, replicas)
             return figures, _sum_over_replicas([stopping])[0]
 
         out = self.strategy.run(on_replica, args=(batch, stopping))
@@ -133,7 +126,7 @@ def _sum_over_replicas(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def check_batch(config: Config, replicas: int) -> None:
-    """Logs each replica's share of the batch.
+    """Log each replica's share of the batch.
 
     Raises:
       UserError: the batch cannot be shared equally.
@@ -145,11 +138,11 @@ def check_batch(config: Config, replicas: int) -> None:
             f"data.batch_size={size} is the size of the whole batch and must be a multiple of the {replicas} replicas: "
             f"use --set data.batch_size={' or '.join(near)}"
         )
-    log.info("%d replicas, each with %d pictures of a batch of %d", replicas, size // replicas, size)
+    log.info("%d replicas, each with %d images of a batch of %d", replicas, size // replicas, size)
 
 
 def _copied(train_state: TrainState, device: str) -> TrainState:
-    """A learner of the same values on another device."""
+    """Return a train state of the same values on another device."""
 
     def place(group: dict[str, tf.Variable]) -> dict[str, tf.Variable]:
         with tf.device(device):

@@ -3,7 +3,7 @@
 `python -m tests.trainer.training.runners.replicas OUTPUT.npz`: on two logical devices of this process, or, where
 TF_CONFIG is set, with the other workers. The joint batch of each step is the same in all ways; the weights
 afterwards go to OUTPUT.
-With `early` as a second argument, the second worker leaves as soon as the first has nothing left but to part.
+With `early` as a second argument, the second worker leaves as soon as the first has nothing left but to close.
 """
 
 import sys
@@ -57,7 +57,7 @@ def pictures() -> input_pipeline.LabelledImages:
 
 def values(train_state: TrainState) -> dict[str, np.ndarray]:
     """All variables by group and name."""
-    return {f"{i}:{name}": v.numpy() for i, group in enumerate(train_state.groups()) for name, v in group.items()}
+    return {f"{kind}:{name}": v.numpy() for kind, group in train_state.groups().items() for name, v in group.items()}
 
 
 def main() -> None:
@@ -67,9 +67,9 @@ def main() -> None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     watchdog, limits = Watchdog(60.0), Limits()
-    connected = strategies.connect(name, task, wanted(), watchdog, limits)
+    runner = strategies.connect(name, task, wanted(), watchdog, limits)
     train_state = TrainState(wanted())
-    runner: Any = strategies.make_runner(connected, task, train_state, pictures(), wanted(), watchdog=watchdog)
+    runner.begin(train_state, pictures(), lambda: None)
     figures = runner.run_steps(STEPS, threading.Event())
     if task.is_chief:
         results: dict[str, Any] = {"loss": figures["loss"], **values(train_state)}
@@ -78,7 +78,7 @@ def main() -> None:
         while not Path(sys.argv[1]).exists():
             time.sleep(0.1)
     else:
-        runner.part()
+        runner.close()
     leave(0)
 
 

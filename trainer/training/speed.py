@@ -1,0 +1,33 @@
+"""The speed of training, and durations as people read them."""
+
+import time
+
+
+class Speed:
+    """Measure examples per second and time left, since the last call or since the beginning."""
+
+    def __init__(self, batch_size: int, first_step: int, total_steps: int) -> None:
+        self.batch_size, self.total_steps = batch_size, total_steps
+        self.step, self.time = first_step, time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        """Leave out seconds that were not spent training."""
+        self.time += seconds
+
+    def restart(self, step: int) -> None:
+        """Measure from this step on, to which training has gone back, and from now."""
+        self.step, self.time = step, time.monotonic()
+
+    def measure(self, step: int) -> tuple[float, float]:
+        """Return the examples per second since the last call, and at that rate the seconds to the end."""
+        now = time.monotonic()
+        steps_per_second = (step - self.step) / max(now - self.time, 1e-9)
+        self.step, self.time = step, now
+        return steps_per_second * self.batch_size, (self.total_steps - step) / max(steps_per_second, 1e-9)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as `0:07:31`."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}"
