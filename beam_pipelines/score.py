@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import RunInference
 
 from beam_pipelines.inputs import identity
-from beam_pipelines.scoring import exported_model, find_images, predictions
+from beam_pipelines.scoring import find_images, model_store, predictions
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
 from beam_pipelines.scoring.predictions import KIND, SUMMARY_FILE, DescribePredictions
@@ -41,7 +41,7 @@ def _run(argv: list[str] | None) -> None:
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
     if not 0 <= args.min_confidence <= 1:
         raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
-    model = exported_model.read_info(args.model)
+    model = model_store.read_info(args.model)
     reading = _reading(args, model)
     pictures = find_images.find(args.input)
     find_images.check_readable(pictures)
@@ -57,7 +57,7 @@ def _run(argv: list[str] | None) -> None:
         "format": reading.file_format,
         "max_megapixels": reading.max_megapixels,
         "model": model["fingerprint"],
-        "model_crc32c": exported_model.checksum(args.model, model),
+        "model_crc32c": model_store.checksum(args.model, model),
     }
 
     def same(text: str) -> bool:
@@ -103,7 +103,7 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model["beam_width"])
     confidence = args.min_confidence
     if args.target_accuracy is not None:
-        confidence = exported_model.threshold(args.model, model, args.target_accuracy)
+        confidence = model_store.threshold(args.model, model, args.target_accuracy)
     return Reading(args.batch_size, width, candidates, confidence, args.format, args.max_megapixels)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.scoring.exported_model import load
+from beam_pipelines.scoring.model_store import load
 from beam_pipelines.scoring.prefetch import FetchedImage
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts

@@ -1,12 +1,13 @@
 """Reads a few pictures: a table, JSON, or a drawing of what was read: `python -m trainer.predict --help`."""
 
 import argparse
+import dataclasses
 import io
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -14,7 +15,8 @@ from trainer import cli, released
 from trainer.cluster import environment
 from trainer.data import image_io, image_kinds
 from trainer.files import image_output, local_file
-from trainer.inference import attention_overlay, beam_width
+from trainer.inference import attention_overlay, beam_width, exported_model
+from trainer.inference.exported_model import Answer, ExportedModel
 
 DRAWN_SIDE = 1024  # pixels
 
@@ -30,14 +32,14 @@ def _run(argv: list[str] | None) -> None:
         image_output.check_replaceable(args.draw, "--draw")
     image_kinds.limit_megapixels(args.max_megapixels)
     environment.configure()
-    model = _load(args.model)
-    sizes = beam_width.sizes(args.beam_width, args.candidates, model.beam_width)
+    model = exported_model.load(released.folder_of(args.model))
+    width, candidates = beam_width.sizes(args.beam_width, args.candidates, model.info["beam_width"])
     looks, unread = [], []
     for path in args.pictures:
         try:
             with _opened(path) as source:
-                file = image_io.encode(image_io.for_model(source, model.image_size), "bmp")
-                answer = _answer(model, file, *sizes)
+                file = image_io.encode(image_io.for_model(source, model.info["image_size"]), "bmp")
+                [answer] = model.read([file], beam_width=width, candidates=candidates)
                 if args.draw:
                     looks.append(_look(model, file, _drawn(source), answer))
         except image_kinds.UnreadableImage as error:
@@ -47,36 +49,14 @@ def _run(argv: list[str] | None) -> None:
             unread.append(str(error))
             continue
         if args.format == "json":
-            print(json.dumps({"key": path, **answer}, ensure_ascii=False))
+            print(json.dumps({"key": path, **dataclasses.asdict(answer)}, ensure_ascii=False))
         else:
-            texts = [candidate["text"] for candidate in answer["candidates"]]
-            print(f"{path}\n{table(texts, answer['confidence'], calibrated=model.is_calibrated)}")
+            texts = [candidate["text"] for candidate in answer.candidates]
+            print(f"{path}\n{table(texts, answer.confidence, calibrated=bool(model.info['calibration']))}")
     if args.draw and looks:
         _draw(looks, args.draw)
     if unread:
         raise cli.UserError("\n".join(unread))
-
-
-def _load(path: str) -> Any:
-    """Return the SavedModel, with its `beam_width`, the `image_size` of its input, and whether it `is_calibrated`.
-
-    Raises:
-      UserError: there is none, or it is of an older version.
-    """
-    import tensorflow as tf
-
-    path = released.folder_of(path)
-    if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
-        raise cli.UserError(f"{path} is no SavedModel: make one with trainer.export")
-    with environment.native_stderr(), released.loadable(path) as loadable:
-        model = tf.saved_model.load(loadable)
-    if "candidates" not in model.signatures["serving_default"].structured_input_signature[1]:
-        raise cli.UserError(f"{path} was exported by an older version: export it again")
-    with tf.io.gfile.GFile(f"{path}/assets/model_info.json", "r") as file:
-        info = json.load(file)
-    model.beam_width, model.image_size = info["beam_width"], info["image_size"]
-    model.is_calibrated = bool(info["calibration"])
-    return model
 
 
 def _opened(path: str) -> BinaryIO:
@@ -95,41 +75,23 @@ def _opened(path: str) -> BinaryIO:
         raise cli.UserError(f"{path} cannot be read: {getattr(error, 'message', error)}") from error
 
 
-def _answer(model: Any, file: bytes, width: int, candidates: int) -> dict[str, Any]:
-    """`candidates` and `confidence` as in the rows of beam_pipelines.score."""
-    import tensorflow as tf
-
-    sizes = {"beam_width": tf.constant(width), "candidates": tf.constant(candidates)}
-    out = model.signatures["serving_default"](images=tf.constant([file]), **sizes)
-    columns = (out[name].numpy()[0].tolist() for name in ("text", "log_prob", "probability"))
-    rows = [
-        {"text": text.decode(), "log_prob": log_prob, "probability": probability}
-        for text, log_prob, probability in zip(*columns, strict=True)
-    ]
-    return {"candidates": rows, "confidence": float(out["confidence"].numpy()[0])}
-
-
-def _look(model: Any, file: bytes, image: Image.Image, answer: dict[str, Any]) -> attention_overlay.Look:
-    """For `drawing`; a model without attention gives none."""
-    import tensorflow as tf
-
-    text, attention = answer["candidates"][0]["text"], None
-    if "attention" in model.signatures:
-        out = model.signatures["attention"](images=tf.constant([file]))
-        if out["text"].numpy()[0].decode() == text:  # an export of version 0.1.0 attends to what a narrower beam found
-            attention = out["attention"].numpy()[0]
-    return attention_overlay.Look(image, text, answer["confidence"], attention)
+def _look(model: ExportedModel, file: bytes, image: Image.Image, answer: Answer) -> attention_overlay.Look:
+    """Return what to draw of an answer, with where the model looked if its attention is that of the same text."""
+    text, found = answer.candidates[0]["text"], model.attention(file)
+    # An export of version 0.1.0 attends to what a narrower beam found.
+    attention = found[1] if found and found[0] == text else None
+    return attention_overlay.Look(image, text, answer.confidence, attention)
 
 
 def _drawn(source: BinaryIO) -> Image.Image:
-    """An image as people see it, no larger than a drawing needs."""
+    """Return an image as people see it, no larger than a drawing needs."""
     image = image_io.load_file(source).image
     image.thumbnail((DRAWN_SIDE, DRAWN_SIDE))
     return image
 
 
 def _draw(looks: Sequence[attention_overlay.Look], path: str) -> None:
-    """Writes the drawing.
+    """Write the drawing.
 
     Raises:
       UserError: it cannot be written there.

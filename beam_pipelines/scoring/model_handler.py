@@ -8,12 +8,12 @@ from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler
 
-from beam_pipelines.scoring import exported_model, predictions
-from beam_pipelines.scoring.exported_model import ExportedModel, Row
+from beam_pipelines.scoring import model_store, predictions
 from beam_pipelines.scoring.prefetch import FetchedImage, pictures
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.shards import ShardResult, ShardSpec
 from trainer.data.image_kinds import DEFAULT_MEGAPIXELS, limit_megapixels
+from trainer.inference.exported_model import Answer, ExportedModel
 
 BATCH_BYTES = 32 << 20  # of images; enough for a full batch unless they are large
 
@@ -53,7 +53,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
     def load_model(self) -> ExportedModel:
         """Loads the model, once a process."""
         limit_megapixels(self.reading.max_megapixels)
-        return exported_model.load(self.path)
+        return model_store.load(self.path)
 
     def run_inference(
         self, batch: Sequence[ShardSpec], model: ExportedModel, inference_args: dict[str, Any] | None = None
@@ -74,11 +74,12 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
     def _read(
         self, spec: ShardSpec, model: ExportedModel, result: ShardResult
-    ) -> Iterator[tuple[Sequence[FetchedImage], list[Row]]]:
+    ) -> Iterator[tuple[Sequence[FetchedImage], list[Answer]]]:
         """Batches and what the model reads in them, which it does while the caller writes the one before."""
 
-        def answer(batch: Sequence[FetchedImage]) -> tuple[Sequence[FetchedImage], list[Row]]:
-            return batch, model.read(batch, beam_width=self.reading.beam_width, candidates=self.reading.candidates)
+        def answer(batch: Sequence[FetchedImage]) -> tuple[Sequence[FetchedImage], list[Answer]]:
+            files, reading = [image.file for image in batch], self.reading
+            return batch, model.read(files, beam_width=reading.beam_width, candidates=reading.candidates)
 
         with ThreadPoolExecutor(1) as ahead:
             running = None
@@ -107,13 +108,12 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
         if batch:
             yield batch
 
-    def _row(self, picture: FetchedImage, answer: Row, model: ExportedModel, result: ShardResult) -> dict[str, Any]:
-        candidates, confidence = answer
+    def _row(self, picture: FetchedImage, answer: Answer, model: ExportedModel, result: ShardResult) -> dict[str, Any]:
         row = {
             "key": picture.key,
-            "candidates": candidates,
-            "confidence": confidence,
-            "accepted": confidence >= self.reading.min_confidence,
+            "candidates": answer.candidates,
+            "confidence": answer.confidence,
+            "accepted": answer.confidence >= self.reading.min_confidence,
             "found_as": picture.found_as,
             **({} if picture.label is None else {"label": picture.label}),
             "model": model.info["fingerprint"],

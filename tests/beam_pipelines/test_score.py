@@ -11,10 +11,11 @@ import tensorflow as tf
 from PIL import Image
 
 from beam_pipelines import draw, score
-from beam_pipelines.scoring import exported_model
+from beam_pipelines.scoring import model_store
 from tests.conftest import Run
 from trainer import predict
 from trainer.data import dataset_info
+from trainer.inference.exported_model import ExportedModel
 
 COUNT = 60
 
@@ -91,18 +92,18 @@ def test_batches_are_full_and_the_model_is_loaded_once(
     photos: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads, sizes = [], []
-    load, read = exported_model.load, exported_model.ExportedModel.read
+    load, read = model_store.load, ExportedModel.read
 
-    def counting_load(path: str) -> exported_model.ExportedModel:
+    def counting_load(path: str) -> ExportedModel:
         loads.append(path)
         return load(path)
 
-    def counting_read(self: exported_model.ExportedModel, pictures: list, **options: int) -> list:
+    def counting_read(self: ExportedModel, pictures: list, **options: int) -> list:
         sizes.append(len(pictures))
         return read(self, pictures, **options)
 
-    monkeypatch.setattr(exported_model, "load", counting_load)
-    monkeypatch.setattr(exported_model.ExportedModel, "read", counting_read)
+    monkeypatch.setattr(model_store, "load", counting_load)
+    monkeypatch.setattr(ExportedModel, "read", counting_read)
     threads = ("--direct_num_workers=3", "--direct_running_mode=multi_threading")
     run_score(tmp_path / "out", tiny_model, photos, options=("--num-shards", "2", *threads))
     assert sorted(sizes) == [13, 15, 16, 16]  # of 31 pictures, and of 31 of which two are none

@@ -12,12 +12,11 @@ import tensorflow as tf
 
 from trainer.cli import UserError
 from trainer.files import whole_file
+from trainer.inference.exported_model import INFO_PATH
 from trainer.workdir import checkpoint
 
-MODEL_INFO_FILE = "model_info.json"
 TFLITE_FILE = "assets.extra/model.tflite"
 GRAPH_FILE = "saved_model.pb"  # what makes a folder a SavedModel: removed first and written last
-INFO_PATH = f"assets/{MODEL_INFO_FILE}"
 FOLDERS = "assets/", "assets.extra/", "variables/"
 FILES = re.compile(
     rf"saved_model\.pb|fingerprint\.pb|variables/variables\.(index|data-\d{{5}}-of-\d{{5}})|{INFO_PATH}|{TFLITE_FILE}"

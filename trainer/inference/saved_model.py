@@ -10,6 +10,7 @@ import tensorflow as tf
 from trainer.files import whole_file
 from trainer.inference import exported_folder, signatures
 from trainer.inference.calibration import Calibration
+from trainer.inference.exported_model import INFO_FILE
 from trainer.inference.load import load_model, read_calibration
 from trainer.inference.predictor import Predictor
 
@@ -57,7 +58,7 @@ def export(
     module.params, module.state = params, state
 
     def write(folder: str) -> None:
-        described = f"{folder}.{exported_folder.MODEL_INFO_FILE}/{exported_folder.MODEL_INFO_FILE}"
+        described = f"{folder}.{INFO_FILE}/{INFO_FILE}"
         tf.io.gfile.makedirs(described.rpartition("/")[0])
         whole_file.write_json(described, info)
         module.info = tf.saved_model.Asset(described)

@@ -14,7 +14,7 @@ from apache_beam.portability.api import beam_runner_api_pb2 as proto
 from google.cloud import storage
 
 from beam_pipelines import draw, score
-from beam_pipelines.scoring import exported_model
+from beam_pipelines.scoring import model_store
 from tests.beam_pipelines import dataflow_service, flaky_store
 from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.test_dataflow import DATAFLOW, do_fns, run_as_main
@@ -22,6 +22,7 @@ from tests.beam_pipelines.test_object_store import stored
 from tests.conftest import ROOT
 from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
 from trainer.files.lock import Ticket
+from trainer.inference.exported_model import ExportedModel
 
 TOP = f"gs://{BUCKET}"
 INPUT = ("--input", f"{TOP}/photos", "--num-shards", "3", "--batch-size", "16")
@@ -102,13 +103,13 @@ def test_a_dataflow_job_carries_all_that_its_workers_need(
     functions = do_fns(pipeline)
     assert any(b"beam_pipelines.scoring.model_handler" in pickled for pickled in functions.values())
     assert not [name for name, pickled in functions.items() if b"__main__" in pickled]
-    loads, load = [], exported_model.load
+    loads, load = [], model_store.load
 
-    def counting(path: str) -> exported_model.ExportedModel:
+    def counting(path: str) -> ExportedModel:
         loads.append(path)
         return load(path)
 
-    monkeypatch.setattr(exported_model, "load", counting)
+    monkeypatch.setattr(model_store, "load", counting)
     # The stand-in service says that the job is done before it runs, so the command has released its lock.
     monkeypatch.setattr(Ticket, "check", lambda _: None)
     beam.Pipeline.from_runner_api(pipeline, "FnApiRunner", PipelineOptions([])).run().wait_until_finish()

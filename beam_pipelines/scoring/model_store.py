@@ -1,43 +1,33 @@
-"""An exported model: what it says of itself, and how a process loads it, from wherever it lies."""
+"""Find an exported model in any store that Beam knows, and load it in a worker."""
 
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.scoring.prefetch import FetchedImage
 from beam_pipelines.sharding import listing
 from trainer import released
 from trainer.cli import UserError
 from trainer.cluster import environment
-
-MODEL_INFO = "assets/model_info.json"
-GRAPH = "saved_model.pb"
-DIGITS_KEPT = 7  # of each number: more than that is float32's noise
-
-Row = tuple[list[dict[str, Any]], float]
+from trainer.inference import exported_model
+from trainer.inference.exported_model import GRAPH, INFO_PATH, ExportedModel
 
 
 def read_info(model: str) -> dict[str, Any]:
-    """What the exported model says of itself.
+    """Return what the exported model says of itself.
 
     Raises:
       UserError: there is no such model, or it is of an older version.
     """
-    path = FileSystems.join(released.folder_of(model), *MODEL_INFO.split("/"))
+    path = FileSystems.join(released.folder_of(model), *INFO_PATH.split("/"))
     if not FileSystems.exists(path):
-        raise UserError(f"{model} has no {MODEL_INFO}: it is no model of trainer.export")
+        raise UserError(f"{model} has no {INFO_PATH}: it is no model of trainer.export")
     with FileSystems.open(path) as file:
-        info = json.loads(file.read())
-    if not {"calibration", "image_size"} <= info.keys():
-        raise UserError(f"{model} was exported by an older version: export it again")
-    return info
+        return exported_model.parse_info(file.read(), model)
 
 
 def checksum(model: str, info: dict[str, Any]) -> str:
@@ -57,7 +47,7 @@ def checksum(model: str, info: dict[str, Any]) -> str:
 
 
 def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
-    """The confidence from which on answers are right to that accuracy, as measured when the model was calibrated.
+    """Return the confidence above which answers have that accuracy, as measured when the model was calibrated.
 
     Raises:
       UserError: the model was not calibrated, or the accuracy is none of those measured, or was not reached.
@@ -76,60 +66,25 @@ def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
     return measured[accuracy]
 
 
-@dataclass(frozen=True)
-class ExportedModel:
-    """A loaded SavedModel and what it says of itself. The loaded object must live as long as its signatures."""
-
-    loaded: Any
-    info: dict[str, Any]
-
-    def read(self, pictures: Sequence[FetchedImage], *, beam_width: int, candidates: int) -> list[Row]:
-        """The candidates of each picture, best first, and the confidence in the first."""
-        import tensorflow as tf
-
-        out = self.loaded.signatures["serving_default"](
-            images=tf.constant([picture.file for picture in pictures]),
-            beam_width=tf.constant(beam_width),
-            candidates=tf.constant(candidates),
-        )
-        texts, log_probs, probabilities = (out[name].numpy().tolist() for name in ("text", "log_prob", "probability"))
-        return [
-            (
-                [
-                    {"text": text.decode(), "log_prob": _rounded(log_prob), "probability": _rounded(probability)}
-                    for text, log_prob, probability in zip(*row, strict=True)
-                ],
-                _rounded(confidence),
-            )
-            for *row, confidence in zip(
-                texts, log_probs, probabilities, out["confidence"].numpy().tolist(), strict=True
-            )
-        ]
-
-
 def load(path: str) -> ExportedModel:
-    """Loads the model, a remote one as a local copy made by Beam's file systems, which know more stores."""
+    """Load the model, a remote one from a local copy made by Beam's file systems, which know more stores.
+
+    Raises:
+      UserError: there is no such model, or it is of an older version.
+    """
     environment.quiet_tensorflow()
     with environment.native_stderr():
         return _load(path)
 
 
 def _load(path: str) -> ExportedModel:
-    import tensorflow as tf
-
-    info = read_info(path)
     path = released.folder_of(path)  # where this worker has the package, which may not be the driver's place
     if "://" not in path:
-        with released.loadable(path) as loadable:
-            return ExportedModel(tf.saved_model.load(loadable), info)
+        return exported_model.load(path)
     with tempfile.TemporaryDirectory() as folder:
         for file in listing.below(path, on_error=lambda _: None):
             local = os.path.join(folder, file.path[len(path.rstrip("/")) + 1 :])
             os.makedirs(os.path.dirname(local), exist_ok=True)
             with FileSystems.open(file.path, compression_type="uncompressed") as source, open(local, "wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
-        return ExportedModel(tf.saved_model.load(folder), info)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS_KEPT}g}")
+        return exported_model.load(folder)
