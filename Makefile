@@ -1,5 +1,5 @@
 # make demo   sets everything up, then: synthesise -> train -> evaluate -> export -> score -> report
-# make release  the model that ships with the package, from the real pictures in SHARED (two hours; STEPS=2000: half an hour)
+# make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
 # make test   sets everything up, then: formatting, lint, types and every test; make test-fast: the quick tests alone
 
 PYTHON ?= python3
@@ -48,7 +48,7 @@ fuzz: $(VENV)/installed
 soak: $(VENV)/installed
 	$(PY) -m benchmarks.soak
 
-# The user's own pictures (DATA, a folder with labels.csv), or drawn ones.
+# The user's own images (DATA, a folder with labels.csv), or drawn ones.
 ifdef DATA
 DEMO := $(DEMO)/own
 PICTURES := $(DATA)
@@ -65,7 +65,7 @@ demo: $(VENV)/installed
 ifndef DATA
 	$(PY) -m beam_pipelines.draw --count 1000 --seed 8 --output $(PICTURES)
 endif
-	$(SAY) "2/7 prepare: labelled pictures of $(PICTURES)"
+	$(SAY) "2/7 prepare: labelled images of $(PICTURES)"
 	$(PY) -m beam_pipelines.prepare --format csv --input $(PICTURES) --split $(SPLIT) \
 	    --output $(DEMO)/prepared
 	$(SAY) "3/7 train"

@@ -18,7 +18,7 @@ from trainer.cli import UserError
 
 URL = "http://ufldl.stanford.edu/housenumbers/"
 CHUNK_BYTES = 2**20
-# Of an archive: its pictures hardly shrink in it, its digitStruct.mat, which is below as large again, does.
+# Of an archive: its images hardly shrink in it, its digitStruct.mat, which is below as large again, does.
 UNPACKED_SHARE = 2
 
 

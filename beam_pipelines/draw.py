@@ -1,4 +1,4 @@
-"""Draws made-up numbers as picture files with `labels.csv`, as people hold their own: see `--help`."""
+"""Draws made-up numbers as image files with `labels.csv`, as people hold their own: see `--help`."""
 
 import csv
 import re
@@ -24,10 +24,10 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
         description="Draw made-up numbers as PNG files with a labels.csv, to look at or to try the road with.",
-        example="python -m beam_pipelines.draw --count 100 --seed 8 --output pictures",
+        example="python -m beam_pipelines.draw --count 100 --seed 8 --output images",
         check_place=places.check_local,
     )
-    parser.add_argument("--count", type=int, required=True, help="how many pictures")
+    parser.add_argument("--count", type=int, required=True, help="how many images")
     parser.add_argument("--seed", type=int, default=0, help="decides all that is random")
     parser.add_argument("--max-digits", type=int, default=5, help="the longest number")
     parser.add_argument("--output", required=True, help="the folder, which must be empty or of the same command")
@@ -47,7 +47,7 @@ def _run(argv: list[str] | None) -> None:
         rows.append((name, drawn.text))
     with labels.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *rows])
-    print(f"drew {args.count} pictures, labelled in {labels}")
+    print(f"drew {args.count} images, labelled in {labels}")
 
 
 def _check_ours(folder: Path, labels: Path) -> None:

@@ -39,7 +39,7 @@ class DatasetSummary:
     characters: Counter[str] = field(default_factory=Counter)
     widths: list[int] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
-    unreadable: int = 0  # pictures whose very header is damaged
+    unreadable: int = 0  # images whose very header is damaged
     unsure: list[str] = field(default_factory=list)  # keys of images that TensorFlow may refuse
 
     def add(self, split: str, record: Record) -> None:
@@ -81,7 +81,7 @@ def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
 def report(info: DatasetInfo, contents: DatasetSummary) -> str:
     """The contents as people read them."""
     splits, total = contents.splits, sum(contents.splits.values())
-    lines = [f"{total:,} records of {info.records_in:,} pictures, alphabet {info.alphabet!r}"]
+    lines = [f"{total:,} records of {info.records_in:,} images, alphabet {info.alphabet!r}"]
     lines += _table("split", splits)
     lines += _table("source", contents.sources)
     lines += _table("length", contents.lengths)
@@ -90,7 +90,7 @@ def report(info: DatasetInfo, contents: DatasetSummary) -> str:
         if sizes:
             lines.append(f"{name:<10} {min(sizes)} to {max(sizes)} pixels, median {np.median(sizes):g}")
     if contents.unreadable:
-        lines.append(f"{contents.unreadable} pictures have no readable header")
+        lines.append(f"{contents.unreadable} images have no readable header")
     if contents.unsure:
         named = ", ".join(map(repr, contents.unsure[:NAMED])) + (", ..." if len(contents.unsure) > NAMED else "")
         lines.append(
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", metavar="DIR", help="a dataset of prepare or synthesize, local or gs://")
     parser.add_argument("--verify", action="store_true", help="recompute every checksum and count first")
     parser.add_argument("--sheet", metavar="PNG", help="draw a sample here, with labels and boxes")
-    parser.add_argument("--sample", type=int, default=60, help="pictures on the sheet")
+    parser.add_argument("--sample", type=int, default=60, help="images on the sheet")
     parser.add_argument("--seed", type=int, default=0, help="decides which")
     return parser
 

@@ -1,4 +1,4 @@
-"""Turns labelled pictures into training records: `python -m beam_pipelines.prepare --help`."""
+"""Turns labelled images into training records: `python -m beam_pipelines.prepare --help`."""
 
 import argparse
 import posixpath
@@ -17,12 +17,12 @@ from trainer.data import image_io, image_kinds
 from trainer.data.records import Record
 from trainer.vocab import Vocab
 
-UNLABELLED = "pictures without an entry"
+UNLABELLED = "images without an entry"
 
 
 @dataclass(frozen=True)
 class MakeLabelledRecord:
-    """Reads, crops and encodes the labelled picture at a place of a source."""
+    """Reads, crops and encodes the labelled image at a place of a source."""
 
     source: Source
     duplicates: frozenset[int]
@@ -53,18 +53,18 @@ class MakeLabelledRecord:
             raise Reject("too-long", f"the label {labelled.text!r} has more than {self.max_digits} characters")
         for box in labelled.char_boxes:
             check_size(box)
-        if isinstance(labelled.picture, str):
+        if isinstance(labelled.image, str):
             image_kinds.limit_megapixels(self.max_megapixels)
-            with images.opened(labelled.picture) as file:
+            with images.opened(labelled.image) as file:
                 return self._cut(images.load_file(file), labelled)
-        return self._cut(image_io.DecodedImage(labelled.picture), labelled)
+        return self._cut(image_io.DecodedImage(labelled.image), labelled)
 
-    def _cut(self, picture: image_io.DecodedImage, labelled: Labelled) -> Record:
+    def _cut(self, decoded: image_io.DecodedImage, labelled: Labelled) -> Record:
         """The record of an image, whose file is kept as it is where nothing of it needs to change."""
-        cut, area = self.crop(picture.image, labelled.box, labelled.key)
-        kept = picture.file_type if cut is picture.image else None
+        cut, area = self.crop(decoded.image, labelled.box, labelled.key)
+        kept = decoded.file_type if cut is decoded.image else None
         return Record(
-            picture.data() if kept else image_io.encode(cut, self.file_type),
+            decoded.data() if kept else image_io.encode(cut, self.file_type),
             kept or self.file_type,
             labelled.key,
             labelled.text,
@@ -128,7 +128,7 @@ def _described_in(args: argparse.Namespace) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Turn labelled pictures into sharded TFRecords. Beam's own options (--runner, ...) pass through.",
+        description="Turn labelled images into sharded TFRecords. Beam's own options (--runner, ...) pass through.",
         example="python -m beam_pipelines.prepare --format digitstruct --input svhn/train --output data/svhn",
         check_place=places.check,
     )
@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         "csv: file,label[,split][,left,top,width,height] rows, the box that of the number in pixels",
     )
     parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat or the CSV file")
-    parser.add_argument("--images", help="csv: the folder of the pictures; images/ beside the CSV file, or its folder")
+    parser.add_argument("--images", help="csv: the folder of the images; images/ beside the CSV file, or its folder")
     parser.add_argument(
         "--split", default="train", help="where the input names none; or shares: train:0.9,validation:0.1"
     )
@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         "--crop",
         choices=POLICIES,
         help="tight: a square 1.3 times the number; context: the number with random margins, its aspect kept, which "
-        "needs pictures whose surroundings are real; whole: all of it. tight where there are boxes, else whole",
+        "needs images whose surroundings are real; whole: all of it. tight where there are boxes, else whole",
     )
     parser.add_argument("--size", type=int, default=64, help="tight: side of the square, in pixels")
     parser.add_argument(

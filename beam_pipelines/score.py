@@ -1,4 +1,4 @@
-"""Reads the numbers in many pictures with an exported model: `python -m beam_pipelines.score --help`."""
+"""Reads the numbers in many images with an exported model: `python -m beam_pipelines.score --help`."""
 
 import argparse
 import json
@@ -43,12 +43,12 @@ def _run(argv: list[str] | None) -> None:
         raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
     model = model_store.read_info(args.model)
     reading = _reading(args, model)
-    pictures = find_images.find(args.input)
-    find_images.check_readable(pictures)
+    images = find_images.find(args.input)
+    find_images.check_readable(images)
     request = {
-        "images": len(pictures.items),
-        "images_crc32c": _checksum(pictures.items),
-        "files": identity.of_paths({item.path for item in pictures.items}),
+        "images": len(images.items),
+        "images_crc32c": _checksum(images.items),
+        "files": identity.of_paths({item.path for item in images.items}),
         "num_shards": args.num_shards,
         "batch_size": reading.batch_size,
         "beam_width": reading.beam_width,
@@ -68,9 +68,9 @@ def _run(argv: list[str] | None) -> None:
         if ticket is None:
             print(f"{args.output} is complete already: nothing to do (--overwrite writes it again)")
             return
-        specs = slices(pictures.items, args.output, args.num_shards, reading.file_format)
+        specs = slices(images.items, args.output, args.num_shards, reading.file_format)
         work = RunInference(ReadShards(args.model, reading))
-        describe = DescribePredictions(model, request, pictures.endings, begin)
+        describe = DescribePredictions(model, request, images.endings, begin)
         seconds = partition.run(
             specs,
             work,
@@ -149,7 +149,7 @@ def _endings(counts: dict[str, int]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Read the numbers in many pictures. Beam's own options (--runner, ...) pass through.",
+        description="Read the numbers in many images. Beam's own options (--runner, ...) pass through.",
         example="python -m beam_pipelines.score --input 'photos/*.png' --output out/read",
         check_place=places.check,
     )
@@ -159,13 +159,13 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="INPUT",
-        help="pictures: files, patterns, folders, gs:// prefixes, .tar archives, @lists of paths (or ending in .txt); "
+        help="images: files, patterns, folders, gs:// prefixes, .tar archives, @lists of paths (or ending in .txt); "
         "or TFRecords of prepare or synthesize, with whose labels the answers are compared",
     )
     parser.add_argument("--output", required=True, help="the folder of the predictions")
     parser.add_argument("--format", choices=predictions.FORMATS, default="jsonl", help="of the predictions")
     parser.add_argument("--num-shards", type=int, default=8, help="files of predictions")
-    parser.add_argument("--batch-size", type=int, default=128, help="pictures read together")
+    parser.add_argument("--batch-size", type=int, default=128, help="images read together")
     parser.add_argument("--beam-width", type=int, help="hypotheses followed; two for each candidate unless given")
     parser.add_argument(
         "--candidates", type=int, help="in each row; as many as --beam-width, else the model's own number"

@@ -1,4 +1,4 @@
-"""Writes pictures of made-up numbers as training records: `python -m beam_pipelines.synthesize --help`."""
+"""Writes images of made-up numbers as training records: `python -m beam_pipelines.synthesize --help`."""
 
 import argparse
 import sys
@@ -21,7 +21,7 @@ from trainer.vocab import DIGITS, Vocab
 
 @dataclass(frozen=True)
 class MakeDrawnRecord:
-    """Draws and encodes the picture of an index."""
+    """Draws and encodes the image of an index."""
 
     draw: Callable[[int], Drawn]
     source: str
@@ -46,7 +46,7 @@ class MakeDrawnRecord:
 
 
 def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
-    """What draws the pictures that the command line asks for; whatever it needs has been found.
+    """What draws the images that the command line asks for; whatever it needs has been found.
 
     Raises:
       UserError: the source lacks a flag or its files, or draws no such numbers.
@@ -93,7 +93,7 @@ def _run(argv: list[str] | None) -> None:
         contact_sheet.check_replaceable(args.preview, "--preview")
         with shards.whole_file(args.preview) as file:
             contact_sheet.draw([(args.split, make(index)) for index in range(args.count)]).save(file, "PNG")
-        print(f"wrote {args.preview}, the first {args.count} pictures; no dataset")
+        print(f"wrote {args.preview}, the first {args.count} images; no dataset")
         return
     if not args.output:
         raise UserError("--output is missing: give the dataset's folder, or --preview FILE.png")
@@ -124,7 +124,7 @@ def _inputs(args: argparse.Namespace) -> dict[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Write pictures of made-up numbers. Beam's own options (--runner, ...) pass through.",
+        description="Write images of made-up numbers. Beam's own options (--runner, ...) pass through.",
         example="python -m beam_pipelines.synthesize --source fonts --count 20000 --seed 7 --output data/synthetic",
         check_place=places.check,
     )
@@ -134,14 +134,14 @@ def _parser() -> argparse.ArgumentParser:
         default="fonts",
         help="fonts: drawn in many typefaces; mnist: MNIST digits side by side, 28x140; crops: real digits recombined",
     )
-    parser.add_argument("--count", type=int, required=True, help="how many pictures")
-    parser.add_argument("--split", default="train", help="the split of all pictures")
+    parser.add_argument("--count", type=int, required=True, help="how many images")
+    parser.add_argument("--split", default="train", help="the split of all images")
     parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
     parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
     parser.add_argument("--mnist", metavar="DIR", help="mnist: the folder of the idx files")
     parser.add_argument("--records", nargs="+", default=[], metavar="DIR", help="crops: datasets with character boxes")
     parser.add_argument("--record-limit", type=int, default=20_000, help="crops: records held in memory, a worker")
-    parser.add_argument("--preview", metavar="FILE", help="write a PNG with the pictures instead of a dataset")
+    parser.add_argument("--preview", metavar="FILE", help="write a PNG with the images instead of a dataset")
     writer.add_arguments(parser, output_required=False)
     return parser
 

@@ -35,7 +35,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     RECIPE: (ALL, ()),
     "no drawn numbers": ((*REAL, "crops"), ()),
     "no recombined digits": ((*REAL, "fonts"), ()),
-    "real pictures only": (REAL, ()),
+    "real images only": (REAL, ()),
     "no whole photos": (ALL[1:], ()),
     "tight crops": (("photos", "tight-test", "tight-train", "fonts", "crops"), ()),
     "no attention (five_heads)": (ALL, ("model.name=five_heads", "model.strides=[2,2,2,2]", "decode.closer=false")),

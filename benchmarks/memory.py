@@ -106,10 +106,8 @@ def _show(kind: str, model: str, folder: Path, top: Path) -> dict[str, float]:
     count = len(list(folder.iterdir()))
     done = scoring.job(Path(model), folder, top / f"out-{kind}", [""] * count, 128)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    print(
-        f"| {kind} | {done.pictures} of {count} | {size:,.0f} | {done.megabytes:,.0f} | {done.speed:.1f} |", flush=True
-    )
-    return {"count": count, "read": done.pictures, "megabytes": done.megabytes, "images_per_second": done.speed}
+    print(f"| {kind} | {done.images} of {count} | {size:,.0f} | {done.megabytes:,.0f} | {done.speed:.1f} |", flush=True)
+    return {"count": count, "read": done.images, "megabytes": done.megabytes, "images_per_second": done.speed}
 
 
 def _parser() -> argparse.ArgumentParser:

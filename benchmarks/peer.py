@@ -1,7 +1,7 @@
-"""An OCR toolkit's recogniser on picture files, run by benchmarks.scoring with the Python that has the toolkit.
+"""An OCR toolkit's recogniser on image files, run by benchmarks.scoring with the Python that has the toolkit.
 
 Takes paths on standard input, one a line, and prints JSON: the seconds and what was read in each, digits only.
-RapidOCR (Apache-2.0) brings PP-OCR's recogniser as an ONNX model; its detector is left out, since each picture is one
+RapidOCR (Apache-2.0) brings PP-OCR's recogniser as an ONNX model; its detector is left out, since each image is one
 number with its surroundings, and ours has no detector either.
 """
 

@@ -64,9 +64,9 @@ def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
     shards.run(specs, WriteRecords(make, vocab), DescribeDataset(vocab, [], {}, {}), output=output, options=options)
 
 
-def pictures_as_records(way: str, count: int, pictures: str, output: str) -> None:
-    """`prepare` of a CSV file, its rows repeated up to `count`: reads, decodes and checks each picture."""
-    source = csv_file.open_csv(pictures, None)
+def images_as_records(way: str, count: int, images: str, output: str) -> None:
+    """`prepare` of a CSV file, its rows repeated up to `count`: reads, decodes and checks each image."""
+    source = csv_file.open_csv(images, None)
     rows = labelled.survey(source, [("train", 1.0)], seed=0).splits
     found = [row for split in rows.values() for row in split]
     items = [found[i % len(found)] for i in range(count)]
@@ -81,13 +81,13 @@ def pictures_as_records(way: str, count: int, pictures: str, output: str) -> Non
     ways[way]()
 
 
-def constant_records(way: str, count: int, pictures: str, output: str) -> None:
+def constant_records(way: str, count: int, images: str, output: str) -> None:
     """Records of 1 KB from indices."""
     specs = shards.deal(range(count), output=output, split="train", num_shards=SHARDS, name=dataset_info.shard_name)
     beam(specs, OneSize(), [])
 
 
-def rows_of_a_table(way: str, count: int, pictures: str, output: str) -> None:
+def rows_of_a_table(way: str, count: int, images: str, output: str) -> None:
     """Records of 1 KB from the rows of a CSV file, whose places `prepare` holds."""
     table = Path(output).parent / "labels.csv"
     with table.open("w", newline="") as file:
@@ -106,23 +106,23 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def _child(work: Work, way: str, count: int, pictures: str, output: str, answer: Any) -> None:
+def _child(work: Work, way: str, count: int, images: str, output: str, answer: Any) -> None:
     begin, cpu = time.perf_counter(), _cpu_seconds()
-    work(way, count, pictures, output)
+    work(way, count, images, output)
     seconds, cpu = time.perf_counter() - begin, _cpu_seconds() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux tells kilobytes
     size = sum(path.stat().st_size for path in Path(output).glob("*.tfrecord-*"))
     answer.send({"seconds": seconds, "cpu_seconds": cpu, "peak_megabytes": peak / MEGABYTE, "bytes": size})
 
 
-def measure(work: Work, way: str, count: int, pictures: str) -> dict[str, float]:
+def measure(work: Work, way: str, count: int, images: str) -> dict[str, float]:
     """Does the work in a new process; gives its seconds without the start of Python, its peak memory and its output."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
         output.mkdir()
-        process = context.Process(target=_child, args=(work, way, count, pictures, str(output), theirs))
+        process = context.Process(target=_child, args=(work, way, count, images, str(output), theirs))
         process.start()
         theirs.close()
         answer = ours.recv()
@@ -130,16 +130,16 @@ def measure(work: Work, way: str, count: int, pictures: str) -> dict[str, float]
     return answer
 
 
-def compare(count: int, repeats: int, pictures: str) -> dict[str, Any]:
+def compare(count: int, repeats: int, images: str) -> dict[str, Any]:
     """The three ways in turns. CPU seconds tell what other work on the machine hides in the seconds."""
     ways = ("plain loop", "Beam, in process", "Beam, 2 workers")
     runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way in ways:
-            runs[way].append(measure(pictures_as_records, way, count, pictures))
+            runs[way].append(measure(images_as_records, way, count, images))
     sizes = {done["bytes"] for way in ways for done in runs[way]}
     assert len(sizes) == 1, f"the ways wrote different amounts: {sizes}"
-    print(f"\n{count:,} pictures, {sizes.pop() / MEGABYTE:,.0f} MB, medians of {repeats}")
+    print(f"\n{count:,} images, {sizes.pop() / MEGABYTE:,.0f} MB, medians of {repeats}")
     print(f"{'way':<20}{'seconds':>10}{'to plain':>10}{'CPU s':>10}{'to plain':>10}{'records/s':>12}")
     medians = {
         way: {unit: statistics.median(done[unit] for done in runs[way]) for unit in ("seconds", "cpu_seconds")}
@@ -155,12 +155,12 @@ def compare(count: int, repeats: int, pictures: str) -> dict[str, Any]:
     return {"count": count, "runs": runs, "medians": medians}
 
 
-def memory(few: int, many: int, pictures: str) -> dict[str, Any]:
+def memory(few: int, many: int, images: str) -> dict[str, Any]:
     """Peak memory with few and with many records, in process."""
     print(f"\n{'peak MB, in process':<34}{few:>12,}{many:>12,}{'seconds':>10}")
     result = {}
     for name, work in (("records from indices", constant_records), ("records from CSV rows", rows_of_a_table)):
-        small, large = (measure(work, "", count, pictures) for count in (few, many))
+        small, large = (measure(work, "", count, images) for count in (few, many))
         result[name] = {str(few): small, str(many): large}
         print(f"{name:<34}{small['peak_megabytes']:>12.0f}{large['peak_megabytes']:>12.0f}{large['seconds']:>10.0f}")
     return result
@@ -169,7 +169,7 @@ def memory(few: int, many: int, pictures: str) -> dict[str, Any]:
 def main() -> None:
     """The command line."""
     parser = cli.parser(description=__doc__, example="python -m benchmarks.pipelines --json pipelines.json")
-    parser.add_argument("--pictures", help="a folder with labels.csv; without it, 500 numbers are drawn")
+    parser.add_argument("--images", help="a folder with labels.csv; without it, 500 numbers are drawn")
     parser.add_argument("--count", type=int, default=50_000, help="records of the comparison")
     parser.add_argument("--repeats", type=int, default=3, help="turns")
     parser.add_argument("--few", type=int, default=10_000, help="records of the small memory measurement")
@@ -177,12 +177,12 @@ def main() -> None:
     parser.add_argument("--json", help="where the figures go, too")
     args: argparse.Namespace = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if not args.pictures:
+        if not args.images:
             draw.main(["--count", "500", "--output", f"{folder}/drawn"])
-        pictures = args.pictures or f"{folder}/drawn"
+        images = args.images or f"{folder}/drawn"
         found = {
-            "compare": compare(args.count, args.repeats, pictures),
-            "memory": memory(args.few, args.many, pictures),
+            "compare": compare(args.count, args.repeats, images),
+            "memory": memory(args.few, args.many, images),
         }
     if args.json:
         Path(args.json).write_text(json.dumps(found, indent=2) + "\n")

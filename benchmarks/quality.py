@@ -3,7 +3,7 @@
 `python -m benchmarks.training --output runs/speed.json`, with nothing else running, and then
 `python -m benchmarks.quality --data data/released --synthetic data/released/fonts-validation --speeds runs/speed.json
 --workdir runs/quality` trains each model in a folder of its own and goes on where it was stopped. Seconds are those of
-the pictures seen at the speed of `--speeds`, so that other work may run beside it; start and validations do not count.
+the images seen at the speed of `--speeds`, so that other work may run beside it; start and validations do not count.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from trainer.workdir import files
 
 TARGETS = (0.80, 0.90, 0.95)
 STEPS = {"compact": 2000, "five_heads": 2000, "svhn_rnn": 500}
-PICTURES_BETWEEN_VALIDATIONS = 6_400
+IMAGES_BETWEEN_VALIDATIONS = 6_400
 PHOTOS, SYNTHETIC = "sequence_accuracy/csv", "sequence_accuracy/synthetic-fonts"
 
 
 def train(name: str, args: argparse.Namespace) -> str:
     folder, steps = str(args.workdir / name), args.steps[name]
-    every = max(1, PICTURES_BETWEEN_VALIDATIONS // experiments.find(name).data.batch_size)
+    every = max(1, IMAGES_BETWEEN_VALIDATIONS // experiments.find(name).data.batch_size)
     settings = [f"data.shares={json.dumps(list(SHARES.values()), separators=(',', ':'))}", f"train.steps={steps}"]
     settings += [f"train.evaluate_every={every}", "train.log_every=20"]
     if name == "svhn_rnn":
@@ -37,7 +37,7 @@ def train(name: str, args: argparse.Namespace) -> str:
 
 
 def soonest(folder: str, speed: float) -> dict[str, Any]:
-    """After how many seconds each accuracy was reached on the synthetic pictures, and the best on both."""
+    """After how many seconds each accuracy was reached on the synthetic images, and the best on both."""
     batch = files.read_config(folder).data.batch_size
     rows = [row for row in files.read_metrics(folder) if row["kind"] == "validation"]
     reached: dict[str, float] = {}
@@ -51,8 +51,8 @@ def soonest(folder: str, speed: float) -> dict[str, Any]:
             if row[source] > best[name]:
                 best[name] = row[source]
                 reached[f"best {name}"] = seconds
-    pictures = rows[-1]["step"] * batch
-    return {"pictures": pictures, "seconds": pictures / speed, "reached": reached, "best": best}
+    images = rows[-1]["step"] * batch
+    return {"images": images, "seconds": images / speed, "reached": reached, "best": best}
 
 
 def figures(folder: str, data: Path) -> dict[str, Any]:
@@ -69,13 +69,13 @@ def measure(name: str, args: argparse.Namespace, speed: float) -> dict[str, Any]
 
 def table(rows: list[dict[str, Any]]) -> str:
     names = [*(f"synthetic {target:.0%}" for target in TARGETS), "best synthetic", "best photos"]
-    lines = ["| model | pictures | seconds | " + " | ".join(names) + " |", "|---" * (3 + len(names)) + "|"]
+    lines = ["| model | images | seconds | " + " | ".join(names) + " |", "|---" * (3 + len(names)) + "|"]
     for row in rows:
         cells = [f"{row['reached'][n]:,.0f} s" if n in row["reached"] else "not reached" for n in names]
-        lines.append(f"| {row['model']} | {row['pictures']:,} | {row['seconds']:,.0f} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row['model']} | {row['images']:,} | {row['seconds']:,.0f} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        "| model | pictures | right | 95 % interval | coverage at 98 % | at 99 % | by length |",
+        "| model | images | right | 95 % interval | coverage at 98 % | at 99 % | by length |",
         "|---" * 7 + "|",
     ]
     for row in rows:

@@ -1,6 +1,6 @@
 """Images a second of the scoring job against other ways to read the same photos, its memory, and its start.
 
-python -m benchmarks.scoring --pictures photos --split validation --count 20000 --json scoring.json
+python -m benchmarks.scoring --images photos --split validation --count 20000 --json scoring.json
 
 The photos of `labels.csv` are repeated under new names; accuracy means something for those that were not trained on.
 Each way is a process of its own, one after the other, with the same weights. The job is timed from its command to its
@@ -35,10 +35,10 @@ WARM = 3  # calls before the clock starts
 
 @dataclass
 class Way:
-    """One way to read: pictures, seconds of reading, the share of whole numbers right, seconds to start."""
+    """One way to read: images, seconds of reading, the share of whole numbers right, seconds to start."""
 
     name: str
-    pictures: int
+    images: int
     seconds: float
     accuracy: float
     start: float = 0.0
@@ -46,16 +46,16 @@ class Way:
 
     @property
     def speed(self) -> float:
-        return self.pictures / self.seconds
+        return self.images / self.seconds
 
 
-def labelled(pictures: Path, split: str | None) -> list[tuple[Path, str]]:
+def labelled(images: Path, split: str | None) -> list[tuple[Path, str]]:
     """The photos and their labels, of one split or of all."""
-    with (pictures / "labels.csv").open() as file:
+    with (images / "labels.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if split in (None, row.get("split"))]
     if not rows:
-        raise cli.UserError(f"--split {split}: {pictures}/labels.csv has none of it")
-    return [((pictures / "images" / row["file"]).resolve(), row["label"]) for row in rows]
+        raise cli.UserError(f"--split {split}: {images}/labels.csv has none of it")
+    return [((images / "images" / row["file"]).resolve(), row["label"]) for row in rows]
 
 
 def links(photos: list[tuple[Path, str]], folder: Path, count: int) -> tuple[list[Path], list[str]]:
@@ -117,11 +117,11 @@ def step_by_step(workdir: str, paths: list[Path], labels: list[str]) -> list[Way
     """As the reference reads."""
     from benchmarks import stepwise
 
-    return [_timed("one picture, one step at a time, in one view", stepwise.reader(workdir), paths, labels)]
+    return [_timed("one image, one step at a time, in one view", stepwise.reader(workdir), paths, labels)]
 
 
 def lite(file: str, model: str, paths: list[Path], labels: list[str]) -> list[Way]:
-    """The TFLite model on pictures that Pillow shrank to its size."""
+    """The TFLite model on images that Pillow shrank to its size."""
     from ai_edge_litert.interpreter import Interpreter
     from PIL import Image
 
@@ -136,7 +136,7 @@ def lite(file: str, model: str, paths: list[Path], labels: list[str]) -> list[Wa
         return vocab.decode(run(images=np.asarray(image)[np.newaxis])["tokens"][0, 0])
 
     return [
-        _timed(f"TFLite, {os.path.getsize(file) / 1e6:.2f} MB, one picture at a time, in one view", read, paths, labels)
+        _timed(f"TFLite, {os.path.getsize(file) / 1e6:.2f} MB, one image at a time, in one view", read, paths, labels)
     ]
 
 
@@ -206,7 +206,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
-    photos = labelled(Path(args.pictures), args.split)
+    photos = labelled(Path(args.images), args.split)
     with tempfile.TemporaryDirectory() as name:
         workdir, model = args.workdir or f"{name}/run", f"{name}/model"
         if not args.workdir:
@@ -229,13 +229,13 @@ def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: s
     loops = _apart(plain_loop, model, *few, sizes)
     size = sizes[loops.index(max(loops, key=lambda way: way.speed))]
     (limit,) = _apart(plain_loop, model, paths, labels, (size,))
-    print("| way | pictures | s | images/s | to the limit | numbers right | start, s |\n|---|---|---|---|---|---|---|")
+    print("| way | images | s | images/s | to the limit | numbers right | start, s |\n|---|---|---|---|---|---|---|")
     ways: list[Way] = []
 
     def show(*done: Way) -> None:
         for way in done:
             print(
-                f"| {way.name} | {way.pictures:,} | {way.seconds:.1f} | {way.speed:,.0f} "
+                f"| {way.name} | {way.images:,} | {way.seconds:.1f} | {way.speed:,.0f} "
                 f"| {way.speed / limit.speed:.2f} | {way.accuracy:.1%} | {way.start:.1f} |",
                 flush=True,
             )
@@ -254,26 +254,24 @@ def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: s
 
 
 def measure_memory(args: argparse.Namespace, photos: list[tuple[Path, str]], top: Path) -> dict[int, float]:
-    """Peak megabytes of the job by the number of pictures, with the model in `top`."""
+    """Peak megabytes of the job by the number of images, with the model in `top`."""
     found = {}
     for count in args.memory:
         _, labels = links(photos, top / f"photos-{count}", count)
         done = job(top / "model", top / f"photos-{count}", top / f"out-{count}", labels, args.batch_size)
         found[count] = done.megabytes
-        print(f"peak memory of the job at {count:>9,} pictures: {done.megabytes:,.0f} MB", flush=True)
+        print(f"peak memory of the job at {count:>9,} images: {done.megabytes:,.0f} MB", flush=True)
     return found
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.parser(
-        description=__doc__, example="python -m benchmarks.scoring --pictures photos --split validation"
-    )
+    parser = cli.parser(description=__doc__, example="python -m benchmarks.scoring --images photos --split validation")
     made = parser.add_mutually_exclusive_group()
     made.add_argument("--workdir", help="what trainer.train made; it is exported first")
     made.add_argument("--model", default="released", help="an exported model of an unchanged experiment, instead")
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     parser.add_argument("--split", help="only the photos of this split of labels.csv")
-    parser.add_argument("--pictures", required=True, help="a folder with labels.csv and images/")
+    parser.add_argument("--images", required=True, help="a folder with labels.csv and images/")
     parser.add_argument("--count", type=int, default=20_000, help="photos of the comparison, repeated")
     parser.add_argument(
         "--few", type=int, default=1_000, help="photos for the ways that take one at a time, and the peer"

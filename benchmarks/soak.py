@@ -1,7 +1,7 @@
 """Kills a random task of a local cluster again and again, and tells what each recovery cost: `make soak`.
 
 Prints one table a mode and writes JSON. The final step must be exact, and no process may be left. The same run without
-kills follows, to the same step, so that what both read of the held-out pictures can be compared.
+kills follows, to the same step, so that what both read of the held-out images can be compared.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How fast the three models train, against the machine's peak, and where the time goes: on random pictures.
+"""How fast the three models train, against the machine's peak, and where the time goes: on random images.
 
 `python -m benchmarks.training`
 """
@@ -59,7 +59,7 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
     model, size = wanted.model, wanted.data.batch_size
     rng = np.random.default_rng(0)
     count = 4 * size
-    pictures = input_pipeline.LabelledImages(
+    images = input_pipeline.LabelledImages(
         images=tf.constant(rng.integers(0, 256, (count, model.image_height, model.image_width, 3), np.uint8)),
         tokens=rng.integers(0, 11, (count, model.max_length + 1)).astype(np.int32),
         keys=[str(i) for i in range(count)],
@@ -72,7 +72,7 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
         model=model,
     )
     train_state = TrainState(wanted)
-    batches = iter(input_pipeline.training_batches(pictures, wanted, first_step=0))
+    batches = iter(input_pipeline.training_batches(images, wanted, first_step=0))
     batch = next(batches)
     step = tf.function(train_state.train_step)
     forward = tf.function(lambda b: train_state.loss(train_state.params, train_state.state, b, train_state.step)[0])

@@ -1,4 +1,4 @@
-"""What tests share: real commands, a tiny dataset, and the real pictures where they are."""
+"""What tests share: real commands, a tiny dataset, and the real images where they are."""
 
 import os
 import re
@@ -29,10 +29,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real pictures: SHARED_DATA, or ../shared/data beside the checkout."""
+    """The folder of real images: SHARED_DATA, or ../shared/data beside the checkout."""
     folder = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"the real pictures are not here: no {folder}")
+        pytest.skip(f"the real images are not here: no {folder}")
     return folder
 
 

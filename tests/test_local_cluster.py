@@ -66,7 +66,7 @@ def test_tasks_end_with_a_launcher_that_is_killed(tiny_dataset: Path, tmp_path: 
     command = [sys.executable, "-m", "trainer.cluster", "--", *map(str, train), "--set", "train.steps=1000000"]
     launcher = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert launcher.stdout is not None
-    next(line for line in launcher.stdout if "pictures to train on" in line)
+    next(line for line in launcher.stdout if "images to train on" in line)
     assert len(left_behind(tmp_path).splitlines()) == 3
     launcher.kill()
     launcher.wait()

@@ -39,8 +39,8 @@ def test_no_command_chatters(run: Run, tmp_path: Path, monkeypatch: pytest.Monke
     run("beam_pipelines.score", *score, "--output", top / "predictions")
     processes = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     run("beam_pipelines.score", *score, *processes, "--output", top / "by-processes")
-    picture = next((top / "drawn" / "images").iterdir())
-    run("trainer.predict", picture, "--draw", top / "looks.png")
+    image = next((top / "drawn" / "images").iterdir())
+    run("trainer.predict", image, "--draw", top / "looks.png")
     args = ["--workdir", top / "run", "--predictions", top / "predictions", "--output", top / "report.html"]
     run("trainer.report", *args)
     run("trainer.search", *steps, *validation, "--grid", "optimizer.learning_rate=0.1", "--workdir", top / "search")

@@ -1,4 +1,4 @@
-"""The road on real pictures, where they are."""
+"""The road on real images, where they are."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from trainer.data import dataset_info
 
 
 @pytest.mark.slow
-def test_real_format_1_pictures_become_records(shared_data: Path, run: Run, tmp_path: Path) -> None:
+def test_real_format_1_images_become_records(shared_data: Path, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "svhn"
     run("beam_pipelines.prepare", "--format", "digitstruct", "--input", shared_data / "format1" / "train",
         "--output", out)  # fmt: skip

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from beam_pipelines.scoring.model_store import load
-from beam_pipelines.scoring.prefetch import FetchedImage
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
 from trainer import released
@@ -23,8 +22,7 @@ def model(request: pytest.FixtureRequest):
 
 def read(model, files: list[bytes]) -> list[str]:
     width, _ = beam_width.sizes(None, None, model.info["beam_width"])
-    rows = model.read([FetchedImage(str(i), data) for i, data in enumerate(files)], beam_width=width, candidates=1)
-    return [candidates[0]["text"] for candidates, _ in rows]
+    return [answer.candidates[0]["text"] for answer in model.read(files, beam_width=width, candidates=1)]
 
 
 def test_they_are_small_and_have_their_card() -> None:
@@ -42,11 +40,11 @@ def test_it_reads_drawn_numbers(model) -> None:
     draw = Fonts(123, texts.from_options("house", "benford", max_digits=5, alphabet=DIGITS))
     drawn = [draw(i) for i in range(60)]
     files = []
-    for picture in drawn:
+    for image in drawn:
         buffer = io.BytesIO()
-        picture.image.save(buffer, "PNG")
+        image.image.save(buffer, "PNG")
         files.append(buffer.getvalue())
-    right = sum(text == picture.text for text, picture in zip(read(model, files), drawn, strict=True))
+    right = sum(text == image.text for text, image in zip(read(model, files), drawn, strict=True))
     assert right >= 48
 
 
@@ -54,13 +52,13 @@ def test_its_candidates_are_the_most_probable_ones(model, shared_data: Path) -> 
     """Those of a beam of 300, and the best one is that of a narrow beam, too."""
     with open(shared_data / "photos/labels.csv", newline="") as file:
         names = [row["file"] for row in csv.DictReader(file) if row["split"] == "validation"][:64]
-    pictures = [FetchedImage(name, (shared_data / "photos/images" / name).read_bytes()) for name in names]
+    photos = [(shared_data / "photos/images" / name).read_bytes() for name in names]
     width, count = beam_width.sizes(None, None, model.info["beam_width"])
     texts = {}
     for followed in (3, width, 300):
-        rows = [row for i in range(0, 64, 8) for row in model.read(pictures[i : i + 8], beam_width=followed,
+        rows = [row for i in range(0, 64, 8) for row in model.read(photos[i : i + 8], beam_width=followed,
                 candidates=count)]  # fmt: skip
-        texts[followed] = [[candidate["text"] for candidate in candidates] for candidates, _ in rows]
+        texts[followed] = [[candidate["text"] for candidate in answer.candidates] for answer in rows]
     assert [row[0] for row in texts[width]] == [row[0] for row in texts[3]] == [row[0] for row in texts[300]]
     assert sum(row != wide for row, wide in zip(texts[width], texts[300], strict=True)) <= 3
 

@@ -1,4 +1,4 @@
-"""The whole road through its real commands, from drawn pictures to a report, on the smoke experiment."""
+"""The whole road through its real commands, from drawn images to a report, on the smoke experiment."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which each command of the README was run once; two of the pictures are none."""
+    """A folder in which each command of the README was run once; two of the images are none."""
     top = tmp_path_factory.mktemp("road")
     run("beam_pipelines.synthesize", "--count", 120, "--seed", 1, "--num-shards", 2, "--output", top / "synthetic")
     run("beam_pipelines.draw", "--count", 30, "--seed", 2, "--output", top / "pictures")
@@ -28,7 +28,7 @@ def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for figure in ("whole numbers right", "calibration error"):
         assert figure in evaluated.stdout
     run("trainer.export", "--workdir", top / "run", "--output", top / "model")
-    (top / "pictures" / "images" / "text.png").write_text("no picture")
+    (top / "pictures" / "images" / "text.png").write_text("no image")
     Image.new("L", (30, 20)).save(top / "pictures" / "images" / "grey.tiff")
     scored = run("beam_pipelines.score", "--model", top / "model", "--input", top / "pictures", "--num-shards", 3,
                  "--output", top / "predictions")  # fmt: skip
@@ -97,9 +97,9 @@ def test_a_calibration_of_another_checkpoint_is_refused(road: Path, run: Run, tm
 
 
 def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:
-    picture = next((road / "pictures" / "images").glob("2-*.png"))
-    lines = run("trainer.predict", "--model", road / "model", picture).stdout.splitlines()
-    assert lines[0] == str(picture)
+    image = next((road / "pictures" / "images").glob("2-*.png"))
+    lines = run("trainer.predict", "--model", road / "model", image).stdout.splitlines()
+    assert lines[0] == str(image)
     assert lines[1].split() == ["No.", "result", "confidence"]
     assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]
     assert lines[2].endswith("%")
@@ -107,15 +107,15 @@ def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:
 
 
 def test_predict_reads_the_others_and_names_what_it_cannot_read(road: Path, run: Run, tmp_path: Path) -> None:
-    picture = next((road / "pictures" / "images").glob("2-*.png"))
-    paths = [road / "report.html", picture, tmp_path / "nowhere.png"]
+    image = next((road / "pictures" / "images").glob("2-*.png"))
+    paths = [road / "report.html", image, tmp_path / "nowhere.png"]
     done = run("trainer.predict", "--model", road / "model", "--format", "json", *paths, status=2)
-    assert [json.loads(line)["key"] for line in done.stdout.splitlines()] == [str(picture)]
-    for message in ("report.html cannot be read as a picture", "there is no picture"):
+    assert [json.loads(line)["key"] for line in done.stdout.splitlines()] == [str(image)]
+    for message in ("report.html cannot be read as an image", "there is no image"):
         assert message in done.stderr
 
 
-def test_the_report_holds_all_its_pictures(road: Path) -> None:
+def test_the_report_holds_all_its_images(road: Path) -> None:
     page = (road / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 5 + 24
     assert "http" not in page
@@ -135,12 +135,12 @@ def test_the_report_holds_all_its_pictures(road: Path) -> None:
         ("trainer.evaluate --workdir {top}/nowhere --data {top}/prepared", "not a work folder"),
         ("trainer.evaluate --workdir {top}/run --data {top}/synthetic", "no records in split 'validation'"),
         ("trainer.export --workdir {top}/run --output {top}/pictures", "which trainer.export does not write"),
-        ("trainer.predict --model {top}/run {top}/report.html", "is no SavedModel"),
-        ("trainer.predict --model {top}/model {top}/report.html", "cannot be read as a picture"),
-        ("trainer.predict --model {top}/model {top}/nowhere.png", "there is no picture"),
+        ("trainer.predict --model {top}/run {top}/report.html", "make a model with trainer.export"),
+        ("trainer.predict --model {top}/model {top}/report.html", "cannot be read as an image"),
+        ("trainer.predict --model {top}/model {top}/nowhere.png", "there is no image"),
         ("trainer.report --workdir {top}/run --predictions {top}/run --output {new}", "no finished predictions"),
         ("beam_pipelines.score --model {top}/run --input {top}/pictures --output {new}", "no model of trainer.export"),
-        ("beam_pipelines.score --model {top}/model --input {top}/none --output {new}", "matches no pictures"),
+        ("beam_pipelines.score --model {top}/model --input {top}/none --output {new}", "matches no images"),
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(

@@ -19,7 +19,7 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets")
     parser.add_argument("--split", default="validation", help="the split to read")
-    parser.add_argument("--allow-seen", action="store_true", help="even if pictures in it were trained on")
+    parser.add_argument("--allow-seen", action="store_true", help="even if images in it were trained on")
     parser.add_argument(
         "--calibrate", action="store_true", help="store how probability becomes confidence, for trainer.export"
     )

@@ -1,4 +1,4 @@
-"""Work folder to SavedModel: picture files in, candidates out: `python -m trainer.export --help`."""
+"""Work folder to SavedModel: image files in, candidates out: `python -m trainer.export --help`."""
 
 import sys
 
@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Write a trained recogniser as a SavedModel: picture files in, candidates out.",
+        description="Write a trained recogniser as a SavedModel: image files in, candidates out.",
         example="python -m trainer.export --workdir runs/first --output runs/first/export",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
@@ -22,7 +22,7 @@ def _run(argv: list[str] | None) -> None:
     )
     parser.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
     parser.add_argument(
-        "--tflite", action="store_true", help="also write assets.extra/model.tflite, which reads fitted pictures"
+        "--tflite", action="store_true", help="also write assets.extra/model.tflite, which reads fitted images"
     )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)

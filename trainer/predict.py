@@ -1,4 +1,4 @@
-"""Reads a few pictures: a table, JSON, or a drawing of what was read: `python -m trainer.predict --help`."""
+"""Reads a few images: a table, JSON, or a drawing of what was read: `python -m trainer.predict --help`."""
 
 import argparse
 import dataclasses
@@ -35,7 +35,7 @@ def _run(argv: list[str] | None) -> None:
     model = exported_model.load(released.folder_of(args.model))
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model.info["beam_width"])
     looks, unread = [], []
-    for path in args.pictures:
+    for path in args.images:
         try:
             with _opened(path) as source:
                 file = image_io.encode(image_io.for_model(source, model.info["image_size"]), "bmp")
@@ -43,7 +43,7 @@ def _run(argv: list[str] | None) -> None:
                 if args.draw:
                     looks.append(_look(model, file, _drawn(source), answer))
         except image_kinds.UnreadableImage as error:
-            unread.append(f"{path} cannot be read as a picture: {error.detail}")
+            unread.append(f"{path} cannot be read as an image: {error.detail}")
             continue
         except cli.UserError as error:
             unread.append(str(error))
@@ -70,7 +70,7 @@ def _opened(path: str) -> BinaryIO:
     try:
         return io.BytesIO(tf.io.read_file(path).numpy()) if "://" in path else local_file.open_regular(path)
     except (FileNotFoundError, tf.errors.NotFoundError) as error:
-        raise cli.UserError(f"there is no picture {path}") from error
+        raise cli.UserError(f"there is no image {path}") from error
     except (OSError, tf.errors.OpError) as error:
         raise cli.UserError(f"{path} cannot be read: {getattr(error, 'message', error)}") from error
 
@@ -114,16 +114,16 @@ def table(candidates: Sequence[str], confidence: float, *, calibrated: bool = Tr
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Read the number in each of a few pictures.",
-        example="python -m trainer.predict picture.png --draw read.png",
+        description="Read the number in each of a few images.",
+        example="python -m trainer.predict image.png --draw read.png",
     )
     parser.add_argument("--model", default=released.NAME, metavar="EXPORT", help=released.HELP)
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="files of any kind that Pillow reads")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files of any kind that Pillow reads")
     parser.add_argument("--format", choices=["table", "json"], default="table", help="json: an object a line")
     parser.add_argument(
         "--draw",
         metavar="PNG",
-        help="also draw each picture, its answer, and where the model looked for each character",
+        help="also draw each image, its answer, and where the model looked for each character",
     )
     parser.add_argument("--beam-width", type=int, help="hypotheses followed; two for each candidate unless given")
     parser.add_argument("--candidates", type=int, help="as many as --beam-width, else the model's own number")

@@ -1,4 +1,4 @@
-"""One HTML page on a work folder and predictions, pictures inside: `python -m trainer.report --help`."""
+"""One HTML page on a work folder and predictions, images inside: `python -m trainer.report --help`."""
 
 import sys
 
@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Write one HTML page: curves, figures, pictures read rightly and wrongly, predictions.",
+        description="Write one HTML page: curves, figures, images read rightly and wrongly, predictions.",
         example="python -m trainer.report --workdir runs/first --predictions out/predictions --output out/report.html",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")

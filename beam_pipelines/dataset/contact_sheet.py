@@ -1,4 +1,4 @@
-"""A contact sheet: many labelled pictures on one, with what the records say about them."""
+"""A contact sheet: many labelled images on one, with what the records say about them."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from beam_pipelines.sharding.shards import Reject
 from trainer.data.records import Box, Record
 from trainer.files import image_output
 
-CELL = 150  # pixels; also the longest side of a picture
-CAPTION = 46  # pixels below each picture
+CELL = 150  # pixels; also the longest side of an image
+CAPTION = 46  # pixels below each image
 KEY_END = 28  # characters, the last ones, which tell most
 MARGIN = 6
 COLUMNS = 10
@@ -35,7 +35,7 @@ def check_replaceable(path: str, flag: str) -> None:
 
 
 def draw(sampled: Sequence[tuple[str, Record]]) -> Image.Image:
-    """Draws (split, record) pairs in rows: the picture, its boxes, the label, and where it comes from."""
+    """Draws (split, record) pairs in rows: the image, its boxes, the label, and where it comes from."""
     columns = max(1, min(COLUMNS, len(sampled)))
     rows = max(1, math.ceil(len(sampled) / columns))
     width, height = CELL + 2 * MARGIN, CELL + CAPTION + 2 * MARGIN
@@ -50,14 +50,14 @@ def _cell(split: str, record: Record) -> Image.Image:
     cell = Image.new("RGB", (CELL, CELL + CAPTION), PAPER)
     canvas = ImageDraw.Draw(cell)
     try:
-        picture = images.load(record.encoded).image
+        image = images.load(record.encoded).image
     except Reject as reject:
         canvas.text((0, CELL / 2), reject.reason, fill=NUMBER_BOX, font=ImageFont.load_default(14))
         size = f"{record.format}?"
     else:
-        size = f"{picture.width}x{picture.height}"
-        scale = CELL / max(picture.size)
-        shown = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+        size = f"{image.width}x{image.height}"
+        scale = CELL / max(image.size)
+        shown = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
         left, top = (CELL - shown.width) // 2, CELL - shown.height
         cell.paste(shown, (left, top))
         for box, colour in [*((box, CHARACTER_BOX) for box in record.char_boxes), (record.box, NUMBER_BOX)]:
@@ -70,7 +70,7 @@ def _cell(split: str, record: Record) -> Image.Image:
 
 
 def _placed(box: Box, size: tuple[int, int], corner: tuple[int, int]) -> list[float]:
-    """A box of 0-1 in pixels of the cell, whose outline lies within the picture."""
+    """A box of 0-1 in pixels of the cell, whose outline lies within the image."""
     width, height = size[0] - 1, size[1] - 1
     left, top = corner
     return [left + box[0] * width, top + box[1] * height, left + box[2] * width, top + box[3] * height]

@@ -32,7 +32,7 @@ def _info(info: DatasetInfo) -> dict[str, Any]:
     return {
         "name": "digit_sequences",
         "version": f"{dataset_info.SCHEMA_VERSION}.0.0",
-        "description": "Pictures of numbers, and what they say.",
+        "description": "Images of numbers, and what they say.",
         "fileFormat": "tfrecord",
         "splits": [_split(name, split) for name, split in sorted(info.splits.items())],
     }

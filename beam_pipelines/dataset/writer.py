@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = Tr
     parser.add_argument("--seed", type=int, default=0, help="decides the order of the records and all that is random")
     parser.add_argument("--max-digits", type=int, default=5, help="the longest number")
     parser.add_argument("--alphabet", default=DIGITS, help="the characters that labels may have")
-    parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="of pictures encoded anew")
+    parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="of images encoded anew")
     parser.add_argument("--overwrite", action="store_true", help="replace a dataset that is there already")
     partition.add_argument(parser)
 

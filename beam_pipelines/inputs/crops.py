@@ -1,4 +1,4 @@
-"""What of a picture becomes the training picture: the number alone, with some of its surroundings, or all."""
+"""What of an image becomes the training image: the number alone, with some of its surroundings, or all."""
 
 import hashlib
 import math
@@ -20,12 +20,12 @@ class CropPolicy:
 
     Attributes:
       policy: `tight`, the square around the number, widened by 1.3, resized to `size` x `size`;
-        `context`, the number with a margin on each side, drawn from `context` for each picture and side;
-        `whole`, all of the picture.
+        `context`, the number with a margin on each side, drawn from `context` for each image and side;
+        `whole`, all of the image.
       size: pixels, for `tight`.
       max_side: the longest side of the other two in pixels; what is longer is shrunk, nothing is enlarged.
       context: the smallest and the largest margin, as a share of the number's height.
-      seed: decides the margins, together with the key of the picture.
+      seed: decides the margins, together with the key of the image.
     """
 
     policy: str
@@ -35,14 +35,14 @@ class CropPolicy:
     seed: int
 
     def __call__(self, image: Image, box: Box | None, key: str) -> tuple[Image, Box]:
-        """Cuts a picture.
+        """Cuts an image.
 
         Args:
           image: RGB.
-          box: of the number, in pixels, or None where unknown; it may leave the picture.
-          key: of the picture.
+          box: of the number, in pixels, or None where unknown; it may leave the image.
+          key: of the image.
         Returns:
-          The picture to store, and the area of `image` that it shows, in pixels.
+          The image to store, and the area of `image` that it shows, in pixels.
         Raises:
           Reject: `no-box` where one is needed, `box-size`, `box-outside`.
         """
@@ -94,11 +94,11 @@ def _check(box: Box, size: tuple[int, int]) -> None:
     check_size(box)
     width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
     if width < 1 or height < 1:
-        raise Reject("box-outside", f"less than a pixel of the box {box} lies in the picture of {size[0]}x{size[1]}")
+        raise Reject("box-outside", f"less than a pixel of the box {box} lies in the image of {size[0]}x{size[1]}")
 
 
 def _square(box: Box, size: tuple[int, int]) -> Box:
-    """The box made square about its centre, widened, and clipped to the picture."""
+    """The box made square about its centre, widened, and clipped to the image."""
     left, top, right, bottom = box
     half = ENLARGE * max(right - left, bottom - top) / 2
     x, y = (left + right) / 2, (top + bottom) / 2

@@ -54,7 +54,7 @@ class CsvRows:
         return set(BOX) <= set(self.columns)
 
     @property
-    def pictures(self) -> tuple[str, str]:
+    def images(self) -> tuple[str, str]:
         return self.folder, posixpath.basename(posixpath.dirname(self.path))
 
     def entries(self) -> Iterator[tuple[int, str, str | None]]:
@@ -103,7 +103,7 @@ class CsvRows:
 
     def _key(self, row: dict[str, str]) -> str:
         name = self._inside(row["file"])
-        return f"{self.pictures[1]}/{row['file']}" if name is None else posixpath.join(self.pictures[1], name)
+        return f"{self.images[1]}/{row['file']}" if name is None else posixpath.join(self.images[1], name)
 
     def _inside(self, written: str) -> str | None:
         """Return the one name below the folder that a name stands for; None where it leads out of it."""

@@ -1,4 +1,4 @@
-"""`digitStruct.mat` (SVHN format 1, MATLAB v7.3, which is HDF5): pictures with labelled boxes, by their index."""
+"""`digitStruct.mat` (SVHN format 1, MATLAB v7.3, which is HDF5): images with labelled boxes, by their index."""
 
 import math
 import os
@@ -35,7 +35,7 @@ class DigitBox:
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture: its file name, and its digits in the order of the file, which is that of reading."""
+    """One image: its file name, and its digits in the order of the file, which is that of reading."""
 
     name: str
     digits: tuple[DigitBox, ...]
@@ -77,7 +77,7 @@ class DigitStruct:
         return len(self._names)
 
     def name(self, index: int) -> str:
-        """The file name of a picture.
+        """The file name of an image.
 
         Raises:
           DamagedEntry: it cannot be read.
@@ -85,7 +85,7 @@ class DigitStruct:
         return self._read(self._name, self._name_by_h5py, index)
 
     def entry(self, index: int) -> Entry:
-        """A picture with its digits.
+        """An image with its digits.
 
         Raises:
           DamagedEntry: it cannot be read, or has a label that is no digit.

@@ -1,7 +1,7 @@
 """The few HDF5 structures that MATLAB v7.3 writes by the hundred thousand, read straight from the file.
 
 A general library makes several objects for every reference that it follows, and a `digitStruct.mat` has twenty
-for a picture. An object reference is the address of an object header, so here one is followed by reading the
+for an image. An object reference is the address of an object header, so here one is followed by reading the
 bytes there. What is not recognised with certainty raises `UnknownLayout`: then the general library must read it.
 
 Layouts are those of the HDF5 File Format Specification 3.0: object headers of version 1, groups as symbol tables,

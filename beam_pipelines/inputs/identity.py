@@ -29,8 +29,8 @@ def of_paths(paths: Iterable[str]) -> str:
 def of_source(source: Source, described_in: str) -> dict[str, str]:
     """Return what identifies labelled images: the file that describes them, and all image files that it names."""
     found = {"labels": of_paths([described_in])}
-    if source.pictures is not None:
-        found["images"] = of_paths(_image_paths(source, *source.pictures))
+    if source.images is not None:
+        found["images"] = of_paths(_image_paths(source, *source.images))
     return found
 
 

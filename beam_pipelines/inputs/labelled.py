@@ -1,4 +1,4 @@
-"""What a labelled input offers: one light pass over its keys, then each picture by its place, in any order.
+"""What a labelled input offers: one light pass over its keys, then each image by its place, in any order.
 
 A source is a few strings that travel to the workers. The file that it reads is opened once in each process.
 """
@@ -29,25 +29,25 @@ from trainer.files.local_file import open_regular
 
 @dataclass(frozen=True)
 class Labelled:
-    """A picture before it is read.
+    """An image before it is read.
 
     Attributes:
       key: unique among all.
-      picture: the path of its file, or the picture itself.
+      image: the path of its file, or the image itself.
       text: what it says.
-      box: of the number, in pixels of the picture as people see it; it may leave the picture. None where unknown.
+      box: of the number, in pixels of the image as people see it; it may leave the image. None where unknown.
       char_boxes: of its characters, or empty.
     """
 
     key: str
-    picture: str | Image.Image
+    image: str | Image.Image
     text: str
     box: Box | None = None
     char_boxes: tuple[Box, ...] = ()
 
 
 class Source(Protocol):
-    """Labelled pictures, each at a place, which is a number; must be picklable."""
+    """Labelled images, each at a place, which is a number; must be picklable."""
 
     @property
     def name(self) -> str:
@@ -58,11 +58,11 @@ class Source(Protocol):
         """Whether it says where numbers are."""
 
     @property
-    def pictures(self) -> tuple[str, str] | None:
-        """The folder of the picture files and what all keys begin with, or None where there are no files."""
+    def images(self) -> tuple[str, str] | None:
+        """The folder of the image files and what all keys begin with, or None where there are no files."""
 
     def entries(self) -> Iterator[tuple[int, str, str | None]]:
-        """The place, the key and, if the input names one, the split of each picture, in the input's order."""
+        """The place, the key and, if the input names one, the split of each image, in the input's order."""
 
     def key(self, place: int) -> str:
         """The key of one."""
@@ -78,7 +78,7 @@ class Survey:
     Attributes:
       splits: the places of each split, in a seeded order of all.
       duplicates: the places of all but the first of those with the same key.
-      unlabelled: how many picture files have no entry.
+      unlabelled: how many image files have no entry.
     """
 
     splits: dict[str, Sequence[int]]
@@ -103,7 +103,7 @@ def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Survey
         keys.append(_hash(key))
         owners.append(names.setdefault(split or splits.split_of(key, shares), len(names)))
     if not places:
-        raise UserError("the input names no pictures")
+        raise UserError("the input names no images")
     for name in names:
         if not re.fullmatch(splits.SPLIT_NAME, name):
             raise UserError(f"the input names a split {name!r}: it must be of small letters and digits")
@@ -118,9 +118,9 @@ def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Survey
 
 
 def _unlabelled(source: Source, hashes: np.ndarray) -> int:
-    if source.pictures is None:
+    if source.images is None:
         return 0
-    folder, prefix = source.pictures
+    folder, prefix = source.images
     below = listing.below(folder or ".", on_error=lambda _: None)
     paths = (file.path for file in below if file.path.lower().endswith(IMAGE_ENDINGS))
     names = (path[len(folder) :].lstrip("/") if folder else path.removeprefix("./") for path in paths)

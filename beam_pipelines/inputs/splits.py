@@ -26,7 +26,7 @@ def parse_split(text: str) -> list[tuple[str, float]]:
 
 
 def split_of(key: str, shares: list[tuple[str, float]]) -> str:
-    """The split of a picture: its key alone decides, so that it never moves when others come or go."""
+    """The split of an image: its key alone decides, so that it never moves when others come or go."""
     spot = zlib.crc32(key.encode()) / 2**32 * sum(share for _, share in shares)
     for name, share in shares:
         spot -= share

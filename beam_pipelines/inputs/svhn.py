@@ -20,7 +20,7 @@ LABELS_FILE = "digitStruct.mat"
 
 @dataclass(frozen=True)
 class Photos:
-    """Format 1: a folder with `digitStruct.mat` and the pictures. A place is an index into the file.
+    """Format 1: a folder with `digitStruct.mat` and the images. A place is an index into the file.
 
     Attributes:
       folder: local or remote.
@@ -33,7 +33,7 @@ class Photos:
     has_boxes: bool = True
 
     @property
-    def pictures(self) -> tuple[str, str]:
+    def images(self) -> tuple[str, str]:
         return self.folder, _last(self.folder)
 
     def entries(self) -> Iterator[tuple[int, str, None]]:
@@ -64,7 +64,7 @@ class Photos:
         boxes = tuple((d.left, d.top, d.left + d.width, d.top + d.height) for d in entry.digits)
         return Labelled(
             key=f"{_last(self.folder)}/{name}",
-            picture=posixpath.join(self.folder, name),
+            image=posixpath.join(self.folder, name),
             text="".join(str(d.label) for d in entry.digits),
             box=images.union(boxes) if boxes else None,
             char_boxes=boxes,
@@ -78,7 +78,7 @@ class Photos:
 class CroppedDigits:
     """Format 2: a `.mat` file of cropped digits. A place is an index into it.
 
-    MATLAB compresses all pictures as one piece, so a process holds them all: 3 KB a picture.
+    MATLAB compresses all images as one piece, so a process holds them all: 3 KB an image.
     """
 
     path: str
@@ -86,7 +86,7 @@ class CroppedDigits:
     count: int
     name: str = "cropped32"
     has_boxes: bool = False
-    pictures: None = None
+    images: None = None
 
     def entries(self) -> Iterator[tuple[int, str, None]]:
         for place in range(self.count):
@@ -116,14 +116,14 @@ def open_photos(folder: str) -> Photos:
     """
     mat = posixpath.join(folder, "digitStruct.mat")
     if not FileSystems.exists(mat):
-        raise UserError(f"{folder} has no digitStruct.mat: give --input the folder that holds it and the pictures")
+        raise UserError(f"{folder} has no digitStruct.mat: give --input the folder that holds it and the images")
     source = Photos(folder, FileSystems.last_updated(mat))
     _digit_struct(mat, source.written)
     return source
 
 
 def open_crops(path: str) -> CroppedDigits:
-    """Opens a file of format 2, and reads how many pictures it has.
+    """Opens a file of format 2, and reads how many images it has.
 
     Raises:
       UserError: there is no such file, or it is none.
@@ -151,7 +151,7 @@ def _digit_struct(path: str, _written: float) -> DigitStruct:
 
 @lru_cache(maxsize=1)
 def _crops(path: str, _written: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures, uint8 [32, 32, 3, N], and labels [N]."""
+    """Images, uint8 [32, 32, 3, N], and labels [N]."""
     from scipy.io import loadmat
 
     with local_file(path) as file:

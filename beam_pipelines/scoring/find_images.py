@@ -27,7 +27,7 @@ _FRAME_HEADER, _FRAME = 12, 16  # bytes of a TFRecord frame before its data, and
 
 
 class Item(NamedTuple):
-    """One picture found, or what was found in its place.
+    """One image found, or what was found in its place.
 
     Attributes:
       key: unique among all but the rejected: the path, `archive.tar/member`, or the record's own.
@@ -74,7 +74,7 @@ def find(inputs: Iterable[str]) -> Found:
         if not listed and len(found.items) == before:
             other = f" (other files: {endings_text(found.endings)})" if found.endings else ""
             raise UserError(
-                f"--input {one} matches no pictures{other}: give files, folders, .tar or .zip archives, TFRecords or a "
+                f"--input {one} matches no images{other}: give files, folders, .tar or .zip archives, TFRecords or a "
                 "list of paths; quote a pattern, e.g. 'photos/*.png'"
             )
         paths.update(dict.fromkeys(listed))

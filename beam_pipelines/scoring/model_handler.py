@@ -1,4 +1,4 @@
-"""Beam's ModelHandler over an exported SavedModel, a shard of pictures at a time."""
+"""Beam's ModelHandler over an exported SavedModel, a shard of images at a time."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from apache_beam.ml.inference.base import ModelHandler
 
 from beam_pipelines.scoring import model_store, predictions
-from beam_pipelines.scoring.prefetch import FetchedImage, pictures
+from beam_pipelines.scoring.prefetch import FetchedImage, fetched
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.shards import ShardResult, ShardSpec
 from trainer.data.image_kinds import DEFAULT_MEGAPIXELS, limit_megapixels
@@ -20,12 +20,12 @@ BATCH_BYTES = 32 << 20  # of images; enough for a full batch unless they are lar
 
 @dataclass(frozen=True)
 class Reading:
-    """How pictures are read.
+    """How images are read.
 
     Attributes:
-      batch_size: pictures read together.
+      batch_size: images read together.
       beam_width: hypotheses followed.
-      candidates: of each picture, in its row.
+      candidates: of each image, in its row.
       min_confidence: from which on a row is accepted.
       file_format: one of `predictions.FORMATS`.
       max_megapixels: larger images are rejected.
@@ -40,9 +40,9 @@ class Reading:
 
 
 class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
-    """Reads the pictures of a shard and writes its predictions.
+    """Reads the images of a shard and writes its predictions.
 
-    To RunInference one example is one shard: it is the unit of work, so pictures are batched within it, in full
+    To RunInference one example is one shard: it is the unit of work, so images are batched within it, in full
     batches from the start. Beam's own TensorFlow handlers do not take SavedModel folders under Keras 3.
     """
 
@@ -95,7 +95,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
         """Full batches of what can be read, the last one short, and those of large images too."""
         batch: list[FetchedImage] = []
         room = BATCH_BYTES
-        for found in pictures(spec.items, self.reading.batch_size, size):
+        for found in fetched(spec.items, self.reading.batch_size, size):
             if isinstance(found, FetchedImage):
                 batch.append(found)
                 room -= len(found.file)
@@ -108,14 +108,14 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
         if batch:
             yield batch
 
-    def _row(self, picture: FetchedImage, answer: Answer, model: ExportedModel, result: ShardResult) -> dict[str, Any]:
+    def _row(self, image: FetchedImage, answer: Answer, model: ExportedModel, result: ShardResult) -> dict[str, Any]:
         row = {
-            "key": picture.key,
+            "key": image.key,
             "candidates": answer.candidates,
             "confidence": answer.confidence,
             "accepted": answer.confidence >= self.reading.min_confidence,
-            "found_as": picture.found_as,
-            **({} if picture.label is None else {"label": picture.label}),
+            "found_as": image.found_as,
+            **({} if image.label is None else {"label": image.label}),
             "model": model.info["fingerprint"],
         }
         predictions.tally(result, row)

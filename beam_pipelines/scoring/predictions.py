@@ -1,4 +1,4 @@
-"""What the scorer writes: a row a picture as JSON Lines or Parquet, and a summary that counts them."""
+"""What the scorer writes: a row an image as JSON Lines or Parquet, and a summary that counts them."""
 
 import json
 import time
@@ -136,7 +136,7 @@ class DescribePredictions:
     Attributes:
       model: what `model_info.json` says.
       request: what was asked for.
-      others: files that were found beside the pictures, counted by their endings.
+      others: files that were found beside the images, counted by their endings.
       begin: seconds since the epoch.
     """
 

@@ -37,7 +37,7 @@ class FetchedImage(NamedTuple):
     found_as: str = "file"
 
 
-def pictures(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterator[FetchedImage | tuple[str, Reject]]:
+def fetched(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterator[FetchedImage | tuple[str, Reject]]:
     """Yield each of the items in order, or the reject with its key.
 
     Args:

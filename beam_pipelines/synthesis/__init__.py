@@ -1,1 +1,1 @@
-"""Pictures of made-up numbers, each a function of (seed, index): drawn in typefaces, from MNIST, of real digits."""
+"""Images of made-up numbers, each a function of (seed, index): drawn in typefaces, from MNIST, of real digits."""

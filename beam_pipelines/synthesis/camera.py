@@ -1,4 +1,4 @@
-"""What the way from the wall to the file does to a picture: blur, light, noise, few pixels, JPEG."""
+"""What the way from the wall to the file does to an image: blur, light, noise, few pixels, JPEG."""
 
 import io
 
@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 
 from beam_pipelines.synthesis import colour
 
-SHORTEST = 18  # a picture is not shrunk below this height: digits must stay readable
+SHORTEST = 18  # an image is not shrunk below this height: digits must stay readable
 
 
 def photograph(rng: np.random.Generator, canvas: Image.Image, *, in_focus: bool = False) -> Image.Image:

@@ -1,7 +1,7 @@
 """Colour distortion in NumPy, value for value that of TensorFlow's operations, in the reference's ranges and orders.
 
 Saturation and hue are adjusted through maximum, chroma and distance from the maximum, without a full conversion to
-HSV and back. Pictures are float32 [H, W, 3], 1.0 being white.
+HSV and back. Images are float32 [H, W, 3], 1.0 being white.
 """
 
 import numpy as np

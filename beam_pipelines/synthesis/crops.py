@@ -53,7 +53,7 @@ class Stock:
 
 @dataclass(frozen=True)
 class RecombinedDigits:
-    """Draws picture `index` of a seed.
+    """Draws image `index` of a seed.
 
     Attributes:
       paths: shards with character boxes. Each worker holds the digits of the first `limit` records in memory.
@@ -104,7 +104,7 @@ def _resized(digit: Digit, like: Digit, height: float) -> Pixels:
 def _lay_out(
     rng: np.random.Generator, patches: Sequence[Pixels], gap: float, height: float
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Where each patch comes to lie, (x, y), and the size of the picture."""
+    """Where each patch comes to lie, (x, y), and the size of the image."""
     border = rng.uniform(0.02, 0.4, size=4) * height  # left, top, right, bottom
     tallest = max(patch.shape[0] for patch in patches)
     x = float(border[0])

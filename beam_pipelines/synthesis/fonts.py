@@ -13,7 +13,7 @@ from trainer.data.records import Box
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture of a number: RGB, what it says, and the boxes of its characters in pixels."""
+    """An image of a number: RGB, what it says, and the boxes of its characters in pixels."""
 
     image: Image.Image
     text: str
@@ -22,10 +22,10 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Fonts:
-    """Draws picture `index` of a seed; it is the same whatever else is drawn.
+    """Draws image `index` of a seed; it is the same whatever else is drawn.
 
     Attributes:
-      faces: the fingerprint of the typefaces; a worker that has others would draw other pictures, and fails.
+      faces: the fingerprint of the typefaces; a worker that has others would draw other images, and fails.
     """
 
     seed: int
@@ -43,7 +43,7 @@ class Fonts:
         wall, plate, ink = surfaces.colours(rng)
         canvas = surfaces.wall(rng, seen.size, wall)
         surfaces.clutter(rng, canvas)
-        # A stream of its own: without neighbours, a picture is what it was before there were any.
+        # A stream of its own: without neighbours, an image is what it was before there were any.
         surfaces.neighbours(np.random.default_rng([self.seed, index, 1]), canvas, ink)
         if rng.random() < 0.5 or wall != plate:
             surfaces.plate(rng, canvas, seen, plane.mask.size, plate, ink)

@@ -1,4 +1,4 @@
-"""Typesetting: a number as a mask in a plane of its own, and the projective map from picture to plane."""
+"""Typesetting: a number as a mask in a plane of its own, and the projective map from image to plane."""
 
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str
 
 @dataclass(frozen=True)
 class View:
-    """How a plane is seen: the size of the picture, and the eight coefficients of the map from picture to plane."""
+    """How a plane is seen: the size of the image, and the eight coefficients of the map from image to plane."""
 
     size: tuple[int, int]
     to_plane: tuple[float, ...]
@@ -67,9 +67,9 @@ class View:
         return mask.transform(self.size, Image.Transform.PERSPECTIVE, self.to_plane, Image.Resampling.BILINEAR)
 
     def project_box(self, box: Box) -> Box:
-        """The box in the picture around a box in the plane, clipped to the picture."""
-        picture = np.linalg.inv(np.array([*self.to_plane, 1.0]).reshape(3, 3))
-        corners = np.array([(box[i], box[j], 1.0) for i in (0, 2) for j in (1, 3)]) @ picture.T
+        """The box in the image around a box in the plane, clipped to the image."""
+        image = np.linalg.inv(np.array([*self.to_plane, 1.0]).reshape(3, 3))
+        corners = np.array([(box[i], box[j], 1.0) for i in (0, 2) for j in (1, 3)]) @ image.T
         points = corners[:, :2] / corners[:, 2:]
         low, high = (np.clip(edge, 0, self.size) for edge in (points.min(axis=0), points.max(axis=0)))
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
@@ -86,10 +86,10 @@ def view(rng: np.random.Generator, plane: tuple[int, int]) -> View:
     corners = scale * corners @ turn.T
     corners += rng.uniform(-0.05, 0.05, size=(4, 2)) * scale * height
     low, high = corners.min(axis=0), corners.max(axis=0)
-    # Left, top, right, bottom; a negative one cuts into the plane's margin. Some numbers are small in their picture.
+    # Left, top, right, bottom; a negative one cuts into the plane's margin. Some numbers are small in their image.
     reach = 0.8 if rng.random() < 0.2 else 0.35
     border = rng.uniform(-0.12, reach, size=4) * scale * height
-    if rng.random() < 0.08:  # far away, in a wide picture
+    if rng.random() < 0.08:  # far away, in a wide image
         border += rng.uniform(0, 1, size=4) * (2.0, 0.6, 2.0, 0.6) * scale * height
     border = np.maximum(border, -0.6 * scale * MARGIN)
     size = np.maximum(np.ceil(high - low + border[:2] + border[2:]), 8).astype(int)

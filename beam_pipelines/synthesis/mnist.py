@@ -1,4 +1,4 @@
-"""Numbers of concatenated MNIST digits: the classic set of 28x140 pictures, blank to the right."""
+"""Numbers of concatenated MNIST digits: the classic set of 28x140 images, blank to the right."""
 
 import gzip
 import struct
@@ -15,12 +15,12 @@ from beam_pipelines.synthesis.texts import Texts
 from trainer.cli import UserError
 
 SIDE = 28
-MOST = 5  # digits in a picture
+MOST = 5  # digits in an image
 
 
 @dataclass(frozen=True)
 class Mnist:
-    """Draws picture `index` of a seed from the digits of a folder with the four idx files, gzipped or not.
+    """Draws image `index` of a seed from the digits of a folder with the four idx files, gzipped or not.
 
     Attributes:
       folder: where the files are.
@@ -51,11 +51,11 @@ def read(folder: str, part: str) -> tuple[NDArray[np.uint8], list[NDArray[np.int
     Raises:
       UserError: a file is missing, is no idx file, or their counts differ.
     """
-    pictures = _read_idx(folder, f"{part}-images-idx3-ubyte", magic=2051)
+    images = _read_idx(folder, f"{part}-images-idx3-ubyte", magic=2051)
     labels = _read_idx(folder, f"{part}-labels-idx1-ubyte", magic=2049)
-    if len(pictures) != len(labels) or pictures.shape[1:] != (SIDE, SIDE):
-        raise UserError(f"--mnist {folder}: {pictures.shape} pictures and {len(labels)} labels do not belong together")
-    return pictures, [np.flatnonzero(labels == digit) for digit in range(10)]
+    if len(images) != len(labels) or images.shape[1:] != (SIDE, SIDE):
+        raise UserError(f"--mnist {folder}: {images.shape} images and {len(labels)} labels do not belong together")
+    return images, [np.flatnonzero(labels == digit) for digit in range(10)]
 
 
 def _read_idx(folder: str, name: str, *, magic: int) -> NDArray[np.uint8]:

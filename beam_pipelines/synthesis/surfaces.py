@@ -106,7 +106,7 @@ def neighbours(rng: np.random.Generator, canvas: Image.Image, ink: Colour) -> No
 
 
 def clutter(rng: np.random.Generator, canvas: Image.Image) -> None:
-    """What else is in the picture, below the number: another surface at an edge, cables and cracks, screws."""
+    """What else is in the image, below the number: another surface at an edge, cables and cracks, screws."""
     width, height = canvas.size
     pen = ImageDraw.Draw(canvas)
     if rng.random() < 0.3:

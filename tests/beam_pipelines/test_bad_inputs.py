@@ -1,4 +1,4 @@
-"""A corpus of pictures as the world has them: each is read or named in the rejects, and harms no other."""
+"""A corpus of images as the world has them: each is read or named in the rejects, and harms no other."""
 
 import io
 import json
@@ -55,11 +55,11 @@ def raw_png(width: int, height: int, bits: int = 8, pixels: bytes = bytes(10_000
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
-def no_pictures() -> dict[str, tuple[bytes, str]]:
+def no_images() -> dict[str, tuple[bytes, str]]:
     contents = {
         "empty": b"",
         "newline": b"\n",
-        "text": b"I am not a picture",
+        "text": b"I am not an image",
         "page": b"<!DOCTYPE html><html><body>404</body></html>",
         "archive": b"PK\x03\x04" + bytes(100),
         "document": b"%PDF-1.7\n" + bytes(100),
@@ -74,7 +74,7 @@ def no_pictures() -> dict[str, tuple[bytes, str]]:
 
 
 def unusual() -> dict[str, tuple[bytes, str]]:
-    """Pictures that people have, and that must be read."""
+    """Images that people have, and that must be read."""
     grey16 = Image.fromarray(np.full((30, 40), 40_000, np.uint16))
     rgb16 = b"".join(b"\0" + random.Random(row).randbytes(6 * 20) for row in range(10))
     frames = [NOISE, NOISE.rotate(180)]
@@ -123,7 +123,7 @@ NAMES = [
 CORPUS = {
     **truncated(),
     **flipped(),
-    **no_pictures(),
+    **no_images(),
     **unusual(),
     "huge.png": (raw_png(100_000, 100_000), "too-large"),
     "wide.png": (raw_png(2**31 - 1, 1), "too-large"),
@@ -143,7 +143,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("batch_size", ["16", "200"])
-def test_every_picture_is_read_or_named(folder: Path, tiny_model: Path, tmp_path: Path, batch_size: str) -> None:
+def test_every_image_is_read_or_named(folder: Path, tiny_model: Path, tmp_path: Path, batch_size: str) -> None:
     out = tmp_path / "out"
     args = ["--model", str(tiny_model), "--input", str(folder), "--output", str(out), "--num-shards", "3"]
     assert score.main([*args, "--batch-size", batch_size]) == 0
@@ -177,7 +177,7 @@ def test_tensorflow_and_pillow_decode_alike(file_format: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
-def test_turned_pictures_are_turned_back(file_format: str, orientation: int) -> None:
+def test_turned_images_are_turned_back(file_format: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(NOISE, file_format, exif=exif)

@@ -79,8 +79,8 @@ SYNTHESIZE = ("--count", 60, "--seed", 3, "--num-shards", 5)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 labelled pictures, of which one is missing and one has a label that is no number."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 labelled images, of which one is missing and one has a label that is no number."""
     folder = tmp_path_factory.mktemp("pictures") / "mine"
     folder.mkdir()
     for i in range(29):
@@ -90,22 +90,22 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def prepare_args(pictures: Path) -> tuple[object, ...]:
-    return ("--format", "csv", "--input", pictures, "--num-shards", 3, "--split", "train:2,validation:1")
+def prepare_args(images: Path) -> tuple[object, ...]:
+    return ("--format", "csv", "--input", images, "--num-shards", 3, "--split", "train:2,validation:1")
 
 
 @pytest.fixture(scope="module")
-def in_process(tmp_path_factory: pytest.TempPathFactory, run: Run, pictures: Path) -> Path:
+def in_process(tmp_path_factory: pytest.TempPathFactory, run: Run, images: Path) -> Path:
     """What the in-process runner makes of both commands."""
     out = tmp_path_factory.mktemp("in_process")
     run("beam_pipelines.synthesize", *SYNTHESIZE, "--output", out / "synthesized")
-    run("beam_pipelines.prepare", *prepare_args(pictures), "--output", out / "prepared")
+    run("beam_pipelines.prepare", *prepare_args(images), "--output", out / "prepared")
     return out
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_writes_the_same_bytes(
-    engine: str, engines: dict[str, list[str]], in_process: Path, pictures: Path, tmp_path: Path, run: Run
+    engine: str, engines: dict[str, list[str]], in_process: Path, images: Path, tmp_path: Path, run: Run
 ) -> None:
     synthesized, prepared = tmp_path / "synthesized", tmp_path / "prepared"
     done = run("beam_pipelines.synthesize", *SYNTHESIZE, "--output", synthesized, *engines[engine])
@@ -114,7 +114,7 @@ def test_every_engine_writes_the_same_bytes(
     assert ("seconds, make" in done.stdout) == (engine != "dask")
     assert len(files(synthesized)) == 5
     assert files(synthesized) == files(in_process / "synthesized")
-    run("beam_pipelines.prepare", *prepare_args(pictures), "--output", prepared, *engines[engine])
+    run("beam_pipelines.prepare", *prepare_args(images), "--output", prepared, *engines[engine])
     assert len(files(prepared)) == 6
     assert files(prepared) == files(in_process / "prepared")
     assert (
@@ -126,9 +126,9 @@ def test_every_engine_writes_the_same_bytes(
 
 @pytest.mark.parametrize("engine", ["multi_processing", "external"])
 def test_scoring_writes_the_same_bytes(
-    engine: str, engines: dict[str, list[str]], pictures: Path, tiny_model: Path, tmp_path: Path, run: Run
+    engine: str, engines: dict[str, list[str]], images: Path, tiny_model: Path, tmp_path: Path, run: Run
 ) -> None:
-    args = ("--model", tiny_model, "--input", pictures, "--num-shards", 3, "--batch-size", 4)
+    args = ("--model", tiny_model, "--input", images, "--num-shards", 3, "--batch-size", 4)
     assert score.main([*map(str, args), "--output", str(tmp_path / "in_process")]) == 0
     run("beam_pipelines.score", *args, "--output", tmp_path / "out", *engines[engine])
     shards = sorted(path.name for path in (tmp_path / "out").glob("predictions-*"))

@@ -80,11 +80,11 @@ def test_other_files_in_a_bucket_are_left_alone(bucket: storage.Bucket, capsys: 
 
 
 @pytest.mark.parametrize("folder", ["mine", "mine/images"])
-def test_pictures_are_read_from_a_bucket(bucket: storage.Bucket, folder: str, tmp_path: Path) -> None:
-    pictures = tmp_path / folder
-    pictures.mkdir(parents=True)
+def test_images_are_read_from_a_bucket(bucket: storage.Bucket, folder: str, tmp_path: Path) -> None:
+    images = tmp_path / folder
+    images.mkdir(parents=True)
     for i in range(6):
-        Image.new("RGB", (20 + i, 30), (i, 2 * i, 3 * i)).save(pictures / f"{i}.png")
+        Image.new("RGB", (20 + i, 30), (i, 2 * i, 3 * i)).save(images / f"{i}.png")
     rows = [f"{i}.png,{i if i else 'no number'}" for i in range(7)]
     (tmp_path / "mine" / "labels.csv").write_text("\n".join(["file,label", *rows]))
     for path in (tmp_path / "mine").rglob("*.*"):

@@ -78,8 +78,8 @@ def answers(data: bytes, path: Path) -> list[object]:
     path.write_bytes(data)
     found: list[object] = []
     try:
-        picture = images.load(data)  # as prepare
-        kept = data if picture.file_type else image_io.encode(picture.image, "png")
+        decoded = images.load(data)  # as prepare
+        kept = data if decoded.file_type else image_io.encode(decoded.image, "png")
         found.append(preprocess.decode(tf.constant(kept)).numpy())
     except Exception as error:
         found.append(error.reason)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""prepare's inputs and crops through its command line: SVHN format 2, CSV files with boxes, odd pictures."""
+"""prepare's inputs and crops through its command line: SVHN format 2, CSV files with boxes, odd images."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ def decoded(record: dict) -> np.ndarray:
 
 
 def write_rows(folder: Path, *rows: str, header: str = HEADER) -> Path:
-    """One picture, 40x30, red but for a blue number at (10, 5)-(22, 25); and a list of rows."""
+    """One image, 40x30, red but for a blue number at (10, 5)-(22, 25); and a list of rows."""
     folder.mkdir(parents=True)
     image = Image.new("RGB", (40, 30), "red")
     image.paste((0, 0, 255), (10, 5, 22, 25))
@@ -120,11 +120,11 @@ def test_boxes_of_characters_are_carried_along(tmp_path: Path) -> None:
     [shard] = out.glob("*.tfrecord-*")
     [data] = tf.data.TFRecordDataset([str(shard)])
     feature = tf.train.Example.FromString(data.numpy()).features.feature
-    assert feature["box"].float_list.value == pytest.approx([0.1, 0.1, 1, 0.6])  # the second leaves the picture
+    assert feature["box"].float_list.value == pytest.approx([0.1, 0.1, 1, 0.6])  # the second leaves the image
     assert feature["char_boxes"].float_list.value == pytest.approx([0.1, 0.1, 0.3, 0.6, 0.5, 0.1, 1, 0.6])
 
 
-def test_boxes_are_those_of_the_picture_as_people_see_it(tmp_path: Path) -> None:
+def test_boxes_are_those_of_the_image_as_people_see_it(tmp_path: Path) -> None:
     folder = write_rows(tmp_path / "mine", "a.jpg,12,5,10,20,12")
     lying = Image.open(folder / "a.png").transpose(Image.Transpose.TRANSPOSE)  # 30x40, number at (5, 10)-(25, 22)
     exif = Image.Exif()
@@ -136,14 +136,14 @@ def test_boxes_are_those_of_the_picture_as_people_see_it(tmp_path: Path) -> None
     assert (image[..., 2] > 200).all()
 
 
-def test_large_pictures_are_stored_smaller_and_others_as_they_are(tmp_path: Path) -> None:
+def test_large_images_are_stored_smaller_and_others_as_they_are(tmp_path: Path) -> None:
     folder = write_rows(tmp_path / "mine", "a.png,12", "big.png,7", header="file,label")
     Image.effect_noise((400, 100), 50).convert("RGB").save(folder / "big.png")
     found = parsed(made(tmp_path, "out", "--format", "csv", "--input", folder))
     assert found["mine/a.png"]["image/encoded"] == (folder / "a.png").read_bytes()
     assert decoded(found["mine/big.png"]).shape == (64, 256, 3)
     info = dataset_info.read_info(str(tmp_path / "out"))
-    assert info.notes == {"pictures without an entry": 4}
+    assert info.notes == {"images without an entry": 4}
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), max_size=8)
@@ -168,7 +168,7 @@ def test_any_row_is_found_again_where_it_begins(
     for place, (file, label) in reversed(list(zip(places, rows, strict=True))):
         labelled = source.read(place)
         assert labelled.text == label.strip()
-        assert str(labelled.picture).endswith(file)
+        assert str(labelled.image).endswith(file)
 
 
 def test_the_survey_deals_every_place_once_in_a_seeded_order(tmp_path: Path) -> None:

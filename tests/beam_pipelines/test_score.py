@@ -26,7 +26,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     assert draw.main(["--count", str(COUNT), "--seed", "4", "--output", str(folder)]) == 0
     for name in ("images/~1.png", "images/~2.png"):
-        (folder / name).write_bytes(b"no picture")
+        (folder / name).write_bytes(b"no image")
     return folder / "images"
 
 
@@ -98,15 +98,15 @@ def test_batches_are_full_and_the_model_is_loaded_once(
         loads.append(path)
         return load(path)
 
-    def counting_read(self: ExportedModel, pictures: list, **options: int) -> list:
-        sizes.append(len(pictures))
-        return read(self, pictures, **options)
+    def counting_read(self: ExportedModel, images: list, **options: int) -> list:
+        sizes.append(len(images))
+        return read(self, images, **options)
 
     monkeypatch.setattr(model_store, "load", counting_load)
     monkeypatch.setattr(ExportedModel, "read", counting_read)
     threads = ("--direct_num_workers=3", "--direct_running_mode=multi_threading")
     run_score(tmp_path / "out", tiny_model, photos, options=("--num-shards", "2", *threads))
-    assert sorted(sizes) == [13, 15, 16, 16]  # of 31 pictures, and of 31 of which two are none
+    assert sorted(sizes) == [13, 15, 16, 16]  # of 31 images, and of 31 of which two are none
     assert loads == [str(tiny_model)]
 
 
@@ -238,18 +238,18 @@ def test_predict_gives_json_and_a_drawing(photos: Path, tiny_model: Path, run: R
     assert width > 2 * 120
 
 
-def test_predict_reads_pictures_as_people_see_them(
+def test_predict_reads_images_as_people_see_them(
     photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    picture = next(photos.glob("4-*.png"))
-    upright = Image.open(picture)
+    image = next(photos.glob("4-*.png"))
+    upright = Image.open(image)
     exif = Image.Exif()
     exif[0x0112] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
     upright.save(tmp_path / "upright.webp", lossless=True)
     upright.save(tmp_path / "upright.tiff")
     kinds = [tmp_path / name for name in ("turned.png", "upright.webp", "upright.tiff")]
-    args = ["--model", str(tiny_model), "--format", "json", str(picture), *map(str, kinds)]
+    args = ["--model", str(tiny_model), "--format", "json", str(image), *map(str, kinds)]
     assert predict.main(args) == 0
     wanted, *others = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for other in others:
@@ -259,6 +259,6 @@ def test_predict_reads_pictures_as_people_see_them(
 def test_predict_names_a_drawing_that_cannot_be_written(
     photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    picture = str(next(photos.glob("4-*.png")))
-    assert predict.main(["--model", str(tiny_model), picture, "--draw", str(tmp_path)]) == 2
+    image = str(next(photos.glob("4-*.png")))
+    assert predict.main(["--model", str(tiny_model), image, "--draw", str(tmp_path)]) == 2
     assert f"--draw {tmp_path}: this is a folder, which is not replaced" in capsys.readouterr().err

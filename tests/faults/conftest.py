@@ -21,7 +21,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 
 @pytest.fixture(scope="session")
 def world(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures, datasets, a trained work folder, a model, predictions and a report; tests must leave it as it is.
+    """Images, datasets, a trained work folder, a model, predictions and a report; tests must leave it as it is.
 
     FAULTS_WORLD is a folder that keeps it between runs of the tests.
     """

@@ -146,7 +146,7 @@ def tar_of(members: dict[str, int]) -> bytes:
 
 
 ODD_INPUTS: dict[str, bytes] = {
-    "text.png": b"I am not a picture",
+    "text.png": b"I am not an image",
     "empty.png": b"",
     "noise.jpg": bytes(range(256)) * 9,
     "empty.tar": b"",
@@ -177,7 +177,7 @@ def test_an_input_of_score_that_is_not_what_its_ending_says(
 
 
 def special(place: Path) -> None:
-    """Names of pictures that are none, and on which a reader would wait, or never end."""
+    """Names of images that are none, and on which a reader would wait, or never end."""
     import socket
 
     os.mkfifo(place / "pipe.png")
@@ -189,7 +189,7 @@ def special(place: Path) -> None:
         made.bind(str(place / "socket.png"))
 
 
-def test_special_files_among_pictures_are_rejected(commands: Commands, world: Path, place: Path) -> None:
+def test_special_files_among_images_are_rejected(commands: Commands, world: Path, place: Path) -> None:
     (place / "in").mkdir()
     os.chdir(place / "in")  # the names of sockets may not be long
     special(Path())

@@ -50,19 +50,19 @@ def test_an_output_of_any_name_is_written(commands: Commands, world: Path, place
 
 
 @EACH_NAME
-def test_pictures_of_any_name_are_read(commands: Commands, world: Path, place: Path, name: str) -> None:
+def test_images_of_any_name_are_read(commands: Commands, world: Path, place: Path, name: str) -> None:
     """In a folder of that name, as a file of that name, and in a list."""
     folder = place / name / "images"
     folder.mkdir(parents=True)
-    picture = folder / (f"{name[:240]}.png")
-    shutil.copy(world / "picture.png", picture)
+    image = folder / (f"{name[:240]}.png")
+    shutil.copy(world / "picture.png", image)
     out = place / "out"
     args = command_line("beam_pipelines.score", world=world, new=place, input=place / name)
     check(commands, "beam_pipelines.score", *args, watched=(world, folder), statuses=(0,), cwd=place)
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["rows"], summary["images"]) == (1, 1)
     shutil.rmtree(out)
-    args = command_line("beam_pipelines.score", world=world, new=place, input=picture)
+    args = command_line("beam_pipelines.score", world=world, new=place, input=image)
     check(commands, "beam_pipelines.score", *args, watched=(world, folder), statuses=(0,), cwd=place)
     assert json.loads((out / "summary.json").read_text())["rows"] == 1
 
@@ -79,7 +79,7 @@ def test_prepare_reads_a_folder_and_files_of_any_name(commands: Commands, world:
     check(commands, "beam_pipelines.prepare", *args, watched=(world, folder), statuses=statuses, cwd=place)
 
 
-def test_predict_reads_pictures_of_any_name(commands: Commands, world: Path, place: Path) -> None:
+def test_predict_reads_images_of_any_name(commands: Commands, world: Path, place: Path) -> None:
     paths = [place / f"{name[:240]}.png" for name in NAMES.values()]
     for path in paths:
         shutil.copy(world / "picture.png", path)

@@ -78,7 +78,7 @@ def labels_csv(case: Case) -> None:
 
 
 def archive(case: Case) -> None:
-    """A tar, compressed tar or zip of pictures, damaged."""
+    """A tar, compressed tar or zip of images, damaged."""
     rng, buffer = case.rng, io.BytesIO()
     data, kind = (case.world / "picture.png").read_bytes(), rng.choice(["tar", "tar", "tar", "tar.gz", "zip"])
     names = [rng.choice([f"{i}.png", f"a/{i}.JPG", "x" * 120 + f"{i}.png", f"{i}.txt"]) for i in range(5)]
@@ -107,8 +107,8 @@ def _formats() -> list[str]:
     return sorted(written - (set() if features.check("avif") else {".avif", ".avifs"}))
 
 
-def pictures(case: Case) -> None:
-    """Pictures in each format that Pillow writes, damaged: score, prepare and predict agree on which can be read."""
+def images(case: Case) -> None:
+    """Images in each format that Pillow writes, damaged: score, prepare and predict agree on which can be read."""
     folder = case.place / "in"
     (folder / "images").mkdir(parents=True)
     names = []
@@ -189,4 +189,4 @@ def settings(case: Case) -> None:
             assert schema.from_json(made.to_json()) == made, text
 
 
-TARGETS = (hdf5, matlab, tfrecord, labels_csv, archive, pictures, json_files, settings)
+TARGETS = (hdf5, matlab, tfrecord, labels_csv, archive, images, json_files, settings)

@@ -6,7 +6,7 @@ from trainer import cli
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the number of pictures read; the exit status is that of a command."""
+    """Prints the number of images read; the exit status is that of a command."""
     return cli.exit_status(_run, argv)
 
 
@@ -22,8 +22,8 @@ def _run(argv: list[str] | None) -> None:
     total = 0
     for split, counted in dataset_info.read_info(folder).splits.items():
         if counted.records:
-            pictures = input_pipeline.load([folder], split, experiments.find("smoke"))
-            total += len(pictures)
-            assert len(pictures) == counted.records
-            tf.debugging.assert_equal(len(set(pictures.keys)), counted.records)
+            images = input_pipeline.load([folder], split, experiments.find("smoke"))
+            total += len(images)
+            assert len(images) == counted.records
+            tf.debugging.assert_equal(len(set(images.keys)), counted.records)
     print(total)

@@ -18,7 +18,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 12 drawn pictures, and the same as a validation dataset in `prepared`."""
+    """A folder with 12 drawn images, and the same as a validation dataset in `prepared`."""
     folder = tmp_path_factory.mktemp("photos")
     assert draw.main(["--count", "12", "--seed", "2", "--output", f"{folder}/pictures"]) == 0
     args = ["--format", "csv", "--input", f"{folder}/pictures", "--split", "validation"]
@@ -36,7 +36,7 @@ def test_every_command_takes_every_model(
     for steps in (4, 6):  # the second goes on with the slots of the first
         assert train.main([*args, "--workdir", run, "--set", *settings, f"train.steps={steps}"]) == 0
     assert evaluate.main(["--workdir", run, "--data", f"{photos}/prepared"]) == 0
-    assert "12 pictures" in capsys.readouterr().out
+    assert "12 images" in capsys.readouterr().out
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["step"] in (4, 6)
     assert export.main(["--workdir", run, "--output", exported]) == 0
     assert score.main(["--model", exported, "--input", f"{photos}/pictures", "--output", scored]) == 0

@@ -29,7 +29,7 @@ def svhn_rnn() -> Config:
 
     `python -m trainer.train --experiment svhn_rnn --data data/svhn data/synthetic --workdir runs/svhn_rnn`
 
-    24.6 million weights, 1.2 GFLOP a picture, 60 to 100 examples a second on two CPU cores; the best
+    24.6 million weights, 1.2 GFLOP an image, 60 to 100 examples a second on two CPU cores; the best
     checkpoint is kept. It learns many times sooner with `--set model.image_at_every_step=true`.
     """
     return Config(

@@ -45,7 +45,7 @@ class Model(_Group):
     max_length: Annotated[int, Range(1, 256)] = 5  # the longest number that can be read, in characters
     image_height: Side = 56
     image_width: Side = 96
-    crop: tuple[Side, ...] = ()  # height and width cut out of the picture, at random in training; empty: the whole
+    crop: tuple[Side, ...] = ()  # height and width cut out of the image, at random in training; empty: the whole
     widths: Annotated[tuple[Side, ...], Items(1)] = (32, 48, 96, 144)
     strides: tuple[Side, ...] = (2, 2, 2, 1)  # of the stages of `widths`; their product is the map's pixel size
     attention_units: Units = 128
@@ -85,7 +85,7 @@ class Model(_Group):
             len(self.crop) != 2 or not all(0 < c <= s for c, s in zip(self.crop, sides.values(), strict=True))
         ):
             raise UserError(
-                f"model.crop={list(self.crop)}: give height and width, at most those of the picture, "
+                f"model.crop={list(self.crop)}: give height and width, at most those of the image, "
                 f"{list(sides.values())}, or [] for the whole"
             )
         if len(self.strides) != len(self.widths):
@@ -107,7 +107,7 @@ class Model(_Group):
 
 @dataclass(frozen=True)
 class Distortion(_Group):
-    """Random changes of training pictures; the colour ranges are in `photometric`."""
+    """Random changes of training images; the colour ranges are in `photometric`."""
 
     colour: bool = True
     rotate_degrees: Annotated[float, Range(0, 360)] = 7.0
@@ -115,11 +115,11 @@ class Distortion(_Group):
     climb: Extent = 0.0  # vertical shift per unit of width, as of numbers whose digits stand one above the other
     scale: tuple[Zoom, Zoom] = (0.85, 1.15)
     stretch: ShareBelowOne = 0.15  # width against height, +- as a share
-    shift: Extent = 0.06  # share of the picture's side
+    shift: Extent = 0.06  # share of the image's side
     perspective: ShareBelowOne = 0.05  # share by which one side may shrink against its opposite
     noise: Annotated[float, Range(0, 255)] = 6.0  # largest standard deviation of pixel noise, of 255
-    invert: Share = 0.0  # share of the pictures that become negatives
-    coarsen: Share = 0.0  # share of the pictures that are shrunk and enlarged again, as photos of far numbers are
+    invert: Share = 0.0  # share of the images that become negatives
+    coarsen: Share = 0.0  # share of the images that are shrunk and enlarged again, as photos of far numbers are
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,7 +136,7 @@ class Data(_Group):
     shares: tuple[Positive, ...] = ()  # of each batch, one for each --data folder; none: by their sizes
     holdout: ShareBelowOne = 0.05
     holdout_max: StepsOrNone = 1000
-    memory_gb: NotNegative = 8.0  # pictures are held decoded in memory up to this size, else encoded
+    memory_gb: NotNegative = 8.0  # images are held decoded in memory up to this size, else encoded
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Decode(_Group):
     beam_width: Annotated[int, Range(1, 1_000)] = 3  # candidates returned; beam search follows more
     views: Annotated[tuple[Zoom, ...], Items(1)] = (
         1.0,
-    )  # zooms in which each picture is read; their log probabilities are averaged
+    )  # zooms in which each image is read; their log probabilities are averaged
     tilts: Annotated[tuple[Degrees, ...], Items(0)] = ()  # degrees by which one more view each is turned, clockwise
     closer: bool = False  # one more view, cut to what was attended to; for models with attention
 
@@ -191,14 +191,14 @@ class TensorBoard(_Group):
     """What is written for TensorBoard, each `every` steps; what is off by default costs seconds each time."""
 
     scalars: bool = True
-    images: bool = True  # training pictures before and after distortion
+    images: bool = True  # training images before and after distortion
     hparams: bool = True
     histograms: bool = False  # of weights and gradients
     graph: bool = False  # of the training step, once a start
-    projector: bool = False  # validation pictures by their embedding
+    projector: bool = False  # validation images by their embedding
     every: Steps = 1_000
     pictures: Annotated[int, Range(1, 1_000)] = 8
-    embedded: Annotated[int, Range(1, 1_000_000)] = 1_000  # pictures in the projector at most
+    embedded: Annotated[int, Range(1, 1_000_000)] = 1_000  # images in the projector at most
 
 
 @dataclass(frozen=True)
@@ -228,9 +228,7 @@ class Config(_Group):
         """
         typed.check(self, "")
         if self.decode.closer and (self.model.name != "compact" or self.model.crop):
-            raise UserError(
-                "decode.closer=true: only compact without model.crop attends to places of the whole picture"
-            )
+            raise UserError("decode.closer=true: only compact without model.crop attends to places of the whole image")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

@@ -7,11 +7,11 @@ import tensorflow as tf
 from trainer.config.schema import Distortion
 from trainer.data import color_jitter
 
-NOISE_FIELDS = 8  # drawn a batch, and shared among its pictures: drawing one for each costs more than a picture
+NOISE_FIELDS = 8  # drawn a batch, and shared among its images: drawing one for each costs more than an image
 
 
 def distort(images: tf.Tensor, config: Distortion, *, seed: tf.Tensor) -> tf.Tensor:
-    """Distorts a batch, each picture on its own.
+    """Distorts a batch, each image on its own.
 
     Args:
       images: uint8 [B, H, W, 3].
@@ -36,7 +36,7 @@ def distort(images: tf.Tensor, config: Distortion, *, seed: tf.Tensor) -> tf.Ten
 
 @tf.function(jit_compile=True)  # 4.5 times faster: in one pass over the pixels
 def distort_colour(images: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
-    """Brightness, saturation, hue and contrast in the reference's ranges, each picture in one of its two orders.
+    """Brightness, saturation, hue and contrast in the reference's ranges, each image in one of its two orders.
 
     Both orders have brightness first and hue right behind saturation, so that they differ only in whether
     contrast comes before or after those two, and one round trip through HSV serves both.
@@ -79,9 +79,9 @@ def _noise(shape: tf.Tensor, largest: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _coarsen(images: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
-    """Shrinks a share of the pictures to 0.3 to 0.8 of their size and enlarges them again.
+    """Shrinks a share of the images to 0.3 to 0.8 of their size and enlarges them again.
 
-    One size serves a batch: a resize for each picture would cost more than the training step.
+    One size serves a batch: a resize for each image would cost more than the training step.
     """
     height, width = images.shape[1], images.shape[2]
     seeds = tf.unstack(tf.random.split(seed, 2))
@@ -93,7 +93,7 @@ def _coarsen(images: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _warp(images: tf.Tensor, config: Distortion, seed: tf.Tensor) -> tf.Tensor:
-    """One random projective map a picture; outside, the nearest pixel is repeated."""
+    """One random projective map an image; outside, the nearest pixel is repeated."""
     height, width = images.shape[1], images.shape[2]
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,

@@ -1,4 +1,4 @@
-"""Which pictures a step sees: a function of (seed, step), so that the position of the input is the step itself."""
+"""Which images a step sees: a function of (seed, step), so that the position of the input is the step itself."""
 
 import math
 
@@ -29,14 +29,14 @@ def slots(counts: list[int], shares: tuple[float, ...], batch_size: int) -> list
 
 
 def batch_indices(step: tf.Tensor, counts: list[int], places: list[int], *, seed: int) -> tf.Tensor:
-    """The pictures of a step's batch, int64 [sum(places)]; those of a dataset follow those of the one before it.
+    """The images of a step's batch, int64 [sum(places)]; those of a dataset follow those of the one before it.
 
     Each dataset goes through permutations of its own, one an epoch (`RandomIndexShuffle`), so that each of its
-    pictures is seen once in each of its epochs.
+    images is seen once in each of its epochs.
 
     Args:
       step: int64 [].
-      counts: pictures of each dataset.
+      counts: images of each dataset.
       places: how many of a batch come from each.
       seed: of the permutations.
     """

@@ -26,15 +26,15 @@ PARSE_BATCH = 256
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Labelled pictures in memory.
+    """Labelled images in memory.
 
     Attributes:
       images: uint8 [N, H, W, 3], or where that would not fit in memory, the encoded files, string [N].
       tokens: int32 [N, max_length + 1], the label's characters, then end tokens.
       keys, texts, sources: what the records say, N each.
-      fingerprints: int64 [N, 2 or 3], by which `leaks` knows a picture again.
-      datasets: int [N], ascending, the number of the dataset that each picture is from.
-      paths, rows: the files, and at which place of all their records each picture is, int64 [N].
+      fingerprints: int64 [N, 2 or 3], by which `leaks` knows an image again.
+      datasets: int [N], ascending, the number of the dataset that each image is from.
+      paths, rows: the files, and at which place of all their records each image is, int64 [N].
     """
 
     images: tf.Tensor
@@ -52,7 +52,7 @@ class LabelledImages:
         return len(self.keys)
 
     def at(self, indices: tf.Tensor) -> tf.Tensor:
-        """The pictures of int [B] indices, uint8 [B, H, W, 3]; for use inside a graph."""
+        """The images of int [B] indices, uint8 [B, H, W, 3]; for use inside a graph."""
         chosen = tf.gather(self.images, indices)
         if chosen.dtype == tf.string:
             return preprocess.decode_and_fit(chosen, self.model.image_height, self.model.image_width)
@@ -190,7 +190,7 @@ def _check_unique(keys: list[str], folders: list[str]) -> None:
     if len(set(keys)) < len(keys):
         seen: set[str] = set()
         twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UserError(f"{', '.join(folders)}: the picture {twice!r} occurs twice; name each dataset once")
+        raise UserError(f"{', '.join(folders)}: the image {twice!r} occurs twice; name each dataset once")
 
 
 def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
@@ -198,33 +198,33 @@ def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
     return np.where(padded < 0, Vocab(model.alphabet).end, padded).astype(np.int32)
 
 
-def hold_out(pictures: LabelledImages, config: Config) -> tuple[LabelledImages, LabelledImages]:
-    """Parts pictures into those to train on and those to validate on; a picture's key alone decides its rank.
+def hold_out(images: LabelledImages, config: Config) -> tuple[LabelledImages, LabelledImages]:
+    """Parts images into those to train on and those to validate on; an image's key alone decides its rank.
 
-    A picture that is held out under one key is not trained on under another.
+    An image that is held out under one key is not trained on under another.
     """
-    held = min(int(len(pictures) * config.data.holdout), config.data.holdout_max)
+    held = min(int(len(images) * config.data.holdout), config.data.holdout_max)
     if not held:
         raise UserError(
-            f"{len(pictures)} training pictures are too few to hold {config.data.holdout:.0%} out for validation: "
+            f"{len(images)} training images are too few to hold {config.data.holdout:.0%} out for validation: "
             "give a dataset with a validation split, or --set data.holdout=0.2"
         )
-    order = sorted(range(len(pictures)), key=lambda i: (zlib.crc32(pictures.keys[i].encode()), pictures.keys[i]))
+    order = sorted(range(len(images)), key=lambda i: (zlib.crc32(images.keys[i].encode()), images.keys[i]))
     training, validating = np.sort(order[held:]), np.sort(order[:held])
-    twins = leakage.seen(pictures.fingerprints[training], pictures.fingerprints[validating])
+    twins = leakage.seen(images.fingerprints[training], images.fingerprints[validating])
     if twins.any():
-        log.info("%d pictures are not trained on, since the same ones are held out under other keys", twins.sum())
-    return pictures.select(training[~twins]), pictures.select(validating)
+        log.info("%d images are not trained on, since the same ones are held out under other keys", twins.sum())
+    return images.select(training[~twins]), images.select(validating)
 
 
 def training_batches(
-    pictures: LabelledImages, config: Config, *, first_step: int, index: int = 0, slices: int = 1
+    images: LabelledImages, config: Config, *, first_step: int, index: int = 0, slices: int = 1
 ) -> tf.data.Dataset:
     """Endless batches from `first_step` on; of each one slice, for one of several replicas: see `training_batch`."""
-    pictures = replace(pictures, tokens=tf.constant(pictures.tokens))
+    images = replace(images, tokens=tf.constant(images.tokens))
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     batches = steps.map(
-        lambda step: training_batch(pictures, config, step, index=index, slices=slices),
+        lambda step: training_batch(images, config, step, index=index, slices=slices),
         num_parallel_calls=2,
         deterministic=True,
     )
@@ -232,36 +232,36 @@ def training_batches(
 
 
 def training_batch(
-    pictures: LabelledImages, config: Config, step: tf.Tensor, *, index: int = 0, slices: int = 1
+    images: LabelledImages, config: Config, step: tf.Tensor, *, index: int = 0, slices: int = 1
 ) -> dict[str, tf.Tensor]:
-    """The batch of a step, int64 []: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
+    """Return the batch of a step, int64 []: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
 
-    Which pictures they are, `order` says: those of all datasets shuffled together, or where `data.shares` are
+    `batch_order` says which images they are: those of all datasets shuffled together, or where `data.shares` are
     given, so many of each. Of `slices` equal slices of the batch it is the one at `index`, B the slice's size and every
-    `slices`-th picture in it, so that each slice has its share of every dataset.
+    `slices`-th image in it, so that each slice has its share of every dataset.
 
     Raises:
       UserError: the shares do not fit the datasets.
     """
-    indices = batch_order.batch_indices(step, *places(pictures, config), seed=config.seed)[index::slices]
+    indices = batch_order.batch_indices(step, *places(images, config), seed=config.seed)[index::slices]
     seed = tf.stack([tf.constant(config.seed, tf.int64), step * slices + index])
-    images = augment.distort(pictures.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
-    return {"image": preprocess.normalise(images), "tokens": tf.gather(pictures.tokens, indices)}
+    distorted = augment.distort(images.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
+    return {"image": preprocess.normalise(distorted), "tokens": tf.gather(images.tokens, indices)}
 
 
-def places(pictures: LabelledImages, config: Config) -> tuple[list[int], list[int]]:
-    """Return how many pictures each dataset has, and how many places of a batch.
+def places(images: LabelledImages, config: Config) -> tuple[list[int], list[int]]:
+    """Return how many images each dataset has, and how many places of a batch.
 
     Raises:
       UserError: the shares do not fit the datasets.
     """
     if not config.data.shares:
-        return [len(pictures)], [config.data.batch_size]
-    counts = np.unique(pictures.datasets, return_counts=True)[1].tolist()
+        return [len(images)], [config.data.batch_size]
+    counts = np.unique(images.datasets, return_counts=True)[1].tolist()
     return counts, batch_order.slots(counts, config.data.shares, config.data.batch_size)
 
 
-def reading_batches(pictures: LabelledImages, batch_size: int) -> tf.data.Dataset:
-    """Every picture once, in order: float32 [B, H, W, 3] in -1..1, the last batch short."""
-    indices = tf.data.Dataset.range(len(pictures)).batch(batch_size)
-    return indices.map(lambda i: preprocess.normalise(pictures.at(i)), num_parallel_calls=2).prefetch(2)
+def reading_batches(images: LabelledImages, batch_size: int) -> tf.data.Dataset:
+    """Every image once, in order: float32 [B, H, W, 3] in -1..1, the last batch short."""
+    indices = tf.data.Dataset.range(len(images)).batch(batch_size)
+    return indices.map(lambda i: preprocess.normalise(images.at(i)), num_parallel_calls=2).prefetch(2)

@@ -1,6 +1,6 @@
-"""Finds pictures that were trained on among those that a model is to be judged by.
+"""Finds images that were trained on among those that a model is to be judged by.
 
-A picture is known again by its key, by its encoded bytes, and, where it was decoded, by its pixels as
+An image is known again by its key, by its encoded bytes, and, where it was decoded, by its pixels as
 the model sees them, so a copy under another name or compressed anew is found, too.
 """
 
@@ -28,18 +28,18 @@ def seen(found: np.ndarray, trained_on: np.ndarray) -> np.ndarray:
 
 
 def checksum(found: np.ndarray) -> str:
-    """Return eight hexadecimal digits that differ for different pictures or another order of them."""
+    """Return eight hexadecimal digits that differ for different images or another order of them."""
     return f"{zlib.crc32(np.ascontiguousarray(found).tobytes()):08x}"
 
 
 def check(keys: list[str], found: np.ndarray, trained_on: np.ndarray, *, data: str, advice: str) -> None:
-    """Refuses pictures that were trained on.
+    """Refuses images that were trained on.
 
     Args:
-      keys: of the pictures, N.
+      keys: of the images, N.
       found: their fingerprints, int64 [N, 2 or 3].
       trained_on: the fingerprints of what was trained on, of any shape.
-      data: what the pictures are, for the message.
+      data: what the images are, for the message.
       advice: what to do about it.
     Raises:
       UserError: it names one of them, and counts them.
@@ -48,9 +48,9 @@ def check(keys: list[str], found: np.ndarray, trained_on: np.ndarray, *, data: s
     leaked = known.any(axis=1)
     if leaked.any():
         raise UserError(
-            f"{leaked.sum()} of the {len(keys)} pictures of {data} are trained on, too, e.g. "
+            f"{leaked.sum()} of the {len(keys)} images of {data} are trained on, too, e.g. "
             f"{keys[int(leaked.argmax())]!r} ({known[:, 0].sum()} have the same key, "
-            f"{known[:, 1:].any(axis=1).sum()} are the same picture): {advice}"
+            f"{known[:, 1:].any(axis=1).sum()} are the same image): {advice}"
         )
 
 
@@ -69,7 +69,7 @@ def remembered(workdir: str) -> np.ndarray:
         return np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise UserError(
-            f"{path} is damaged ({error}): without it no check can find pictures that were trained on; delete it only "
+            f"{path} is damaged ({error}): without it no check can find images that were trained on; delete it only "
             "if you do not need that check"
         ) from error
 

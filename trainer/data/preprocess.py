@@ -1,4 +1,4 @@
-"""Pictures on their way into the network: decode, fit, normalise; and, in training only, distort.
+"""Images on their way into the network: decode, fit, normalise; and, in training only, distort.
 
 Training and the exported model call the same `decode`, `fit` and `normalise`.
 """

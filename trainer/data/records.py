@@ -1,4 +1,4 @@
-"""The record contract: one spec from which pictures are written and parsed, and the files around them.
+"""The record contract: one spec from which images are written and parsed, and the files around them.
 
 A dataset is a folder with TFRecord shards, `dataset_info.json` and, written last, `COMPLETED`. The
 writing side of this module does not import TensorFlow, so that Beam workers start fast; the parsing
@@ -33,15 +33,15 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Record:
-    """One labelled picture.
+    """One labelled image.
 
     Attributes:
-      encoded: the RGB picture as a PNG or JPEG file.
+      encoded: the RGB image as a PNG or JPEG file.
       format: `png` or `jpeg`.
       key: stable, unique id, e.g. `train/123.png`.
       text: the number as people write it, e.g. `007`.
       source: where it comes from, e.g. `svhn`, `csv`, `synthetic-fonts`.
-      box: left, top, right, bottom of the number in the stored picture, 0-1, or None where unknown.
+      box: left, top, right, bottom of the number in the stored image, 0-1, or None where unknown.
       char_boxes: likewise, one for each character, or empty.
     """
 

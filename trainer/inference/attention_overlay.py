@@ -1,4 +1,4 @@
-"""What was read, drawn: each picture with its answer and where the model looked for each character."""
+"""What was read, drawn: each image with its answer and where the model looked for each character."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-HEIGHT = 120  # of a picture on the sheet, in pixels
-WIDEST = 4.0  # a picture's width against its height; what is wider is squeezed
+HEIGHT = 120  # of an image on the sheet, in pixels
+WIDEST = 4.0  # an image's width against its height; what is wider is squeezed
 MARGIN, CAPTION = 8, 26
-GLOW, STRENGTH = (255, 120, 0), 0.75  # the colour of where the model looked, seen on dark pictures as on bright ones
+GLOW, STRENGTH = (255, 120, 0), 0.75  # the colour of where the model looked, seen on dark images as on bright ones
 
 
 @dataclass(frozen=True)
 class Look:
-    """A picture read.
+    """An image read.
 
     Attributes:
       image: RGB.
@@ -30,7 +30,7 @@ class Look:
 
 
 def draw(looks: Sequence[Look]) -> Image.Image:
-    """A sheet with a row a picture: the picture and its answer, then where it looked for each character."""
+    """A sheet with a row an image: the image and its answer, then where it looked for each character."""
     rows = [_row(look) for look in looks]
     width = max(row.width for row in rows)
     sheet = Image.new("RGB", (width, sum(row.height for row in rows)), "white")
@@ -58,7 +58,7 @@ def _row(look: Look) -> Image.Image:
 
 
 def _lit(image: Image.Image, attention: np.ndarray) -> Image.Image:
-    """The picture in grey, glowing as the model looked at each place, float32 [rows, columns]."""
+    """The image in grey, glowing as the model looked at each place, float32 [rows, columns]."""
     light = Image.fromarray(attention / max(attention.max(), 1e-9)).resize(image.size, Image.Resampling.BILINEAR)
     mask = Image.fromarray((255 * STRENGTH * np.clip(np.asarray(light), 0.0, 1.0)).astype(np.uint8))
     return Image.composite(Image.new("RGB", image.size, GLOW), image.convert("L").convert("RGB"), mask)

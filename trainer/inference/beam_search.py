@@ -9,7 +9,7 @@ NEVER = -1e9  # the log probability of what cannot be
 
 
 class Hypotheses(NamedTuple):
-    """The best hypotheses of each picture, best first.
+    """The best hypotheses of each image, best first.
 
     Attributes:
       tokens: int32 [B, K, max_length + 1]; behind the end token come further end tokens.

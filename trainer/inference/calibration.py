@@ -3,7 +3,7 @@
 A model that was trained with smoothed labels doubts too much, one that was trained for long too little. Two numbers
 mend it: a temperature, by which the log odds of the best candidate are divided, and an offset added to them (Platt
 1999). A temperature alone (Guo et al. 2017) cannot undo the share of the probability that label smoothing takes from
-every answer. Confidence rises with the probability, so calibration never changes which pictures are answered first.
+every answer. Confidence rises with the probability, so calibration never changes which images are answered first.
 """
 
 from collections.abc import Callable
@@ -124,9 +124,9 @@ def thresholds(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any]
     """
     rows = []
     for accuracy in TARGETS:
-        lowest, pictures = metrics.threshold(confidence, right, accuracy)
-        coverage = pictures / len(right) if len(right) else 0.0
-        rows.append({"accuracy": accuracy, "confidence": lowest, "coverage": coverage, "pictures": pictures})
+        lowest, images = metrics.threshold(confidence, right, accuracy)
+        coverage = images / len(right) if len(right) else 0.0
+        rows.append({"accuracy": accuracy, "confidence": lowest, "coverage": coverage, "pictures": images})
     return rows
 
 
@@ -166,7 +166,7 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, flo
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """The mean distance of confidence and accuracy over the bins of `reliability`, by their pictures."""
+    """The mean distance of confidence and accuracy over the bins of `reliability`, by their images."""
     distances = [(b["pictures"], abs(b["confidence"] - b["accuracy"])) for b in reliability(confidence, right)]
     return sum(n * distance for n, distance in distances) / max(len(right), 1)
 

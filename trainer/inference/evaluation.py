@@ -36,32 +36,32 @@ def evaluate(
       workdir: what trainer.train made.
       data: datasets.
       split: the split to read.
-      allow_seen: even if pictures in it were trained on.
+      allow_seen: even if images in it were trained on.
       calibrate: store the calibration fitted on this split, for `trainer.export`.
       settings: see `load_model`.
     Returns:
-      `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the pictures were trained on),
+      `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the images were trained on),
       `images_per_second`, and `calibration` as of `calibration.measure`. That and each answer, with its calibrated
       `confidence`, are also stored in the work folder.
     Raises:
-      UserError: the work folder or a dataset is not usable, or pictures were trained on and not `allow_seen`.
+      UserError: the work folder or a dataset is not usable, or images were trained on and not `allow_seen`.
     """
     wanted, recogniser, params, state, step = load_model(workdir, settings)
-    pictures = input_pipeline.load(data, split, wanted)
+    images = input_pipeline.load(data, split, wanted)
     trained_on = leakage.remembered(workdir)
     if not allow_seen:
         advice = "measure on others, or give --allow-seen and take the figures for no more than a diagnosis"
         named = f"split {split} of {', '.join(data)}"
-        leakage.check(pictures.keys, pictures.fingerprints, trained_on, data=named, advice=advice)
-    log.info("reading %d pictures with the checkpoint of step %d", len(pictures), step)
+        leakage.check(images.keys, images.fingerprints, trained_on, data=named, advice=advice)
+    log.info("reading %d images with the checkpoint of step %d", len(images), step)
     begin = time.monotonic()
-    answers = Predictor(recogniser, params, state, wanted).answers(pictures)
+    answers = Predictor(recogniser, params, state, wanted).answers(images)
     seconds = time.monotonic() - begin
     summary = {
         "step": step,
         "data": data,
         "split": split,
-        "seen": int(leakage.seen(pictures.fingerprints, trained_on).sum()),
+        "seen": int(leakage.seen(images.fingerprints, trained_on).sum()),
         "images_per_second": len(answers) / seconds,
         **metrics.summarise(answers),
         "calibration": calibration.measure(*_confident(answers)),
@@ -138,9 +138,9 @@ def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
 def table(summary: dict[str, Any]) -> str:
     """Return the figures with a heading."""
     rows = figures(summary)
-    heading = f"{summary['examples']} pictures of {', '.join(summary['data'])}, checkpoint of step {summary['step']}"
+    heading = f"{summary['examples']} images of {', '.join(summary['data'])}, checkpoint of step {summary['step']}"
     if summary["seen"]:
-        heading += f"\n  {summary['seen']} of them were trained on: this says nothing about new pictures"
+        heading += f"\n  {summary['seen']} of them were trained on: this says nothing about new images"
     width = max(24, *(len(name) + 2 for name, _ in rows))
     return "\n".join([heading, *(f"  {name:<{width}}{value}" for name, value in rows)])
 

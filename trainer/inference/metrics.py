@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """One picture read: its label, the candidates best first, and their probabilities."""
+    """One image read: its label, the candidates best first, and their probabilities."""
 
     key: str
     source: str
@@ -28,7 +28,7 @@ def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
     Returns:
       `examples`; `sequence_accuracy` (the whole number right) and its `interval_95`; `digit_accuracy` (characters
       right at their place, of the longer of label and answer); `length_accuracy`; `top_accuracy` (the label is
-      among the candidates); `coverage_98` and `coverage_99` (the largest share of pictures that can be answered,
+      among the candidates); `coverage_98` and `coverage_99` (the largest share of images that can be answered,
       the most confident first, at that accuracy); `by_length` and `by_source`, each with `examples`,
       `sequence_accuracy` and `interval_95`.
     """
@@ -57,7 +57,7 @@ def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
 
 
 def scalars(summary: dict[str, Any]) -> dict[str, float]:
-    """What is stored of each validation; where pictures have several sources, the accuracy of each, too."""
+    """What is stored of each validation; where images have several sources, the accuracy of each, too."""
     names = ("examples", "sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
     sources = summary["by_source"] if len(summary["by_source"]) > 1 else {}
     of_source = {f"sequence_accuracy/{name}": group["sequence_accuracy"] for name, group in sources.items()}
@@ -65,32 +65,32 @@ def scalars(summary: dict[str, Any]) -> dict[str, float]:
 
 
 def coverage(answers: Iterable[Answer], accuracy: float) -> float:
-    """The largest share of pictures that, taken the most confident first, are read with that accuracy or more."""
+    """The largest share of images that, taken the most confident first, are read with that accuracy or more."""
     answers = list(answers)
-    _, pictures = threshold([a.probabilities[0] for a in answers], [a.right for a in answers], accuracy)
-    return _share(pictures, len(answers))
+    _, images = threshold([a.probabilities[0] for a in answers], [a.right for a in answers], accuracy)
+    return _share(images, len(answers))
 
 
 def threshold(confidence: Iterable[float], right: Iterable[bool], accuracy: float) -> tuple[float | None, int]:
     """The lowest confidence from which on answers are right to that accuracy or more.
 
-    Pictures of equal confidence stand or fall together, since no threshold can part them.
+    Images of equal confidence stand or fall together, since no threshold can part them.
 
     Args:
       confidence: of each answer.
       right: whether it is.
       accuracy: the share wanted, 0 to 1.
     Returns:
-      The confidence, None where there is none; the number of pictures that reach it.
+      The confidence, None where there is none; the number of images that reach it.
     """
     ranked = sorted(zip(confidence, right, strict=True), key=lambda answer: -answer[0])
-    lowest, pictures, right_so_far = None, 0, 0
+    lowest, images, right_so_far = None, 0, 0
     for i, (confident, is_right) in enumerate(ranked, start=1):
         right_so_far += bool(is_right)
         last_of_its_confidence = i == len(ranked) or ranked[i][0] < confident
         if last_of_its_confidence and right_so_far >= accuracy * i:
-            lowest, pictures = float(confident), i
-    return lowest, pictures
+            lowest, images = float(confident), i
+    return lowest, images
 
 
 def wilson_interval(right: int, count: int, z: float = 1.96) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from trainer.vocab import Vocab
 
 
 class Predictor:
-    """Reads pictures with given variables, by beam search; `calibrated` is how probabilities become confidence."""
+    """Reads images with given variables, by beam search; `calibrated` is how probabilities become confidence."""
 
     def __init__(
         self,
@@ -114,18 +114,18 @@ class Predictor:
         log_odds = log_prob - tf.math.log(-tf.math.expm1(log_prob))
         return tf.sigmoid(log_odds / self.calibrated.temperature + self.calibrated.offset)
 
-    def answers(self, pictures: input_pipeline.LabelledImages) -> list[metrics.Answer]:
-        """Reads all pictures, the last short batch included."""
+    def answers(self, labelled: input_pipeline.LabelledImages) -> list[metrics.Answer]:
+        """Reads all images, the last short batch included."""
         found: list[metrics.Answer] = []
-        for images in input_pipeline.reading_batches(pictures, self.config.data.eval_batch_size):
+        for images in input_pipeline.reading_batches(labelled, self.config.data.eval_batch_size):
             out = self._read_batch(images)
             for texts, probabilities in zip(out["text"].numpy(), out["probability"].numpy(), strict=True):
                 i = len(found)
                 found.append(
                     metrics.Answer(
-                        key=pictures.keys[i],
-                        source=pictures.sources[i],
-                        label=pictures.texts[i],
+                        key=labelled.keys[i],
+                        source=labelled.sources[i],
+                        label=labelled.texts[i],
                         candidates=tuple(text.decode() for text in texts),
                         probabilities=tuple(float(p) for p in probabilities),
                     )

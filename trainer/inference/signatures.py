@@ -1,4 +1,4 @@
-"""The graphs of the exported model, each with everything from the picture to the confidence inside."""
+"""The graphs of the exported model, each with everything from the image to the confidence inside."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from trainer.inference.predictor import Predictor
 def signatures(predictor: Predictor) -> dict[str, Any]:
     """The signatures of the SavedModel.
 
-    `serving_default` takes `images`, string [B], picture files; `beam_width`, int32 []; `candidates`, int32 [], N.
+    `serving_default` takes `images`, string [B], image files; `beam_width`, int32 []; `candidates`, int32 [], N.
     It returns `text` string [B, N]; `log_prob` and `probability` float32 [B, N], best first; and `confidence` float32
     [B]. N is at most the beam width, and the last of as many candidates as the beam is wide are often not the most
     probable ones: see `beam_width.width_for`. `decoded` takes `images`, uint8 [B, h, w, 3], instead. TensorFlow Serving
@@ -61,20 +61,20 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
 
 
 def lite(predictor: Predictor) -> bytes:
-    """A TFLite model: one fitted picture in, tokens out, since strings and picture files are not for TFLite.
+    """A TFLite model: one fitted image in, tokens out, since strings and image files are not for TFLite.
 
     It reads in one view: TFLite has none of the operations that make the others.
 
-    It takes `images`, uint8 [1, H, W, 3], a picture of the model's own size, and returns `tokens` int32 [1, K, T + 1],
+    It takes `images`, uint8 [1, H, W, 3], an image of the model's own size, and returns `tokens` int32 [1, K, T + 1],
     the characters as indices into the alphabet and behind them end tokens; `log_prob` float32 [1, K]; and `confidence`
     float32 [1]. Weights are stored in 8 bits.
     """
     model, single = predictor.config.model, replace(predictor.config.decode, views=(1.0,), tilts=(), closer=False)
     config = replace(predictor.config, decode=single)
     predictor = Predictor(predictor.recogniser, predictor.params, predictor.state, config, predictor.calibrated)
-    picture = tf.TensorSpec([1, model.image_height, model.image_width, 3], tf.uint8, name="images")
+    image = tf.TensorSpec([1, model.image_height, model.image_width, 3], tf.uint8, name="images")
 
-    @tf.function(input_signature=[picture])
+    @tf.function(input_signature=[image])
     def read(images):
         found = predictor.search(preprocess.normalise(images)).first(config.decode.beam_width)
         confidence = predictor.confidence(found.log_probs[:, 0])

@@ -1,6 +1,6 @@
-"""Reading a picture in several views at once: cut closer, from farther away, turned, cut to what was attended to.
+"""Reading an image in several views at once: cut closer, from farther away, turned, cut to what was attended to.
 
-Pictures stand side by side on the batch axis, all of the first view, then all of the second; what beam search carries
+Images stand side by side on the batch axis, all of the first view, then all of the second; what beam search carries
 along has the view as its third axis, so that it can reorder hypotheses without knowing of views.
 """
 
@@ -18,7 +18,7 @@ def of(images: tf.Tensor, zooms: tuple[float, ...], tilts: tuple[float, ...] = (
     """Views of float [B, H, W, 3] around its middle, [views * B, H, W, 3]; the border is repeated.
 
     Args:
-      images: the pictures.
+      images: the images.
       zooms: of one view each; above 1 it is closer.
       tilts: degrees by which one more view each is turned, clockwise.
     """
@@ -30,7 +30,7 @@ def _seen(images: tf.Tensor, zoom: float, tilt: float) -> tf.Tensor:
     height, width = images.shape[1], images.shape[2]
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     cos, sin = math.cos(math.radians(tilt)) / zoom, math.sin(math.radians(tilt)) / zoom
-    back = np.array([[cos, sin], [-sin, cos]])  # from the place in the view to that in the picture
+    back = np.array([[cos, sin], [-sin, cos]])  # from the place in the view to that in the image
     rows = np.column_stack([back, middle - back @ middle])
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
@@ -43,11 +43,11 @@ def _seen(images: tf.Tensor, zoom: float, tilt: float) -> tf.Tensor:
 
 
 def closer(images: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
-    """Pictures cut to what was attended to: some standard deviations of it around its mean, within the border.
+    """Images cut to what was attended to: some standard deviations of it around its mean, within the border.
 
     Args:
       images: float [B, H, W, 3].
-      attention: float32 [B, rows, columns] over the picture, each summing to 1.
+      attention: float32 [B, rows, columns] over the image, each summing to 1.
     """
     middles, reaches = [], []
     for axis, (deviations, margin) in ((1, REACH_DOWN), (2, REACH_ACROSS)):

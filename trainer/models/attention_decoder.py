@@ -10,8 +10,8 @@ from trainer.vocab import Vocab
 class AttentionDecoder(keras.Layer):
     """An LSTM with input feeding (Luong et al. 2015): each step sees the last token and what it attended to.
 
-    States are tuples of tensors [B, K, ...], K hypotheses a picture (1 in training), so that beam search
-    can reorder them; `memory` is shared by the hypotheses of a picture.
+    States are tuples of tensors [B, K, ...], K hypotheses an image (1 in training), so that beam search
+    can reorder them; `memory` is shared by the hypotheses of an image.
     """
 
     def __init__(self, config: Model, positions: int) -> None:

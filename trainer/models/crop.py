@@ -6,7 +6,7 @@ from keras import ops
 
 
 class Crop(keras.Layer):
-    """Cuts [B, height, width, 3] out of pictures [B, H, W, 3]; in training each at a place of its own."""
+    """Cuts [B, height, width, 3] out of images [B, H, W, 3]; in training each at a place of its own."""
 
     def __init__(self, size: tuple[int, ...]) -> None:
         super().__init__(name="crop")

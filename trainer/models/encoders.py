@@ -1,4 +1,4 @@
-"""Encoders: pictures to a feature map."""
+"""Encoders: images to a feature map."""
 
 import keras
 import tensorflow as tf

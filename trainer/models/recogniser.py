@@ -24,9 +24,9 @@ SEEDS_A_STEP = 64  # more than any layer draws in one step, so that steps share 
 
 
 class Recogniser(keras.Layer):
-    """Reads a character sequence from a picture. `encode` once, then `step` for each character.
+    """Reads a character sequence from an image. `encode` once, then `step` for each character.
 
-    An encoder and a decoder make a model: the encoder turns pictures into features, the decoder's `begin` turns
+    An encoder and a decoder make a model: the encoder turns images into features, the decoder's `begin` turns
     those into a memory and a first state, and its `step` reads one character with them.
     """
 
@@ -42,7 +42,7 @@ class Recogniser(keras.Layer):
         self.built = True
 
     def encode(self, images, training=False):
-        """Pictures, float [B, H, W, 3] in -1..1, to the decoder's memory and its state before the first step.
+        """Images, float [B, H, W, 3] in -1..1, to the decoder's memory and its state before the first step.
 
         Both are structures of tensors: of the memory [B, ...], of the state [B, 1, ...].
         """
@@ -54,16 +54,16 @@ class Recogniser(keras.Layer):
         """One step.
 
         Args:
-          tokens: int32 [B, K], the last token of each of K hypotheses a picture.
+          tokens: int32 [B, K], the last token of each of K hypotheses an image.
           state: as from `encode` or the last step, [B, K, ...].
-          memory: as from `encode`; the hypotheses of a picture share it.
+          memory: as from `encode`; the hypotheses of an image share it.
         Returns:
           Logits, float32 [B, K, V]; the next state; the attention, float [B, K, P], or None where there is none.
         """
         return self.decoder.step(tokens, state, memory, training=training)
 
     def call(self, images, tokens, training=False):
-        """Teacher forcing: pictures and the tokens fed, int32 [B, T], to logits, float32 [B, T, V]."""
+        """Teacher forcing: images and the tokens fed, int32 [B, T], to logits, float32 [B, T, V]."""
         memory, state = self.encode(images, training=training)
         logits = []
         for t in range(tokens.shape[1]):

@@ -13,7 +13,7 @@ from trainer.inference import evaluation
 from trainer.reporting import plots, report_images
 from trainer.workdir import files
 
-SHOWN = 24  # pictures in a gallery
+SHOWN = 24  # images in a gallery
 
 
 def report(workdir: str, predictions: str | None, output: str) -> None:
@@ -29,7 +29,7 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
         "title": f"{config.experiment}: {workdir}",
         "curves": plots.curves(metrics) if metrics else None,
         "settings": [
-            ("picture", f"{model.image_height} x {model.image_width} pixels"),
+            ("image", f"{model.image_height} x {model.image_width} pixels"),
             ("alphabet, longest number", f"{model.alphabet}, {model.max_length}"),
             ("steps, batch size", f"{train.steps:,}, {config.data.batch_size}"),
             ("learning rate", f"{optimizer.learning_rate}"),
@@ -42,7 +42,7 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
     if summary:
         answers = [json.loads(line) for line in _read(f"{workdir}/{files.ANSWERS_FILE}").splitlines()]
         lines = [line.strip().split("  ", 1) for line in evaluation.table(summary).splitlines()[1:]]
-        values["evaluation"] = [("pictures", summary["examples"]), *lines]
+        values["evaluation"] = [("images", summary["examples"]), *lines]
         values["reliability"] = plots.reliability(summary["calibration"])
         values["confusion"] = plots.confusion(answers, model.alphabet)
         values.update(_galleries(answers, summary))
@@ -85,7 +85,7 @@ def _predictions(folder: str) -> dict[str, Any]:
         raise cli.UserError(f"{folder} is no JSON Lines: make the predictions with beam_pipelines.score --format jsonl")
     chosen = random.Random(0)
     rows = [json.loads(line) for shard in summary["shards"] for line in _read(f"{folder}/{shard['name']}").splitlines()]
-    pictures = [
+    images = [
         {
             "key": row["key"],
             "label": None,
@@ -100,7 +100,7 @@ def _predictions(folder: str) -> dict[str, Any]:
         "rows": summary["rows"],
         "rejects": sum(summary["rejects"].values()),
         "histogram": plots.histogram(summary["confidence_histogram"]),
-        "pictures": pictures,
+        "images": images,
     }
 
 

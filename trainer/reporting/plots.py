@@ -64,11 +64,11 @@ def reliability(measured: dict[str, Any]) -> str:
 
 
 def histogram(counts: Sequence[int]) -> str:
-    """Pictures by confidence, in equal bins from 0 to 1."""
+    """Images by confidence, in equal bins from 0 to 1."""
     figure, axes = plt.subplots(figsize=(7, 2.6))
     edges = np.arange(len(counts)) / len(counts)
     axes.bar(edges, counts, width=1 / len(counts), align="edge", color="#1f5fa8", edgecolor="white")
-    axes.set(xlabel="confidence", ylabel="pictures", xlim=(0, 1))
+    axes.set(xlabel="confidence", ylabel="images", xlim=(0, 1))
     return _url(figure)
 
 

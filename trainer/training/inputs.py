@@ -17,7 +17,7 @@ class Inputs:
     Attributes:
       data: datasets with a `train` split.
       validation: datasets with a `validation` split; where there are none, those of `data` that have one
-        serve, and where none has, a share of the training pictures is held out.
+        serve, and where none has, a share of the training images is held out.
       init_from: what `warm_start.find` takes, whose weights a new work folder begins with; empty for new ones.
     """
 
@@ -37,7 +37,7 @@ class Inputs:
             batch_order.slots([1] * len(self.data), wanted.data.shares, wanted.data.batch_size)
 
     def load(self, wanted: Config, workdir: str) -> "tuple[LabelledImages, LabelledImages, InitialWeights | None]":
-        """Return the pictures to train on and to validate on, none of which the weights were ever trained on.
+        """Return the images to train on and to validate on, none of which the weights were ever trained on.
 
         Returns:
           Both, and where the weights are from, or None.

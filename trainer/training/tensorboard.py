@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside scalars: pictures, histograms, the graph, hyper-parameters, an embedding projector.
+"""What TensorBoard shows beside scalars: images, histograms, the graph, hyper-parameters, an embedding projector.
 
 Each is behind a flag of `schema.TensorBoard`, since each costs time.
 """
@@ -50,7 +50,7 @@ class Board:
         begin = time.monotonic()
         with self.monitor.summaries.as_default(step=step):
             if self.flags.images:
-                self._write_pictures(step)
+                self._write_images(step)
             if self.flags.histograms:
                 self._write_histograms(step)
         self.monitor.summaries.flush()
@@ -58,7 +58,7 @@ class Board:
             self._write_projector()
         self.monitor.speed.pause(time.monotonic() - begin)
 
-    def _write_pictures(self, step: int) -> None:
+    def _write_images(self, step: int) -> None:
         count = min(self.flags.pictures, len(self.training))
         before = self.training.at(tf.range(count))
         seed = tf.constant([self.config.seed, step], tf.int32)
@@ -120,7 +120,7 @@ class Board:
 
 
 def sprite_sheet(images: np.ndarray) -> np.ndarray:
-    """Pictures, uint8 [N, H, W, 3], row by row on the smallest square that holds them; the rest is black."""
+    """Images, uint8 [N, H, W, 3], row by row on the smallest square that holds them; the rest is black."""
     count, height, width, channels = images.shape
     side = int(np.ceil(np.sqrt(count)))
     cells = np.zeros((side * side, height, width, channels), np.uint8)

@@ -48,7 +48,7 @@ def find(path: str) -> InitialWeights:
         )
     trained_on = leakage.remembered(os.path.dirname(os.path.dirname(prefix)))
     if not len(trained_on):
-        log.warning("%s does not tell what it was trained on, so no check can find pictures of that", prefix)
+        log.warning("%s does not tell what it was trained on, so no check can find images of that", prefix)
     return InitialWeights(prefix, trained_on)
 
 

@@ -153,8 +153,8 @@ def test_digit_structs_are_cropped_and_each_reject_is_named(
     info = dataset_info.read_info(str(out))
     assert info.records_in == 11
     assert info.splits["train"].records + sum(info.rejects.values()) == 11
-    assert info.notes == {"pictures without an entry": 1}
-    assert "note: pictures without an entry           1" in capsys.readouterr().out
+    assert info.notes == {"images without an entry": 1}
+    assert "note: images without an entry           1" in capsys.readouterr().out
     found = parsed(out)
     assert {key: record["label/text"] for key, record in found.items()} == {
         "svhn/good.png": b"3",
@@ -188,7 +188,7 @@ def test_csv_rows_become_records_and_rejects(tmp_path: Path) -> None:
     assert info.rejects == {"label": 1, "missing-picture": 1}
 
 
-def test_shares_split_by_key_and_a_picture_never_moves(tmp_path: Path) -> None:
+def test_shares_split_by_key_and_a_image_never_moves(tmp_path: Path) -> None:
     def splits(count: int, name: str) -> dict[str, str]:
         folder = tmp_path / name / "mine"
         folder.mkdir(parents=True)
@@ -225,7 +225,7 @@ def test_shares_split_by_key_and_a_picture_never_moves(tmp_path: Path) -> None:
         (["--format", "csv", "--input", "{good}", "--num-shards", "0"], "--num-shards 0"),
         (["--format", "csv", "--input", "{good}", "--split", "train:x"], "write a name, or shares"),
         (["--format", "csv", "--input", "{columns}"], "no column label"),
-        (["--format", "csv", "--input", "{none}"], "names no pictures"),
+        (["--format", "csv", "--input", "{none}"], "names no images"),
         (["--format", "csv", "--input", "{letters}"], "all 1 images were rejected"),
     ],
 )

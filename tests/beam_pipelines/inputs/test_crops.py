@@ -20,8 +20,8 @@ def crop(policy: str, **settings: object) -> CropPolicy:
 
 
 @st.composite
-def pictures_with_boxes(draw: st.DrawFn) -> tuple[Image.Image, Box]:
-    """A picture with one painted box of whole pixels, at least 4 wide and high, inside it."""
+def images_with_boxes(draw: st.DrawFn) -> tuple[Image.Image, Box]:
+    """An image with one painted box of whole pixels, at least 4 wide and high, inside it."""
     width, height = draw(sides), draw(sides)
     left, top = draw(st.integers(0, width - 4)), draw(st.integers(0, height - 4))
     right, bottom = draw(st.integers(left + 4, width)), draw(st.integers(top + 4, height))
@@ -36,7 +36,7 @@ def painted(image: Image.Image) -> Box:
 
 
 @settings(deadline=None)
-@given(pictures_with_boxes(), st.sampled_from(["context", "whole"]), st.text(max_size=5))
+@given(images_with_boxes(), st.sampled_from(["context", "whole"]), st.text(max_size=5))
 def test_the_box_is_exactly_where_the_number_is(pictured: tuple[Image.Image, Box], policy: str, key: str) -> None:
     image, box = pictured
     cut, area = crop(policy)(image, box, key)
@@ -45,7 +45,7 @@ def test_the_box_is_exactly_where_the_number_is(pictured: tuple[Image.Image, Box
 
 
 @settings(deadline=None)
-@given(pictures_with_boxes(), policies, st.integers(24, 90))
+@given(images_with_boxes(), policies, st.integers(24, 90))
 def test_the_box_moves_with_the_number_when_it_is_resized(
     pictured: tuple[Image.Image, Box], policy: str, side: int
 ) -> None:
@@ -59,8 +59,8 @@ def test_the_box_moves_with_the_number_when_it_is_resized(
 
 
 @settings(deadline=None)
-@given(pictures_with_boxes(), st.floats(0, 1), st.floats(0, 1), st.integers(0, 9))
-def test_context_keeps_to_its_margins_and_the_picture(
+@given(images_with_boxes(), st.floats(0, 1), st.floats(0, 1), st.integers(0, 9))
+def test_context_keeps_to_its_margins_and_the_image(
     pictured: tuple[Image.Image, Box], smallest: float, more: float, seed: int
 ) -> None:
     image, box = pictured
@@ -88,7 +88,7 @@ coordinates = st.floats(-50, 150)
 
 @settings(deadline=None)
 @given(policies, coordinates, coordinates, st.floats(0.1, 80), st.floats(0.1, 80))
-def test_a_crop_lies_in_the_picture_or_is_rejected(
+def test_a_crop_lies_in_the_image_or_is_rejected(
     policy: str, left: float, top: float, width: float, height: float
 ) -> None:
     box = (left, top, left + width, top + height)
@@ -123,7 +123,7 @@ def test_a_tight_crop_is_a_square_a_third_wider() -> None:
     assert images.relative(box, area) == pytest.approx((3 / 26, 8 / 26, 23 / 26, 18 / 26))
 
 
-def test_without_a_box_only_the_whole_picture_can_be_had() -> None:
+def test_without_a_box_only_the_whole_image_can_be_had() -> None:
     image = Image.new("RGB", (300, 100))
     assert crop("whole")(image, None, "key") == (image, (0, 0, 300, 100))
     assert crop("whole", max_side=30)(image, None, "key")[0].size == (30, 10)

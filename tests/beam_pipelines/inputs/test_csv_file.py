@@ -15,7 +15,7 @@ from tests.beam_pipelines.dataset.test_datasets import parsed, rejects
 from trainer.cli import UserError
 from trainer.data import dataset_info
 
-UNLABELLED = "pictures without an entry"
+UNLABELLED = "images without an entry"
 
 
 def listed(folder: Path, rows: str | bytes, *images: str) -> Path:
@@ -158,7 +158,7 @@ def test_too_many_values_are_a_reject_and_not_cut_off(tmp_path: Path) -> None:
     [
         (b"", "has no first line"),
         (b"\n\n", "has no first line"),
-        (b"file,label\n", "names no pictures"),
+        (b"file,label\n", "names no images"),
         (b"file,label,label\n1.png,1,2\n", "has the column label more than once"),
         (b"file|label\n1.png|1\n", "begins 'file|label'"),
         ("file,label\n1.png,1\n".encode("utf-16"), "save it as CSV in UTF-8"),

@@ -116,7 +116,7 @@ def test_what_h5py_writes_in_any_layout_is_read(
         assert read(path) == read(path, by_h5py=True) == entries
 
 
-def test_an_array_of_one_picture_is_stored_without_references(tmp_path: Path) -> None:
+def test_an_array_of_one_image_is_stored_without_references(tmp_path: Path) -> None:
     path = tmp_path / "digitStruct.mat"
     with h5py.File(path, "w") as file:
         root = file.create_group("digitStruct")

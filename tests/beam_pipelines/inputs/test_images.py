@@ -125,12 +125,12 @@ def test_tensorflow_decodes_every_file_that_is_kept_as_it_is(file: bytes, data: 
     )
     damaged[spot] ^= 1 << data.draw(st.integers(0, 7))
     try:
-        picture = images.load(bytes(damaged))
+        image = images.load(bytes(damaged))
     except Reject:
         return
-    if picture.file_type:
+    if image.file_type:
         decoded = tf.io.decode_image(bytes(damaged), channels=3)
-        assert decoded.shape == (picture.image.height, picture.image.width, 3)
+        assert decoded.shape == (image.image.height, image.image.width, 3)
 
 
 def test_decompression_bombs_are_rejected_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What --input stands for: nothing is lost, nothing found twice, and each picture has a key."""
+"""What --input stands for: nothing is lost, nothing found twice, and each image has a key."""
 
 import io
 import os
@@ -38,7 +38,7 @@ def keys(*inputs: object) -> list[str]:
     return [item.key for item in find_images.find(map(str, inputs)).items]
 
 
-def test_folders_patterns_files_and_lists_stand_for_the_same_pictures(tmp_path: Path) -> None:
+def test_folders_patterns_files_and_lists_stand_for_the_same_images(tmp_path: Path) -> None:
     folder = touch(tmp_path / "photos", "b.png", "deep/a.JPG", "notes.txt")
     wanted = sorted([f"{folder}/b.png", f"{folder}/deep/a.JPG"])
     assert keys(folder) == keys(f"{folder}/") == wanted
@@ -121,8 +121,8 @@ def test_damaged_records_are_named_and_the_rest_is_read(tiny_dataset: Path, tmp_
 @pytest.mark.parametrize(
     ("names", "given", "message"),
     [
-        (["a.doc"], "", "matches no pictures"),
-        ([], "none.png", "matches no pictures"),
+        (["a.doc"], "", "matches no images"),
+        ([], "none.png", "matches no images"),
         ([], "@none", "there is no list"),
         (["train.tfrecord-00000-of-00001"], "", "is not finished"),
     ],
@@ -165,7 +165,7 @@ def unprivileged() -> Iterator[Path]:
 
 def rejects(items: list[Item]) -> dict[str, str]:
     """Reasons by key."""
-    read = prefetch.pictures(items, ahead=2, size=(8, 8))
+    read = prefetch.fetched(items, ahead=2, size=(8, 8))
     return {key: reject.reason for key, reject in (one for one in read if not isinstance(one, prefetch.FetchedImage))}
 
 
@@ -193,7 +193,7 @@ def test_what_is_gone_when_it_is_read_is_rejected(tmp_path: Path) -> None:
     items = find_images.find([str(touch(tmp_path, "1.png"))]).items
     tar = archive(tmp_path / "a.tar", {"2.png": b"two"})
     items += find_images.find([str(tar)]).items
-    items += [Item(str(tmp_path), str(tmp_path))]  # a folder is no picture
+    items += [Item(str(tmp_path), str(tmp_path))]  # a folder is no image
     (tmp_path / "1.png").unlink()
     tar.unlink()
     assert list(rejects(items).values()) == ["missing-picture", "missing-picture", "not-a-file"]

@@ -33,7 +33,7 @@ COUNT = 40
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     assert draw.main(["--count", str(COUNT), "--seed", "4", "--output", str(folder)]) == 0
-    (folder / "images" / "none.png").write_bytes(b"no picture")
+    (folder / "images" / "none.png").write_bytes(b"no image")
     return folder / "images"
 
 
@@ -63,7 +63,7 @@ def upload(bucket: storage.Bucket, photos: Path, model: Path) -> None:
 
 
 @pytest.mark.slow  # the waits between retries
-def test_model_pictures_and_output_in_a_bucket_that_fails_now_and_then(
+def test_model_images_and_output_in_a_bucket_that_fails_now_and_then(
     bucket: storage.Bucket, monkeypatch: pytest.MonkeyPatch, photos: Path, tiny_model: Path, scored: dict[str, bytes]
 ) -> None:
     upload(bucket, photos, tiny_model)

@@ -59,7 +59,7 @@ def test_the_table_says_what_came_in_and_where_it_went(tmp_path: Path, capsys: p
         "written to train": "2",
         "rejected, duplicate-name": "1",
         "rejected, missing-picture": "2",
-        "note: pictures without an entry": "1",
+        "note: images without an entry": "1",
         "bytes": str(sum(path.stat().st_size for path in out.glob("*.tfrecord-*"))),
     }
 

@@ -9,7 +9,7 @@ from beam_pipelines.synthesis import colour
 from trainer.data import color_jitter
 
 # What a file can hold; for chroma within rounding of zero each library has a hue of its own.
-pictures = arrays(np.uint8, (3, 4, 3)).map(lambda pixels: (pixels / 255).astype(np.float32))
+images = arrays(np.uint8, (3, 4, 3)).map(lambda pixels: (pixels / 255).astype(np.float32))
 
 
 def assert_same(ours: np.ndarray, theirs: tf.Tensor) -> None:
@@ -17,20 +17,20 @@ def assert_same(ours: np.ndarray, theirs: tf.Tensor) -> None:
 
 
 @settings(deadline=None)
-@given(pictures, st.floats(-0.125, 0.125), st.floats(0.5, 1.5))
+@given(images, st.floats(-0.125, 0.125), st.floats(0.5, 1.5))
 def test_brightness_and_contrast_are_tensorflows(pixels: np.ndarray, delta: float, factor: float) -> None:
     assert_same(colour.adjust_brightness(pixels, delta), tf.image.adjust_brightness(pixels, delta))
     assert_same(colour.adjust_contrast(pixels, factor), tf.image.adjust_contrast(pixels, factor))
 
 
 @settings(deadline=None)
-@given(pictures, st.floats(0.5, 1.5))
+@given(images, st.floats(0.5, 1.5))
 def test_saturation_is_tensorflows(pixels: np.ndarray, factor: float) -> None:
     assert_same(colour.adjust_saturation(pixels, factor), tf.image.adjust_saturation(pixels, factor))
 
 
 @settings(deadline=None)
-@given(pictures, st.floats(-0.25, 0.25))
+@given(images, st.floats(-0.25, 0.25))
 def test_hue_is_tensorflows(pixels: np.ndarray, delta: float) -> None:
     assert_same(colour.adjust_hue(pixels, delta), tf.image.adjust_hue(pixels, delta))
 

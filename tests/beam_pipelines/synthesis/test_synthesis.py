@@ -1,4 +1,4 @@
-"""All sources: a picture is a function of (seed, index), whatever draws it."""
+"""All sources: an image is a function of (seed, index), whatever draws it."""
 
 import gzip
 import struct
@@ -29,12 +29,12 @@ def write_idx(path: Path, array: np.ndarray, magic: int) -> None:
 
 @pytest.fixture(scope="module")
 def mnist_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Forty digits of each part; the picture of digit d is of the grey 20 d, or 20 d + 5 in the test part."""
+    """Forty digits of each part; the image of digit d is of the grey 20 d, or 20 d + 5 in the test part."""
     folder = tmp_path_factory.mktemp("mnist")
     labels = np.arange(40, dtype=np.uint8) % 10
     for part, offset in (("train", 0), ("t10k", 5)):
-        pictures = np.repeat(20 * labels + offset, 28 * 28).astype(np.uint8).reshape(40, 28, 28)
-        write_idx(folder / f"{part}-images-idx3-ubyte.gz", pictures, 2051)
+        images = np.repeat(20 * labels + offset, 28 * 28).astype(np.uint8).reshape(40, 28, 28)
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images, 2051)
         write_idx(folder / f"{part}-labels-idx1-ubyte.gz", labels, 2049)
     return str(folder)
 
@@ -76,7 +76,7 @@ def assert_same(one: Drawn, other: Drawn) -> None:
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 2**31), st.integers(0, 2**40))
-def test_a_picture_is_a_function_of_seed_and_index(source: Callable, seed: int, index: int) -> None:
+def test_a_image_is_a_function_of_seed_and_index(source: Callable, seed: int, index: int) -> None:
     drawn = source(seed)(index)
     assert_same(drawn, source(seed)(index))
     assert 1 <= len(drawn.text) <= 5
@@ -88,7 +88,7 @@ def test_a_picture_is_a_function_of_seed_and_index(source: Callable, seed: int, 
     assert centres == sorted(centres)
 
 
-def test_pictures_differ(source: Callable) -> None:
+def test_images_differ(source: Callable) -> None:
     draw = source(1)
     assert len({draw(i).image.tobytes() for i in range(30)}) == 30 or isinstance(draw, Mnist)
     assert len({draw(i).text for i in range(30)}) > 20

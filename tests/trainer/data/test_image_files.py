@@ -98,12 +98,12 @@ def files(draw: st.DrawFn) -> bytes:
 @given(files())
 def test_tensorflow_decodes_what_is_kept_to_the_same_pixels(data: bytes) -> None:
     try:
-        picture = image_io.load(data)
+        decoded = image_io.load(data)
     except image_kinds.UnreadableImage:
         return
-    if picture.file_type:
-        assert picture.data() == data
-        np.testing.assert_array_equal(preprocess.decode(tf.constant(data)), np.asarray(picture.image))
+    if decoded.file_type:
+        assert decoded.data() == data
+        np.testing.assert_array_equal(preprocess.decode(tf.constant(data)), np.asarray(decoded.image))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -122,8 +122,8 @@ def test_a_png_without_its_checksum_is_read_but_not_kept() -> None:
     rows = b"".join(b"\0" + image.crop((0, y, 30, y + 1)).tobytes() for y in range(20))
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 20, 8, 2, 0, 0, 0))
     data = SIGNATURE + header + png_chunk(b"IDAT", zlib.compress(rows)[:-4]) + png_chunk(b"IEND", b"")
-    picture = image_io.load(data)
-    assert picture.image.tobytes() == image.tobytes()
-    assert picture.file_type is None
+    decoded = image_io.load(data)
+    assert decoded.image.tobytes() == image.tobytes()
+    assert decoded.file_type is None
     kept = image_io.for_model(io.BytesIO(data), (56, 96))
     np.testing.assert_array_equal(preprocess.decode(tf.constant(image_io.encode(kept, "bmp"))), np.asarray(image))

@@ -15,17 +15,17 @@ def smoke(*settings: str) -> schema.Config:
     return schema.override(experiments.find("smoke"), list(settings))
 
 
-def test_loading_keeps_pictures_and_labels_together(tiny_dataset: Path) -> None:
-    pictures = input_pipeline.load([str(tiny_dataset)], "train", smoke())
-    assert len(pictures) == 80
-    assert len(set(pictures.keys)) == 80
-    assert pictures.images.shape == (80, 16, 32, 3)
-    for text, tokens in zip(pictures.texts, pictures.tokens, strict=True):
+def test_loading_keeps_images_and_labels_together(tiny_dataset: Path) -> None:
+    images = input_pipeline.load([str(tiny_dataset)], "train", smoke())
+    assert len(images) == 80
+    assert len(set(images.keys)) == 80
+    assert images.images.shape == (80, 16, 32, 3)
+    for text, tokens in zip(images.texts, images.tokens, strict=True):
         assert "".join(str(t) for t in tokens if t < 10) == text
         assert set(tokens[len(text) :]) == {11}
 
 
-def test_pictures_that_do_not_fit_decoded_are_decoded_when_read(tiny_dataset: Path) -> None:
+def test_images_that_do_not_fit_decoded_are_decoded_when_read(tiny_dataset: Path) -> None:
     decoded = input_pipeline.load([str(tiny_dataset)], "train", smoke())
     encoded = input_pipeline.load([str(tiny_dataset)], "train", smoke("data.memory_gb=0.00001"))
     assert encoded.images.dtype == "string"
@@ -33,29 +33,27 @@ def test_pictures_that_do_not_fit_decoded_are_decoded_when_read(tiny_dataset: Pa
     np.testing.assert_array_equal(decoded.at(indices), encoded.at(indices))
 
 
-def tokens_of(
-    pictures: input_pipeline.LabelledImages, wanted: schema.Config, first_step: int, count: int
-) -> np.ndarray:
-    batches = iter(input_pipeline.training_batches(pictures, wanted, first_step=first_step))
+def tokens_of(images: input_pipeline.LabelledImages, wanted: schema.Config, first_step: int, count: int) -> np.ndarray:
+    batches = iter(input_pipeline.training_batches(images, wanted, first_step=first_step))
     return np.concatenate([next(batches)["tokens"].numpy() for _ in range(count)])
 
 
-def test_each_epoch_shows_each_picture_once_in_another_order(tiny_dataset: Path) -> None:
+def test_each_epoch_shows_each_image_once_in_another_order(tiny_dataset: Path) -> None:
     wanted = smoke(*PLAIN)
-    pictures = input_pipeline.load([str(tiny_dataset)], "train", wanted)
-    pictures.tokens[:, 0] = np.arange(80)  # so that the tokens tell the picture
-    seen = tokens_of(pictures, wanted, 0, 18)[:160, 0]
+    images = input_pipeline.load([str(tiny_dataset)], "train", wanted)
+    images.tokens[:, 0] = np.arange(80)  # so that the tokens tell the image
+    seen = tokens_of(images, wanted, 0, 18)[:160, 0]
     assert sorted(seen[:80]) == sorted(seen[80:]) == list(range(80))
     assert list(seen[:80]) != list(seen[80:])
 
 
 def test_a_restart_goes_on_with_the_very_batches(tiny_dataset: Path) -> None:
     wanted = smoke()
-    pictures = input_pipeline.load([str(tiny_dataset)], "train", wanted)
-    through = iter(input_pipeline.training_batches(pictures, wanted, first_step=0))
+    images = input_pipeline.load([str(tiny_dataset)], "train", wanted)
+    through = iter(input_pipeline.training_batches(images, wanted, first_step=0))
     for _ in range(13):
         next(through)
-    restarted = iter(input_pipeline.training_batches(pictures, wanted, first_step=13))
+    restarted = iter(input_pipeline.training_batches(images, wanted, first_step=13))
     for _ in range(3):
         one, other = next(through), next(restarted)
         np.testing.assert_array_equal(one["tokens"], other["tokens"])
@@ -64,11 +62,11 @@ def test_a_restart_goes_on_with_the_very_batches(tiny_dataset: Path) -> None:
 
 def test_holding_out_is_disjoint_and_stable(tiny_dataset: Path) -> None:
     wanted = smoke("data.holdout=0.25")
-    pictures = input_pipeline.load([str(tiny_dataset)], "train", wanted)
-    training, held = input_pipeline.hold_out(pictures, wanted)
+    images = input_pipeline.load([str(tiny_dataset)], "train", wanted)
+    training, held = input_pipeline.hold_out(images, wanted)
     assert (len(training), len(held)) == (60, 20)
     assert not set(training.keys) & set(held.keys)
-    again = input_pipeline.hold_out(pictures.select(np.arange(80)[::-1]), wanted)[1]
+    again = input_pipeline.hold_out(images.select(np.arange(80)[::-1]), wanted)[1]
     assert set(again.keys) == set(held.keys)
 
 
@@ -100,6 +98,6 @@ def test_a_flipped_byte_is_found(tiny_dataset: Path, tmp_path: Path) -> None:
 
 
 def test_reading_keeps_the_last_short_batch(tiny_dataset: Path) -> None:
-    pictures = input_pipeline.load([str(tiny_dataset)], "train", smoke())
-    sizes = [len(batch) for batch in input_pipeline.reading_batches(pictures, 32)]
+    images = input_pipeline.load([str(tiny_dataset)], "train", smoke())
+    sizes = [len(batch) for batch in input_pipeline.reading_batches(images, 32)]
     assert sizes == [32, 32, 16]

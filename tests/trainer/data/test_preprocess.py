@@ -12,23 +12,23 @@ from trainer.data import augment, color_jitter, preprocess
 NONE = Distortion(colour=False, rotate_degrees=0, shear=0, scale=(1, 1), stretch=0, shift=0, perspective=0, noise=0)
 
 
-def pictures(count: int = 4) -> tf.Tensor:
+def some_images(count: int = 4) -> tf.Tensor:
     rng = np.random.default_rng(0)
     smooth = [Image.fromarray(rng.integers(0, 256, (4, 6, 3), np.uint8)).resize((48, 32)) for _ in range(count)]
     return tf.constant(np.stack([np.asarray(image) for image in smooth]))
 
 
 def test_the_same_seed_distorts_alike_and_another_does_not() -> None:
-    first = augment.distort(pictures(), Distortion(), seed=tf.constant([1, 2]))
-    np.testing.assert_array_equal(first, augment.distort(pictures(), Distortion(), seed=tf.constant([1, 2])))
-    other = augment.distort(pictures(), Distortion(), seed=tf.constant([1, 3]))
+    first = augment.distort(some_images(), Distortion(), seed=tf.constant([1, 2]))
+    np.testing.assert_array_equal(first, augment.distort(some_images(), Distortion(), seed=tf.constant([1, 2])))
+    other = augment.distort(some_images(), Distortion(), seed=tf.constant([1, 3]))
     assert np.abs(first - other).mean() > 1
     assert first.shape == (4, 32, 48, 3)
     assert 0 <= np.min(first) <= np.max(first) <= 255
 
 
 def test_no_distortion_changes_nothing() -> None:
-    images = pictures()
+    images = some_images()
     np.testing.assert_allclose(augment.distort(images, NONE, seed=tf.constant([1, 2])), images, atol=0.01)
 
 
@@ -38,7 +38,7 @@ def test_colour_distortion_is_tensorflows_own_in_one_of_the_two_orders(monkeypat
     monkeypatch.setattr(color_jitter, "CONTRAST_RANGE", (0.7, 0.7))
     monkeypatch.setattr(color_jitter, "BRIGHTNESS_DELTA", 0.0)
     monkeypatch.setattr(color_jitter, "HUE_DELTA", 0.0)
-    images = tf.cast(pictures(16), tf.float32) / 255.0
+    images = tf.cast(some_images(16), tf.float32) / 255.0
     steps = {
         "brightness": lambda x: x,
         "hue": lambda x: x,
@@ -76,7 +76,7 @@ def test_a_climb_moves_columns_up_and_down_and_nothing_sideways() -> None:
     images = np.zeros((32, 33, 48, 3), np.uint8)
     images[:, 16] = 255  # a level line
     distorted = augment.distort(images, replace(NONE, climb=0.3), seed=tf.constant([1, 2])).numpy()[..., 0]
-    heights = distorted.argmax(axis=1)  # [picture, column]
+    heights = distorted.argmax(axis=1)  # [image, column]
     rises = (heights[:, -1] - heights[:, 0]) / 47
     assert np.abs(rises).max() <= 0.3 + 1 / 47
     assert rises.min() < -0.1
@@ -85,15 +85,15 @@ def test_a_climb_moves_columns_up_and_down_and_nothing_sideways() -> None:
     np.testing.assert_allclose(middle, 16, atol=1)
 
 
-def test_a_share_of_the_pictures_becomes_negatives() -> None:
-    images = pictures(64).numpy()
+def test_a_share_of_the_images_becomes_negatives() -> None:
+    images = some_images(64).numpy()
     distorted = augment.distort(images, replace(NONE, invert=0.25), seed=tf.constant([1, 2])).numpy()
     kept = np.isclose(distorted, images, atol=0.01).all(axis=(1, 2, 3))
     np.testing.assert_allclose(distorted[~kept], 255.0 - images[~kept], atol=0.01)
     assert 4 <= (~kept).sum() <= 30
 
 
-def test_a_share_of_the_pictures_loses_detail_but_not_light() -> None:
+def test_a_share_of_the_images_loses_detail_but_not_light() -> None:
     images = np.random.default_rng(0).integers(0, 256, (64, 32, 48, 3), np.uint8)  # all detail
     distorted = augment.distort(images, replace(NONE, coarsen=0.5), seed=tf.constant([1, 2])).numpy()
     kept = np.isclose(distorted, images, atol=0.01).all(axis=(1, 2, 3))

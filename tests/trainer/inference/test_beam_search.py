@@ -13,7 +13,7 @@ CHARS, START, END, VOCAB = 3, 3, 4, 5
 
 
 class MarkovModel:
-    """Logits that depend on the picture, the step and the last token; its state counts the steps."""
+    """Logits that depend on the image, the step and the last token; its state counts the steps."""
 
     def __init__(self, seed: int, batch: int, steps: int, *, sharpness: float = 2.0) -> None:
         rng = np.random.default_rng(seed)
@@ -21,12 +21,12 @@ class MarkovModel:
         self.first = (tf.zeros([batch, 1], tf.int32), tf.range(batch)[:, tf.newaxis])
 
     def step(self, tokens: tf.Tensor, state: tuple[tf.Tensor, tf.Tensor]):
-        step, picture = state
-        return tf.gather_nd(self.logits, tf.stack([picture, step, tokens], axis=-1)), (step + 1, picture)
+        step, image = state
+        return tf.gather_nd(self.logits, tf.stack([image, step, tokens], axis=-1)), (step + 1, image)
 
-    def exhaustive(self, picture: int, max_length: int) -> list[tuple[float, tuple[int, ...]]]:
+    def exhaustive(self, image: int, max_length: int) -> list[tuple[float, tuple[int, ...]]]:
         """All sequences with their log probabilities, best first."""
-        log_probs = tf.nn.log_softmax(self.logits[picture]).numpy().astype(np.float64)
+        log_probs = tf.nn.log_softmax(self.logits[image]).numpy().astype(np.float64)
         found = []
         for length in range(1, max_length + 1):
             for sequence in itertools.product(range(CHARS), repeat=length):
@@ -51,8 +51,8 @@ def search(model: MarkovModel, width: int, max_length: int) -> list[list[tuple[f
 def test_a_wide_beam_finds_what_exhaustive_search_finds(seed: int, max_length: int) -> None:
     model = MarkovModel(seed, batch=2, steps=max_length + 1)
     everything = sum(CHARS**n for n in range(1, max_length + 1))
-    for picture, found in enumerate(search(model, everything, max_length)):
-        wanted = model.exhaustive(picture, max_length)
+    for image, found in enumerate(search(model, everything, max_length)):
+        wanted = model.exhaustive(image, max_length)
         real = [(p, s) for p, s in found if p > NEVER / 2]
         assert {s for _, s in real} == {s for _, s in wanted}
         np.testing.assert_allclose([p for p, _ in real], [p for p, _ in wanted], rtol=1e-4, atol=1e-4)
@@ -61,7 +61,7 @@ def test_a_wide_beam_finds_what_exhaustive_search_finds(seed: int, max_length: i
 def test_a_beam_twice_as_wide_as_the_candidates_finds_the_most_probable() -> None:
     """Which one as wide as the candidates does not, but for the best."""
     model, missed = MarkovModel(7, batch=100, steps=5, sharpness=3.0), {}
-    wanted = [model.exhaustive(picture, 4)[:3] for picture in range(100)]
+    wanted = [model.exhaustive(image, 4)[:3] for image in range(100)]
     for width in (3, beam_width.width_for(3)):
         found = search(model, width, 4)
         missed[width] = sum([s for _, s in f[:3]] != [s for _, s in w] for f, w in zip(found, wanted, strict=True))
@@ -88,10 +88,10 @@ def test_every_length_can_be_read(max_length: int) -> None:
 def test_width_1_is_greedy(seed: int) -> None:
     model = MarkovModel(seed, batch=3, steps=5)
     log_probs = tf.nn.log_softmax(model.logits).numpy()
-    for picture, ((_, found),) in enumerate(search(model, 1, 4)):
+    for image, ((_, found),) in enumerate(search(model, 1, 4)):
         last, wanted = START, []
         for t in range(4):
-            row = log_probs[picture, t, last].copy()
+            row = log_probs[image, t, last].copy()
             row[START] = -np.inf
             if t == 0:
                 row[END] = -np.inf

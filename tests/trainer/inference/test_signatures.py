@@ -1,4 +1,4 @@
-"""The exported graphs: what training saw is what they see, and nothing but the picture decides the answer."""
+"""The exported graphs: what training saw is what they see, and nothing but the image decides the answer."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from trainer.vocab import Vocab
 
 
 def make_reader(seed: int, **model: object) -> Predictor:
-    """Of a smoke model with weights large enough that it reads each picture differently."""
+    """Of a smoke model with weights large enough that it reads each image differently."""
     wanted = schema.override(experiments.find("smoke"), [f"model.{name}={value}" for name, value in model.items()])
     recogniser = PureRecogniser(wanted.model, seed=seed)
     params = {name: tf.Variable(3 * value if "kernel" in name else value) for name, value in recogniser.params.items()}
@@ -40,8 +40,8 @@ def signatures(predictor: Predictor) -> dict:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[bytes]:
-    """40 picture files of many sizes."""
+def encoded_images() -> list[bytes]:
+    """40 image files of many sizes."""
     rng = np.random.default_rng(0)
     found = []
     for i in range(40):
@@ -73,15 +73,15 @@ def test_logits_are_those_of_training_time_preprocessing(predictor: Predictor, t
     np.testing.assert_allclose(logits[0], logits[1], atol=1e-5)
 
 
-def test_width_1_is_greedy(predictor: Predictor, signatures: dict, pictures: list[bytes]) -> None:
-    out = read(signatures, pictures, width=1, candidates=1)
+def test_width_1_is_greedy(predictor: Predictor, signatures: dict, encoded_images: list[bytes]) -> None:
+    out = read(signatures, encoded_images, width=1, candidates=1)
     model, vocab = predictor.config.model, Vocab(predictor.config.model.alphabet)
     images = preprocess.normalise(
-        preprocess.decode_and_fit(tf.constant(pictures), model.image_height, model.image_width)
+        preprocess.decode_and_fit(tf.constant(encoded_images), model.image_height, model.image_width)
     )
     memory, state = predictor.recogniser.encode(predictor.params, predictor.state, images)
-    tokens, texts = tf.fill([len(pictures), 1], vocab.start), [""] * len(pictures)
-    ended = np.zeros(len(pictures), bool)
+    tokens, texts = tf.fill([len(encoded_images), 1], vocab.start), [""] * len(encoded_images)
+    ended = np.zeros(len(encoded_images), bool)
     for t in range(model.max_length):
         logits, state, _ = predictor.recogniser.step(predictor.params, tokens, state, memory)
         scores = logits.numpy()[:, 0]
@@ -96,46 +96,46 @@ def test_width_1_is_greedy(predictor: Predictor, signatures: dict, pictures: lis
     assert len(set(texts)) > 1
 
 
-def test_the_width_and_the_number_of_candidates_are_inputs(signatures: dict, pictures: list[bytes]) -> None:
-    widest = read(signatures, pictures, width=20, candidates=20)
+def test_the_width_and_the_number_of_candidates_are_inputs(signatures: dict, encoded_images: list[bytes]) -> None:
+    widest = read(signatures, encoded_images, width=20, candidates=20)
     assert widest["text"].shape == widest["log_prob"].shape == (40, 20)
     assert widest["confidence"].shape == (40,)
     for row in widest["text"]:
         assert len(set(row)) == 20
-    few = read(signatures, pictures, width=20, candidates=2)
+    few = read(signatures, encoded_images, width=20, candidates=2)
     np.testing.assert_array_equal(few["text"], widest["text"][:, :2])
     np.testing.assert_array_equal(few["confidence"], widest["confidence"])
-    greedy = read(signatures, pictures, width=1)["log_prob"][:, 0]
-    assert read(signatures, pictures, width=2, candidates=9)["text"].shape == (40, 2)
+    greedy = read(signatures, encoded_images, width=1)["log_prob"][:, 0]
+    assert read(signatures, encoded_images, width=2, candidates=9)["text"].shape == (40, 2)
     assert (widest["log_prob"][:, 0] - greedy >= -1e-6 * np.abs(greedy)).all()  # some are below -1000, in float32
     for sizes in ({"width": 0}, {"candidates": 0}):
         with pytest.raises(tf.errors.InvalidArgumentError, match="must be at least 1"):
-            read(signatures, pictures, **sizes)
+            read(signatures, encoded_images, **sizes)
 
 
 def test_evaluation_and_the_exported_model_search_as_wide(
-    predictor: Predictor, signatures: dict, pictures: list[bytes]
+    predictor: Predictor, signatures: dict, encoded_images: list[bytes]
 ) -> None:
     """Wider than what is returned, and both the same."""
     model = predictor.config.model
-    images = preprocess.decode_and_fit(tf.constant(pictures), model.image_height, model.image_width)
+    images = preprocess.decode_and_fit(tf.constant(encoded_images), model.image_height, model.image_width)
     evaluated = predictor.read(preprocess.normalise(images))
-    served = read(signatures, pictures, *beam_width.sizes(None, None, predictor.config.decode.beam_width))
-    narrow = read(signatures, pictures, width=3)
+    served = read(signatures, encoded_images, *beam_width.sizes(None, None, predictor.config.decode.beam_width))
+    narrow = read(signatures, encoded_images, width=3)
     assert evaluated["text"].shape == (40, 3)
     np.testing.assert_array_equal(evaluated["text"][:, 0], served["text"][:, 0])
     np.testing.assert_allclose(
         evaluated["log_prob"], served["log_prob"], rtol=1e-4, atol=1e-3
     )  # texts may change places in a tie
     gained = served["log_prob"] - narrow["log_prob"]
-    assert gained.mean() > 0  # not of every picture: a beam that is wider may lose what a narrow one keeps
+    assert gained.mean() > 0  # not of every image: a beam that is wider may lose what a narrow one keeps
     assert (gained[:, 2] > 1e-2).any()
 
 
-def test_the_answer_does_not_depend_on_the_batch(signatures: dict, pictures: list[bytes]) -> None:
-    together = read(signatures, pictures)
+def test_the_answer_does_not_depend_on_the_batch(signatures: dict, encoded_images: list[bytes]) -> None:
+    together = read(signatures, encoded_images)
     for order in ([7], [7, 3], list(range(40))[::-1]):
-        out = read(signatures, [pictures[i] for i in order])
+        out = read(signatures, [encoded_images[i] for i in order])
         np.testing.assert_array_equal(out["text"], together["text"][order])
         np.testing.assert_allclose(out["log_prob"], together["log_prob"][order], rtol=1e-5, atol=1e-4)
         np.testing.assert_allclose(out["confidence"], together["confidence"][order], atol=1e-4)
@@ -165,9 +165,9 @@ def test_every_length_can_be_read(max_length: int) -> None:
         assert sorted(row) == [b"3" * length for length in range(1, max_length + 1)]
 
 
-def test_attention_says_where_the_model_looked(signatures: dict, pictures: list[bytes]) -> None:
-    out = signatures["attention"](tf.constant(pictures[:5]))
-    np.testing.assert_array_equal(out["text"], read(signatures, pictures[:5])["text"][:, 0])
+def test_attention_says_where_the_model_looked(signatures: dict, encoded_images: list[bytes]) -> None:
+    out = signatures["attention"](tf.constant(encoded_images[:5]))
+    np.testing.assert_array_equal(out["text"], read(signatures, encoded_images[:5])["text"][:, 0])
     assert out["attention"].shape == (5, 6, 4, 8)
     np.testing.assert_allclose(tf.reduce_sum(out["attention"], axis=[2, 3]), 1.0, atol=1e-5)
 
@@ -187,26 +187,26 @@ def test_the_fingerprint_is_that_of_the_weights(tiny_model: Path) -> None:
     assert saved_model.fingerprint(params, state) != before
 
 
-def test_an_exported_model_says_what_it_takes(tiny_model: Path, pictures: list[bytes]) -> None:
+def test_an_exported_model_says_what_it_takes(tiny_model: Path, encoded_images: list[bytes]) -> None:
     model = tf.saved_model.load(str(tiny_model))
     info = json.loads((tiny_model / "assets" / "model_info.json").read_text())
     assert (info["alphabet"], info["max_length"]) == ("0123456789", 5)
     assert info["fingerprint"] == saved_model.fingerprint(*weights(tiny_model))
     width, candidates = beam_width.sizes(None, None, info["beam_width"])
     sizes = {"beam_width": tf.constant(width), "candidates": tf.constant(candidates)}
-    files = model.signatures["serving_default"](images=tf.constant(pictures[:1]), **sizes)
-    pixels = tf.io.decode_image(pictures[0])[tf.newaxis]
+    files = model.signatures["serving_default"](images=tf.constant(encoded_images[:1]), **sizes)
+    pixels = tf.io.decode_image(encoded_images[0])[tf.newaxis]
     decoded = model.signatures["decoded"](images=pixels, **sizes)
     for name in ("text", "log_prob", "probability", "confidence"):
         np.testing.assert_array_equal(files[name], decoded[name])
 
 
-def test_tflite_reads_the_same(predictor: Predictor, signatures: dict, pictures: list[bytes]) -> None:
+def test_tflite_reads_the_same(predictor: Predictor, signatures: dict, encoded_images: list[bytes]) -> None:
     interpreter = Interpreter(model_content=serving.lite(predictor))
     run = interpreter.get_signature_runner()
     model, vocab = predictor.config.model, Vocab(predictor.config.model.alphabet)
-    wanted = read(signatures, pictures)
-    for i, file in enumerate(pictures):
+    wanted = read(signatures, encoded_images)
+    for i, file in enumerate(encoded_images):
         fitted = preprocess.decode_and_fit(tf.constant([file]), model.image_height, model.image_width)
         out = run(images=fitted.numpy())
         assert out["tokens"].shape == (1, 3, model.max_length + 1)

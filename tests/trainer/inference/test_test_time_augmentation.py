@@ -13,7 +13,7 @@ from trainer.inference.predictor import Predictor
 from trainer.models.recogniser import PureRecogniser
 
 
-def pictures() -> tf.Tensor:
+def images() -> tf.Tensor:
     return tf.constant(np.random.default_rng(0).uniform(-1, 1, (3, 16, 32, 3)), tf.float32)
 
 
@@ -37,10 +37,10 @@ def test_a_closer_view_magnifies_the_middle_and_a_farther_one_repeats_the_border
 
 
 def test_a_tilted_view_is_turned_clockwise_around_the_middle() -> None:
-    picture = np.zeros((1, 33, 33, 3), np.float32)
-    picture[0, 16, 8] = 1.0  # to the left of the middle
-    as_it_is, turned = tf.split(test_time_augmentation.of(tf.constant(picture), (1.0,), (90.0,)), 2)
-    np.testing.assert_array_equal(as_it_is, picture)
+    image = np.zeros((1, 33, 33, 3), np.float32)
+    image[0, 16, 8] = 1.0  # to the left of the middle
+    as_it_is, turned = tf.split(test_time_augmentation.of(tf.constant(image), (1.0,), (90.0,)), 2)
+    np.testing.assert_array_equal(as_it_is, image)
     np.testing.assert_allclose(turned[0, 8, 16], 1.0, atol=1e-3)  # now above it
     assert float(tf.reduce_sum(turned)) == pytest.approx(3.0, abs=1e-2)
 
@@ -63,7 +63,7 @@ def test_looking_closer_reads_alike_in_any_batch_and_is_refused_without_attentio
     )
     recogniser = PureRecogniser(wanted.model, seed=0)
     predictor = Predictor(recogniser, recogniser.params, recogniser.state, wanted)
-    together, alone = predictor.read(pictures()), predictor.read(pictures()[1:2])
+    together, alone = predictor.read(images()), predictor.read(images()[1:2])
     np.testing.assert_array_equal(together["text"][1:2], alone["text"])
     np.testing.assert_allclose(together["log_prob"][1:2], alone["log_prob"], atol=1e-4)
     with pytest.raises(UserError, match="only compact"):
@@ -77,6 +77,6 @@ def test_equal_views_agree_with_one(experiment: str) -> None:
     outs = []
     for zooms in ((1.0,), (1.0, 1.0, 1.0)):
         seen = replace(wanted, decode=replace(wanted.decode, views=zooms))
-        outs.append(Predictor(recogniser, recogniser.params, recogniser.state, seen).read(pictures()))
+        outs.append(Predictor(recogniser, recogniser.params, recogniser.state, seen).read(images()))
     np.testing.assert_array_equal(outs[0]["text"], outs[1]["text"])
     np.testing.assert_allclose(outs[0]["log_prob"], outs[1]["log_prob"], atol=1e-4)

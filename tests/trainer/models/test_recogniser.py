@@ -23,7 +23,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 def numbers_and_log_probs(length: np.ndarray, classes: np.ndarray) -> dict[tuple[int, ...], float]:
-    """All numbers, with log p(length) + sum log p(character | position), from the heads' logits of one picture."""
+    """All numbers, with log p(length) + sum log p(character | position), from the heads' logits of one image."""
     heads, blank = log_softmax(classes), log_softmax(classes)[:, -1]
     filled = np.log1p(-np.exp(blank))
     lengths = log_softmax(
@@ -52,18 +52,18 @@ def test_the_score_of_five_heads_is_that_of_the_length_and_of_each_position(seed
         width=everything,
         max_length=places,
     )
-    for picture in range(2):
+    for index in range(2):
         read = {
             tuple(int(token) for token in row if token != END): float(score)
-            for row, score in zip(found.tokens[picture].numpy(), found.log_probs[picture].numpy(), strict=True)
+            for row, score in zip(found.tokens[index].numpy(), found.log_probs[index].numpy(), strict=True)
             if score > NEVER / 2
         }
-        wanted = numbers_and_log_probs(length[picture], classes[picture])
+        wanted = numbers_and_log_probs(length[index], classes[index])
         assert read == pytest.approx(wanted, abs=1e-4)
         assert sum(np.exp(list(read.values()))) == pytest.approx(1, abs=1e-4)
 
 
-def test_pictures_are_cropped_in_the_middle_and_in_training_anywhere() -> None:
+def test_images_are_cropped_in_the_middle_and_in_training_anywhere() -> None:
     columns, rows = np.meshgrid(np.arange(10.0), np.arange(8.0))
     images = tf.constant(np.tile(np.stack([rows, columns, rows], -1)[None], (50, 1, 1, 1)), tf.float32)
     crop = Crop((4, 7))

@@ -44,16 +44,16 @@ def shown(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return made, folder
 
 
-def test_pictures_are_there_before_and_after_distortion(shown: tuple[Board, Path]) -> None:
+def test_images_are_there_before_and_after_distortion(shown: tuple[Board, Path]) -> None:
     made, folder = shown
-    pictures = {}
+    images = {}
     for name in ("before", "distorted"):
         (event,) = written(folder).Tensors(f"pictures/{name}")
         width, height, *encoded = tf.make_ndarray(event.tensor_proto)
         assert (event.step, int(width), int(height), len(encoded)) == (5, 32, 16, 3)
-        pictures[name] = tf.stack([tf.io.decode_png(png) for png in encoded]).numpy()
-    np.testing.assert_array_equal(pictures["before"], made.training.at(tf.range(3)))
-    assert not np.array_equal(pictures["before"], pictures["distorted"])
+        images[name] = tf.stack([tf.io.decode_png(png) for png in encoded]).numpy()
+    np.testing.assert_array_equal(images["before"], made.training.at(tf.range(3)))
+    assert not np.array_equal(images["before"], images["distorted"])
 
 
 def test_each_weight_has_a_histogram_and_its_gradient_too(shown: tuple[Board, Path]) -> None:
@@ -88,7 +88,7 @@ def test_graph_and_hyper_parameters_are_there(shown: tuple[Board, Path]) -> None
     assert values["model.widths"] == "[4, 8]"
 
 
-def test_the_projector_has_a_row_a_label_and_a_thumbnail_for_each_picture(shown: tuple[Board, Path]) -> None:
+def test_the_projector_has_a_row_a_label_and_a_thumbnail_for_each_image(shown: tuple[Board, Path]) -> None:
     made, folder = shown
     count = len(made.validating)
     rows = (folder / "tensorboard" / "embedding.tsv").read_text().splitlines()

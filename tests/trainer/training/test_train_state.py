@@ -81,7 +81,7 @@ def test_numbers_of_every_length_are_learnt_by_heart_and_read(model: str) -> Non
     for _ in range(500):
         figures = step(data)
     assert float(figures["token_accuracy"]) == 1.0
-    pictures = LabelledImages(
+    images = LabelledImages(
         images=tf.constant(pixels),
         tokens=tokens,
         keys=texts,
@@ -93,10 +93,10 @@ def test_numbers_of_every_length_are_learnt_by_heart_and_read(model: str) -> Non
         rows=np.arange(8),
         model=wanted.model,
     )
-    answers = Predictor(train_state.recogniser, train_state.params, train_state.state, wanted).answers(pictures)
+    answers = Predictor(train_state.recogniser, train_state.params, train_state.state, wanted).answers(images)
     assert [answer.candidates[0] for answer in answers] == texts
     rough = PureRecogniser(wanted.model, seed=0, precision="mixed_bfloat16")
-    roughly = Predictor(rough, train_state.params, train_state.state, wanted).answers(pictures)
+    roughly = Predictor(rough, train_state.params, train_state.state, wanted).answers(images)
     assert [answer.candidates[0] for answer in roughly] == texts
     assert [a.probabilities[0] for a in roughly] == pytest.approx([a.probabilities[0] for a in answers], abs=0.1)
 

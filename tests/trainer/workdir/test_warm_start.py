@@ -114,7 +114,7 @@ def test_a_torn_checkpoint_is_an_error(first: tuple[Path, TrainState], tmp_path:
 
 
 @pytest.mark.slow
-def test_a_run_begins_with_another_remembers_its_pictures_and_goes_on_from_itself(
+def test_a_run_begins_with_another_remembers_its_images_and_goes_on_from_itself(
     tiny_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     args = ["--count", "40", "--max-digits", "2", "--output", f"{tmp_path}/other", "--seed", "77"]

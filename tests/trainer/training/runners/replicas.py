@@ -25,7 +25,7 @@ from trainer.training.runners import strategies
 from trainer.training.train_state import TrainState
 
 STEPS = 3
-COUNT = 21  # pictures, which no batch divides
+COUNT = 21  # images, which no batch divides
 SETTINGS = ["distortion.colour=false", "distortion.noise=0", "distortion.rotate_degrees=0", "distortion.shear=0"]
 SETTINGS += ["distortion.scale=[1,1]", "distortion.stretch=0", "distortion.shift=0", "distortion.perspective=0"]
 SETTINGS += ["model.dropout=0", "optimizer.warmup_steps=1", "data.batch_size=8"]
@@ -35,7 +35,7 @@ def wanted() -> schema.Config:
     return schema.override(experiments.find("smoke"), SETTINGS)
 
 
-def pictures() -> input_pipeline.LabelledImages:
+def images() -> input_pipeline.LabelledImages:
     """Noise with labels of different lengths, so that slices have different numbers of tokens."""
     rng = np.random.default_rng(1)
     model = wanted().model
@@ -69,7 +69,7 @@ def main() -> None:
     watchdog, limits = Watchdog(60.0), Limits()
     runner = strategies.connect(name, task, wanted(), watchdog, limits)
     train_state = TrainState(wanted())
-    runner.begin(train_state, pictures(), lambda: None)
+    runner.begin(train_state, images(), lambda: None)
     figures = runner.run_steps(STEPS, threading.Event())
     if task.is_chief:
         results: dict[str, Any] = {"loss": figures["loss"], **values(train_state)}

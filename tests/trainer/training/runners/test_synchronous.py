@@ -30,7 +30,7 @@ def one_process() -> dict[str, np.ndarray]:
         total = loss_sum = 0.0
         for i in range(2):
             batch = input_pipeline.training_batch(
-                replicas.pictures(), wanted, tf.constant(step, tf.int64), index=i, slices=2
+                replicas.images(), wanted, tf.constant(step, tf.int64), index=i, slices=2
             )
             with tf.GradientTape() as tape:
                 weights = {path: tf.convert_to_tensor(v) for path, v in train_state.params.items()}
@@ -91,19 +91,19 @@ def test_who_is_left_alone_at_the_very_end_has_lost_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("slices", [1, 2, 4, 8])
-def test_slices_are_the_batch_and_each_picture_is_seen_once_an_epoch(slices: int) -> None:
-    wanted, pictures = replicas.wanted(), replicas.pictures()
-    numbered = np.zeros_like(pictures.tokens)
+def test_slices_are_the_batch_and_each_image_is_seen_once_an_epoch(slices: int) -> None:
+    wanted, images = replicas.wanted(), replicas.images()
+    numbered = np.zeros_like(images.tokens)
     numbered[:, 0] = np.arange(replicas.COUNT)
-    object.__setattr__(pictures, "tokens", numbered)
+    object.__setattr__(images, "tokens", numbered)
     seen: list[int] = []
-    for step in range(replicas.COUNT):  # as many pictures as batch_size epochs
+    for step in range(replicas.COUNT):  # as many images as batch_size epochs
         number = tf.constant(step, tf.int64)
         parts = [
-            input_pipeline.training_batch(pictures, wanted, number, index=i, slices=slices)["tokens"][:, 0]
+            input_pipeline.training_batch(images, wanted, number, index=i, slices=slices)["tokens"][:, 0]
             for i in range(slices)
         ]
-        seen += np.stack(parts, axis=1).ravel().tolist()  # every `slices`-th picture of the batch is in a slice
+        seen += np.stack(parts, axis=1).ravel().tolist()  # every `slices`-th image of the batch is in a slice
     epochs = [seen[i : i + replicas.COUNT] for i in range(0, len(seen), replicas.COUNT)]
     assert all(sorted(epoch) == list(range(replicas.COUNT)) for epoch in epochs)
     assert epochs[0] != epochs[1]
