@@ -48,14 +48,22 @@ def test_ctrl_c_stops_the_tasks_which_save_and_says_how_to_resume(tiny_dataset: 
         command, cwd=ROOT, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert launcher.stdout is not None
-    next(line for line in launcher.stdout if " step " in line)
+    said = ""
+    for line in launcher.stdout:
+        said += line
+        if " step " in line:
+            break
+    networks = {os.readlink(f"/proc/{line.split()[0]}/ns/net") for line in left_behind(tmp_path).splitlines()}
     os.killpg(launcher.pid, signal.SIGINT)
     try:
-        said, errors = launcher.communicate(timeout=120)
+        rest, errors = launcher.communicate(timeout=120)
     finally:
         launcher.kill()
     assert launcher.returncode == 130
-    assert "saved " in said
+    assert "saved " in said + rest
+    # One network, and nobody else's unless that is said.
+    assert len(networks) == 1
+    assert (networks == {os.readlink("/proc/self/ns/net")}) == ("without authentication" in errors)
     assert "to resume, run again: python -m trainer.cluster -- --experiment smoke" in errors
     assert "Traceback" not in errors
     assert not left_behind(tmp_path)

@@ -8,14 +8,16 @@ import sys
 
 from trainer import cli
 from trainer.cluster import environment
+from trainer.cluster.isolation import isolate_network
+from trainer.cluster.local import LocalCluster
 from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import typed
 
 log = logging.getLogger(__name__)
 
 OPEN_PORTS = (
-    "TensorFlow's servers listen on all network interfaces, without authentication, and run any graph: use it only "
-    "where nobody else can reach the machine, or behind a firewall."
+    "TensorFlow's servers listen on all network interfaces, without authentication, and run any graph: make sure that "
+    "nobody else can reach this machine, e.g. with a firewall."
 )
 
 
@@ -38,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> int:
     parser = cli.parser(
-        description="Train on a cluster of processes on this machine. What fails is started again, as by a Job's Pods. "
+        description="Train on a cluster of processes on this machine. Tasks that fail are restarted, as Pods are. "
+        "The cluster gets a network of its own if the system allows that and nothing is read from a bucket. Otherwise: "
         + OPEN_PORTS,
         example="python -m trainer.cluster --workers 2 --ps 2 -- --experiment smoke --data DIR --workdir runs/cluster",
     )
@@ -62,12 +65,13 @@ def _run(argv: list[str] | None) -> int:
         default=6,
         help="how often a task may fail",
     )
+    parser.add_argument("--host-network", action="store_true", help="use the machine's network in any case")
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="of trainer.train")
     args = parser.parse_args(argv)
     environment.configure(use_tensorflow=False)
-    from trainer.cluster.local import LocalCluster
-
-    log.warning("%s", OPEN_PORTS)
+    remote = any("://" in argument for argument in args.arguments)
+    if args.host_network or remote or not isolate_network():
+        log.warning("%s", OPEN_PORTS)
     local = LocalCluster(
         args.arguments,
         workers=args.workers,
