@@ -1,4 +1,4 @@
-"""Fetches the official SVHN files: `python -m beam_pipelines.download --help`."""
+"""Fetch the official SVHN files: `python -m beam_pipelines.download --help`."""
 
 import argparse
 import errno
@@ -18,19 +18,19 @@ from trainer.cli import UserError
 
 URL = "http://ufldl.stanford.edu/housenumbers/"
 CHUNK_BYTES = 2**20
-# Of an archive: its images hardly shrink in it, its digitStruct.mat, which is below as large again, does.
+# Unpacked size over archive size: images hardly compress, and digitStruct.mat adds less than as much again.
 UNPACKED_SHARE = 2
 
 
 @dataclass(frozen=True)
 class Official:
-    """A file of the SVHN page: its size in bytes, and its SHA-256 where one is published."""
+    """A file of the SVHN page: its size in bytes, and its SHA-256 if one is published."""
 
     size: int
     sha256: str | None = None
 
 
-# The sums are those of TensorFlow Datasets' svhn_cropped; none is published for the archives.
+# The checksums are those of TensorFlow Datasets' svhn_cropped; none are published for the archives.
 OFFICIAL = {
     "train.tar.gz": Official(404_141_560),
     "test.tar.gz": Official(276_555_967),
@@ -43,41 +43,41 @@ NAMES = {"1": "{}.tar.gz", "2": "{}_32x32.mat"}
 
 
 def download(name: str, folder: Path, *, url: str, sha256: str | None) -> None:
-    """Brings one official file into the folder, checked, and if it is an archive, unpacked beside itself.
+    """Download one official file to the folder, check it, and unpack it there if it is an archive.
 
     Args:
       name: a key of `OFFICIAL`.
       folder: an existing folder.
-      url: where the file is, without its name.
-      sha256: overrides the published sum.
+      url: the file's URL without its name.
+      sha256: overrides the published checksum.
     Raises:
-      UserError: it cannot be had, or is not what it should be.
+      UserError: it cannot be downloaded, or is not the expected file.
     """
     path = folder / name
     unpacked, recorded = _unpacked(path), path.with_name(f"{name}.sha256")
     there = unpacked.exists()
     if there and not path.exists():
-        print(f"{unpacked} is there already: nothing to do")
+        print(f"{unpacked} already exists: nothing to do")
         return
     expected = sha256 or OFFICIAL[name].sha256 or (recorded.read_text().split()[0] if recorded.exists() else None)
     if path.exists():
-        actual = _checked(path, expected, "delete it to download it anew")
+        actual = _checked(path, expected, "delete it to download it again")
     else:
         actual = _fetch(f"{url.rstrip('/')}/{name}", path, expected)
     if not unpacked.exists():
         unpack(path, unpacked)
-    print(f"{unpacked} is there already, {name} is sound: nothing to do" if there else f"{unpacked} is complete")
+    print(f"{unpacked} already exists, and {name} is intact: nothing to do" if there else f"{unpacked} is complete")
     if expected is None:
         recorded.write_text(f"{actual}  {name}\n")
-        print(f"no SHA-256 of {name} is published: the one found is recorded in {recorded}, and checked from now on")
+        print(f"no SHA-256 of {name} is published: this one is recorded in {recorded} and checked from now on")
 
 
 def _fetch(url: str, path: Path, expected: str | None) -> str:
-    """Downloads a file, which appears under its name once its SHA-256 is as expected; returns that."""
+    """Download a file, which gets its name once its SHA-256 is as expected, and return the SHA-256."""
     partial = path.with_name(f"{path.name}.part")
     http_download.fetch(url, partial, size=OFFICIAL[path.name].size)
     try:
-        actual = _checked(partial, expected, "it was removed; give another --url, or the right --sha256")
+        actual = _checked(partial, expected, "it was removed; give another --url, or the correct --sha256")
     except UserError:
         partial.unlink()
         raise
@@ -86,12 +86,12 @@ def _fetch(url: str, path: Path, expected: str | None) -> str:
 
 
 def _unpacked(path: Path) -> Path:
-    """What is to be read in the end: the folder of an archive, else the file itself."""
+    """Return the final path: the folder of an archive, else the file itself."""
     return path.with_name(path.name.removesuffix(".tar.gz"))
 
 
 def _checked(path: Path, expected: str | None, advice: str) -> str:
-    """The SHA-256 of a file.
+    """Return the SHA-256 of a file.
 
     Raises:
       UserError: it is not the expected one.
@@ -106,13 +106,13 @@ def _checked(path: Path, expected: str | None, advice: str) -> str:
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpacks an archive that holds one folder; the folder appears whole or not at all.
+    """Unpack an archive that contains one folder, which appears complete or not at all.
 
     Raises:
-      UserError: the archive is damaged, or holds no such folder, or anything that leads out of it.
+      UserError: the archive is damaged, lacks that folder, or has a path that leads out of it.
     """
     scratch = folder.with_name(f"{folder.name}.unpacking")
-    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a killed run
     progress = http_download.Progress(f"unpacking {path.name}", path.stat().st_size)
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:gz") as archive:
@@ -124,16 +124,18 @@ def unpack(path: Path, folder: Path) -> None:
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
             raise  # the disk's fault, not the archive's
         path.unlink()
-        raise UserError(f"{path} is no sound archive of {folder.name}/ ({error}): it was removed; run again") from error
+        raise UserError(
+            f"{path} is not a valid archive of {folder.name}/ ({error}): it was removed; run again"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_space(names: list[str], folder: Path) -> None:
-    """Checks that what is still to be downloaded and unpacked fits.
+    """Check that there is room for what is still to be downloaded and unpacked.
 
     Raises:
-      UserError: it does not.
+      UserError: there is not enough.
     """
     needed = 0
     for name in names:
@@ -150,7 +152,7 @@ def check_space(names: list[str], folder: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return its exit status."""
     return cli.exit_status(_run, argv)
 
 
@@ -167,7 +169,7 @@ def _run(argv: list[str] | None) -> None:
         for name in names:
             download(name, folder, url=args.url, sha256=sums.get(name))
     except OSError as error:
-        raise UserError(f"{folder}: {error}; mend that, and the same command goes on") from error
+        raise UserError(f"{folder}: {error}; fix this, and run the same command again to resume") from error
 
 
 def _check_place(flag: str, path: str) -> None:
@@ -178,23 +180,25 @@ def _check_place(flag: str, path: str) -> None:
 def _parse_sum(text: str, names: list[str]) -> tuple[str, str]:
     name, _, sha256 = text.partition("=")
     if name not in names or not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise UserError(f"--sha256 {text}: write NAME=SUM, a NAME of {', '.join(names)} and 64 hexadecimal digits")
+        raise UserError(
+            f"--sha256 {text}: write NAME=SUM, with NAME one of {', '.join(names)} and SUM 64 hexadecimal digits"
+        )
     return name, sha256.lower()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Fetch the official SVHN files, for non-commercial use only. Started again, it goes on where it "
-        "was cut off, and leaves alone what is there.",
+        description="Fetch the official SVHN files, for non-commercial use only. If interrupted, run it again to "
+        "resume; files that are complete are kept.",
         example="python -m beam_pipelines.download --part train test --format 1 --output svhn",
         check_place=_check_place,
     )
     parser.add_argument("--part", nargs="+", choices=["train", "test", "extra"], default=["train", "test"])
     parser.add_argument("--format", choices=["1", "2"], default="1", help="1: whole numbers; 2: single digits, 32x32")
-    parser.add_argument("--output", required=True, help="the folder, in which train/, test/ and extra/ appear")
+    parser.add_argument("--output", required=True, help="folder in which train/, test/ and extra/ are created")
     parser.add_argument("--url", default=URL, help="a mirror of the files")
     parser.add_argument(
-        "--sha256", nargs="+", default=[], metavar="NAME=SUM", help="sums that override those that are known"
+        "--sha256", nargs="+", default=[], metavar="NAME=SUM", help="checksums that override the known ones"
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""Draws made-up numbers as image files with `labels.csv`, as people hold their own: see `--help`."""
+"""Draw synthetic numbers as image files with a `labels.csv`, as users store their own images: see `--help`."""
 
 import csv
 import re
@@ -10,6 +10,7 @@ from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
 from trainer import cli
 from trainer.cli import UserError
+from trainer.config import typed
 from trainer.vocab import DIGITS
 
 HEADER = ["file", "label"]
@@ -17,20 +18,20 @@ NAME = re.compile(r"\d+-\d{6}\.png")  # seed and index
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return its exit status."""
     return cli.exit_status(_run, argv)
 
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Draw made-up numbers as PNG files with a labels.csv, to look at or to try the road with.",
+        description="Draw synthetic numbers as PNG files with a labels.csv, to look at or for a quick end-to-end test.",
         example="python -m beam_pipelines.draw --count 100 --seed 8 --output images",
         check_place=places.check_local,
     )
-    parser.add_argument("--count", type=int, required=True, help="how many images")
-    parser.add_argument("--seed", type=int, default=0, help="decides all that is random")
-    parser.add_argument("--max-digits", type=int, default=5, help="the longest number")
-    parser.add_argument("--output", required=True, help="the folder, which must be empty or of the same command")
+    parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="most digits")
+    parser.add_argument("--output", required=True, help="output folder: new, empty, or written by this command")
     args = parser.parse_args(argv)
     if args.count < 1:
         raise UserError(f"--count {args.count}: it must be at least 1")
@@ -47,14 +48,14 @@ def _run(argv: list[str] | None) -> None:
         rows.append((name, drawn.text))
     with labels.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *rows])
-    print(f"drew {args.count} images, labelled in {labels}")
+    print(f"drew {args.count} images; their labels are in {labels}")
 
 
 def _check_ours(folder: Path, labels: Path) -> None:
-    """Check that a folder holds nothing but what this command wrote: labels.csv, and the images that it names.
+    """Check that a folder holds only what this command wrote: labels.csv and the images that it names.
 
     Raises:
-      UserError: something else is there.
+      UserError: it holds anything else.
     """
     if not folder.exists():
         return
@@ -69,7 +70,7 @@ def _check_ours(folder: Path, labels: Path) -> None:
 
 
 def _drawn(labels: Path) -> set[Path]:
-    """Return the labels file and the images that it names, if this command wrote it; else nothing."""
+    """Return the labels file and the images that it names if this command wrote it, else an empty set."""
     if not labels.is_file() or labels.is_symlink():
         return set()
     with labels.open(newline="", encoding="utf-8", errors="replace") as file:

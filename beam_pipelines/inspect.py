@@ -1,4 +1,4 @@
-"""Shows what is in a dataset, and finds what is wrong with it: `python -m beam_pipelines.inspect --help`."""
+"""Show what a dataset contains, and find errors in it: `python -m beam_pipelines.inspect --help`."""
 
 import argparse
 import io
@@ -16,22 +16,23 @@ from beam_pipelines.dataset import contact_sheet, verify, writer
 from beam_pipelines.sharding import outputs, places, shards
 from trainer import cli
 from trainer.cli import UserError
+from trainer.config import typed
 from trainer.data import image_files, records, tfrecord
 from trainer.data.dataset_info import DatasetInfo
 from trainer.data.records import Record
 from trainer.data.tfrecord import Damaged
 
 UNSOUND_STATUS = 1
-NAMED = 3  # keys in a message
+NAMED = 3  # keys listed in a message
 
 
 class Unsound(Exception):
-    """The dataset is not what was written; one line for each finding."""
+    """The dataset differs from what was written; one line per finding."""
 
 
 @dataclass
 class DatasetSummary:
-    """What a walk over all records finds."""
+    """What one pass over all records finds."""
 
     splits: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
@@ -39,7 +40,7 @@ class DatasetSummary:
     characters: Counter[str] = field(default_factory=Counter)
     widths: list[int] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
-    unreadable: int = 0  # images whose very header is damaged
+    unreadable: int = 0  # images whose header is damaged
     unsure: list[str] = field(default_factory=list)  # keys of images that TensorFlow may refuse
 
     def add(self, split: str, record: Record) -> None:
@@ -59,7 +60,7 @@ class DatasetSummary:
 
 
 def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
-    """All records with their splits, in the order of the shards.
+    """Yield all records with their splits, in the order of the shards.
 
     Raises:
       UserError: a shard is missing or damaged.
@@ -68,18 +69,20 @@ def walk(folder: str, info: DatasetInfo) -> Iterator[tuple[str, Record]]:
     for split in sorted(split for split in info.splits if info.splits[split].records):
         for shard in info.splits[split].shards:
             if shard.name not in sizes:
-                raise UserError(f"{FileSystems.join(folder, shard.name)} is missing; --verify finds all that is wrong")
+                raise UserError(
+                    f"{FileSystems.join(folder, shard.name)} is missing; run with --verify to list all errors"
+                )
         for path in writer.shard_paths(folder, info, split):
             try:
                 with FileSystems.open(path, compression_type="uncompressed") as file:
                     for data in tfrecord.read_framed(file):
                         yield split, records.from_example(data)
             except (OSError, BeamIOError, Damaged) as error:
-                raise UserError(f"{path}: {error}; --verify finds all that is wrong") from error
+                raise UserError(f"{path}: {error}; run with --verify to list all errors") from error
 
 
 def report(info: DatasetInfo, contents: DatasetSummary) -> str:
-    """The contents as people read them."""
+    """Return a human-readable report of the contents."""
     splits, total = contents.splits, sum(contents.splits.values())
     lines = [f"{total:,} records of {info.records_in:,} images, alphabet {info.alphabet!r}"]
     lines += _table("split", splits)
@@ -94,14 +97,14 @@ def report(info: DatasetInfo, contents: DatasetSummary) -> str:
     if contents.unsure:
         named = ", ".join(map(repr, contents.unsure[:NAMED])) + (", ..." if len(contents.unsure) > NAMED else "")
         lines.append(
-            f"{len(contents.unsure)} images are damaged or neither PNG nor JPEG, so that the trainer may refuse them "
+            f"{len(contents.unsure)} images are damaged or neither PNG nor JPEG, so the trainer may refuse them "
             f"({named}): run prepare again with --overwrite, which repairs or rejects such images"
         )
     return "\n".join(lines + (_table("rejected", info.rejects) or ["rejected   none"]))
 
 
 def _table(name: str, counts: dict) -> list[str]:
-    """A line for each value, with its share and a bar as long."""
+    """Return a line for each value, with its count, its share and a bar of that length."""
     total = max(sum(counts.values()), 1)
     return [
         f"{name:<10} {value!s:<16}{count:>10,}  {count / total:>6.1%}  {'#' * round(40 * count / total)}".rstrip()
@@ -110,7 +113,7 @@ def _table(name: str, counts: dict) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return its exit status."""
     try:
         return cli.exit_status(_run, argv)
     except Unsound as findings:
@@ -131,7 +134,7 @@ def _run(argv: list[str] | None) -> None:
         if findings:
             raise Unsound("\n".join(findings))
         shard_count = sum(len(split.shards) for split in info.splits.values())
-        print(f"{folder} is sound: {shard_count} shards, every checksum and count is right")
+        print(f"{folder} is intact: {shard_count} shards, all checksums and counts match")
     total = sum(split.records for split in info.splits.values())
     contents, sampled = DatasetSummary(), []
     chosen = set(np.random.default_rng(args.seed).permutation(total)[: args.sample]) if args.sheet else set()
@@ -143,21 +146,21 @@ def _run(argv: list[str] | None) -> None:
     if args.sheet:
         with shards.whole_file(args.sheet) as file:
             contact_sheet.draw(sampled).save(file, "PNG")
-        print(f"{len(sampled)} of them are drawn in {args.sheet}")
+        print(f"drew {len(sampled)} of them in {args.sheet}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Show what is in a dataset. With --verify, exit status 1 and a line for each finding if it is not "
-        "what was written.",
+        description="Show what a dataset contains. With --verify, print a line per finding and exit with status 1 if "
+        "it differs from what was written.",
         example="python -m beam_pipelines.inspect data/svhn --verify --sheet svhn.png",
         check_place=places.check,
     )
-    parser.add_argument("folder", metavar="DIR", help="a dataset of prepare or synthesize, local or gs://")
-    parser.add_argument("--verify", action="store_true", help="recompute every checksum and count first")
-    parser.add_argument("--sheet", metavar="PNG", help="draw a sample here, with labels and boxes")
-    parser.add_argument("--sample", type=int, default=60, help="images on the sheet")
-    parser.add_argument("--seed", type=int, default=0, help="decides which")
+    parser.add_argument("folder", metavar="DIR", help="a dataset written by prepare or synthesize, local or gs://")
+    parser.add_argument("--verify", action="store_true", help="first recompute every checksum and count")
+    parser.add_argument("--sheet", metavar="PNG", help="draw a sample of images to this file, with labels and boxes")
+    parser.add_argument("--sample", type=typed.integer(1, 10**6), default=60, help="images on the sheet")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the sample")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Turns labelled images into training records: `python -m beam_pipelines.prepare --help`."""
+"""Turn labelled images into training records: `python -m beam_pipelines.prepare --help`."""
 
 import argparse
 import posixpath
@@ -36,7 +36,7 @@ class MakeLabelledRecord:
         return self.source.key(item)
 
     def __call__(self, item: int) -> Record:
-        """Makes the record.
+        """Build the record.
 
         Raises:
           Reject: `duplicate-name`, `damaged-entry`, `box-value`, `label`, `too-long`, `missing-picture`,
@@ -60,7 +60,7 @@ class MakeLabelledRecord:
         return self._cut(image_io.DecodedImage(labelled.image), labelled)
 
     def _cut(self, decoded: image_io.DecodedImage, labelled: Labelled) -> Record:
-        """The record of an image, whose file is kept as it is where nothing of it needs to change."""
+        """Return the record of an image; its file is kept as it is if nothing in it needs to change."""
         cut, area = self.crop(decoded.image, labelled.box, labelled.key)
         kept = decoded.file_type if cut is decoded.image else None
         return Record(
@@ -75,7 +75,7 @@ class MakeLabelledRecord:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return its exit status."""
     return cli.exit_status(_run, argv)
 
 
@@ -86,7 +86,7 @@ def _run(argv: list[str] | None) -> None:
     source = _open(args)
     args.crop = args.crop or ("tight" if source.has_boxes else "whole")
     if args.crop != "whole" and not source.has_boxes:
-        raise UserError(f"--crop {args.crop} needs boxes, and {args.input} has none: choose --crop whole")
+        raise UserError(f"--crop {args.crop} needs boxes, but {args.input} has none: choose --crop whole")
     smallest, largest = args.context
     if not 0 <= smallest <= largest < 100:
         raise UserError(f"--context {smallest:g} {largest:g}: give the smallest and the largest margin, e.g. 0 0.4")
@@ -120,7 +120,7 @@ def _open(args: argparse.Namespace) -> Source:
 
 
 def _described_in(args: argparse.Namespace) -> str:
-    """Return the file that says which images there are."""
+    """Return the file that lists the images."""
     if args.format == "digitstruct":
         return posixpath.join(args.input, svhn.LABELS_FILE)
     return args.input if args.format == "cropped32" else csv_file.path_of(args.input)
@@ -128,7 +128,7 @@ def _described_in(args: argparse.Namespace) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Turn labelled images into sharded TFRecords. Beam's own options (--runner, ...) pass through.",
+        description="Turn labelled images into sharded TFRecords. Beam's own options (--runner, ...) are passed on.",
         example="python -m beam_pipelines.prepare --format digitstruct --input svhn/train --output data/svhn",
         check_place=places.check,
     )
@@ -137,22 +137,26 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         choices=["digitstruct", "cropped32", "csv"],
         help="digitstruct: SVHN format 1, photos; cropped32: SVHN format 2, single digits; "
-        "csv: file,label[,split][,left,top,width,height] rows, the box that of the number in pixels",
+        "csv: rows of file,label[,split][,left,top,width,height], with the box of the number in pixels",
     )
     parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat or the CSV file")
-    parser.add_argument("--images", help="csv: the folder of the images; images/ beside the CSV file, or its folder")
     parser.add_argument(
-        "--split", default="train", help="where the input names none; or shares: train:0.9,validation:0.1"
+        "--images", help="csv: folder of the images; default: images/ beside the CSV file, else its folder"
+    )
+    parser.add_argument(
+        "--split",
+        default="train",
+        help="split for images that the input gives none; or shares: train:0.9,validation:0.1",
     )
     parser.add_argument(
         "--crop",
         choices=POLICIES,
-        help="tight: a square 1.3 times the number; context: the number with random margins, its aspect kept, which "
-        "needs images whose surroundings are real; whole: all of it. tight where there are boxes, else whole",
+        help="tight: a square 1.3 times the number; context: the number with random margins, its aspect ratio kept, "
+        "which needs images with real surroundings; whole: all of it. Default: tight if there are boxes, else whole",
     )
     parser.add_argument("--size", type=int, default=64, help="tight: side of the square, in pixels")
     parser.add_argument(
-        "--max-side", type=int, default=256, help="context, whole: longest side in pixels; longer ones are shrunk"
+        "--max-side", type=int, default=256, help="context, whole: longest side in pixels; larger images are shrunk"
     )
     parser.add_argument(
         "--context",
@@ -160,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs=2,
         metavar=("MIN", "MAX"),
         default=[0.0, 0.4],
-        help="context: each margin is drawn between these shares of the number's height",
+        help="context: each margin is a random share, between these two, of the number's height",
     )
     image_kinds.add_argument(parser)
     writer.add_arguments(parser)

@@ -1,4 +1,4 @@
-"""Reads the numbers in many images with an exported model: `python -m beam_pipelines.score --help`."""
+"""Read the numbers in many images with an exported model: `python -m beam_pipelines.score --help`."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ from trainer.inference import beam_width
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return its exit status."""
     return cli.exit_status(_run, argv)
 
 
@@ -66,7 +66,7 @@ def _run(argv: list[str] | None) -> None:
     share = partition.parse(args.share)
     with partition.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
         if ticket is None:
-            print(f"{args.output} is complete already: nothing to do (--overwrite writes it again)")
+            print(f"{args.output} is already complete: nothing to do (use --overwrite to regenerate it)")
             return
         specs = slices(images.items, args.output, args.num_shards, reading.file_format)
         work = RunInference(ReadShards(args.model, reading))
@@ -88,7 +88,7 @@ def _run(argv: list[str] | None) -> None:
 
 
 def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
-    """Runs of items, one a shard, so that the rows of all shards, one after the other, are sorted by key."""
+    """Cut the items into one run per shard, so that the rows of all shards, in order, are sorted by key."""
     count = min(num_shards, len(items))
     bounds = [len(items) * shard // count for shard in range(count + 1)]
     names = (predictions.shard_name(file_format, shard, count) for shard in range(count))
@@ -99,7 +99,7 @@ def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str
 
 
 def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
-    """How to read, of the command line and, where that says nothing, of the model."""
+    """Return the reading settings: those of the command line, else the model's own."""
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model["beam_width"])
     confidence = args.min_confidence
     if args.target_accuracy is not None:
@@ -108,7 +108,7 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
-    """Not that RunInference cannot tell its memory, which it says where PyTorch is not installed."""
+    """Return False for RunInference's warning that it cannot measure memory, logged if PyTorch is not installed."""
     return "Resource module is not available" not in record.getMessage()
 
 
@@ -127,14 +127,14 @@ def _table(summary: dict[str, Any], output: str) -> str:
         ("for review", f"{summary['for_review']:>10}"),
         *((f"rejected, {reason}", f"{count:>10}") for reason, count in summary["rejects"].items()),
         (
-            "other files, not read",
+            "other files (skipped)",
             f"{summary['other_files']:>10}  {_endings(summary['other_files_by_ending'])}".rstrip(),
         ),
-        ("images/s, start and all", f"{summary['images_per_second']:>10.0f}"),
+        ("images/s, with startup", f"{summary['images_per_second']:>10.0f}"),
     ]
     if accuracy := summary["accuracy"]:
-        groups = {"whole numbers right": accuracy, "of the accepted": accuracy["of_accepted"]}
-        groups |= {f"of length {length}": group for length, group in accuracy["by_length"].items()}
+        groups = {"whole numbers right": accuracy, "right among accepted": accuracy["of_accepted"]}
+        groups |= {f"right of length {length}": group for length, group in accuracy["by_length"].items()}
         rows += [
             (name, f"{group['sequence_accuracy']:>10.2%}  of {group['examples']}")
             for name, group in groups.items()
@@ -149,7 +149,7 @@ def _endings(counts: dict[str, int]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Read the numbers in many images. Beam's own options (--runner, ...) pass through.",
+        description="Read the numbers in many images. Beam's own options (--runner, ...) are passed on.",
         example="python -m beam_pipelines.score --input 'photos/*.png' --output out/read",
         check_place=places.check,
     )
@@ -159,28 +159,28 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="INPUT",
-        help="images: files, patterns, folders, gs:// prefixes, .tar archives, @lists of paths (or ending in .txt); "
-        "or TFRecords of prepare or synthesize, with whose labels the answers are compared",
+        help="images: files, patterns, folders, gs:// prefixes, .tar or .zip archives, lists of paths (@FILE or "
+        "FILE.txt), or TFRecords from prepare or synthesize, whose labels the answers are compared with",
     )
-    parser.add_argument("--output", required=True, help="the folder of the predictions")
-    parser.add_argument("--format", choices=predictions.FORMATS, default="jsonl", help="of the predictions")
-    parser.add_argument("--num-shards", type=int, default=8, help="files of predictions")
-    parser.add_argument("--batch-size", type=int, default=128, help="images read together")
-    parser.add_argument("--beam-width", type=int, help="hypotheses followed; two for each candidate unless given")
+    parser.add_argument("--output", required=True, help="folder for the predictions")
+    parser.add_argument("--format", choices=predictions.FORMATS, default="jsonl", help="format of the predictions")
+    parser.add_argument("--num-shards", type=int, default=8, help="number of prediction files")
+    parser.add_argument("--batch-size", type=int, default=128, help="images per batch")
+    parser.add_argument("--beam-width", type=int, help="beam width; by default, two hypotheses per candidate")
     parser.add_argument(
-        "--candidates", type=int, help="in each row; as many as --beam-width, else the model's own number"
+        "--candidates", type=int, help="candidates per row; by default --beam-width, else the model's own setting"
     )
     limit = parser.add_mutually_exclusive_group()
-    limit.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are for review, not accepted")
+    limit.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are marked for review")
     limit.add_argument(
         "--target-accuracy",
         type=float,
         metavar="SHARE",
-        help="take the confidence from which on answers were so accurate when the model was calibrated, e.g. 0.98; "
+        help="accept answers from the confidence at which they reached this accuracy in calibration, e.g. 0.98; "
         "expect slightly less on other images (expected_accuracy in model_info.json)",
     )
     image_kinds.add_argument(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace predictions that are there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing predictions")
     partition.add_argument(parser)
     return parser
 

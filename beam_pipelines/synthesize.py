@@ -1,4 +1,4 @@
-"""Writes images of made-up numbers as training records: `python -m beam_pipelines.synthesize --help`."""
+"""Write images of synthetic numbers as training records: `python -m beam_pipelines.synthesize --help`."""
 
 import argparse
 import sys
@@ -14,6 +14,7 @@ from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
 from trainer import cli
 from trainer.cli import UserError
+from trainer.config import typed
 from trainer.data import dataset_info, image_io
 from trainer.data.records import Box, Record
 from trainer.vocab import DIGITS, Vocab
@@ -21,7 +22,7 @@ from trainer.vocab import DIGITS, Vocab
 
 @dataclass(frozen=True)
 class MakeDrawnRecord:
-    """Draws and encodes the image of an index."""
+    """Draws and encodes the image with a given index."""
 
     draw: Callable[[int], Drawn]
     source: str
@@ -46,17 +47,17 @@ class MakeDrawnRecord:
 
 
 def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
-    """What draws the images that the command line asks for; whatever it needs has been found.
+    """Return what draws the images that the command line asks for, after checking that all it needs exists.
 
     Raises:
-      UserError: the source lacks a flag or its files, or draws no such numbers.
+      UserError: a flag or a file of the source is missing, or it cannot draw such numbers.
     """
     wanted = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
     if args.source == "fonts":
         typefaces.installed()
         return Fonts(args.seed, wanted)
     if set(args.alphabet) - set(DIGITS):
-        raise UserError(f"--source {args.source} draws digits only, and the alphabet is {args.alphabet!r}")
+        raise UserError(f"--source {args.source} draws digits only, but --alphabet is {args.alphabet!r}")
     if args.source == "mnist":
         if not args.mnist or args.max_digits > mnist.MOST:
             raise UserError(f"--source mnist needs --mnist DIR with the idx files, and --max-digits up to {mnist.MOST}")
@@ -64,19 +65,19 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
         mnist.read(args.mnist, part)
         return Mnist(args.seed, wanted, args.mnist, part)
     if not args.records:
-        raise UserError("--source crops needs --records DIR, datasets with character boxes: see prepare")
-    # The train split only: validation digits must not be trained on in disguise.
+        raise UserError("--source crops needs --records DIR, datasets with character boxes: write one with prepare")
+    # Only the train split: otherwise validation digits would leak into training.
     infos = {folder: writer.read_info(folder) for folder in args.records}
     paths = tuple(path for folder, info in infos.items() for path in writer.shard_paths(folder, info, "train"))
     stock = crops.load(paths, args.record_limit)
     lacking = sorted({c for c, _ in (*wanted.first, *wanted.rest)} - {char for char, _ in stock.digits})
     if lacking:
-        raise UserError(f"--records has no readable {', '.join(lacking)}: give more records, or other --digits")
+        raise UserError(f"--records has no usable {', '.join(lacking)}: give more records, or other --digits")
     return RecombinedDigits(args.seed, wanted, paths, args.record_limit)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return its exit status."""
     return cli.exit_status(_run, argv)
 
 
@@ -84,7 +85,7 @@ def _run(argv: list[str] | None) -> None:
     args, beam_args = _parser().parse_known_args(argv)
     shards.options_from(beam_args)
     if len(splits.parse_split(args.split)) > 1:
-        raise UserError(f"--split {args.split}: made-up numbers all go to one split; run it once for each")
+        raise UserError(f"--split {args.split}: synthetic numbers all go to one split; run the command once per split")
     if args.count < 1:
         raise UserError(f"--count {args.count}: it must be at least 1")
     draw = source_of(args)
@@ -93,7 +94,7 @@ def _run(argv: list[str] | None) -> None:
         contact_sheet.check_replaceable(args.preview, "--preview")
         with shards.whole_file(args.preview) as file:
             contact_sheet.draw([(args.split, make(index)) for index in range(args.count)]).save(file, "PNG")
-        print(f"wrote {args.preview}, the first {args.count} images; no dataset")
+        print(f"wrote the first {args.count} images to {args.preview}; no dataset was written")
         return
     if not args.output:
         raise UserError("--output is missing: give the dataset's folder, or --preview FILE.png")
@@ -124,7 +125,7 @@ def _inputs(args: argparse.Namespace) -> dict[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Write images of made-up numbers. Beam's own options (--runner, ...) pass through.",
+        description="Write images of synthetic numbers. Beam's own options (--runner, ...) are passed on.",
         example="python -m beam_pipelines.synthesize --source fonts --count 20000 --seed 7 --output data/synthetic",
         check_place=places.check,
     )
@@ -134,14 +135,19 @@ def _parser() -> argparse.ArgumentParser:
         default="fonts",
         help="fonts: drawn in many typefaces; mnist: MNIST digits side by side, 28x140; crops: real digits recombined",
     )
-    parser.add_argument("--count", type=int, required=True, help="how many images")
-    parser.add_argument("--split", default="train", help="the split of all images")
+    parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
+    parser.add_argument("--split", default="train", help="split that all images go to")
     parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
     parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
-    parser.add_argument("--mnist", metavar="DIR", help="mnist: the folder of the idx files")
+    parser.add_argument("--mnist", metavar="DIR", help="mnist: folder with the idx files")
     parser.add_argument("--records", nargs="+", default=[], metavar="DIR", help="crops: datasets with character boxes")
-    parser.add_argument("--record-limit", type=int, default=20_000, help="crops: records held in memory, a worker")
-    parser.add_argument("--preview", metavar="FILE", help="write a PNG with the images instead of a dataset")
+    parser.add_argument(
+        "--record-limit",
+        type=typed.integer(1, 10**9),
+        default=20_000,
+        help="crops: records held in memory per worker",
+    )
+    parser.add_argument("--preview", metavar="FILE", help="write a PNG showing the images instead of a dataset")
     writer.add_arguments(parser, output_required=False)
     return parser
 

@@ -1,7 +1,7 @@
-"""What helps and what does not: the released recipe, shortened, with one thing changed at a time.
+"""Ablations: the released recipe, shortened, with one thing changed at a time.
 
-`python -m benchmarks.ablation --data data/released --workdir runs/ablation` trains each variant in a folder of its own
-and goes on where it was stopped; the table is of the validation photos, and `ablation.json` holds it.
+`python -m benchmarks.ablation --data data/released --workdir runs/ablation` trains each variant in its own folder and
+resumes where it was stopped; the table is for the validation photos, and is also stored in `ablation.json`.
 """
 
 import argparse
@@ -47,7 +47,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no label smoothing": (ALL, ("optimizer.label_smoothing=0",)),
     "fine-tuned from drawn numbers": (ALL, ()),
 }
-# Name -> settings; these read with the weights of the recipe.
+# Name -> decode settings; these variants use the weights of the recipe.
 READINGS: dict[str, tuple[str, ...]] = {
     "no closer look": ("decode.closer=false",),
     "one view": ("decode.views=[1.0]", "decode.closer=false"),
@@ -84,7 +84,7 @@ def train_variant(name: str, data: Path, workdir: Path, steps: int, common: list
 
 
 def read_otherwise(name: str, workdir: Path) -> None:
-    """A work folder with the weights of the recipe that reads with other settings."""
+    """Create a work folder with the weights of the recipe and other decode settings."""
     folder = workdir / folder_name(name)
     shutil.copytree(workdir / folder_name(RECIPE), folder, ignore=shutil.ignore_patterns("evaluation.json"))
     stored = schema.from_json((folder / "config.json").read_text())
@@ -92,7 +92,7 @@ def read_otherwise(name: str, workdir: Path) -> None:
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Trains and evaluates one variant, or takes the figures of a finished one."""
+    """Train and evaluate one variant, or load the figures of a finished one."""
     folder = args.workdir / folder_name(name)
     if not (folder / "evaluation.json").exists():
         if name in VARIANTS:
@@ -111,12 +111,12 @@ def folder_name(variant: str) -> str:
 def main() -> None:
     names = [*VARIANTS, *READINGS]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="what `make release` prepared")
-    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="for the tight crops")
+    parser.add_argument("--data", type=Path, required=True, help="datasets prepared by `make release`")
+    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="raw data for the tight crops")
     parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1000, help="of each variant")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps per variant")
     parser.add_argument("--variants", nargs="+", choices=names, default=names, metavar="NAME", help="; ".join(names))
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="for all variants, e.g. less work")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings for all variants")
     args = parser.parse_args()
     for part in ("test", "train"):
         run(
@@ -129,7 +129,7 @@ def main() -> None:
         found = {"steps": args.steps, "set": args.set, "rows": rows}
         (args.workdir / "ablation.json").write_text(json.dumps(found, indent=2) + "\n")
     base = rows[0]["sequence_accuracy"]
-    print("| variant | photos read whole | 95 % interval | to the recipe, points |\n|---|---|---|---|")
+    print("| variant | numbers fully correct | 95 % interval | vs. the recipe, points |\n|---|---|---|---|")
     for row in rows:
         accuracy, (low, high) = row["sequence_accuracy"], row["interval_95"]
         print(f"| {row['name']} | {accuracy:.1%} | {low:.1%} to {high:.1%} | {100 * (accuracy - base):+.1f} |")

@@ -1,8 +1,8 @@
-"""Reads a full-size digitStruct.mat by h5py, reference by reference, and by ours: entries a second, and memory.
+"""Compare h5py, reference by reference, with our reader on a full-size digitStruct.mat: entries/s and memory.
 
 python -m benchmarks.digit_struct --input digitStruct.mat --output digit_struct.json
 
-Each way reads in a process of its own, one after the other, and all that read all entries must read the same.
+Each measurement runs in its own process, one after the other, and both readers must read the same entries.
 """
 
 import argparse
@@ -28,15 +28,15 @@ from beam_pipelines.inputs.labelled import local_file
 
 @dataclass(frozen=True)
 class Measured:
-    """One way of reading.
+    """One measurement.
 
     Attributes:
-      way: what was done.
+      way: the reader and the entries it read.
       entries: how many were read.
       seconds: of the wall clock.
-      cpu_seconds: of this process, which other load on the machine changes less.
-      megabytes: the most memory that reading added to that of the open file.
-      digest: of what was read.
+      cpu_seconds: of this process; less affected by other load on the machine.
+      megabytes: the peak memory that reading added to that of the open file.
+      digest: of the entries read.
     """
 
     way: str
@@ -48,7 +48,7 @@ class Measured:
 
 
 def plainly(path: str, indices: Iterable[int]) -> Iterable[Entry]:
-    """As every reader of this format does it: each reference through h5py."""
+    """Read entries as other readers of this format do: each reference through h5py."""
     with h5py.File(path, "r") as file:
         names, boxes = file["digitStruct/name"], file["digitStruct/bbox"]
         for i in indices:
@@ -73,13 +73,13 @@ def names(path: str, indices: Iterable[int]) -> Iterable[str]:
 
 
 def measure(way: str, path: str, indices: list[int]) -> Measured:
-    """Reads the entries and forgets each."""
+    """Measure reading the entries, discarding each."""
     read = {"h5py": plainly, "ours": ours, "ours, names": names}[way.split(":")[0]]
     digest = hashlib.sha256()
     entries = iter(read(path, indices))
     digest.update(repr(next(entries)).encode())
     before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     begin, cpu = time.perf_counter(), time.process_time()
     for entry in entries:
         digest.update(repr(entry).encode())
@@ -94,22 +94,22 @@ def measure(way: str, path: str, indices: list[int]) -> Measured:
 
 
 def _memory(name: str) -> float:
-    """Megabytes of memory held now (VmRSS) or at most (VmHWM)."""
+    """Return the megabytes of memory held now (VmRSS) or at most (VmHWM)."""
     found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) / 1024 if found else 0.0
 
 
 def _apart(jobs: list[tuple[str, list[int]]], path: str) -> list[Measured]:
-    """Runs jobs at the same time, each in a fresh process."""
+    """Run jobs at the same time, each in a fresh process."""
     with ProcessPoolExecutor(len(jobs), multiprocessing.get_context("spawn")) as pool:
         return [done.result() for done in [pool.submit(measure, way, path, indices) for way, indices in jobs]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", required=True, help="a digitStruct.mat of full size")
+    parser.add_argument("--input", required=True, help="a full-size digitStruct.mat")
     parser.add_argument("--output", required=True, help="the JSON file to write")
-    parser.add_argument("--plain-entries", type=int, help="read only so many by h5py; default all")
+    parser.add_argument("--plain-entries", type=int, help="number of entries to read by h5py; default all")
     args = parser.parse_args()
     count = len(DigitStruct(local_file(args.input), args.input))
     order = list(range(count))

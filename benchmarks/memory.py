@@ -1,9 +1,9 @@
-"""Peak memory and speed of the scoring job on large photos, mixture by mixture.
+"""Measure peak memory and speed of the scoring job on large photos, one file format at a time.
 
 python -m benchmarks.memory --json memory.json
 
-The photos are drawn: noise that is enlarged, so that files have the sizes of those of cameras. Memory is the process's
-peak resident set.
+The photos are synthetic: enlarged noise, so that file sizes match those of cameras. Memory is the process's peak
+resident set.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from benchmarks import scoring
 from trainer import cli
 
 PHOTO = (4000, 3000)  # 12 megapixels
-ROTATED = 6  # EXIF: a portrait taken with a phone
+ROTATED = 6  # EXIF orientation of a portrait taken with a phone
 
 
 def photo(seed: int, size: tuple[int, int] = PHOTO) -> Image.Image:
-    """Detail at several scales, as photos have it."""
+    """Return a synthetic photo with detail at several scales."""
     rng = np.random.default_rng(seed)
     image = Image.new("RGB", size, (128, 128, 128))
     for grain in (400, 40, 4):
@@ -35,12 +35,12 @@ def photo(seed: int, size: tuple[int, int] = PHOTO) -> Image.Image:
 
 
 def noise(seed: int, size: tuple[int, int]) -> Image.Image:
-    """What no format compresses."""
+    """Return noise, which no format can compress."""
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8))
 
 
 def portrait(path: Path, image: Image.Image, **options: Any) -> None:
-    """Write a JPEG that is to be turned."""
+    """Write a JPEG with an EXIF rotation."""
     exif = Image.Exif()
     exif[0x0112] = ROTATED
     image.save(path.with_suffix(".jpg"), quality=90, exif=exif, **options)
@@ -68,14 +68,14 @@ MAKERS: dict[str, Callable[[Path, int], None]] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line, and return the exit status."""
     return cli.exit_status(_run, argv)
 
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     found = {}
-    print("| images | count | MB of files | peak MB | images/s, start and all |\n|---|---|---|---|---|", flush=True)
+    print("| images | count | MB of files | peak MB | images/s, including startup |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         everything = Path(name) / "everything"
         everything.mkdir()
@@ -94,7 +94,7 @@ def _run(argv: list[str] | None) -> None:
 
 
 def _fill(folder: Path, make: Callable[[Path, int], None], count: int, distinct: int) -> None:
-    """Make so many files, of which only the first are distinct: the others are links to them."""
+    """Create `count` files, of which only the first `distinct` differ: the others are links to them."""
     for i in range(min(count, distinct)):
         make(folder / f"{i:04d}", i)
     first = sorted(folder.iterdir())
@@ -116,10 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--kinds", nargs="+", choices=MAKERS, default=list(MAKERS), metavar="KIND", help=", ".join(MAKERS)
     )
-    parser.add_argument("--count", type=int, default=140, help="portrait JPEGs")
-    parser.add_argument("--others", type=int, default=24, help="files of each other kind")
-    parser.add_argument("--distinct", type=int, default=4, help="files of a kind that differ")
-    parser.add_argument("--json", metavar="FILE", help="where the figures go, too")
+    parser.add_argument("--count", type=int, default=140, help="number of portrait JPEGs")
+    parser.add_argument("--others", type=int, default=24, help="number of files of each other kind")
+    parser.add_argument("--distinct", type=int, default=4, help="number of distinct files of each kind")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     return parser
 
 

@@ -1,8 +1,8 @@
-"""An OCR toolkit's recogniser on image files, run by benchmarks.scoring with the Python that has the toolkit.
+"""Run an OCR toolkit's recogniser on image files, for benchmarks.scoring, with the Python that has the toolkit.
 
-Takes paths on standard input, one a line, and prints JSON: the seconds and what was read in each, digits only.
-RapidOCR (Apache-2.0) brings PP-OCR's recogniser as an ONNX model; its detector is left out, since each image is one
-number with its surroundings, and ours has no detector either.
+Takes paths on standard input, one per line, and prints JSON: the seconds, and the digits read in each image.
+RapidOCR (Apache-2.0) includes PP-OCR's recogniser as an ONNX model; its detector is left out, since each image is one
+number with its surroundings, and our model has no detector either.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""What Beam costs over a plain loop, what a second worker brings, and whether memory grows with the records.
+"""Measure Beam's overhead over a plain loop, the gain from a second worker, and memory growth with the records.
 
-Each measurement is a process of its own; the ways to do the same work take turns, and medians are compared.
+Each measurement runs in its own process; the ways to do the same work alternate, and medians are compared.
 """
 
 import argparse
@@ -34,7 +34,7 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class OneSize:
-    """Makes records of 1 KB in no time, so that 500,000 of them take a minute."""
+    """Creates records of 1 KB at almost no cost, so that 500,000 of them take a minute."""
 
     def key(self, item: Any) -> str:
         return str(item)
@@ -44,7 +44,7 @@ class OneSize:
 
 
 def plain_loop(specs: list[ShardSpec], make: MakeRecord) -> None:
-    """The same records in the same files without Beam."""
+    """Write the same records to the same files without Beam."""
     vocab = Vocab(DIGITS)
     for spec in specs:
         with open(spec.path, "wb") as file:
@@ -57,7 +57,7 @@ def plain_loop(specs: list[ShardSpec], make: MakeRecord) -> None:
 
 
 def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
-    """The pipeline as the commands run it, verification and all."""
+    """Run the pipeline as the commands do, including verification."""
     vocab = Vocab(DIGITS)
     options = shards.options_from(engine)
     output = str(Path(specs[0].path).parent)
@@ -65,7 +65,7 @@ def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
 
 
 def images_as_records(way: str, count: int, images: str, output: str) -> None:
-    """`prepare` of a CSV file, its rows repeated up to `count`: reads, decodes and checks each image."""
+    """Run `prepare` on a CSV file, its rows repeated up to `count`: read, decode and check each image."""
     source = csv_file.open_csv(images, None)
     rows = labelled.survey(source, [("train", 1.0)], seed=0).splits
     found = [row for split in rows.values() for row in split]
@@ -82,13 +82,13 @@ def images_as_records(way: str, count: int, images: str, output: str) -> None:
 
 
 def constant_records(way: str, count: int, images: str, output: str) -> None:
-    """Records of 1 KB from indices."""
+    """Write records of 1 KB from indices."""
     specs = shards.deal(range(count), output=output, split="train", num_shards=SHARDS, name=dataset_info.shard_name)
     beam(specs, OneSize(), [])
 
 
 def rows_of_a_table(way: str, count: int, images: str, output: str) -> None:
-    """Records of 1 KB from the rows of a CSV file, whose places `prepare` holds."""
+    """Write records of 1 KB from the rows of a CSV file, whose positions `prepare` keeps in memory."""
     table = Path(output).parent / "labels.csv"
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("file", "label"), *((f"{i:06d}.png", "123") for i in range(count))])
@@ -110,13 +110,13 @@ def _child(work: Work, way: str, count: int, images: str, output: str, answer: A
     begin, cpu = time.perf_counter(), _cpu_seconds()
     work(way, count, images, output)
     seconds, cpu = time.perf_counter() - begin, _cpu_seconds() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux tells kilobytes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux reports kilobytes
     size = sum(path.stat().st_size for path in Path(output).glob("*.tfrecord-*"))
     answer.send({"seconds": seconds, "cpu_seconds": cpu, "peak_megabytes": peak / MEGABYTE, "bytes": size})
 
 
 def measure(work: Work, way: str, count: int, images: str) -> dict[str, float]:
-    """Does the work in a new process; gives its seconds without the start of Python, its peak memory and its output."""
+    """Do the work in a new process; return its seconds without Python's startup, its peak memory and output size."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +131,7 @@ def measure(work: Work, way: str, count: int, images: str) -> dict[str, float]:
 
 
 def compare(count: int, repeats: int, images: str) -> dict[str, Any]:
-    """The three ways in turns. CPU seconds tell what other work on the machine hides in the seconds."""
+    """Compare the three ways, alternating. Other load on the machine affects CPU seconds less than seconds."""
     ways = ("plain loop", "Beam, in process", "Beam, 2 workers")
     runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(repeats):
@@ -140,7 +140,7 @@ def compare(count: int, repeats: int, images: str) -> dict[str, Any]:
     sizes = {done["bytes"] for way in ways for done in runs[way]}
     assert len(sizes) == 1, f"the ways wrote different amounts: {sizes}"
     print(f"\n{count:,} images, {sizes.pop() / MEGABYTE:,.0f} MB, medians of {repeats}")
-    print(f"{'way':<20}{'seconds':>10}{'to plain':>10}{'CPU s':>10}{'to plain':>10}{'records/s':>12}")
+    print(f"{'way':<20}{'seconds':>10}{'x plain':>10}{'CPU s':>10}{'x plain':>10}{'records/s':>12}")
     medians = {
         way: {unit: statistics.median(done[unit] for done in runs[way]) for unit in ("seconds", "cpu_seconds")}
         for way in ways
@@ -156,7 +156,7 @@ def compare(count: int, repeats: int, images: str) -> dict[str, Any]:
 
 
 def memory(few: int, many: int, images: str) -> dict[str, Any]:
-    """Peak memory with few and with many records, in process."""
+    """Measure peak memory with few and with many records, in process."""
     print(f"\n{'peak MB, in process':<34}{few:>12,}{many:>12,}{'seconds':>10}")
     result = {}
     for name, work in (("records from indices", constant_records), ("records from CSV rows", rows_of_a_table)):
@@ -167,14 +167,14 @@ def memory(few: int, many: int, images: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = cli.parser(description=__doc__, example="python -m benchmarks.pipelines --json pipelines.json")
-    parser.add_argument("--images", help="a folder with labels.csv; without it, 500 numbers are drawn")
-    parser.add_argument("--count", type=int, default=50_000, help="records of the comparison")
-    parser.add_argument("--repeats", type=int, default=3, help="turns")
-    parser.add_argument("--few", type=int, default=10_000, help="records of the small memory measurement")
-    parser.add_argument("--many", type=int, default=500_000, help="records of the large one")
-    parser.add_argument("--json", help="where the figures go, too")
+    parser.add_argument("--images", help="a folder with labels.csv; by default 500 synthetic images")
+    parser.add_argument("--count", type=int, default=50_000, help="records in the comparison")
+    parser.add_argument("--repeats", type=int, default=3, help="repetitions of each way")
+    parser.add_argument("--few", type=int, default=10_000, help="records in the small memory measurement")
+    parser.add_argument("--many", type=int, default=500_000, help="records in the large one")
+    parser.add_argument("--json", help="also write the figures to this file")
     args: argparse.Namespace = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if not args.images:

@@ -1,9 +1,10 @@
-"""How well the three models read after training on the same data, and how soon they read so well.
+"""Compare the accuracy of the three models after training on the same data, and how soon they reach it.
 
 `python -m benchmarks.training --output runs/speed.json`, with nothing else running, and then
 `python -m benchmarks.quality --data data/released --synthetic data/released/fonts-validation --speeds runs/speed.json
---workdir runs/quality` trains each model in a folder of its own and goes on where it was stopped. Seconds are those of
-the images seen at the speed of `--speeds`, so that other work may run beside it; start and validations do not count.
+--workdir runs/quality` trains each model in its own folder and resumes where it was stopped. Seconds are computed from
+the images seen and the speeds in `--speeds`, so other work may run at the same time; startup and validation are not
+included.
 """
 
 import argparse
@@ -27,7 +28,7 @@ def train(name: str, args: argparse.Namespace) -> str:
     settings = [f"data.shares={json.dumps(list(SHARES.values()), separators=(',', ':'))}", f"train.steps={steps}"]
     settings += [f"train.evaluate_every={every}", "train.log_every=20"]
     if name == "svhn_rnn":
-        settings += ["model.image_at_every_step=true"]  # or nothing is to be seen for days
+        settings += ["model.image_at_every_step=true"]  # otherwise it shows no progress for days
     run(
         *("trainer.train", "--experiment", name, "--workdir", folder),
         *("--data", *(str(args.data / part) for part in SHARES)),
@@ -37,7 +38,7 @@ def train(name: str, args: argparse.Namespace) -> str:
 
 
 def soonest(folder: str, speed: float) -> dict[str, Any]:
-    """After how many seconds each accuracy was reached on the synthetic images, and the best on both."""
+    """Return the seconds to reach each accuracy on the synthetic images, and to reach the best on both."""
     batch = files.read_config(folder).data.batch_size
     rows = [row for row in files.read_metrics(folder) if row["kind"] == "validation"]
     reached: dict[str, float] = {}
@@ -56,7 +57,7 @@ def soonest(folder: str, speed: float) -> dict[str, Any]:
 
 
 def figures(folder: str, data: Path) -> dict[str, Any]:
-    """Those of the best checkpoint on one dataset."""
+    """Return the figures of the best checkpoint on one dataset."""
     run("trainer.evaluate", "--workdir", folder, "--data", str(data))
     return json.loads((Path(folder) / files.EVALUATION_FILE).read_text())
 
@@ -75,7 +76,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines.append(f"| {row['model']} | {row['images']:,} | {row['seconds']:,.0f} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        "| model | images | right | 95 % interval | coverage at 98 % | at 99 % | by length |",
+        "| model | images | correct | 95 % interval | coverage at 98 % | at 99 % | by length |",
         "|---" * 7 + "|",
     ]
     for row in rows:
@@ -91,11 +92,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="what `make release` prepared")
-    parser.add_argument("--synthetic", type=Path, required=True, help="drawn numbers with a validation split")
+    parser.add_argument("--data", type=Path, required=True, help="datasets prepared by `make release`")
+    parser.add_argument("--synthetic", type=Path, required=True, help="a synthetic dataset with a validation split")
     parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--steps", type=json.loads, default=STEPS, help="of each model, as JSON")
-    parser.add_argument("--speeds", type=Path, required=True, help="what benchmarks.training --output wrote")
+    parser.add_argument("--steps", type=json.loads, default=STEPS, help="training steps of each model, as JSON")
+    parser.add_argument("--speeds", type=Path, required=True, help="the output of benchmarks.training --output")
     args = parser.parse_args()
     speeds = {row["model"]: row["training_examples_per_second"] for row in json.loads(args.speeds.read_text())}
     rows = [measure(name, args, speeds[name]) for name in args.steps]

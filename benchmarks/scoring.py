@@ -1,11 +1,10 @@
-"""Images a second of the scoring job against other ways to read the same photos, its memory, and its start.
+"""Measure the scoring job's throughput compared with other ways to read the same photos, its memory, and its startup.
 
 python -m benchmarks.scoring --images photos --split validation --count 20000 --json scoring.json
 
-The photos of `labels.csv` are repeated under new names; accuracy means something for those that were not trained on.
-Each way is a process of its own, one after the other, with the same weights. The job is timed from its command to its
-end; the others are not charged for their start. `--peer-python` names a Python in whose environment
-rapidocr-onnxruntime is installed.
+The photos of `labels.csv` are repeated under new names; accuracy is only meaningful for photos that were not trained
+on. Each way runs in its own process, one after the other, with the same weights. The job's time includes its startup;
+that of the others does not. `--peer-python` is a Python in whose environment rapidocr-onnxruntime is installed.
 """
 
 import argparse
@@ -30,12 +29,12 @@ from trainer.cluster import environment
 from trainer.inference import beam_width
 
 BATCH_SIZES = (1, 32, 64, 128, 256, 512)
-WARM = 3  # calls before the clock starts
+WARM = 3  # warm-up calls before timing starts
 
 
 @dataclass
 class Way:
-    """One way to read: images, seconds of reading, the share of whole numbers right, seconds to start."""
+    """One way to read: images, seconds of reading, proportion of correct numbers, seconds to start, peak megabytes."""
 
     name: str
     images: int
@@ -50,16 +49,16 @@ class Way:
 
 
 def labelled(images: Path, split: str | None) -> list[tuple[Path, str]]:
-    """The photos and their labels, of one split or of all."""
+    """Return the photos and their labels, of one split or of all."""
     with (images / "labels.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if split in (None, row.get("split"))]
     if not rows:
-        raise cli.UserError(f"--split {split}: {images}/labels.csv has none of it")
+        raise cli.UserError(f"--split {split}: {images}/labels.csv has no row of this split")
     return [((images / "images" / row["file"]).resolve(), row["label"]) for row in rows]
 
 
 def links(photos: list[tuple[Path, str]], folder: Path, count: int) -> tuple[list[Path], list[str]]:
-    """So many links to the photos under new names, in a folder, and their labels."""
+    """Create `count` links to the photos under new names, in a folder, and return them and their labels."""
     folder.mkdir()
     paths, labels = [], []
     for i in range(count):
@@ -72,7 +71,7 @@ def links(photos: list[tuple[Path, str]], folder: Path, count: int) -> tuple[lis
 
 
 def job(model: Path, photos: Path, output: Path, labels: list[str], batch_size: int) -> Way:
-    """The command itself; its peak memory is that of the process."""
+    """Run the command itself; its peak memory is that of the process."""
     command = [sys.executable, "-m", "beam_pipelines.score", "--model", model, "--input", photos, "--output", output]
     begin = time.perf_counter()
     process = subprocess.Popen([*map(str, command), "--batch-size", str(batch_size)], stdout=subprocess.DEVNULL)
@@ -89,7 +88,7 @@ def job(model: Path, photos: Path, output: Path, labels: list[str], batch_size: 
 
 
 def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tuple[int, ...]) -> list[Way]:
-    """Reads files and calls the SavedModel, nothing else, once for each batch size."""
+    """Read files and call the SavedModel, nothing else, once for each batch size."""
     import tensorflow as tf
 
     begin = time.perf_counter()
@@ -114,14 +113,14 @@ def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tu
 
 
 def step_by_step(workdir: str, paths: list[Path], labels: list[str]) -> list[Way]:
-    """As the reference reads."""
+    """Read as the reference does."""
     from benchmarks import stepwise
 
     return [_timed("one image, one step at a time, in one view", stepwise.reader(workdir), paths, labels)]
 
 
 def lite(file: str, model: str, paths: list[Path], labels: list[str]) -> list[Way]:
-    """The TFLite model on images that Pillow shrank to its size."""
+    """Run the TFLite model on images resized by Pillow."""
     from ai_edge_litert.interpreter import Interpreter
     from PIL import Image
 
@@ -141,7 +140,7 @@ def lite(file: str, model: str, paths: list[Path], labels: list[str]) -> list[Wa
 
 
 def peer(python: str, paths: list[Path], labels: list[str]) -> Way:
-    """An OCR toolkit's recogniser."""
+    """Run an OCR toolkit's recogniser."""
     script = Path(__file__).with_name("peer.py")
     done = subprocess.run(
         [python, script], input="\n".join(map(str, paths)), capture_output=True, text=True, check=True
@@ -163,7 +162,7 @@ def _timed(name: str, read: Callable[[Path], str], paths: list[Path], labels: li
 
 
 def _apart(work: Callable[..., list[Way]], *args: object) -> list[Way]:
-    """Runs it in a fresh process."""
+    """Do the work in a fresh process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=environment.quiet_tensorflow) as pool:
         return pool.submit(work, *args).result()
 
@@ -176,7 +175,7 @@ def _export(workdir: str, output: str, settings: list[str]) -> list[Way]:
 
 
 def _restore(model: str, workdir: str) -> list[Way]:
-    """Makes a work folder of an exported model: all ways read with its weights, which may be stored as float16."""
+    """Create a work folder from an exported model: all ways use its weights, which may be stored as float16."""
     import tensorflow as tf
 
     from trainer import released
@@ -200,7 +199,7 @@ def _restore(model: str, workdir: str) -> list[Way]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line, and return the exit status."""
     return cli.exit_status(_run, argv)
 
 
@@ -221,7 +220,7 @@ def _run(argv: list[str] | None) -> None:
 
 
 def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: str, top: Path) -> list[Way]:
-    """Prints a row for each way as it is done, with the model in the folder `top` that was exported from `workdir`."""
+    """Print a row for each way as it completes, with the model in the folder `top` that was exported from `workdir`."""
     model = str(top / "model")
     paths, labels = links(photos, top / "photos", args.count)
     few = paths[: args.few], labels[: args.few]
@@ -229,7 +228,7 @@ def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: s
     loops = _apart(plain_loop, model, *few, sizes)
     size = sizes[loops.index(max(loops, key=lambda way: way.speed))]
     (limit,) = _apart(plain_loop, model, paths, labels, (size,))
-    print("| way | images | s | images/s | to the limit | numbers right | start, s |\n|---|---|---|---|---|---|---|")
+    print("| way | images | s | images/s | of the limit | accuracy | startup, s |\n|---|---|---|---|---|---|---|")
     ways: list[Way] = []
 
     def show(*done: Way) -> None:
@@ -245,7 +244,7 @@ def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: s
     links(photos, top / "one", 1)
     start = job(top / "model", top / "one", top / "out-one", labels, args.batch_size).seconds
     whole = job(top / "model", top / "photos", top / "out", labels, args.batch_size)
-    show(replace(whole, start=start), replace(whole, name="the job, without its start", seconds=whole.seconds - start))
+    show(replace(whole, start=start), replace(whole, name="the job, without startup", seconds=whole.seconds - start))
     show(*_apart(step_by_step, workdir, *few))
     show(*_apart(lite, f"{model}/assets.extra/model.tflite", model, *few))
     if args.peer_python:
@@ -254,7 +253,7 @@ def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: s
 
 
 def measure_memory(args: argparse.Namespace, photos: list[tuple[Path, str]], top: Path) -> dict[int, float]:
-    """Peak megabytes of the job by the number of images, with the model in `top`."""
+    """Return the peak megabytes of the job by the number of images, with the model in `top`."""
     found = {}
     for count in args.memory:
         _, labels = links(photos, top / f"photos-{count}", count)
@@ -267,19 +266,17 @@ def measure_memory(args: argparse.Namespace, photos: list[tuple[Path, str]], top
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(description=__doc__, example="python -m benchmarks.scoring --images photos --split validation")
     made = parser.add_mutually_exclusive_group()
-    made.add_argument("--workdir", help="what trainer.train made; it is exported first")
-    made.add_argument("--model", default="released", help="an exported model of an unchanged experiment, instead")
+    made.add_argument("--workdir", help="a work folder of trainer.train; it is exported first")
+    made.add_argument("--model", default="released", help="an exported model of an unchanged experiment")
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     parser.add_argument("--split", help="only the photos of this split of labels.csv")
     parser.add_argument("--images", required=True, help="a folder with labels.csv and images/")
-    parser.add_argument("--count", type=int, default=20_000, help="photos of the comparison, repeated")
-    parser.add_argument(
-        "--few", type=int, default=1_000, help="photos for the ways that take one at a time, and the peer"
-    )
-    parser.add_argument("--batch-size", type=int, default=128, help="of the job")
-    parser.add_argument("--memory", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="photos of each run")
+    parser.add_argument("--count", type=int, default=20_000, help="photos in the comparison, repeated as needed")
+    parser.add_argument("--few", type=int, default=1_000, help="photos for all ways but the job and the limit")
+    parser.add_argument("--batch-size", type=int, default=128, help="batch size of the job")
+    parser.add_argument("--memory", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="photos in each run")
     parser.add_argument("--peer-python", metavar="PATH", help="compare with rapidocr-onnxruntime in this Python")
-    parser.add_argument("--json", metavar="FILE", help="where the figures go, too")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Kills a random task of a local cluster again and again, and tells what each recovery cost: `make soak`.
+"""Recovery soak test, `make soak`: repeatedly kill a random task of a local cluster and report the cost of recovery.
 
-Prints one table a mode and writes JSON. The final step must be exact, and no process may be left. The same run without
-kills follows, to the same step, so that what both read of the held-out images can be compared.
+Prints one table per mode and writes JSON. The final step must be exact, and no process may be left. The same run
+without interruptions follows, to the same step, to compare the accuracy of both on the held-out images.
 """
 
 import argparse
@@ -23,17 +23,17 @@ from trainer.inference import metrics
 from trainer.workdir import files
 
 LOG_EVERY, CHECKPOINT_EVERY = 10, 50
-NOTICED = 1.0  # seconds after which no step is told any more that was made before a loss; they count as recovery
+NOTICED = 1.0  # seconds after a loss in which earlier steps may still be logged; they count as recovery
 STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
 RUNS = ("killed", "in peace")
 MODES = {"parameter-server": {"servers": 2, "evaluators": 1}, "multi-worker": {"servers": 0, "evaluators": 0}}
 
 
 def soak(mode: str, data: str, folder: Path, *, rounds: int, seconds: float, seed: int) -> dict:
-    """Kills so often, about `seconds` after training has gone on; then trains on to an exact end, and anew in peace."""
+    """Kill tasks `rounds` times, about `seconds` after training resumes; then finish it, and a run without kills."""
     output, chance, kills = io.StringIO(), random.Random(seed), []
     settings = [f"train.log_every={LOG_EVERY}", f"train.checkpoint_every={CHECKPOINT_EVERY}"]
-    # At a constant rate, so that a run does not depend on where it is to end.
+    # A constant learning rate, so that a run does not depend on its final step.
     settings += ["train.evaluate_every=5000", "data.holdout=0.25", "optimizer.schedule=constant"]
     arguments = ["--experiment", "smoke", "--data", data, "--wait", "120", "--set", *settings]
     with LocalCluster(
@@ -66,7 +66,7 @@ def soak(mode: str, data: str, folder: Path, *, rounds: int, seconds: float, see
 
 
 def _finish(mode: str, arguments: list[str], folder: str, end: int) -> tuple[float, float, float]:
-    """Trains up to the end; returns the share of held-out numbers read whole, and its 95 % interval."""
+    """Train up to the end; return the proportion of held-out numbers read correctly, and its 95 % interval."""
     with LocalCluster([*arguments, "--workdir", folder], workers=2, output=io.StringIO(), **MODES[mode]) as local:
         status = local.run(timeout=3600)
     finished = json.loads(Path(folder, "FINISHED").read_text())["step"]
@@ -82,17 +82,17 @@ def _steps(output: io.StringIO, mark: int) -> list[int]:
 
 
 def _go_on(local: LocalCluster, output: io.StringIO, mark: int, timeout: float = 300.0) -> int:
-    """Waits for steps made by a cluster in which everything runs; returns the first of them."""
+    """Wait until all tasks run and a new step is logged; return the first new step."""
     deadline = time.monotonic() + timeout
     while not ((steps := _steps(output, mark)) and all(map(local.is_running, local.tasks))):
         if (status := local.poll()) is not None or time.monotonic() > deadline:
-            sys.exit(f"training did not go on (status {status}):\n{output.getvalue()[-5000:]}")
+            sys.exit(f"training did not resume (status {status}):\n{output.getvalue()[-5000:]}")
         time.sleep(0.1)
     return steps[0]
 
 
 def table(mode: str, found: dict) -> str:
-    """The recoveries by role."""
+    """Return a table of the recoveries by role."""
     kills = found["kills"]
     by_role: dict[str, list[dict]] = defaultdict(list)
     for kill in kills:
@@ -104,14 +104,14 @@ def table(mode: str, found: dict) -> str:
         rows.append(f"| {role} | {len(of_role)} | {statistics.median(seconds):.1f} | {max(seconds):.1f} | {lost} |")
     reads = [f"{name} {share:.1%} ({low:.1%} to {high:.1%})" for name, (share, low, high) in found["read"].items()]
     return "\n".join(
-        [*rows, "", f"{mode}: held-out numbers read whole after {found['steps']:,} steps: " + ", ".join(reads)]
+        [*rows, "", f"{mode}: held-out numbers fully correct after {found['steps']:,} steps: " + ", ".join(reads)]
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20, help="kills a mode")
-    parser.add_argument("--every", type=float, default=3.0, help="seconds of training between kills, about")
+    parser.add_argument("--rounds", type=int, default=20, help="kills per mode")
+    parser.add_argument("--every", type=float, default=3.0, help="approximate seconds of training between kills")
     parser.add_argument("--mode", choices=[*MODES], nargs="+", default=[*MODES])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", default="soak.json")

@@ -1,4 +1,4 @@
-"""Reading as the reference does it, for benchmarks.scoring: one image at a time, a call a step, the beam in NumPy."""
+"""Read as the reference does, for benchmarks.scoring: one image at a time, one call per step, the beam in NumPy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from trainer.inference.load import load_model
 
 
 def reader(workdir: str) -> Callable[[Path], str]:
-    """What reads the number in an image file with the model of a work folder, in one view."""
+    """Return a function that reads the number in an image file with the model of a work folder, in one view."""
     config, recogniser, params, state, _ = load_model(workdir)
     model, vocab, width = config.model, recogniser.layer.vocab, config.decode.beam_width
 

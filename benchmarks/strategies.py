@@ -1,4 +1,4 @@
-"""Examples a second of each way to train on this machine, checkpoint times, bytes a step, and a model of 64 workers.
+"""Measure each way to train on this machine: examples/s, checkpoint times, bytes per step; model up to 64 workers.
 
 `python -m benchmarks.strategies --experiment compact --data DIR`
 """
@@ -26,18 +26,18 @@ WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
 
 def rate(text: str) -> float:
-    """The median of the rates that a run has logged, the first left out, which has the tracing in it."""
+    """Return the median of the rates that a run has logged, except the first, which includes tracing."""
     return statistics.median(float(found) for found in RATE.findall(text)[1:])
 
 
 def alone(arguments: list[str], workdir: str, *, cores: str) -> float:
-    """Examples a second of one process on some cores."""
+    """Return the examples per second of one process on some cores."""
     command = ["taskset", "-c", cores, sys.executable, "-m", "trainer.train", *arguments, "--workdir", workdir]
     return rate(subprocess.run(command, check=True, capture_output=True, text=True).stderr)
 
 
 def together(arguments: list[str], workdir: str, *, servers: int) -> float:
-    """Examples a second of two workers and so many servers, as the chief counts them."""
+    """Return the examples per second of two workers and the given number of servers, as the chief counts them."""
     output = io.StringIO()
     with LocalCluster([*arguments, "--workdir", workdir], workers=2, servers=servers, output=output) as local:
         if status := local.run(timeout=500):
@@ -46,7 +46,7 @@ def together(arguments: list[str], workdir: str, *, servers: int) -> float:
 
 
 def sizes(experiment: str, workdir: str) -> dict[str, float]:
-    """Bytes of a model's parameters and of a checkpoint, and the seconds that saving and restoring one take."""
+    """Return the bytes of a model's parameters and of a checkpoint, and the seconds to save and to restore one."""
     from trainer.training.train_state import TrainState
     from trainer.workdir.checkpoint import Checkpoints
 
@@ -67,10 +67,10 @@ def sizes(experiment: str, workdir: str) -> dict[str, float]:
 
 
 def scaling(step_seconds: float, exchanged: float, *, servers: int, link: float) -> list[dict]:
-    """How many times faster than one so many workers are, if only links and computing cost, and what limits them.
+    """Model the speed-up of several workers over one, if only links and computing take time, and what limits it.
 
-    Synchronous: computing, then a ring all-reduce that sends 2 (W - 1) / W of what is exchanged. Servers: a worker's
-    step is computing, and fetching and sending over its own link; all workers share the servers' links.
+    Synchronous: computing, then a ring all-reduce that sends 2 (W - 1) / W of the exchanged bytes. Servers: a worker's
+    step is computing, fetching and sending over its own link; all workers share the servers' links.
     """
     rows = []
     for count in WORKERS:
@@ -88,8 +88,8 @@ def main() -> None:
     parser.add_argument("--experiment", default="compact")
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--servers", type=int, default=4, help="of the model of 64 workers")
-    parser.add_argument("--gigabits", type=float, default=10.0, help="of each link in the model")
+    parser.add_argument("--servers", type=int, default=4, help="servers in the model of up to 64 workers")
+    parser.add_argument("--gigabits", type=float, default=10.0, help="speed of each link in the model, in Gbit/s")
     parser.add_argument("--output", default="strategies.json")
     args = parser.parse_args()
     environment.configure()
@@ -110,7 +110,7 @@ def main() -> None:
     rows = scaling(batch / one, model["exchanged_bytes"], servers=args.servers, link=args.gigabits * GIGABIT)
     print(f"| {args.experiment}, batch {batch} | examples/s | x one core |\n|---|---|---|")
     print("\n".join(f"| {name} | {value:.0f} | {value / one:.2f} |" for name, value in rates.items()))
-    print("\n| model | MB a step, to a worker and from it | MB of a checkpoint | saved in, s | restored in, s |")
+    print("\n| model | MB per step, to + from a worker | MB per checkpoint | save, s | restore, s |")
     print("|---|---|---|---|---|")
     for name, found in models.items():
         exchanged, stored = found["exchanged_bytes"] / 1e6, found["checkpoint_bytes"] / 1e6

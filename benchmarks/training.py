@@ -1,4 +1,4 @@
-"""How fast the three models train, against the machine's peak, and where the time goes: on random images.
+"""Measure the training speed of the three models on random images, relative to the machine's peak, and where time goes.
 
 `python -m benchmarks.training`
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 MODELS = ("compact", "five_heads", "svhn_rnn")
-PEAK_SIDE = 2048  # of the matrix product that stands for the machine's peak
+PEAK_SIDE = 2048  # of the matrix product that measures the machine's peak
 
 
 def median_seconds(work: Callable[[], Any], repeats: int) -> float:
@@ -28,7 +28,7 @@ def median_seconds(work: Callable[[], Any], repeats: int) -> float:
 
 
 def peak_flops(repeats: int) -> float:
-    """Floating-point operations a second of a large float32 matrix product."""
+    """Return the floating-point operations per second of a large float32 matrix product."""
     import tensorflow as tf
 
     matrix = tf.random.stateless_normal([PEAK_SIDE, PEAK_SIDE], [1, 2])
@@ -37,7 +37,7 @@ def peak_flops(repeats: int) -> float:
 
 
 def flops(function: Any, batch: dict[str, Any]) -> int:
-    """Floating-point operations of one call, as TensorFlow's profiler counts them."""
+    """Return the floating-point operations of one call, as TensorFlow's profiler counts them."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -48,7 +48,7 @@ def flops(function: Any, batch: dict[str, Any]) -> int:
 
 
 def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
-    """Examples a second of one model: steps on one batch, input alone, and both together."""
+    """Measure the examples per second of one model: steps on one batch, input alone, and both together."""
     import tensorflow as tf
 
     from trainer.config import experiments
@@ -95,7 +95,7 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--output", type=Path, help="the same as JSON")
+    parser.add_argument("--output", type=Path, help="also write the results to this file, as JSON")
     args = parser.parse_args()
     peak = peak_flops(args.repeats)
     print(f"peak {peak / 1e9:.0f} GFLOP/s, float32 matrix product of side {PEAK_SIDE}")

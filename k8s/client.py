@@ -1,7 +1,7 @@
-"""Access to a cluster's API: our few kinds of objects, and refusals in one line that says what to do.
+"""Access a cluster's API for the kinds of objects used here; each refusal becomes one line that says what to do.
 
-Objects go in and come out as they are in YAML. The typed models of the client library would drop misspelt fields;
-the server is asked to refuse them instead.
+Objects are passed and returned as in YAML. The client library's typed models would drop misspelt fields; instead, the
+server is asked to reject them.
 """
 
 import json
@@ -25,7 +25,7 @@ from trainer.cli import UserError
 MANAGER = "svhn-submit"
 INSTANCE = "app.kubernetes.io/instance"
 
-# Kind -> API version and plural. Discovery would ask for them at each start, and keep a file in /tmp.
+# Kind -> API version and plural. Discovery would query them at each start, and keep a cache file in /tmp.
 APIS = {
     "JobSet": ("jobset.x-k8s.io/v1alpha2", "jobsets"),
     "Job": ("batch/v1", "jobs"),
@@ -39,11 +39,11 @@ APIS = {
     "Pod": ("v1", "pods"),
     "Event": ("v1", "events"),
 }
-# In this order a run is removed: first what makes Pods.
+# The order in which a run is removed: first the objects that create Pods.
 OF_A_RUN = ("JobSet", "Job", "Deployment", "PodDisruptionBudget", "NetworkPolicy", "Service", "ConfigMap")
 
 TRIES = 5
-PAUSE = 0.5  # seconds; the pauses between tries are 0, 2, 4 and 8 times as long, or what Retry-After says
+PAUSE = 0.5  # seconds; the pauses between tries are 0, 2, 4 and 8 times as long, or as in Retry-After
 RETRIED = (429, 500, 502, 503, 504)
 SECONDS = (5, 30)  # to connect, to answer
 VERBS = {"server_side_apply": "apply (patch and create)", "get": "get and list", "delete": "delete"}  # as in a Role
@@ -54,7 +54,7 @@ class NotFound(UserError):
 
 
 class Forbidden(UserError):
-    """The user may not do this."""
+    """The user is not allowed to do this."""
 
 
 class NotStarted(UserError):
@@ -65,8 +65,8 @@ class Cluster:
     """One namespace of a cluster.
 
     Args:
-      api: how to reach it.
-      namespace: in which everything happens.
+      api: the API client.
+      namespace: of all operations.
     """
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
@@ -75,35 +75,35 @@ class Cluster:
         self._resources = {kind: _resource(dynamic, kind) for kind in APIS}
 
     def apply(self, found: Object) -> None:
-        """Create an object, or change it to be so, by server-side apply; unknown fields are refused."""
+        """Create or update an object by server-side apply; unknown fields are rejected."""
         kind, name, strict = found["kind"], found["metadata"]["name"], [("fieldValidation", "Strict")]
         self._call("server_side_apply", kind, name, body=found, field_manager=MANAGER, query_params=strict)
 
     def list(self, kind: str, run: str | None = None) -> tuple[list[Object], str]:
         """Return the objects of a kind, of one run or all, and the version of that list.
 
-        A cluster that does not know the kind has none.
+        If the cluster does not know the kind, the list is empty.
         """
-        # Without the right to see the kinds of an operator that is not installed, the answer is 403, not 404.
+        # For an unknown kind the answer is 404, but 403 if the user may not list objects of that operator.
         with suppress(NotFound, *([Forbidden] if kind == "JobSet" else [])):
             answer = self._call("get", kind, label_selector=_of(run), serializer=lambda _, content: content)
             if not isinstance(answer, dict):
-                raise UserError(f"{self.host} answers otherwise than in JSON: is it a cluster? See kubectl config view")
+                raise UserError(f"{self.host} did not answer in JSON: is it a cluster? See kubectl config view")
             return answer.get("items") or [], answer.get("metadata", {}).get("resourceVersion", "")
         return [], ""
 
     def delete(self, kind: str, name: str) -> None:
-        """Begin to remove an object and what it created; succeed where it is gone already."""
+        """Start to remove an object and all that it created; succeed if it is already gone."""
         with suppress(NotFound):
             self._call("delete", kind, name, body={"propagationPolicy": "Foreground"})
 
     def wait_for_change(self, run: str, version: str, seconds: float) -> None:
-        """Return when a Pod of the run has changed since that version of the list, or after so many seconds.
+        """Return when a Pod of the run has changed since that version of the list, or after `seconds`.
 
-        A watch may end, or miss what happened long ago, at any time; so it only says when to look again.
+        A watch may end at any time, or miss old events, so it only determines when to look again.
         """
         begin = time.monotonic()
-        # Not DynamicClient.watch, which would wait forever for a server that is gone without a word.
+        # Not DynamicClient.watch, which would wait forever for a server that vanished without closing the connection.
         events = Watch().stream(
             self._resources["Pod"].get,
             namespace=self.namespace,
@@ -118,7 +118,7 @@ class Cluster:
         time.sleep(max(0.0, min(seconds, PAUSE) - (time.monotonic() - begin)))
 
     def log(self, pod: str, *, follow: bool, since: str | None = None) -> Iterator[tuple[str, str]]:
-        """Yield the lines of a Pod's log, each with its time, from that of `since` on, until the stream ends.
+        """Yield the lines of a Pod's log, each with its time, starting at `since`, until the stream ends.
 
         Raises:
           NotFound: the Pod is gone.
@@ -130,17 +130,17 @@ class Cluster:
         seconds = (SECONDS[0], None if follow else SECONDS[1])
         response = self._call("get", "Pod", f"{pod}/log", seconds, query_params=query, serialize=False)
         with suppress(urllib3.exceptions.HTTPError), closing(response):
-            for line in iter_resp_lines(response):  # a last line that is cut off is not given
+            for line in iter_resp_lines(response):  # an incomplete last line is dropped
                 moment, _, text = line.partition(" ")
                 yield moment, text
 
     def _call(
         self, method: str, kind: str, name: str = "", seconds: tuple[float, float | None] = SECONDS, **options: Any
     ) -> Any:
-        """Call a method of the client library; where the server is at fault, or busy, that tries again.
+        """Call a method of the client library, which retries if the server fails or is busy.
 
         Raises:
-          UserError: the server refuses.
+          UserError: the server rejects the request or cannot be reached.
         """
         call = getattr(self._resources[kind], method)
         try:
@@ -158,33 +158,31 @@ class Cluster:
     def _refusal(self, error: ApiException, method: str, kind: str, name: str) -> UserError:
         message, verb = _message(error), VERBS[method]
         what = f"{APIS[kind][1]}{'/' + name if name else ''} in namespace {self.namespace}"
-        advice = "delete the run first" if kind in OF_A_RUN else "all runs share it: write what it is into its file"
+        advice = "delete the run first" if kind in OF_A_RUN else "all runs share it: make its file match the cluster"
         match error.status:
-            case 0:  # no answer: the certificate is not accepted
+            case 0:  # no answer: the certificate was not accepted
                 return self._unreachable(message)
             case 401:
                 return UserError(f"authentication failed (401 {message}): log in again, or see kubectl config view")
-            case 403 if "quota" in message:  # the server gives no other sign of it
-                return UserError(f"the namespace's quota does not allow it: {message}; ask for less, or for more quota")
+            case 403 if "quota" in message:  # nothing else in the answer identifies it
+                return UserError(f"the namespace's quota does not allow it: {message}; request less, or more quota")
             case 403:
                 return Forbidden(f"you may not {verb} {what}: ask for a Role that allows it ({message})")
             case 404 if method == "server_side_apply":
-                return UserError(
-                    f"cannot {verb} {what}: {message}; is there such a namespace, and is {kind} installed?"
-                )
+                return UserError(f"cannot {verb} {what}: {message}; does the namespace exist, and is {kind} installed?")
             case 404:
                 return NotFound(f"not found: {what}: {message}")
             case 409:
-                return UserError(f"{what} is held by somebody else, or still being removed: {message}; {advice}")
+                return UserError(f"{what} is managed by somebody else, or still being removed: {message}; {advice}")
             case 400 if method == "get":
                 return NotStarted(f"not started: {what}: {message}")
             case 400 | 422:
-                return UserError(f"the cluster refuses {what}: {message}; where it cannot be changed, {advice}")
+                return UserError(f"the cluster rejected {what}: {message}; if it cannot be changed, {advice}")
         return UserError(f"the cluster failed to {verb} {what}, {TRIES} times: {error.status} {message}")
 
 
 def connect(namespace: str | None) -> Cluster:
-    """Return the cluster that kubectl speaks to, or, in a Pod that has a token, its own.
+    """Return the cluster that kubectl uses, or, in a Pod that has a token, the Pod's own.
 
     Raises:
       UserError: none is configured.
@@ -198,12 +196,12 @@ def connect(namespace: str | None) -> Cluster:
         except ConfigException:
             why = " ".join(str(error).split())
             raise UserError(
-                f"no cluster is configured ({why}): make kubectl work first, e.g. by kind create cluster, or "
+                f"no cluster is configured ({why}): configure kubectl first, e.g. by kind create cluster, or "
                 "gcloud container clusters get-credentials NAME; see kubectl config current-context"
             ) from error
         default = "default"
     settings = client.Configuration.get_default_copy()
-    # All our requests may be repeated without harm.
+    # All requests made here are idempotent, so they may be retried.
     settings.retries = urllib3.Retry(
         TRIES - 1, backoff_factor=PAUSE, status_forcelist=RETRIED, allowed_methods=None, raise_on_status=False
     )
@@ -222,7 +220,7 @@ def _of(run: str | None) -> str | None:
 
 
 def _message(error: ApiException) -> str:
-    """Return the server's words; a proxy between may answer otherwise than in JSON."""
+    """Return the server's message; a proxy in between may not answer in JSON."""
     try:
         return str(json.loads(error.body)["message"])
     except (ValueError, KeyError, TypeError):

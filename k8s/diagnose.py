@@ -1,4 +1,4 @@
-"""What keeps a Pod or a Job from running, in a line that says what to do."""
+"""Diagnose what keeps a Pod or a Job from running, in one line that says what to do."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ STARTING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerE
 
 
 def state(pod: Object) -> str:
-    """What a Pod does, in a word or two: `Running`, `Unschedulable`, `Failed (42)`."""
+    """Return the state of a Pod in a word or two: `Running`, `Unschedulable`, `Failed (42)`."""
     if "deletionTimestamp" in pod["metadata"] and pod["status"].get("phase") in ("Pending", "Running"):
         return "Terminating"
     waiting, ended = _container(pod)
@@ -24,13 +24,13 @@ def state(pod: Object) -> str:
 
 
 def problem(pod: Object) -> str | None:
-    """What a Pod suffers from, or died of; None where it is well, or merely starting or restarting."""
+    """Return what is wrong with a Pod, or why it failed; None if it is healthy, or merely starting or restarting."""
     name, status = pod["metadata"]["name"], pod["status"]
     lacking = _unschedulable(pod)
     if lacking is not None:
         resources = sorted(set(re.findall(r"Insufficient ([\w./-]+)", lacking)))
-        short = f"no node has enough {', '.join(resources)}" if resources else "no node takes it"
-        return f"{name} is unschedulable: {short} ({lacking}); ask for less, or add nodes"
+        short = f"no node has enough {', '.join(resources)}" if resources else "no node accepts it"
+        return f"{name} is unschedulable: {short} ({lacking}); request less, or add nodes"
     waiting, ended = _container(pod)
     image = pod["spec"]["containers"][0].get("image", "")
     if waiting and waiting.get("reason") in PULLING:
@@ -39,27 +39,27 @@ def problem(pod: Object) -> str | None:
     if waiting and waiting.get("reason") in STARTING:
         return f"{name} cannot start: {waiting.get('message', waiting['reason'])}"
     if ended and ended.get("reason") == "OOMKilled":
-        limit = pod["spec"]["containers"][0].get("resources", {}).get("limits", {}).get("memory", "its limit")
-        return f"{name} ran out of memory: it may have {limit}; raise limits.memory in its overlay, or lower the batch"
+        limit = pod["spec"]["containers"][0].get("resources", {}).get("limits", {}).get("memory", "unknown")
+        return f"{name} ran out of memory, limit {limit}: raise limits.memory in its overlay, or lower the batch size"
     if status.get("reason") == "Evicted":
         return f"{name} was evicted: {status.get('message', 'no reason given')}"
     return None
 
 
 def refusals(events: list[Object], jobs: set[str]) -> dict[str, str]:
-    """Why Pods of these Jobs could not even be made: quota, policies, admission; by the name of the Job."""
+    """Return why Pods of these Jobs could not be created (quota, policies, admission), by the name of the Job."""
     found = {}
     for event in events:
         about = event.get("involvedObject", {})
         if about.get("kind") == "Job" and about.get("name") in jobs and event.get("reason") == "FailedCreate":
             message = event.get("message", "")
-            advice = "ask for less, or for more quota" if "quota" in message else "see kubectl describe job"
-            found[about["name"]] = f"{about['name']}: no Pod can be made: {message}; {advice}"
+            advice = "request less, or more quota" if "quota" in message else "see kubectl describe job"
+            found[about["name"]] = f"{about['name']}: Pods cannot be created: {message}; {advice}"
     return found
 
 
 def exit_code(pod: Object) -> int | None:
-    """What the Pod's process ended with; None where it has not."""
+    """Return the exit code of the Pod's process; None if it has not ended."""
     ended = _container(pod)[1]
     return ended.get("exitCode") if ended else None
 
@@ -72,7 +72,7 @@ def _unschedulable(pod: Object) -> str | None:
 
 
 def _container(pod: Object) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """How its container waits, and how it ended."""
+    """Return why its container waits, and how it ended; None each if it does not, or has not."""
     for status in pod["status"].get("containerStatuses", []):
         return status.get("state", {}).get("waiting"), status.get("state", {}).get("terminated")
     return None, None

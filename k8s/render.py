@@ -1,4 +1,4 @@
-"""Render an overlay, with the user's choices written into a copy of its files, by `kubectl kustomize`."""
+"""Render an overlay with `kubectl kustomize`, with the user's choices written into a copy of its files."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from trainer.cli import UserError
 
 ROOT = Path(__file__).parent
 FILE = "kustomization.yaml"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if libyaml is installed
 IMAGES = ("svhn-trainer", "svhn-trainer-gpu", "svhn-pipelines")
 STORAGES = ("volume", "shared-volume")
 OPTIONAL = ("gpu", "kueue", "spot")  # the components that a user may add
@@ -27,15 +27,15 @@ OF_A_POD = {"JOB_COMPLETION_INDEX", "CLUSTER_ROLE"}  # variables that do not com
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user may choose; None, or an empty tuple, keeps what the files say.
+    """What a user may choose; None, or an empty tuple, keeps the values in the files.
 
     Attributes:
       name: of the run.
       sizes: values of the overlay's run.yaml, e.g. `CLUSTER_WORKERS`.
-      storage: `volume`, `shared-volume`, or a folder of a bucket, `gs://bucket/folder`.
-      components: further ones, of `OPTIONAL`.
+      storage: `volume`, `shared-volume`, or a folder in a bucket, `gs://bucket/folder`.
+      components: additional ones, from `OPTIONAL`.
       image: with its tag.
-      args: what follows the command in each container.
+      args: the arguments after the command in each container.
     """
 
     name: str | None = None
@@ -52,26 +52,26 @@ def overlays() -> list[str]:
 
 
 def render(overlay: str, choices: Choices) -> list[Object]:
-    """Return the objects of an overlay under the choices.
+    """Return the objects of an overlay, with the choices applied.
 
     Raises:
-      UserError: the overlay does not exist or lacks what was chosen, or kubectl is missing or refuses the files.
+      UserError: the overlay does not exist or lacks what was chosen, or kubectl is missing or rejects the files.
     """
     with chosen(overlay, choices) as folder:
         objects = kustomize(folder)
     known = OF_A_POD.union(*(found["data"] for found in objects if found["kind"] == "ConfigMap"))
     for word in choices.args:
-        for variable in re.findall(r"(?<!\$)\$\((\w+)\)", word):  # $$( stands for $(
+        for variable in re.findall(r"(?<!\$)\$\((\w+)\)", word):  # $$( is an escaped $(
             if variable not in known:
-                raise UserError(f"argument {word}: no variable {variable}; known are {', '.join(sorted(known))}")
+                raise UserError(f"argument {word}: unknown variable {variable}; use one of {', '.join(sorted(known))}")
     return objects
 
 
 def kustomize(folder: Path) -> list[Object]:
-    """Return the objects that `kubectl kustomize` makes of a folder.
+    """Return the objects that `kubectl kustomize` renders from a folder.
 
     Raises:
-      UserError: kubectl is missing, or refuses the files.
+      UserError: kubectl is missing, or rejects the files.
     """
     done = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True)
     if done.returncode:
@@ -80,7 +80,7 @@ def kustomize(folder: Path) -> list[Object]:
 
 
 def kubectl() -> str:
-    """Return the path of kubectl: that of this Python environment, or else that of the shell.
+    """Return the path of kubectl: from this Python environment, or else from PATH.
 
     Raises:
       UserError: it is missing.
@@ -92,13 +92,13 @@ def kubectl() -> str:
 
 
 def to_yaml(objects: Sequence[Object]) -> str:
-    """Return what `kubectl apply -f -` takes."""
+    """Return the objects as input for `kubectl apply -f -`."""
     return yaml.safe_dump_all(objects, sort_keys=False, width=120)
 
 
 @contextmanager
 def chosen(overlay: str, choices: Choices) -> Iterator[Path]:
-    """Give a copy of the overlay into which the choices are written.
+    """Yield a copy of the overlay with the choices written into it.
 
     Raises:
       UserError: the overlay does not exist, or lacks what was chosen.
@@ -125,11 +125,11 @@ def _edit(path: Path, change: Callable[[Any], None]) -> None:
 def _set_sizes(run: Object, overlay: str, choices: Choices) -> None:
     data = run["data"]
     if choices.name is not None:
-        # The longest name of a Pod is NAME-synthesize-INDEX, and it must be a label of DNS: 63 characters.
+        # The longest Pod name is NAME-synthesize-INDEX, and it must be a DNS label: at most 63 characters.
         if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", choices.name):
-            raise UserError(f"--name {choices.name}: write small letters, digits and -, a letter first, at most 40")
+            raise UserError(f"--name {choices.name}: use up to 40 lower-case letters, digits and -, a letter first")
         data["CLUSTER_NAME"] = choices.name
-    sizes = [key for key, value in data.items() if key != "CLUSTER_NAME" and value != "0"]  # 0 is not a choice
+    sizes = [key for key, value in data.items() if key != "CLUSTER_NAME" and value != "0"]  # 0 cannot be changed
     for key, value in choices.sizes:
         if key not in sizes:
             has = ", ".join(sizes) or "only a name"
@@ -143,7 +143,7 @@ def _set_components(overlay: dict[str, Any], choices: Choices) -> None:
     components = overlay["components"]
     for name in choices.components:
         if name not in OPTIONAL:
-            raise UserError(f"--component {name}: choose among {', '.join(OPTIONAL)}")
+            raise UserError(f"--component {name}: choose from {', '.join(OPTIONAL)}")
     of_storage = {None: ["volume"], "volume": ["volume"], "shared-volume": ["volume", "shared-volume"]}
     added = [*of_storage.get(choices.storage, ["bucket"]), *choices.components, "arguments"]
     place = components.index("../../components/volume")
@@ -151,7 +151,7 @@ def _set_components(overlay: dict[str, Any], choices: Choices) -> None:
     if choices.image:
         name, colon, tag = choices.image.rpartition(":")
         if not colon or "/" in tag or tag == "latest":
-            raise UserError(f"--image {choices.image}: give it a tag, and not latest, e.g. registry/svhn-trainer:0.1.0")
+            raise UserError(f"--image {choices.image}: add a tag other than latest, e.g. registry/svhn-trainer:0.1.0")
         overlay["images"] = [{"name": image, "newName": name, "newTag": tag} for image in IMAGES]
 
 
@@ -166,7 +166,7 @@ def _write_arguments(folder: Path, args: Sequence[str]) -> None:
 
 def _set_bucket(component: dict[str, Any], storage: str) -> None:
     if not re.fullmatch(r"gs://[a-z0-9][-_.a-z0-9]+(/.*[^/])?", storage):
-        raise UserError(f"--storage {storage}: choose {', '.join(STORAGES)}, or a folder of a bucket, gs://bucket/svhn")
+        raise UserError(f"--storage {storage}: choose {', '.join(STORAGES)}, or a folder in a bucket, gs://bucket/svhn")
     patch = yaml.safe_load(component["patches"][0]["patch"])
     patch["data"]["STORAGE"] = storage
     component["patches"][0]["patch"] = yaml.safe_dump(patch)

@@ -1,4 +1,4 @@
-"""A run in a cluster: what there is of it, starting it, and removing it."""
+"""A run in a cluster: inspect it, start it, and remove it."""
 
 import hashlib
 import json
@@ -14,15 +14,15 @@ COMPONENT = "app.kubernetes.io/component"
 DIGEST = "svhn-sequences/digest"
 INDEX = "batch.kubernetes.io/job-completion-index"
 JOB = "batch.kubernetes.io/job-name"
-DECIDING = ("chief", "trainer")  # the first there is decides; else a synchronous worker, or a pipeline
-FOLLOWERS = ("worker", "ps")  # where there is a chief, they end with it
+DECIDING = ("chief", "trainer")  # the first that exists decides; otherwise the synchronous workers, or a pipeline
+FOLLOWERS = ("worker", "ps")  # if there is a chief, they end with it
 WORKLOADS = ("JobSet", "Job", "Deployment")
 REMOVAL_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run as the cluster has it.
+    """The state of a run in the cluster.
 
     Attributes:
       version: of the list of Pods, from which to watch for changes.
@@ -35,12 +35,12 @@ class Snapshot:
     version: str = ""
 
     def deciding(self) -> Object | None:
-        """The Job whose result is the run's."""
+        """Return the Job whose result is the run's."""
         by_role = {_role(job): job for job in self.jobs}
         return next((by_role[role] for role in DECIDING if role in by_role), next(iter(self.jobs), None))
 
     def chief(self) -> Object | None:
-        """The newest Pod of the deciding Job's first index: the one whose log tells how far it is."""
+        """Return the newest Pod of the deciding Job's first index: the one whose log shows the progress."""
         job = self.deciding()
         return self.newest(job["metadata"]["name"], "0") if job else None
 
@@ -48,7 +48,7 @@ class Snapshot:
         return next(reversed(self.of(job, index)), None)
 
     def of(self, job: str, index: str) -> list[Object]:
-        """All Pods that there were at a place of a Job, the oldest first."""
+        """Return all Pods that a Job has had at an index, oldest first."""
         found = [pod for pod in self.pods if place(pod) == (job, index)]
         return sorted(found, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
 
@@ -56,9 +56,9 @@ class Snapshot:
         return sorted({place(pod) for pod in self.pods}, key=lambda at: (at[0], int(at[1] or 0)))
 
     def result(self) -> str | None:
-        """None while it runs; `Complete`; or why it failed.
+        """Return None while the run is under way, `Complete`, or why it failed.
 
-        It is over when the deciding Job has failed, or is complete and the evaluator, if any, is done, too.
+        It is over when the deciding Job has failed, or when both it and the evaluator, if any, are complete.
         """
         if self.job_sets:  # it may recreate failed Jobs
             return _result(self.job_sets[0])
@@ -73,13 +73,13 @@ class Snapshot:
         return None if None in results else next((r for r in results if r != "Complete"), "Complete")
 
     def exit_status(self) -> int:
-        """0 if it is complete, 2 if a Pod said that it was the user's mistake, else 1."""
+        """Return 0 if the run is complete, 2 if a Pod reported a user error, else 1."""
         if self.result() == "Complete":
             return 0
         return 2 if any(diagnose.exit_code(pod) == 2 for pod in self.pods) else 1
 
     def problems(self) -> dict[str, str]:
-        """What keeps the run from going on, by the name of the Pod or Job that has it."""
+        """Return what keeps the run from progressing, by the name of the affected Pod or Job."""
         newest = [pod for job, index in self.places() if (pod := self.newest(job, index))]
         found = {pod["metadata"]["name"]: line for pod in newest if (line := diagnose.problem(pod))}
         short = {job["metadata"]["name"] for job in self.jobs if _result(job) is None and _is_short(job, self.pods)}
@@ -94,55 +94,55 @@ class Snapshot:
 
 
 def place(pod: Object) -> tuple[str, str]:
-    """The Job and the index of a Pod; a Deployment's Pod has neither."""
+    """Return the Job and the index of a Pod; a Deployment's Pod has neither."""
     labels, notes = pod["metadata"].get("labels", {}), pod["metadata"].get("annotations", {})
     return labels.get(JOB, labels.get(COMPONENT, "")), labels.get(INDEX, notes.get(INDEX, ""))
 
 
 def look(cluster: Cluster, name: str) -> Snapshot:
-    """The run as it is now."""
-    pods, version = cluster.list("Pod", name)  # first: what changes from now on wakes the watch
+    """Return the current state of the run."""
+    pods, version = cluster.list("Pod", name)  # first, so that the watch sees all later changes
     jobs, _ = cluster.list("Job", name)
-    # Events are worth a request only where Pods are missing.
+    # Events are worth a request only if Pods are missing.
     events = cluster.list("Event")[0] if any(_is_short(job, pods) for job in jobs) else []
     return Snapshot(jobs, cluster.list("JobSet", name)[0], pods, events, version)
 
 
 def find(cluster: Cluster, name: str) -> Snapshot:
-    """The run as it is now.
+    """Return the current state of the run.
 
     Raises:
-      UserError: there is none of that name.
+      UserError: no run has that name.
     """
     snapshot = look(cluster, name)
     if not snapshot.jobs and not snapshot.pods:
-        raise UserError(f"there is no run {name} in namespace {cluster.namespace}: see kubectl get jobs")
+        raise UserError(f"run {name} does not exist in namespace {cluster.namespace}: see kubectl get jobs")
     return snapshot
 
 
 def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
-    """Applies a run, after what is left of an earlier one of that name is gone.
+    """Apply a run, after removing what is left of an earlier one of that name.
 
     Returns:
-      False if just this run is there and under way: nothing was done.
+      False if exactly this run is already under way: nothing was done.
     Raises:
-      UserError: another run of that name is under way, or one that kubectl has started.
+      UserError: another run of that name is under way, or one that was started by kubectl.
     """
     digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
     there = [found["metadata"] for kind in ("JobSet", "Job") for found in cluster.list(kind, name)[0]]
-    there = [metadata for metadata in there if not metadata.get("ownerReferences")]  # not those that a JobSet made
+    there = [metadata for metadata in there if not metadata.get("ownerReferences")]  # not those that a JobSet created
     if there and look(cluster, name).result() is None:
         if any(metadata.get("annotations", {}).get(DIGEST) != digest for metadata in there):
             raise UserError(
-                f"run {name} is under way with other options, or was started by kubectl: see it by "
-                f"python -m k8s.submit status --name {name}, remove it by delete, or choose another --name"
+                f"run {name} is under way with other options, or was started by kubectl: inspect it with "
+                f"python -m k8s.submit status --name {name}, remove it with delete, or choose another --name"
             )
         wanted = {found["metadata"]["name"] for found in objects if found["kind"] in ("JobSet", "Job")}
         if wanted == {metadata["name"] for metadata in there}:
-            return False  # else not all was applied, and now is
+            return False  # otherwise only some objects were applied: apply all now
     elif there or cluster.list("Pod", name)[0]:
         remove(cluster, name)
-    for found in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # what makes Pods last
+    for found in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # objects that create Pods come last
         notes = {**found["metadata"].get("annotations", {}), DIGEST: digest}
         marked = {**found, "metadata": {**found["metadata"], "annotations": notes}}
         cluster.apply(marked if found["metadata"].get("labels", {}).get(INSTANCE) == name else found)
@@ -150,15 +150,15 @@ def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
 
 
 def remove(cluster: Cluster, name: str, *, seconds: float = REMOVAL_SECONDS) -> int:
-    """Removes all objects of a run, but not the storage, and waits until they are gone, and its Pods.
+    """Remove all objects of a run, except the storage, and wait until they and its Pods are gone.
 
-    Two Pods of one host name, an old one and a new one, would otherwise be there at once; and what is applied to
-    an object that is being removed goes with it.
+    Otherwise an old and a new Pod could have the same host name at the same time, and changes applied to an object
+    that is being removed would be lost.
 
     Returns:
-      How many objects there were.
+      The number of objects removed.
     Raises:
-      UserError: there still are some after so many seconds.
+      UserError: some still exist after `seconds`.
     """
     found = [(kind, o["metadata"]["name"]) for kind in OF_A_RUN for o in cluster.list(kind, name)[0]]
     for kind, object_name in found:
@@ -172,12 +172,12 @@ def remove(cluster: Cluster, name: str, *, seconds: float = REMOVAL_SECONDS) -> 
             return len(found)
         if time.monotonic() > deadline:
             names = ", ".join(o["metadata"]["name"] for o in left[:3])
-            raise UserError(f"after {seconds:.0f} s there still is {names}: see kubectl describe, is its node gone?")
+            raise UserError(f"after {seconds:.0f} s not removed: {names}; see kubectl describe, is its node gone?")
         cluster.wait_for_change(name, version, min(seconds_to_look, seconds))
 
 
 def _is_short(job: Object, pods: list[Object]) -> bool:
-    """Whether it has fewer Pods than it should have at once."""
+    """Return whether a Job has fewer Pods than it should run in parallel."""
     name = job["metadata"]["name"]
     return len({place(pod) for pod in pods if place(pod)[0] == name}) < job["spec"].get("parallelism", 1)
 
@@ -188,7 +188,7 @@ def _role(job: Object) -> str:
 
 def _result(job: Object) -> str | None:
     for condition in job.get("status", {}).get("conditions", []):
-        # SuccessCriteriaMet and FailureTarget come first, while Pods are still being ended.
+        # SuccessCriteriaMet and FailureTarget come first, while Pods are still terminating.
         if condition["type"] in ("Complete", "Completed", "Failed") and condition["status"] == "True":
             return _why(job, condition) if condition["type"] == "Failed" else "Complete"
     return None

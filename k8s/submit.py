@@ -1,4 +1,4 @@
-"""Runs an overlay in a cluster and follows it to its end: `python -m k8s.submit --help`."""
+"""Run an overlay in a cluster and follow it until it ends: `python -m k8s.submit --help`."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ VERBS = ("run", "status", "logs", "delete")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status: of a run 0 complete, 2 the user's mistake, 1 failed."""
+    """Run the command line, and return the exit status: for a run 0 complete, 2 user error, 1 failed."""
     ended = [0]
 
     def run(argv: list[str] | None) -> None:
@@ -80,7 +80,7 @@ def _delete(namespace: str | None, name: str) -> int:
     from k8s import client, run
 
     count = run.remove(client.connect(namespace), name)
-    print(f"removed {count} objects of run {name}; the storage stays")
+    print(f"removed {count} objects of run {name}; its storage is kept")
     return 0
 
 
@@ -90,7 +90,7 @@ def _logs(namespace: str | None, name: str) -> int:
     cluster = client.connect(namespace)
     chief = run.find(cluster, name).chief()
     if chief is None:
-        raise UserError(f"run {name} has no Pod yet whose log could be shown: see status")
+        raise UserError(f"run {name} has no Pod with a log yet: see status")
     running = chief["status"].get("phase") == "Running"
     for _, text in cluster.log(chief["metadata"]["name"], follow=running):
         print(text, flush=True)
@@ -112,29 +112,29 @@ def _status(namespace: str | None, name: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Run an overlay of k8s/ in the cluster that kubectl speaks to, and follow it. What comes after -- "
-        "are the arguments of the program in the Pods. The same command again follows a run that is under way, and "
-        "resumes one that has ended. Interrupting it leaves the run as it is.",
+        description="Run an overlay of k8s/ in the cluster that kubectl uses, and follow it. Arguments after -- are "
+        "passed to the program in the Pods. Repeating the command follows a run that is under way, and resumes one "
+        "that has ended. Interrupting it does not stop the run.",
         example="python -m k8s.submit --overlay multi-worker --name run7 --workers 4 --image registry/trainer:0.1.0 "
         "--storage gs://bucket/svhn -- --experiment compact --data gs://bucket/svhn/data/train",
     )
     parser.add_argument("verb", nargs="?", choices=VERBS, default="run", help="what to do with the run")
     parser.add_argument("--overlay", help=f"one of {', '.join(render.overlays())}")
-    parser.add_argument("--name", help="of the run, and of its work folder; else as in the overlay's run.yaml")
-    parser.add_argument("--namespace", help="else as kubectl's context says")
+    parser.add_argument("--name", help="of the run and its work folder; by default as in the overlay's run.yaml")
+    parser.add_argument("--namespace", help="by default that of kubectl's context")
     parser.add_argument("--workers", type=int, help="worker tasks")
     parser.add_argument("--servers", type=int, help="parameter servers")
-    parser.add_argument("--shares", type=int, help="Pods of a pipeline")
+    parser.add_argument("--shares", type=int, help="Pods of a pipeline, one for each partition")
     parser.add_argument("--gpus", type=int, help="for each Pod that computes")
-    parser.add_argument("--restarts", type=int, help="of each Pod that fails, before the run does; else 10")
-    parser.add_argument("--image", help="with its tag, for all Pods")
+    parser.add_argument("--restarts", type=int, help="of each failing Pod, before the run fails; by default 10")
+    parser.add_argument("--image", help="image of all Pods, with its tag")
     parser.add_argument(
-        "--storage", help=f"{', '.join(render.STORAGES)}, or a folder of a bucket, gs://bucket/folder; else a volume"
+        "--storage", help=f"{', '.join(render.STORAGES)}, or a folder in a bucket, gs://bucket/folder; default volume"
     )
-    parser.add_argument("--component", nargs="+", action="extend", default=[], help="further ones, e.g. spot kueue")
-    parser.add_argument("--dry-run", action="store_true", help="print what kubectl apply -f - takes, and do nothing")
+    parser.add_argument("--component", nargs="+", action="extend", default=[], help="additional ones, e.g. spot kueue")
+    parser.add_argument("--dry-run", action="store_true", help="only print the input for kubectl apply -f -")
     parser.add_argument(
-        "--give-up", type=float, default=600.0, metavar="SECONDS", help="follow no longer what cannot start for so long"
+        "--give-up", type=float, default=600.0, metavar="SECONDS", help="how long to follow a run that cannot start"
     )
     return parser
 

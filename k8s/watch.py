@@ -1,4 +1,4 @@
-"""Follows a run on the terminal: its chief's log as it is written, a live table of its Pods, and how it ended."""
+"""Follow a run on the terminal: its chief's log as it is written, a live table of its Pods, and its result."""
 
 import threading
 import time
@@ -14,12 +14,12 @@ from k8s.client import Cluster, NotFound, NotStarted
 from k8s.run import Snapshot
 from trainer.cli import UserError
 
-LOOK_SECONDS = 5.0  # at the latest; a change of a Pod is seen at once
+LOOK_SECONDS = 5.0  # at most; a change of a Pod is seen at once
 LAST_LINES_SECONDS = 15.0
 
 
 def table(name: str, snapshot: Snapshot) -> Table:
-    """Each Pod's state, restarts, age and node."""
+    """Return a table of each Pod's state, restarts, age and node."""
     shown = Table(title=f"run {name}: {snapshot.result() or 'under way'}", title_justify="left")
     for column in ("Pod", "state", "restarts", "age", "node"):
         shown.add_column(column, overflow="fold")
@@ -42,13 +42,13 @@ def _age(pod: Object) -> str:
 
 
 def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> int:
-    """Shows a run until it is over; returns its exit status (0 complete, 2 the user's mistake, 1 failed).
+    """Show a run until it is over; return its exit status (0 complete, 2 user error, 1 failed).
 
     Args:
-      console: a terminal gets a live table below the log; else each change of state is a line.
+      console: a terminal shows a live table below the log; otherwise each change of state is a line.
       give_up: seconds that a problem which only people can solve may last.
     Raises:
-      UserError: such a problem lasted, and the run is left as it is; or somebody has removed the run.
+      UserError: such a problem lasted longer, and the run is left as it is; or somebody has removed the run.
     """
     log = _Log(cluster, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     with Live(
@@ -59,7 +59,7 @@ def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> 
         while True:
             snapshot = run.look(cluster, name)
             if not snapshot.jobs and not snapshot.job_sets:
-                raise UserError(f"run {name} is no longer there: somebody has removed it")
+                raise UserError(f"run {name} no longer exists: somebody has removed it")
             log.chief = snapshot.chief()
             if console.is_terminal:
                 live.update(table(name, snapshot), refresh=True)
@@ -87,7 +87,7 @@ def _changes(snapshot: Snapshot, before: dict[str, str], console: Console) -> di
 
 
 class _Problems:
-    """Says each problem once, and gives up on one that lasts: its words may change meanwhile, as kubelet's do."""
+    """Prints each problem once, and gives up on one that lasts, even if its wording changes, as kubelet's does."""
 
     def __init__(self, console: Console, give_up: float) -> None:
         self.console, self.give_up = console, give_up
@@ -104,12 +104,12 @@ class _Problems:
             self._told.add(line)
             if now - self._since[about] > self.give_up and snapshot.result() is None:
                 raise UserError(
-                    f"{line}. It has been so for {self.give_up:.0f} s; the run stays, and the same command watches on"
+                    f"{line}. This has lasted {self.give_up:.0f} s; the run is kept, repeat the command to follow it"
                 )
 
 
 class _Log:
-    """Prints the chief's log in a thread of its own, over restarts of the chief and broken streams, each line once."""
+    """Prints the chief's log in its own thread, across restarts of the chief and broken streams, each line once."""
 
     def __init__(self, cluster: Cluster, show: Callable[[str], None]) -> None:
         self.cluster, self.show = cluster, show
@@ -119,7 +119,7 @@ class _Log:
         self._thread.start()
 
     def finish(self) -> None:
-        """Waits for the last lines."""
+        """Wait for the last lines."""
         self._until = time.monotonic() + LAST_LINES_SECONDS
         self._over.set()
         self._thread.join(LAST_LINES_SECONDS)
@@ -136,7 +136,7 @@ class _Log:
                 ended = chief["status"]["phase"] in ("Succeeded", "Failed")
                 try:
                     for moment, text in self.cluster.log(pod, follow=not ended, since=since or None):
-                        if moment > since:  # a stream that is resumed begins with what is known
+                        if moment > since:  # a resumed stream repeats the last lines
                             since = moment
                             self.show(text)
                     read_to_its_end = ended
@@ -148,7 +148,7 @@ class _Log:
                     refused = True
                     if str(error) != told:
                         told = str(error)
-                        self.show(f"no log for now: {told}")
+                        self.show(f"log not available: {told}")
             if not last_round:
                 self._over.wait(0.5)
             elif refused and time.monotonic() < self._until:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
     "/site-packages/x.py:3: UserWarning: something",
 ])  # fmt: skip
 def test_chatter_is_recognised(line: str) -> None:
-    assert CHATTER.search(f"00:47:32 smoke, single: 2,808 parameters, new\n{line}\n")
+    assert CHATTER.search(f"00:47:32 smoke, single: 2,808 parameters, newly initialised\n{line}\n")
 
 
 @pytest.mark.parametrize("one_dnn", ["0", "1"])

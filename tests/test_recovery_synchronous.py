@@ -51,5 +51,5 @@ def test_a_torn_checkpoint_is_passed_over_and_the_end_is_exact(running: Watched,
     with Watched(tiny_dataset, running.workdir, steps=steps) as watched:
         assert watched.cluster.run(timeout=300) == 0
         assert watched.cluster.done == {"worker 0": 0, "worker 1": 0}
-    assert watched.said("cannot be read .* trying the one before")
+    assert watched.said("cannot be read .* trying the previous one")
     assert watched.saved() == steps == watched.finished()["step"]

@@ -25,7 +25,7 @@ def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     args = ["--experiment", "smoke", "--data", top / "synthetic", "--validation-data", top / "prepared"]
     run("trainer.train", *args, "--workdir", top / "run")
     evaluated = run("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared", "--calibrate")
-    for figure in ("whole numbers right", "calibration error"):
+    for figure in ("numbers fully correct", "calibration error"):
         assert figure in evaluated.stdout
     run("trainer.export", "--workdir", top / "run", "--output", top / "model")
     (top / "pictures" / "images" / "text.png").write_text("no image")
@@ -93,7 +93,7 @@ def test_a_calibration_of_another_checkpoint_is_refused(road: Path, run: Run, tm
     stored = json.loads((folder / "calibration.json").read_text())
     (folder / "calibration.json").write_text(json.dumps({**stored, "step": 7}))
     done = run("trainer.export", "--workdir", folder, "--output", tmp_path / "model", status=2)
-    assert "is of step 7" in done.stderr
+    assert "is for step 7, but the best checkpoint is from step" in done.stderr
 
 
 def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:
@@ -111,7 +111,7 @@ def test_predict_reads_the_others_and_names_what_it_cannot_read(road: Path, run:
     paths = [road / "report.html", image, tmp_path / "nowhere.png"]
     done = run("trainer.predict", "--model", road / "model", "--format", "json", *paths, status=2)
     assert [json.loads(line)["key"] for line in done.stdout.splitlines()] == [str(image)]
-    for message in ("report.html cannot be read as an image", "there is no image"):
+    for message in ("report.html cannot be read as an image", "nowhere.png does not exist: check its path"):
         assert message in done.stderr
 
 
@@ -119,7 +119,7 @@ def test_the_report_holds_all_its_images(road: Path) -> None:
     page = (road / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 5 + 24
     assert "http" not in page
-    for heading in ("Training", "Evaluation", "Read wrongly", "Predictions"):
+    for heading in ("Training", "Evaluation", "Incorrect", "Predictions"):
         assert f"<h2>{heading}</h2>" in page
 
 
@@ -127,19 +127,25 @@ def test_the_report_holds_all_its_images(road: Path) -> None:
     ("command", "message"),
     [
         ("trainer.train --data {top}/pictures --workdir {new}", "has no COMPLETED"),
-        ("trainer.train --data {top}/nowhere --workdir {new}", "there is no dataset folder"),
+        (
+            "trainer.train --data {top}/nowhere --workdir {new}",
+            "nowhere does not exist: create it with beam_pipelines.prepare",
+        ),
         ("trainer.train --data {top}/prepared --workdir {new}", "no records in split 'train'"),
         ("trainer.train --experiment x --data {top}/synthetic --workdir {new}", "choose one of"),
-        ("trainer.train --data {top}/synthetic --workdir {new} --set a.b=1", "there is no 'a.b'"),
+        ("trainer.train --data {top}/synthetic --workdir {new} --set a.b=1", "unknown setting 'a.b'"),
         ("trainer.train --data {top}/synthetic", "--workdir"),
         ("trainer.evaluate --workdir {top}/nowhere --data {top}/prepared", "not a work folder"),
         ("trainer.evaluate --workdir {top}/run --data {top}/synthetic", "no records in split 'validation'"),
         ("trainer.export --workdir {top}/run --output {top}/pictures", "which trainer.export does not write"),
-        ("trainer.predict --model {top}/run {top}/report.html", "make a model with trainer.export"),
+        ("trainer.predict --model {top}/run {top}/report.html", "it is not a complete model written by trainer.export"),
         ("trainer.predict --model {top}/model {top}/report.html", "cannot be read as an image"),
-        ("trainer.predict --model {top}/model {top}/nowhere.png", "there is no image"),
+        ("trainer.predict --model {top}/model {top}/nowhere.png", "nowhere.png does not exist: check its path"),
         ("trainer.report --workdir {top}/run --predictions {top}/run --output {new}", "no finished predictions"),
-        ("beam_pipelines.score --model {top}/run --input {top}/pictures --output {new}", "no model of trainer.export"),
+        (
+            "beam_pipelines.score --model {top}/run --input {top}/pictures --output {new}",
+            "it is not a model written by trainer.export",
+        ),
         ("beam_pipelines.score --model {top}/model --input {top}/none --output {new}", "matches no images"),
     ],
 )

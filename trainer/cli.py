@@ -1,4 +1,4 @@
-"""What all command lines share: one-line errors with exit status 2, and help that shows defaults."""
+"""Code shared by all command lines: one-line errors with exit status 2, and help that shows defaults."""
 
 import argparse
 import re
@@ -8,30 +8,32 @@ from collections.abc import Callable
 from trainer import terminal, troubles
 from trainer.exit_status import LOCKED_STATUS, USER_ERROR_STATUS
 
-READ_OTHERWISE = "read otherwise than configured, e.g. decode.views=[1.0] decode.closer=false"
+READ_OTHERWISE = "override how numbers are decoded, e.g. decode.views=[1.0] decode.closer=false"
 
 
 class UserError(ValueError):
-    """The user's mistake: the message says what was wrong, where, and what to do next."""
+    """A user error: the message says what is wrong, where, and what to do next."""
 
 
 class Locked(Exception):
-    """A folder is in use by another process: the message says which, and what to do."""
+    """A folder is in use by another process: the message says by which one, and what to do."""
 
 
 def local_or_gs(flag: str, path: str) -> None:
-    """Raise UserError for a path in a store that TensorFlow here does not know."""
+    """Raise UserError for a path in an object store other than gs://, which TensorFlow does not support here."""
     if not path.startswith("gs://"):
-        raise UserError(f"{flag} {path}: the trainer's commands know local paths and gs:// only; copy it there")
+        raise UserError(
+            f"{flag} {path}: the trainer supports only local paths and gs://; copy the files to one of these"
+        )
 
 
 def parser(
     *, description: str, example: str, check_place: Callable[[str, str], None] = local_or_gs
 ) -> argparse.ArgumentParser:
-    """A parser whose help ends in a copy-paste example and shows every default.
+    """Return a parser whose help shows every default and ends in a copy-paste example.
 
-    The example begins with `python -m MODULE`, which the usage line then repeats. `check_place` is called with the name
-    and value of each argument that is in a store, as in `gs://bucket`, and raises UserError where that cannot be used.
+    The example begins with `python -m MODULE`, which the usage line repeats. `check_place` is called with the name and
+    value of each argument that is a URL, e.g. `gs://bucket`, and raises UserError if that store is not supported.
     """
     made = _Parser(
         prog=" ".join(example.split()[:3]),
@@ -62,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults behind each flag, and the example kept as it is written."""
+    """Show the default after each flag, and keep the line breaks of the example."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.required or action.default == []:
@@ -71,7 +73,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 def exit_status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> int:
-    """Run a command line; what the user or the machine is to blame for becomes one line on standard error."""
+    """Run a command and return its exit status; print errors of the user or the machine as one line."""
     try:
         with terminal.printable_output():
             return _status(run, argv)
@@ -101,5 +103,5 @@ def _status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> 
 
 
 def add_settings(parser: argparse.ArgumentParser, *, what: str) -> None:
-    """Adds `--set KEY=VALUE ...`, which can be given more than once."""
+    """Add `--set KEY=VALUE ...`, which can be given more than once."""
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=what)

@@ -1,4 +1,4 @@
-"""Measures a trained recogniser, reading freely: `python -m trainer.evaluate --help`."""
+"""Evaluate a trained recogniser without teacher forcing: `python -m trainer.evaluate --help`."""
 
 import sys
 
@@ -7,21 +7,21 @@ from trainer.cluster import environment
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return cli.exit_status(_run, argv)
 
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Measure a trained recogniser by free-running beam search.",
+        description="Evaluate a trained recogniser by beam search, without teacher forcing.",
         example="python -m trainer.evaluate --workdir runs/first --data data/val",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets")
-    parser.add_argument("--split", default="validation", help="the split to read")
-    parser.add_argument("--allow-seen", action="store_true", help="even if images in it were trained on")
+    parser.add_argument("--split", default="validation", help="the split to evaluate")
+    parser.add_argument("--allow-seen", action="store_true", help="evaluate even if some images were trained on")
     parser.add_argument(
-        "--calibrate", action="store_true", help="store how probability becomes confidence, for trainer.export"
+        "--calibrate", action="store_true", help="store the mapping from probability to confidence, for trainer.export"
     )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)

@@ -7,20 +7,20 @@ from typing import NoReturn
 
 USER_ERROR_STATUS = 2
 HUNG_STATUS = 41
-FAILED_STATUS = LOCKED_STATUS = 42  # worth another try, unlike the user's mistakes
+FAILED_STATUS = LOCKED_STATUS = 42  # worth a retry, unlike user errors
 STOPPED_STATUS = 143  # on SIGTERM; not 0, which would tell Kubernetes that the job is done
 
 
 class Failed(RuntimeError):
-    """Training cannot go on; the message says all that a user can do about it."""
+    """Training cannot continue; the message says what the user can do about it."""
 
 
 class Interrupted(Exception):
-    """A part of the cluster was lost, and with it the steps since the last checkpoint."""
+    """Part of the cluster was lost, and with it the steps since the last checkpoint."""
 
 
 def leave(status: int) -> NoReturn:
-    """Exit without taking TensorFlow's cluster down, which can hang where a part of it is gone."""
+    """Exit without shutting down TensorFlow's cluster, which can hang if part of it is gone."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

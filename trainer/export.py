@@ -1,4 +1,4 @@
-"""Work folder to SavedModel: image files in, candidates out: `python -m trainer.export --help`."""
+"""Export a work folder as a SavedModel (image files in, candidates out): `python -m trainer.export --help`."""
 
 import sys
 
@@ -7,7 +7,7 @@ from trainer.cluster import environment
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return cli.exit_status(_run, argv)
 
 
@@ -16,13 +16,13 @@ def _run(argv: list[str] | None) -> None:
         description="Write a trained recogniser as a SavedModel: image files in, candidates out.",
         example="python -m trainer.export --workdir runs/first --output runs/first/export",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
     parser.add_argument(
-        "--output", required=True, metavar="DIR", help="the SavedModel; one that trainer.export wrote there is replaced"
+        "--output", required=True, metavar="DIR", help="folder of the SavedModel; an earlier export there is replaced"
     )
     parser.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
     parser.add_argument(
-        "--tflite", action="store_true", help="also write assets.extra/model.tflite, which reads fitted images"
+        "--tflite", action="store_true", help="also write assets.extra/model.tflite, which takes images already resized"
     )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)
@@ -33,7 +33,7 @@ def _run(argv: list[str] | None) -> None:
         info = saved_model.export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
     if not info["calibration"]:
-        print("its confidence is not calibrated: trainer.evaluate --calibrate does it, then export again")
+        print("its confidence is not calibrated: run trainer.evaluate --calibrate, then export again")
 
 
 if __name__ == "__main__":

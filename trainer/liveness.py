@@ -1,4 +1,4 @@
-"""Asks TensorFlow's servers whether they are alive. A stopped process accepts connections, but is silent."""
+"""Check whether this task's TensorFlow server answers: `python -m trainer.liveness`, a liveness probe for Pods."""
 
 import sys
 
@@ -7,12 +7,12 @@ from trainer.cluster import environment, liveness
 
 
 def main() -> int:
-    """A liveness probe for a Pod of a cluster, `python -m trainer.liveness`: 0 where its server answers."""
+    """Probe the server of this Pod's task; return 0 if it answers, else 1."""
     task = environment.configure(use_tensorflow=False)
-    if not task.jobs:  # nobody waits for who is alone
+    if not task.jobs:  # a single process has no server, and no task waits for it
         return 0
     if task.role not in task.jobs:
-        raise cli.UserError(f"a process that is {task} runs no server to ask")
+        raise cli.UserError(f"the task {task} runs no server, so it cannot be probed: remove its liveness probe")
     return 0 if liveness.answers(task.address) else 1
 
 

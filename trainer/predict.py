@@ -1,4 +1,4 @@
-"""Reads a few images: a table, JSON, or a drawing of what was read: `python -m trainer.predict --help`."""
+"""Read the numbers in a few images; print or draw the answers: `python -m trainer.predict --help`."""
 
 import argparse
 import dataclasses
@@ -22,7 +22,7 @@ DRAWN_SIDE = 1024  # pixels
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return cli.exit_status(_run, argv)
 
 
@@ -70,21 +70,21 @@ def _opened(path: str) -> BinaryIO:
     try:
         return io.BytesIO(tf.io.read_file(path).numpy()) if "://" in path else local_file.open_regular(path)
     except (FileNotFoundError, tf.errors.NotFoundError) as error:
-        raise cli.UserError(f"there is no image {path}") from error
+        raise cli.UserError(f"the image {path} does not exist: check its path") from error
     except (OSError, tf.errors.OpError) as error:
         raise cli.UserError(f"{path} cannot be read: {getattr(error, 'message', error)}") from error
 
 
 def _look(model: ExportedModel, file: bytes, image: Image.Image, answer: Answer) -> attention_overlay.Look:
-    """Return what to draw of an answer, with where the model looked if its attention is that of the same text."""
+    """Return what to draw for an answer; include the attention only if it was computed for the same text."""
     text, found = answer.candidates[0]["text"], model.attention(file)
-    # An export of version 0.1.0 attends to what a narrower beam found.
+    # An export of version 0.1.0 computes the attention for the result of a narrower beam.
     attention = found[1] if found and found[0] == text else None
     return attention_overlay.Look(image, text, answer.confidence, attention)
 
 
 def _drawn(source: BinaryIO) -> Image.Image:
-    """Return an image as people see it, no larger than a drawing needs."""
+    """Return an image as viewers display it, no larger than a drawing needs."""
     image = image_io.load_file(source).image
     image.thumbnail((DRAWN_SIDE, DRAWN_SIDE))
     return image
@@ -105,7 +105,7 @@ def _draw(looks: Sequence[attention_overlay.Look], path: str) -> None:
 
 
 def table(candidates: Sequence[str], confidence: float, *, calibrated: bool = True) -> str:
-    """Return the candidates, best first, with the confidence in the best: what calibration says nothing of has none."""
+    """Return a table of the candidates, best first; only the best has a confidence, as only that is calibrated."""
     rows = [f"{'No.':>4}  {'result':<10}{'confidence':>12}{'' if calibrated else '  (not calibrated)'}"]
     rows += [f"{i:>4}  {text}" for i, text in enumerate(candidates, start=1)]
     rows[1] = f"{rows[1]:<16}{confidence:>12.2%}"
@@ -118,15 +118,17 @@ def _parser() -> argparse.ArgumentParser:
         example="python -m trainer.predict image.png --draw read.png",
     )
     parser.add_argument("--model", default=released.NAME, metavar="EXPORT", help=released.HELP)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files of any kind that Pillow reads")
-    parser.add_argument("--format", choices=["table", "json"], default="table", help="json: an object a line")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files of any format that Pillow reads")
+    parser.add_argument("--format", choices=["table", "json"], default="table", help="json: one object per line")
     parser.add_argument(
         "--draw",
         metavar="PNG",
         help="also draw each image, its answer, and where the model looked for each character",
     )
-    parser.add_argument("--beam-width", type=int, help="hypotheses followed; two for each candidate unless given")
-    parser.add_argument("--candidates", type=int, help="as many as --beam-width, else the model's own number")
+    parser.add_argument("--beam-width", type=int, help="hypotheses to follow; by default two for each candidate")
+    parser.add_argument(
+        "--candidates", type=int, help="by default as many as --beam-width, else the model's own number"
+    )
     image_kinds.add_argument(parser)
     return parser
 

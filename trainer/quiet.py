@@ -1,8 +1,8 @@
 """Hold back what native libraries write to standard error while they start, and show it if that fails.
 
 TensorFlow writes to file descriptor 2 before its own log level applies, so no environment variable silences it.
-Descriptor 2 therefore leads to a temporary file for a while. Python's own output is not held back: `sys.stderr`, and
-the logging handlers that write to it, use a duplicate of the real descriptor meanwhile.
+Descriptor 2 therefore points to a temporary file for a while. Python's own output is not held back: in the meantime,
+`sys.stderr` and the logging handlers that write to it use a duplicate of the real descriptor.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator
 from trainer.cli import UserError
 
 STDERR = 2  # the descriptor
-# A process of its own shows what was held back, so that a crash by a signal or os._exit leaves a trace, too: its
-# input ends without a line when this process does. Its descriptor 1 is the temporary file, open for reading.
+# A separate process shows what was held back, so that a crash by a signal or os._exit leaves a trace, too: if this
+# process dies, the other one's input ends without a line. Its descriptor 1 is the temporary file, open for reading.
 SHOW_UNLESS_TOLD = ("/bin/sh", "-c", "read -r told || cat <&1 >&2")
 
 _lock = threading.Lock()
-_blocks = 0  # that hold standard error back now: they may be nested, and run in several threads
-_failed = False  # whether one of them has
+_blocks = 0  # how many hold back standard error now; they may be nested or run in several threads
+_failed = False  # whether one of them failed
 _end: Callable[[bool], None]
 
 
@@ -31,8 +31,8 @@ _end: Callable[[bool], None]
 def native_stderr() -> Iterator[None]:
     """Hold back what native code writes to standard error; show it if the block fails or the process ends within it.
 
-    A `UserError` explains itself, so nothing is shown with it. Nothing is held back where that is not possible, e.g.
-    without a folder for temporary files.
+    A `UserError` explains itself, so nothing is shown with it. If holding back is impossible, e.g. without a folder for
+    temporary files, the output appears as usual.
     """
     global _blocks, _failed, _end
     with _lock:
@@ -55,7 +55,7 @@ def native_stderr() -> Iterator[None]:
 
 
 def _redirect() -> Callable[[bool], None]:
-    """Redirect the descriptor; return what restores it, which takes whether to show what was held back."""
+    """Redirect the descriptor; return a function that restores it and, called with True, shows what was held back."""
     try:
         with tempfile.NamedTemporaryFile() as held, open(held.name, "rb") as reading:
             real = os.dup(STDERR)
@@ -70,7 +70,7 @@ def _redirect() -> Callable[[bool], None]:
         os.close(real)
         restore_python()
         assert guard.stdin is not None
-        with guard.stdin, contextlib.suppress(BrokenPipeError):  # the guard may have been killed, as by Ctrl-C
+        with guard.stdin, contextlib.suppress(BrokenPipeError):  # the guard may have been killed, e.g. by Ctrl-C
             guard.stdin.write(b"" if failed else b"all is well\n")
         guard.wait()
 
@@ -78,15 +78,15 @@ def _redirect() -> Callable[[bool], None]:
 
 
 def _keep_python_on(real: int) -> Callable[[], None]:
-    """Make Python's own output go to a duplicate of a descriptor; return what undoes it."""
+    """Send Python's own output to a duplicate of a descriptor; return a function that undoes this."""
     before = sys.stderr
     try:
         if before.fileno() != STDERR:
             return lambda: None
-    except (AttributeError, OSError, ValueError):  # none, or one that is no file, as in a notebook
+    except (AttributeError, OSError, ValueError):  # missing, or not a file, as in a notebook
         return lambda: None
     before.flush()
-    # Not closed here, since logging handlers that are made meanwhile keep it.
+    # Never closed, since logging handlers created in the meantime keep it.
     meanwhile = os.fdopen(os.dup(real), "w", buffering=1, encoding=before.encoding, errors=before.errors)
     sys.stderr = meanwhile
     _move_handlers(before, meanwhile)

@@ -1,4 +1,4 @@
-"""The models that come with the package; their card is `released_model/MODEL_CARD.md`."""
+"""The models that ship with the package; their card is `released_model/MODEL_CARD.md`."""
 
 import contextlib
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 NAME = "released"
 FAST = "released-fast"
 FOLDERS = {NAME: Path(__file__).parent / "released_model", FAST: Path(__file__).parent / "released_model_fast"}
-HELP = f"what trainer.export made, or a model of the package: {NAME}, or {FAST}, which reads in one view"
+HELP = f"folder written by trainer.export, or a model of the package: {NAME}, or {FAST}, which decodes a single view"
 
 
 def folder_of(model: str) -> str:
-    """The folder of an exported model: the names of those in the installed package stand for theirs."""
+    """Return the folder of an exported model, given as a path or as the name of a model in the package."""
     return str(FOLDERS.get(model, model))
 
 
 @contextlib.contextmanager
 def loadable(folder: str) -> Iterator[str]:
-    """A path of an exported model for TensorFlow's loader, which takes `[`, `*`, `?` and backslashes for a pattern."""
+    """Yield a path that TensorFlow's loader takes literally, without `[`, `*`, `?` and backslashes."""
     if "://" in folder or not set("[*?\\") & set(folder):
         yield folder
         return

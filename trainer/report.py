@@ -1,4 +1,4 @@
-"""One HTML page on a work folder and predictions, images inside: `python -m trainer.report --help`."""
+"""Write one HTML page about a work folder and predictions, images embedded: `python -m trainer.report --help`."""
 
 import sys
 
@@ -7,18 +7,18 @@ from trainer.cluster import environment
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return cli.exit_status(_run, argv)
 
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Write one HTML page: curves, figures, images read rightly and wrongly, predictions.",
+        description="Write one HTML page: curves, metrics, images read correctly and incorrectly, predictions.",
         example="python -m trainer.report --workdir runs/first --predictions out/predictions --output out/report.html",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="what trainer.train made")
-    parser.add_argument("--predictions", metavar="DIR", help="what beam_pipelines.score made")
-    parser.add_argument("--output", required=True, metavar="FILE", help="the page")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
+    parser.add_argument("--predictions", metavar="DIR", help="folder written by beam_pipelines.score")
+    parser.add_argument("--output", required=True, metavar="FILE", help="the HTML file to write")
     args = parser.parse_args(argv)
     environment.configure()
     from trainer.reporting import page

@@ -1,7 +1,7 @@
-"""Searches hyper-parameters, a training run each: `python -m trainer.search --help`.
+"""Search hyper-parameters with one training run each: `python -m trainer.search --help`.
 
-Each run is a process of `trainer.train`, with its own work folder: what kills one, out of memory included, does not
-touch the search, and a run is just what the same command line by hand would have made.
+Each run is a process of `trainer.train` with its own work folder: whatever kills a run, out of memory included, does
+not affect the search, and a run gives the same result as its command line started by hand.
 """
 
 import argparse
@@ -32,38 +32,38 @@ FAILED_STATUS = 1
 
 
 def plan(args: argparse.Namespace) -> dict[str, list[str]]:
-    """The settings of each run by its name: every point of the grid with each of the random draws.
+    """Return the settings of each run by its name: every point of the grid with each of the random draws.
 
     Raises:
-      UserError: a setting does not fit the experiment, or there is nothing to search.
+      UserError: a setting does not fit the experiment, or neither a grid nor random draws are given.
     """
     if not args.grid and not args.random:
-        raise UserError("there is nothing to search: give --grid or --random")
+        raise UserError("nothing to search: give --grid or --random")
     draws = [search_space.draw(args.random, seed=args.seed, trial=i) for i in range(args.trials if args.random else 1)]
     combined = [point + drawn for point in search_space.grid(args.grid) for drawn in draws]
     runs: dict[str, list[str]] = {}
     for settings in combined:
         keys = [setting.partition("=")[0] for setting in settings]
         if len(set(keys)) < len(keys):
-            raise UserError(f"{' '.join(settings)} sets a key twice: give each to either --grid or --random, once")
+            raise UserError(f"{' '.join(settings)} sets a key twice: give each key once, to either --grid or --random")
         schema.override(experiments.find(args.experiment), args.set + settings)
         name = search_space.run_name(settings)
         if runs.setdefault(name, settings) != settings:
-            raise UserError(f"{runs[name]} and {settings} would share the work folder {name}: search them apart")
+            raise UserError(f"{runs[name]} and {settings} would share the work folder {name}: use separate searches")
     if len(runs) < len(combined):
-        log.info("%d of the %d draws came twice", len(combined) - len(runs), len(combined))
+        log.info("%d of the %d combinations are duplicates", len(combined) - len(runs), len(combined))
     return runs
 
 
 def search(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Makes every run that is not finished yet, and stores and logs the ranking after each.
+    """Train every run that is not finished yet, and store the ranking after each.
 
     Returns:
-      The rows of `search.json`, the best first: `name`, `settings`, `status` (`done`, `failed`, `waiting`), and of
-      those that were measured `sequence_accuracy` (of the best checkpoint) with its `interval_95`, `step`, and
-      `seconds` of training; of those that failed, `error`.
+      The rows of `search.json`, best first: `name`, `settings`, `status` (`done`, `failed`, `waiting`); for runs with
+      a validation also `sequence_accuracy` (of the best checkpoint) with its `interval_95`, `step`, and `seconds` of
+      training; for failed runs, `error`.
     Raises:
-      UserError: a setting is wrong, or a run in the work folder was made otherwise.
+      UserError: a setting is wrong, or a run in the work folder was started with another command.
     """
     import tensorflow as tf
 
@@ -78,7 +78,7 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
     failures: dict[str, str] = {}
     for i, (name, command) in enumerate(commands.items(), start=1):
         if finished[name]:
-            log.info("run %d/%d %s: finished before", i, len(runs), name)
+            log.info("run %d/%d %s: already finished", i, len(runs), name)
             continue
         log.info("run %d/%d %s", i, len(runs), name)
         error = _train(f"{args.workdir}/{name}", command)
@@ -93,7 +93,7 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _command(args: argparse.Namespace, name: str, settings: list[str]) -> list[str]:
-    """The arguments of `trainer.train`."""
+    """Return the arguments of `trainer.train` for a run."""
     validation = ["--validation-data", *args.validation_data] if args.validation_data else []
     return [
         *("--experiment", args.experiment, "--data", *args.data, *validation),
@@ -103,7 +103,7 @@ def _command(args: argparse.Namespace, name: str, settings: list[str]) -> list[s
 
 def _is_finished(folder: str, command: list[str]) -> bool:
     try:
-        found = whole_file.read_json(f"{folder}/{RUN_FILE}", advice="the run is started again, and resumes")
+        found = whole_file.read_json(f"{folder}/{RUN_FILE}", advice="the run is restarted, and resumes")
     except UserError as error:
         log.warning("%s", error)
         return False
@@ -113,20 +113,20 @@ def _is_finished(folder: str, command: list[str]) -> bool:
     if before != command:
         made = " ".join(map(str, before)) if isinstance(before, list) else before
         raise UserError(
-            f"{folder} was made by trainer.train {made}, and this search wants "
-            f"{' '.join(command)}: choose another --workdir, or the same experiment, data and --set as then"
+            f"{folder} was trained with trainer.train {made}, but this search needs "
+            f"{' '.join(command)}: choose another --workdir, or give the same experiment, data and --set as before"
         )
     return bool(found.get("finished"))
 
 
 def _train(folder: str, command: list[str]) -> str | None:
-    """Runs `trainer.train` to its end; the reason if it failed."""
+    """Run `trainer.train` to its end; return the reason if it failed."""
     import tensorflow as tf
 
     tf.io.gfile.makedirs(folder)
     whole_file.write_json(f"{folder}/{RUN_FILE}", {"command": command, "finished": False})
     last = ""
-    # A session of its own, so that Ctrl-C reaches it through us alone; Linux ends it with us, however we end.
+    # A session of its own, so that Ctrl-C reaches only the search, which stops the run; Linux ends it with the search.
     process = subprocess.Popen(
         [sys.executable, "-m", "trainer.cluster.child", str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
@@ -143,7 +143,7 @@ def _train(folder: str, command: list[str]) -> str | None:
                 file.write(line)
                 file.flush()
                 last = line.strip() or last
-        except BaseException:  # asked to stop: the run saves a checkpoint, to resume from
+        except BaseException:  # asked to stop: the run saves a checkpoint to resume from
             process.terminate()
             file.write(process.stdout.read())
             process.wait()
@@ -157,7 +157,7 @@ def _train(folder: str, command: list[str]) -> str | None:
 def rank(
     workdir: str, runs: dict[str, list[str]], finished: dict[str, bool], failures: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """The rows of `search`, the best first, those without a measurement last."""
+    """Return the rows of `search`, best first, those without a validation last."""
     from trainer.workdir import files
 
     rows = []
@@ -166,14 +166,14 @@ def rank(
         row: dict[str, Any] = {"name": name, "settings": settings, "status": status}
         logged = files.read_metrics(f"{workdir}/{name}")
         if logged:
-            with contextlib.suppress(UserError):  # a damaged configuration, which the next start writes again
+            with contextlib.suppress(UserError):  # a damaged config, which the next start rewrites
                 row |= measured(logged, batch_size=files.read_config(f"{workdir}/{name}").data.batch_size)
         rows.append(row | ({"error": failures[name]} if name in failures else {}))
     return sorted(rows, key=lambda row: (-row.get("sequence_accuracy", -1.0), row.get("seconds", 0.0)))
 
 
 def measured(logged: list[dict[str, Any]], *, batch_size: int) -> dict[str, Any]:
-    """The best validation and the time of training, in seconds without pauses, of rows of `files.read_metrics`."""
+    """Return the best validation and the training time, in seconds without pauses, from rows of `read_metrics`."""
     training = [row for row in logged if row["kind"] == "training"]
     starts = [0, *(row["step"] for row in training)]
     seconds = sum(
@@ -192,7 +192,7 @@ def measured(logged: list[dict[str, Any]], *, batch_size: int) -> dict[str, Any]
 
 
 def _describe(args: argparse.Namespace, runs: dict[str, list[str]]) -> None:
-    """Tells TensorBoard's HParams view which settings are searched, and by what runs are judged."""
+    """Tell TensorBoard's HParams view which settings are searched, and which metrics rank the runs."""
     import tensorflow as tf
     from tensorboard.plugins.hparams import api as hparams_plugin
 
@@ -208,14 +208,14 @@ def _describe(args: argparse.Namespace, runs: dict[str, list[str]]) -> None:
                 for key in searched
             ],
             metrics=[
-                hparams_plugin.Metric(f"validation/{name}_accuracy", display_name=f"{text} right")
+                hparams_plugin.Metric(f"validation/{name}_accuracy", display_name=f"{text} correct")
                 for name, text in (("sequence", "whole numbers"), ("digit", "digits"))
             ],
         )
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The ranking as people read it."""
+    """Return the ranking as a text table."""
 
     def lines() -> Iterator[str]:
         yield f"{'No.':>4}  {'whole numbers':>13}  {'95 % interval':<16}  {'step':>7}  {'training':>8}  settings"
@@ -233,7 +233,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 1 where a run failed."""
+    """Run the command line; return the exit status: 1 if a run failed."""
     rows: list[dict[str, Any]] = []
     try:
         with stoppable(_stop):
@@ -252,12 +252,12 @@ def _stop(number: int) -> None:
 
 def _run(argv: list[str] | None) -> list[dict[str, Any]]:
     parser = cli.parser(
-        description="Search hyper-parameters: each point of the grid with each random draw, a training run each. "
-        "Started again, it goes on; with more --trials it adds to what is there.",
+        description="Search hyper-parameters: one training run for each point of the grid with each random draw. "
+        "Run again, it resumes; with more --trials it adds runs.",
         example="python -m trainer.search --experiment compact --grid optimizer.learning_rate=1e-3,3e-3 "
         "--random optimizer.weight_decay=log:1e-5:1e-2 --trials 4 --data data/svhn --workdir runs/search",
     )
-    parser.add_argument("--experiment", default="compact", help="a function of trainer/config/experiments.py")
+    parser.add_argument("--experiment", default="compact", help="an experiment in trainer/config/experiments.py")
     parser.add_argument("--grid", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="values to combine")
     parser.add_argument(
         "--random",
@@ -274,14 +274,16 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
         help="random draws for each point of the grid",
     )
     parser.add_argument(
-        "--seed", type=typed.argument(int, typed.Range(0, 2**63)), default=0, help="of the random draws"
+        "--seed", type=typed.argument(int, typed.Range(0, 2**63)), default=0, help="seed of the random draws"
     )
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets with a train split")
     parser.add_argument(
         "--validation-data", nargs="+", default=[], metavar="DIR", help="datasets with a validation split"
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="for a work folder a run, and search.json")
-    cli.add_settings(parser, what="what all runs have in common")
+    parser.add_argument(
+        "--workdir", required=True, metavar="DIR", help="folder for search.json and a work folder per run"
+    )
+    cli.add_settings(parser, what="settings of all runs, e.g. train.steps=2000")
     args = parser.parse_args(argv)
     environment.configure()
     rows = search(args)

@@ -1,4 +1,4 @@
-"""What commands print, made harmless: names of files may hold what a terminal obeys."""
+"""Make what commands print harmless: file names may contain control sequences that a terminal would obey."""
 
 import contextlib
 import re
@@ -6,18 +6,18 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-# Control characters but for tab and line feed, marks that turn the direction of text, and what is no text at all.
+# Control characters except tab and line feed, line separators, marks that change the text's direction, and surrogates.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Return the text with every unsafe character as `\\uNNNN`, which within JSON means the same character."""
+    """Return the text with every unsafe character escaped as `\\uNNNN`, which JSON decodes to the same character."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @contextlib.contextmanager
 def printable_output() -> Iterator[None]:
-    """Make all that is printed and logged meanwhile printable."""
+    """Escape unsafe characters in all that is printed and logged within the block."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_Printable(stream) for stream in before)
     try:
@@ -27,7 +27,7 @@ def printable_output() -> Iterator[None]:
 
 
 class _Printable:
-    """A text stream in front of another."""
+    """A text stream that escapes unsafe characters on their way to another."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -41,7 +41,7 @@ class _Printable:
             self.write(line)
 
     def close(self) -> None:
-        """Leave the stream open: handlers of logs close what they take for their own."""
+        """Leave the stream open: logging handlers close streams that they assume to be their own."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -1,4 +1,4 @@
-"""Trains a recogniser: `python -m trainer.train --help`."""
+"""Train a recogniser: `python -m trainer.train --help`."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ from trainer.training.inputs import Inputs
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     try:
         return cli.exit_status(_run, argv)
     except Stopped as reason:
@@ -36,10 +36,10 @@ def _say(line: str) -> None:
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Train a recogniser. Started again on the same work folder, it goes on where it stopped.",
+        description="Train a recogniser. Run again on the same work folder, it resumes where it stopped.",
         example="python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first",
     )
-    parser.add_argument("--experiment", default="compact", help="a function of trainer/config/experiments.py")
+    parser.add_argument("--experiment", default="compact", help="an experiment in trainer/config/experiments.py")
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets with a train split")
     parser.add_argument(
         "--validation-data", nargs="+", default=[], metavar="DIR", help="datasets with a validation split"
@@ -49,34 +49,34 @@ def _run(argv: list[str] | None) -> None:
         "--init-from",
         default="",
         metavar="WORKDIR_OR_CHECKPOINT_OR_MODEL",
-        help="begin a new work folder with the weights of another run or of an exported model (released: the one that "
-        "comes with the package), as far as they fit",
+        help="start a new work folder with the weights of another run or of an exported model (released: the one that "
+        "ships with the package), where name and shape match",
     )
-    cli.add_settings(parser, what="change the experiment, e.g. train.steps=2000")
+    cli.add_settings(parser, what="override settings of the experiment, e.g. train.steps=2000")
     parser.add_argument(
         "--strategy",
         choices=["auto", *environment.STRATEGIES],
         default="auto",
-        help="how to train; auto: as in a cluster",
+        help="how to distribute training; auto: by the cluster that the environment describes",
     )
     limits = Limits()
     group = parser.add_argument_group("in a cluster")
     seconds, count = typed.argument(float, typed.Range(0, 10_000_000, above=True)), typed.Range(0, 10_000)
     group.add_argument(
-        "--hang-timeout", type=seconds, default=limits.hang, help="seconds without a step before exit 41"
+        "--hang-timeout", type=seconds, default=limits.hang, help="seconds without a step before exiting with status 41"
     )
     group.add_argument("--wait", type=seconds, default=limits.wait, help="seconds to wait for the other tasks")
     group.add_argument(
         "--max-restarts",
         type=typed.argument(int, count),
         default=limits.restarts,
-        help="recoveries without a step gained",
+        help="recoveries without progress before giving up",
     )
     group.add_argument(
         "--min-workers",
         type=typed.argument(int, replace(count, low=1)),
         default=limits.least_workers,
-        help="go on with so many, on parameter servers",
+        help="with parameter servers: continue with this many",
     )
     args = parser.parse_args(argv)
     wanted = schema.override(experiments.find(args.experiment), args.set)

@@ -1,4 +1,4 @@
-"""What the machine or an object store refuses, in one line; all else that is raised is a fault of the program."""
+"""Describe errors of the machine or an object store in one line; any other exception is a bug in the program."""
 
 import contextlib
 import errno
@@ -6,35 +6,35 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-FAILED_STATUS = 42  # another try may come right, as when there is room again
+FAILED_STATUS = 42  # a retry may succeed, e.g. once there is free space
 REFUSED_STATUS = 2  # no retry can help
 
 _ADVICE = {
-    errno.ENOSPC: "make room, or choose another place",
-    errno.EDQUOT: "the quota is used up: make room, or choose another place",
-    errno.EROFS: "choose a place that can be written to",
-    errno.EIO: "the disk or the network drive fails",
-    errno.ESTALE: "the network drive has lost it: run again",
+    errno.ENOSPC: "free some space, or choose another folder",
+    errno.EDQUOT: "the quota is used up: free some space, or choose another folder",
+    errno.EROFS: "choose a writable folder",
+    errno.EIO: "the disk or network drive is failing",
+    errno.ESTALE: "the network drive lost the file: run the command again",
     errno.EMFILE: "raise the limit of open files: ulimit -n",
-    errno.ENFILE: "the machine has too many open files",
-    errno.EFBIG: "the file system holds no larger files: choose another place",
+    errno.ENFILE: "the machine has too many open files: close some programs",
+    errno.EFBIG: "the file system does not allow larger files: choose another one",
 }
 _REFUSED = {
-    errno.EACCES: "look at its permissions",
-    errno.EPERM: "look at its permissions",
-    errno.ENAMETOOLONG: "choose a shorter one",
-    errno.ENOTDIR: "a part of the path is a file",
-    errno.EISDIR: "it is a folder",
-    errno.ELOOP: "its links go round in a circle",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "part of the path is a file, not a folder",
+    errno.EISDIR: "expected a file, not a folder",
+    errno.ELOOP: "its symbolic links form a loop",
 }
-# Of TensorFlow's and Google's exceptions, by module and name: neither library is loaded for this.
+# TensorFlow's and Google's exceptions are found by module and name, so that neither library is loaded for this.
 _TENSORFLOW = {"ResourceExhaustedError": FAILED_STATUS, "UnauthenticatedError": REFUSED_STATUS}
 _TENSORFLOW |= dict.fromkeys(["PermissionDeniedError", "NotFoundError"], REFUSED_STATUS)
-_LONGEST = 300  # characters of what others say
+_LONGEST = 300  # characters of another library's message
 
 
 def describe(error: BaseException) -> tuple[str, int] | None:
-    """Return a line and the exit status for an exception, or None where it is none of these."""
+    """Return a line and the exit status for an exception, or None if it is not one of these errors."""
     for one in _chain(error):
         if isinstance(one, OSError) and one.errno in (_ADVICE | _REFUSED):
             refused = one.errno in _REFUSED
@@ -46,15 +46,15 @@ def describe(error: BaseException) -> tuple[str, int] | None:
         if _is_of("google.api_core.exceptions", "GoogleAPICallError", one):
             code = getattr(one, "code", None)
             status = REFUSED_STATUS if code in (400, 401, 403, 404) else FAILED_STATUS
-            return f"{_short(one)}; look at the bucket's name, its permissions and your credentials", status
+            return f"{_short(one)}; check the bucket's name, its permissions and your credentials", status
         if _is_of("google.auth.exceptions", "GoogleAuthError", one):
-            return f"{_short(one)}; look at your credentials: gcloud auth application-default login", REFUSED_STATUS
+            return f"{_short(one)}; check your credentials: gcloud auth application-default login", REFUSED_STATUS
     return None
 
 
 @contextlib.contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Name the path in errors of the operating system that name none, as those of writing."""
+    """Add the path to errors of the operating system that name none, e.g. those of writing."""
     try:
         yield
     except OSError as error:
@@ -64,7 +64,7 @@ def naming(path: str) -> Iterator[None]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those that led to it."""
+    """Yield the exception and those that caused it."""
     seen: set[int] = set()
     waiting: list[BaseException] = [error]
     while waiting:
@@ -73,11 +73,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        details: Any = getattr(one, "exception_details", None)  # of Beam's file systems, by path
+        details: Any = getattr(one, "exception_details", None)  # from Beam's file systems, by path
         waiting += [value for value in (details or {}).values() if isinstance(value, BaseException)]
         if one.__cause__:
             waiting.append(one.__cause__)
-        elif type(one) is RuntimeError and one.__context__:  # in which Beam wraps what a worker raises
+        elif type(one) is RuntimeError and one.__context__:  # Beam wraps a worker's exceptions in it
             waiting.append(one.__context__)
 
 

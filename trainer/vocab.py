@@ -1,6 +1,6 @@
 """The alphabet: characters to ids and back, and the tokens that only the model sees.
 
-Records hold characters as indices into the alphabet. A model adds two tokens behind them: `start`,
+Records hold characters as indices into the alphabet. A model adds two tokens after them: `start`,
 which it is fed first, and `end`, which it must predict after the last character.
 """
 
@@ -49,21 +49,21 @@ class Vocab:
         return hashlib.sha256(self.alphabet.encode()).hexdigest()[:12]
 
     def encode(self, text: str) -> list[int]:
-        """Turns a text into ids.
+        """Convert a text to ids.
 
         Raises:
-          ValueError: the text is empty or has characters outside the alphabet; it names them.
+          ValueError: the text is empty or has characters outside the alphabet; the message names them.
         """
         if not text:
             raise ValueError("the label is empty")
         foreign = sorted(set(text) - set(self.alphabet))
         if foreign:
             listed = ", ".join(map(repr, foreign))
-            raise ValueError(f"the label {text!r} has {listed}, not in the alphabet {self.alphabet!r}")
+            raise ValueError(f"the label {text!r} has characters outside the alphabet {self.alphabet!r}: {listed}")
         return [self.alphabet.index(c) for c in text]
 
     def decode(self, ids: Any) -> str:
-        """Turns ids, up to the first end token, into a text."""
+        """Convert ids, up to the first end token, to a text."""
         chars = []
         for i in ids:
             if i >= len(self.alphabet):
@@ -72,7 +72,7 @@ class Vocab:
         return "".join(chars)
 
     def decode_tensor(self, ids: Any) -> Any:
-        """`decode` inside a graph: int32 [..., T] to string [...]; what follows an end token is dropped."""
+        """Convert ids to texts inside a graph, as `decode` does: int32 [..., T] to string [...]."""
         import tensorflow as tf
 
         table = tf.constant([*self.alphabet, "", ""])

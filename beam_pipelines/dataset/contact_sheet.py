@@ -1,4 +1,4 @@
-"""A contact sheet: many labelled images on one, with what the records say about them."""
+"""Contact sheets: many labelled images in one, with what their records say about them."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from trainer.files import image_output
 
 CELL = 150  # pixels; also the longest side of an image
 CAPTION = 46  # pixels below each image
-KEY_END = 28  # characters, the last ones, which tell most
+KEY_END = 28  # characters shown of a key: the last ones, which are the most specific
 MARGIN = 6
 COLUMNS = 10
 PAPER, INK, FAINT = "white", "black", "#666666"
@@ -22,10 +22,10 @@ NUMBER_BOX, CHARACTER_BOX = "#ff2d2d", "#00c853"
 
 
 def check_replaceable(path: str, flag: str) -> None:
-    """Check that a sheet would replace nothing but an image.
+    """Check that a sheet would replace at most an image.
 
     Raises:
-      UserError: something else is there.
+      UserError: it would replace something else.
     """
     if not listing.is_remote(path):
         image_output.check_replaceable(path, flag)
@@ -35,7 +35,7 @@ def check_replaceable(path: str, flag: str) -> None:
 
 
 def draw(sampled: Sequence[tuple[str, Record]]) -> Image.Image:
-    """Draws (split, record) pairs in rows: the image, its boxes, the label, and where it comes from."""
+    """Draw (split, record) pairs in rows: the image, its boxes, the label, and where it comes from."""
     columns = max(1, min(COLUMNS, len(sampled)))
     rows = max(1, math.ceil(len(sampled) / columns))
     width, height = CELL + 2 * MARGIN, CELL + CAPTION + 2 * MARGIN
@@ -70,7 +70,7 @@ def _cell(split: str, record: Record) -> Image.Image:
 
 
 def _placed(box: Box, size: tuple[int, int], corner: tuple[int, int]) -> list[float]:
-    """A box of 0-1 in pixels of the cell, whose outline lies within the image."""
+    """Return a box in pixels of the cell, given in 0-1 of the image, with its outline inside the image."""
     width, height = size[0] - 1, size[1] - 1
     left, top = corner
     return [left + box[0] * width, top + box[1] * height, left + box[2] * width, top + box[3] * height]

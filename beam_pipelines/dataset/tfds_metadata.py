@@ -1,7 +1,7 @@
-"""The files by which TensorFlow Datasets reads our datasets: `tfds.builder_from_directory(f"{folder}/tfds")`.
+"""The files that let TensorFlow Datasets read our datasets: `tfds.builder_from_directory(f"{folder}/tfds")`.
 
-They have a folder of their own, since TensorFlow Datasets, too, calls its description `dataset_info.json`, and
-refuses keys there that it does not know.
+They have their own folder, since TensorFlow Datasets also calls its description `dataset_info.json`, and rejects
+unknown keys in it.
 """
 
 import json
@@ -20,7 +20,7 @@ DTYPES = {"bytes": "string", "float": "float32", "int64": "int64"}
 
 
 def files(info: DatasetInfo) -> dict[str, str]:
-    """Name -> text of the files that stand beside the shards."""
+    """Return name -> text of the files to write beside the shards."""
     return {INFO_FILE: _text(_info(info)), FEATURES_FILE: _text(_features())}
 
 

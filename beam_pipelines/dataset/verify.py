@@ -1,4 +1,4 @@
-"""Compares a dataset with what its description says was written, byte for byte."""
+"""Compare a dataset, byte for byte, with what its description says was written."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ DRAIN_BYTES = 2**20
 
 
 class _Summing:
-    """Passes reads on, and keeps the size and the CRC-32C of all that was read."""
+    """Wraps a file, and computes the size and the CRC-32C of all that is read from it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.size, self.checksum = file, 0, google_crc32c.Checksum()
@@ -30,11 +30,11 @@ class _Summing:
 
 
 def find(folder: str, info: DatasetInfo) -> list[str]:
-    """What is wrong with the dataset, a line each; empty if it is sound.
+    """Return what is wrong with the dataset, one line per finding; empty if it is intact.
 
-    Found are missing, extra, cut, lengthened and changed shards, and counts that do not agree.
+    Findings are missing, extra, truncated, lengthened and changed shards, and inconsistent counts.
     """
-    # The listing tells what is missing, since each file system raises something else when it opens such a file.
+    # Missing files are found by listing, since each file system has its own exception for opening one.
     there = sorted(listing.files(folder))
     findings = []
     for name, split in sorted(info.splits.items()):
@@ -51,13 +51,13 @@ def find(folder: str, info: DatasetInfo) -> list[str]:
 
 
 def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) -> list[str]:
-    """Reads one shard and adds what is in it to the counters."""
+    """Read one shard, add what is in it to the counters, and return what is wrong with it."""
     count = 0
     try:
         with FileSystems.open(FileSystems.join(folder, shard.name), compression_type="uncompressed") as file:
             summing = _Summing(file)
             try:
-                for data in tfrecord.read_framed(summing):  # type: ignore[arg-type]  # all it needs is read
+                for data in tfrecord.read_framed(summing):  # type: ignore[arg-type]  # it only calls read()
                     record = records.from_example(data)
                     sources[record.source] += 1
                     lengths[str(len(record.text))] += 1
@@ -85,7 +85,7 @@ def _size(found: int, shard: Shard) -> str:
 
 
 def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) -> list[str]:
-    """Compares the counts of a split whose shards are sound."""
+    """Check the counts of a split whose shards are intact."""
     asked = {"records": split.records, "sources": split.sources, "lengths": split.lengths}
     found = {"records": sum(sources.values()), "sources": dict(sources), "lengths": dict(lengths)}
     return [
@@ -96,10 +96,10 @@ def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) ->
 
 
 def _extra(there: list[str], info: DatasetInfo) -> list[str]:
-    """Files that look like shards, but that the description does not name."""
+    """Return a finding for each file that looks like a shard but is not in the description."""
     known = {shard.name for split in info.splits.values() for shard in split.shards}
     extra = [name for name in there if ".tfrecord-" in name and name not in known]
-    return [f"{name}: {dataset_info.INFO_FILE} does not name it" for name in extra]
+    return [f"{name}: {dataset_info.INFO_FILE} does not list it" for name in extra]
 
 
 def _check_rejects(folder: str, there: list[str], info: DatasetInfo) -> list[str]:

@@ -1,4 +1,4 @@
-"""The Beam transform that writes records, and the dataset that it makes of them."""
+"""The Beam transform that writes records, and the description of the resulting dataset."""
 
 import time
 from collections import Counter
@@ -17,13 +17,13 @@ from trainer.vocab import Vocab
 
 
 class MakeRecord(Protocol):
-    """Turns an item of a shard spec into a record; must be picklable."""
+    """Builds a record from an item of a shard spec; must be picklable."""
 
     def __call__(self, item: Any) -> records.Record:
-        """Raises `Reject` for an item that cannot become a record."""
+        """Return the record. Raise `Reject` for an item that cannot become one."""
 
     def key(self, item: Any) -> str:
-        """Names the item in the rejects file."""
+        """Return the item's name in the rejects file."""
 
 
 class WriteRecords(beam.PTransform):
@@ -75,7 +75,7 @@ class _WriteShard(beam.DoFn):
 
 @dataclass(frozen=True)
 class DescribeDataset:
-    """Makes `dataset_info.json`, in which `command`, `request` and `notes` are repeated, and the files of TFDS."""
+    """Builds `dataset_info.json`, which repeats `command`, `request` and `notes`, and the files for TFDS."""
 
     vocab: Vocab
     command: list[str]

@@ -1,4 +1,4 @@
-"""What the commands that write a dataset share: their options, the run, the table at the end."""
+"""What the commands that write a dataset have in common: options, the run, the final table."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, Wr
 from beam_pipelines.sharding import outputs, partition, shards
 from beam_pipelines.sharding.outputs import Kind
 from trainer.cli import UserError
+from trainer.config import typed
 from trainer.data import dataset_info, shard_sizes
 from trainer.vocab import DIGITS, Vocab
 
@@ -26,44 +27,44 @@ KIND = Kind(dataset_info.INFO_FILE, tfds_metadata.FILES, _shards_of)
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
-    """The options that every command that writes a dataset has."""
-    parser.add_argument("--output", required=output_required, help="the dataset's folder")
-    parser.add_argument("--num-shards", type=int, default=8, help="files of a split")
-    parser.add_argument("--seed", type=int, default=0, help="decides the order of the records and all that is random")
-    parser.add_argument("--max-digits", type=int, default=5, help="the longest number")
-    parser.add_argument("--alphabet", default=DIGITS, help="the characters that labels may have")
-    parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="of images encoded anew")
-    parser.add_argument("--overwrite", action="store_true", help="replace a dataset that is there already")
+    """Add the options of every command that writes a dataset."""
+    parser.add_argument("--output", required=output_required, help="folder for the dataset")
+    parser.add_argument("--num-shards", type=int, default=8, help="files per split")
+    parser.add_argument("--seed", type=int, default=0, help="random seed, also for the order of the records")
+    parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="most digits")
+    parser.add_argument("--alphabet", default=DIGITS, help="characters allowed in labels")
+    parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="format of re-encoded images")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
     partition.add_argument(parser)
 
 
 def request_of(args: argparse.Namespace, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was asked for: all options but where it goes and how it is run, and what identifies the inputs."""
+    """Return what was asked for: all options except where to write and how to run, and what identifies the inputs."""
     asked = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite", "share")}
     return {**asked, "inputs": dict(inputs)}
 
 
 def read_info(folder: str) -> dataset_info.DatasetInfo:
-    """Reads what a finished dataset holds, through Beam's file systems.
+    """Read the description of a finished dataset through Beam's file systems.
 
     Raises:
-      UserError: there is no such folder, or it is no finished dataset.
+      UserError: the folder does not exist, or is not a finished dataset.
     """
     for name in (dataset_info.COMPLETED_FILE, dataset_info.INFO_FILE):
         if not FileSystems.exists(FileSystems.join(folder, name)):
             raise UserError(
-                f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
-                "give the --output of a prepare or synthesize command that ended well"
+                f"{folder} has no {name}: it is not a dataset, or the run that was writing it did not finish; "
+                "give the --output of a prepare or synthesize command that succeeded"
             )
     with FileSystems.open(FileSystems.join(folder, dataset_info.INFO_FILE)) as file:
-        return dataset_info.info_from_json(file.read().decode(), folder)
+        return dataset_info.info_from_json(file.read(), folder)
 
 
 def shard_paths(folder: str, info: dataset_info.DatasetInfo, split: str) -> list[str]:
-    """Return the shard files of a split, which have the sizes that the description gives.
+    """Return the shard files of a split, after checking their sizes against the description.
 
     Raises:
-      UserError: the dataset has no such split, it is empty, or a shard is missing or of another size.
+      UserError: the dataset has no such split, it is empty, or a shard is missing or has another size.
     """
     paths = dataset_info.shard_paths(folder, info, split)
     sizes = outputs.sizes(folder)
@@ -83,20 +84,20 @@ def write(
     inputs: Mapping[str, Any],
     notes: Mapping[str, int] | None = None,
 ) -> None:
-    """Write the items of each split as a dataset, or --share of it, and print what is in it once it is complete.
+    """Write the items of each split as a dataset, or a partition of it, and print what is in it once complete.
 
-    Nothing is done where this very dataset is there already.
+    If exactly this dataset is already complete, do nothing.
 
     Args:
       splits: the items of each.
-      make: turns an item into a record.
+      make: builds a record from an item.
       vocab: of the labels.
       args, argv, module: the command line.
       beam_args: Beam's options in it.
-      inputs: what identifies the content of the inputs, so that a dataset of older ones is not taken for this one.
-      notes: counts to tell besides.
+      inputs: what identifies the content of the inputs, so that a dataset of older ones is not mistaken for this one.
+      notes: further counts to report.
     Raises:
-      UserError: the folder holds something else, or not one item could become a record; nothing is left behind.
+      UserError: the folder holds something else, or no item could become a record; nothing is left behind.
       Locked: another process is writing there.
       RuntimeError: the engine lost something.
     """
@@ -115,7 +116,7 @@ def write(
 
     with partition.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
         if ticket is None:
-            print(f"{args.output} is complete already: nothing to do (--overwrite writes it again)")
+            print(f"{args.output} is already complete: nothing to do (use --overwrite to regenerate it)")
             return
         command = ["python", "-m", module, *partition.common(sys.argv[1:] if argv is None else argv)]
         describe = DescribeDataset(vocab, command, request, dict(notes or {}))
@@ -136,9 +137,9 @@ def write(
 
 
 def _checked_info(output: str) -> dataset_info.DatasetInfo:
-    """Return what was written, if everything that went in is accounted for."""
+    """Return the description of what was written, if every input is accounted for."""
     with FileSystems.open(FileSystems.join(output, dataset_info.INFO_FILE)) as file:
-        info = dataset_info.info_from_json(file.read().decode(), output)
+        info = dataset_info.info_from_json(file.read(), output)
     written = sum(split.records for split in info.splits.values())
     if info.records_in != written + sum(info.rejects.values()):
         raise RuntimeError(f"{output}: {info.records_in} in, {written} written, {info.rejects} rejected")
@@ -146,12 +147,12 @@ def _checked_info(output: str) -> dataset_info.DatasetInfo:
         with FileSystems.open(FileSystems.join(output, dataset_info.REJECTS_FILE)) as file:
             first = file.read().decode().splitlines()[0]
         outputs.remove(output, KIND, everything=True)
-        raise UserError(f"all {info.records_in} images were rejected, the first one so: {first}")
+        raise UserError(f"all {info.records_in} images were rejected; the first: {first}")
     return info
 
 
 def _table(info: dataset_info.DatasetInfo, output: str, seconds: Mapping[str, float]) -> str:
-    """The counts as they were verified (engines may count a retried shard twice), the seconds as the engine tells."""
+    """Format the counts as verified (engines may count a retried shard twice) and the seconds as the engine reports."""
     lines = [f"{'records in':<33}{info.records_in:>10}"]
     for name, split in sorted(info.splits.items()):
         lines.append(f"{'written to ' + name:<33}{split.records:>10}  in {len(split.shards)} shards")
@@ -163,5 +164,5 @@ def _table(info: dataset_info.DatasetInfo, output: str, seconds: Mapping[str, fl
     lines.append(f"{'bytes':<33}{size:>10}")
     lines += [f"{'seconds, ' + step:<33}{seconds[step]:>10.2f}" for step in sorted(seconds)]
     if info.rejects:
-        lines.append(f"each reject is named in {output}/{dataset_info.REJECTS_FILE}")
+        lines.append(f"each reject is listed in {output}/{dataset_info.REJECTS_FILE}")
     return "\n".join([*lines, f"complete: {output}"])

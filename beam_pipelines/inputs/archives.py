@@ -1,6 +1,6 @@
-"""The images in tar and zip archives: where each lies, so that none needs to be unpacked to be read.
+"""Locate the images in tar and zip archives, so that they can be read without unpacking the archive.
 
-An archive is gone through once. What is damaged in it becomes a reject, and what comes before the damage is kept.
+An archive is scanned once. Damage becomes a reject, and what comes before it is kept.
 """
 
 import posixpath
@@ -15,7 +15,7 @@ from beam_pipelines.sharding.shards import Reject
 from trainer.data.image_kinds import IMAGE_ENDINGS
 
 TAR_ENDINGS, ZIP_ENDINGS = (".tar",), (".zip",)
-# Decompressed from the front only, so their members cannot be read apart.
+# These can only be decompressed from the start, so their members cannot be read individually.
 COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -32,14 +32,14 @@ _PIECE_BYTES = 1 << 20
 
 
 class Member(NamedTuple):
-    """An image in an archive, or what was found in its place.
+    """An image in an archive, or the reject in its place.
 
     Attributes:
-      name: in the archive; empty where the archive itself is at fault.
-      start: where in the file it begins, of a zipped one its header.
+      name: in the archive; empty if the archive itself is at fault.
+      start: where it begins in the file; for a zipped one, where its header begins.
       size: in bytes, unpacked.
-      zipped: whether it is to be read by `read_zipped`.
-      reject: reason and detail, where it is clear already that it cannot be read.
+      zipped: whether it must be read by `Zip.read`.
+      reject: reason and detail, if it is already clear that it cannot be read.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Member(NamedTuple):
 
 
 def endings() -> tuple[str, ...]:
-    """Return what names of archives end in, in small letters, that are to be looked into."""
+    """Return the extensions, in lower case, of files that are opened as archives."""
     packed = (".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".7z", ".rar")
     return (*TAR_ENDINGS, *ZIP_ENDINGS, *packed, *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst", "z", "lzma")))
 
 
 def kind_of(beginning: bytes) -> str | None:
-    """Return `tar`, `zip`, the name of a compression, or None, as the first kilobyte of a file says."""
+    """Return `tar`, `zip`, the name of a compression, or None, judged by the first kilobyte of a file."""
     if beginning[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "zip"
     for signature, name in COMPRESSED.items():
@@ -70,7 +70,7 @@ def kind_of(beginning: bytes) -> str | None:
 
 
 def members(file: BinaryIO, size: int, others: Counter[str]) -> Iterator[Member]:
-    """Yield the images in an archive of so many bytes, and count all other files by their ending.
+    """Yield the images in an archive of `size` bytes, and count all other files by extension.
 
     Raises:
       OSError: it cannot be read.
@@ -82,7 +82,7 @@ def members(file: BinaryIO, size: int, others: Counter[str]) -> Iterator[Member]
     elif kind in COMPRESSED.values():
         yield Member("", reject=("compressed-archive", f"it is compressed with {kind}: repack it as a plain .tar"))
     elif kind is None and beginning.strip(b"\0"):
-        yield Member("", reject=("damaged-archive", "it begins like no archive: repack it as a plain .tar"))
+        yield Member("", reject=("damaged-archive", "it does not begin like an archive: repack it as a plain .tar"))
     elif kind == "zip":
         yield from _zip_members(file, others)
     else:
@@ -90,18 +90,18 @@ def members(file: BinaryIO, size: int, others: Counter[str]) -> Iterator[Member]
 
 
 def ending(name: str) -> str:
-    """Return a file's ending in small letters, by which those that are not read are counted; none if it is long."""
+    """Return a file's extension in lower case, by which skipped files are counted; empty if it is long."""
     found = posixpath.splitext(name)[1].lower()
     return found if len(found) <= _LONGEST_ENDING else ""
 
 
 class _Tar:
-    """One pass through a tar archive, and through those that were appended to it behind its end."""
+    """One pass through a tar archive, and through any archives appended to it."""
 
     def __init__(self, file: BinaryIO, size: int, others: Counter[str]) -> None:
         self._file, self._size, self._others = file, size, others
         self._files: dict[str, Member] = {}
-        self._links: dict[str, str] = {}  # to what each leads
+        self._links: dict[str, str] = {}  # the target of each
         self._count = 0
 
     def members(self) -> Iterator[Member]:
@@ -150,17 +150,17 @@ class _Tar:
             for _ in range(_LINKS_FOLLOWED):
                 at = self._links.get(at) or self._links.get(posixpath.normpath(at)) or at
             file = self._files.get(at) or self._files.get(posixpath.normpath(at))
-            broken = ("broken-link", f"it links to {target}, which is no file in the archive")
+            broken = ("broken-link", f"it links to {target}, which is not a file in the archive")
             yield file._replace(name=name) if file else Member(name, reject=broken)
 
     def _next(self, end: int) -> int | None:
-        """Return where behind the end of an archive another one begins, None where there is nothing.
+        """Return where another archive begins after the end of this one, None if none does.
 
         Raises:
           ReadError: the archive does not end there.
         """
         self._file.seek(end)
-        if self._file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes damage for the end
+        if self._file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile mistakes damage for the end
             raise tarfile.ReadError(f"no header and no end mark at byte {end:,}")
         end += tarfile.BLOCKSIZE
         while piece := self._file.read(_PIECE_BYTES):
@@ -174,7 +174,7 @@ class _Tar:
 def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     offset = -1
     while (member := archive.next()) is not None:
-        archive.members.clear()  # type: ignore[attr-defined] # it would keep a kilobyte of each
+        archive.members.clear()  # type: ignore[attr-defined] # it would keep a kilobyte per member
         if archive.offset <= offset or member.size < 0:
             raise tarfile.ReadError(f"the header of {member.name!r} claims {member.size:,} bytes")
         offset = archive.offset
@@ -182,11 +182,11 @@ def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _damaged(error: Exception) -> Member:
-    return Member("", reject=("damaged-archive", f"members behind this are lost: {error}"))
+    return Member("", reject=("damaged-archive", f"members after this point are lost: {error}"))
 
 
 class _Bounded:
-    """A file for tarfile, which reads headers only, as much of each as it claims."""
+    """A file with bounded reads for tarfile, which would read as many bytes as a header claims."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size, self.tell = file, size, file.tell
@@ -215,7 +215,7 @@ def _zip_members(file: BinaryIO, others: Counter[str]) -> Iterator[Member]:
             if info.flag_bits & 1:
                 reject = ("encrypted", "it is encrypted: unpack it with its password")
             elif info.file_size > LARGEST_MEMBER:
-                reject = ("too-large", f"it claims {info.file_size:,} bytes; {LARGEST_MEMBER:,} are read at most")
+                reject = ("too-large", f"it claims {info.file_size:,} bytes; at most {LARGEST_MEMBER:,} are read")
             yield Member(info.filename, info.header_offset, info.file_size, True, reject)
         elif not info.is_dir():
             others[ending(info.filename)] += 1
@@ -224,14 +224,14 @@ def _zip_members(file: BinaryIO, others: Counter[str]) -> Iterator[Member]:
 
 
 class Zip:
-    """An open zip archive, for many threads."""
+    """An open zip archive."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._archive = zipfile.ZipFile(file)
         self._infos = {info.header_offset: info for info in self._archive.infolist()}
 
     def read(self, start: int) -> bytes:
-        """Return a member, unpacked.
+        """Return a member, decompressed.
 
         Raises:
           Reject: `damaged-archive`.
@@ -239,5 +239,5 @@ class Zip:
         try:
             with self._archive.open(self._infos[start]) as member:
                 return member.read(LARGEST_MEMBER)
-        except Exception as error:  # each decompressor has exceptions of its own
+        except Exception as error:  # each decompressor has its own exceptions
             raise Reject("damaged-archive", f"it cannot be unpacked: {error}") from error

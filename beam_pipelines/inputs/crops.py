@@ -1,4 +1,4 @@
-"""What of an image becomes the training image: the number alone, with some of its surroundings, or all."""
+"""Which part of an image becomes the training image: the number alone, with some surroundings, or everything."""
 
 import hashlib
 import math
@@ -11,7 +11,7 @@ from beam_pipelines.sharding.shards import Reject
 from trainer.data.records import Box
 
 POLICIES = ("tight", "context", "whole")
-ENLARGE = 1.3  # how much a square around a number is widened
+ENLARGE = 1.3  # factor by which a square around a number is widened
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class CropPolicy:
     Attributes:
       policy: `tight`, the square around the number, widened by 1.3, resized to `size` x `size`;
         `context`, the number with a margin on each side, drawn from `context` for each image and side;
-        `whole`, all of the image.
+        `whole`, the entire image.
       size: pixels, for `tight`.
-      max_side: the longest side of the other two in pixels; what is longer is shrunk, nothing is enlarged.
+      max_side: the longest side, in pixels, for the other two; larger images are shrunk, none is enlarged.
       context: the smallest and the largest margin, as a share of the number's height.
-      seed: decides the margins, together with the key of the image.
+      seed: determines the margins, together with the key of the image.
     """
 
     policy: str
@@ -35,16 +35,16 @@ class CropPolicy:
     seed: int
 
     def __call__(self, image: Image, box: Box | None, key: str) -> tuple[Image, Box]:
-        """Cuts an image.
+        """Crop an image.
 
         Args:
           image: RGB.
-          box: of the number, in pixels, or None where unknown; it may leave the image.
+          box: of the number, in pixels, or None if unknown; it may extend beyond the image.
           key: of the image.
         Returns:
           The image to store, and the area of `image` that it shows, in pixels.
         Raises:
-          Reject: `no-box` where one is needed, `box-size`, `box-outside`.
+          Reject: `no-box` if one is needed, `box-size`, `box-outside`.
         """
         if box is not None:
             _check(box, image.size)
@@ -56,11 +56,11 @@ class CropPolicy:
             area = self._with_context(box, image.size, key)
             return self._limited(image.crop(area)), area
         square = _square(box, image.size)
-        # Bilinear over the area that shrinks into a pixel, in one step from the original.
+        # Antialiased: bilinear over the area that shrinks to a pixel, in one step from the original.
         return image.resize((self.size, self.size), Resampling.BILINEAR, box=square), square
 
     def _with_context(self, box: Box, size: tuple[int, int], key: str) -> tuple[int, int, int, int]:
-        """In whole pixels, so that cutting alters none."""
+        """Return the area in whole pixels, so that cropping alters none."""
         seed = hashlib.blake2b(f"{self.seed}/{key}".encode(), digest_size=16).digest()
         margins = np.random.default_rng(int.from_bytes(seed, "little")).uniform(*self.context, size=4)
         left, top, right, bottom = (margins * (box[3] - box[1])).tolist()
@@ -76,11 +76,11 @@ class CropPolicy:
         if scale >= 1:
             return image
         width, height = (max(1, round(scale * side)) for side in image.size)
-        return image.resize((width, height), Resampling.BILINEAR)  # antialiased, as Pillow shrinks
+        return image.resize((width, height), Resampling.BILINEAR)  # Pillow antialiases when shrinking
 
 
 def check_size(box: Box) -> None:
-    """Whether it is a box at all.
+    """Check that a box has a positive, finite size.
 
     Raises:
       Reject: `box-size`.
@@ -94,11 +94,11 @@ def _check(box: Box, size: tuple[int, int]) -> None:
     check_size(box)
     width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
     if width < 1 or height < 1:
-        raise Reject("box-outside", f"less than a pixel of the box {box} lies in the image of {size[0]}x{size[1]}")
+        raise Reject("box-outside", f"less than one pixel of the box {box} is inside the image of {size[0]}x{size[1]}")
 
 
 def _square(box: Box, size: tuple[int, int]) -> Box:
-    """The box made square about its centre, widened, and clipped to the image."""
+    """Return the box made square about its centre, widened, and clipped to the image."""
     left, top, right, bottom = box
     half = ENLARGE * max(right - left, bottom - top) / 2
     x, y = (left + right) / 2, (top + bottom) / 2

@@ -1,4 +1,4 @@
-"""Labelled images listed in a CSV file, read a row at a time from wherever it begins."""
+"""Labelled images listed in a CSV file, whose rows can be read individually by byte offset."""
 
 import csv
 import itertools
@@ -20,23 +20,23 @@ from trainer.data.records import Box
 
 BOX = ("left", "top", "width", "height")
 DELIMITERS = (",", ";", "\t")
-IMAGES = "images"  # the folder beside the CSV file
+IMAGES = "images"  # folder beside the CSV file
 
 
 @dataclass(frozen=True)
 class CsvRows:
     """The rows of a CSV file. A place is the byte at which a row begins.
 
-    A name is relative to the folder of the images; a leading `images/` is dropped if that folder is called so. A name
-    that leads out of it, as absolute paths and `..` do, is rejected, unless the user gave a folder that contains it.
+    A name is relative to the folder of the images; a leading `images/` is dropped if that is the folder's name. A name
+    that leads out of it, such as an absolute path or `..`, is rejected unless the user gave a folder that contains it.
 
     Attributes:
       path: local or remote.
-      written: when the file was, so that no process reads an earlier one that it still has open.
+      written: modification time of the file, so that no process reads an older version that it still has open.
       folder: of the images.
       columns: the names in the first line.
       delimiter: between the values of a row.
-      drop: what names may begin with although it is the folder itself, e.g. `images/`, or nothing.
+      drop: a prefix that names may have although it is the folder itself, e.g. `images/`, or empty.
       chosen: whether the user named the folder, and so allows every name that leads into it.
     """
 
@@ -61,7 +61,7 @@ class CsvRows:
         """Yield the rows.
 
         Raises:
-          UserError: the file is no CSV in UTF-8, or a quote swallows the rows behind it.
+          UserError: the file is not CSV in UTF-8, or a quote swallows the rows after it.
         """
         rows = _rows(self.path, self.written, self.delimiter)
         next(rows)
@@ -78,8 +78,8 @@ class CsvRows:
         """Read a row.
 
         Raises:
-          Reject: `csv-row` where the row has more values than the first line or names no file, `outside-folder` where
-            that leads out of the folder of the images, `box-value` where a box is not four numbers.
+          Reject: `csv-row` if the row has more values than the first line or names no file, `outside-folder` if the
+            file is not in the folder of the images, `box-value` if a box is not four numbers.
         """
         values = self._at(place)
         row, count = self._row(values), len(self.columns)
@@ -90,7 +90,7 @@ class CsvRows:
         name = self._inside(row["file"])
         if name is None:
             raise Reject(
-                "outside-folder", f"{row['file']} leads out of {self.folder or '.'}: give a folder above it as --images"
+                "outside-folder", f"{row['file']} leads out of {self.folder or '.'}: give a parent folder as --images"
             )
         return Labelled(self._key(row), posixpath.join(self.folder, name), row["label"].strip(), self._box(row))
 
@@ -98,7 +98,7 @@ class CsvRows:
         return next(_rows(self.path, self.written, self.delimiter, place))[1]
 
     def _row(self, values: list[str]) -> dict[str, str]:
-        """What a short line lacks is empty."""
+        """Return the values by column; those missing from a short line are empty."""
         return dict(zip(self.columns, [*values, *[""] * len(self.columns)], strict=False))
 
     def _key(self, row: dict[str, str]) -> str:
@@ -106,7 +106,7 @@ class CsvRows:
         return f"{self.images[1]}/{row['file']}" if name is None else posixpath.join(self.images[1], name)
 
     def _inside(self, written: str) -> str | None:
-        """Return the one name below the folder that a name stands for; None where it leads out of it."""
+        """Return the canonical form of a name, relative to the folder; None if it leads out of the folder."""
         name = labelled.inside(written)
         if name is not None:
             return name.removeprefix(self.drop)
@@ -114,15 +114,15 @@ class CsvRows:
         return labelled.below(self.folder, path) if self.chosen else None
 
     def _check_lines(self, place: int, values: list[str]) -> None:
-        """Raise UserError for a row over several lines, unless the name of an image file has them."""
+        """Raise UserError for a row that spans lines, unless the name of an existing image has the line breaks."""
         several = {column for column, value in itertools.zip_longest(self.columns, values) if "\n" in (value or "")}
         name = self._inside(self._row(values)["file"])
         if not several or (several == {"file"} and name and FileSystems.exists(posixpath.join(self.folder, name))):
             return
         line, lines = _line(self.path, self.written, place), sum(value.count("\n") for value in values)
         raise UserError(
-            f"{self.path}, line {line}: a quote that is opened here is closed on line {line + lines}: close it on its "
-            "own line, or take the line breaks out of the value"
+            f"{self.path}, line {line}: a quote opened here is only closed on line {line + lines}: close it on the "
+            "same line, or remove the line breaks from the value"
         )
 
     def _box(self, row: dict[str, str]) -> Box | None:
@@ -137,20 +137,20 @@ class CsvRows:
 
 
 def path_of(given: str) -> str:
-    """Return the CSV file that --input names: itself, or labels.csv in a folder."""
+    """Return the CSV file that --input names: the path itself, or labels.csv in a folder."""
     is_file = not os.path.isdir(given) and (given.lower().endswith(".csv") or os.path.isfile(given))
     return given if is_file else posixpath.join(given, "labels.csv")
 
 
 def open_csv(path: str, images_folder: str | None) -> CsvRows:
-    """Open a CSV file with the columns `file`, `label` and, where wanted, `split` and those of a box.
+    """Open a CSV file with the columns `file`, `label` and, optionally, `split` and those of a box.
 
     Raises:
-      UserError: there is no such file, it is no CSV in UTF-8, or a column is missing.
+      UserError: the file does not exist, is not CSV in UTF-8, or lacks a column.
     """
     path = path_of(path)
     if not FileSystems.exists(path):
-        raise UserError(f"there is no {path}: give --input a CSV file, or a folder with labels.csv")
+        raise UserError(f"{path} does not exist: give --input a CSV file, or a folder with labels.csv")
     chosen, folder = images_folder is not None, images_folder
     if folder is None:
         folder = posixpath.dirname(path)
@@ -164,15 +164,15 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
 
 
 def _holds_files(folder: str) -> bool:
-    """Return whether there are files somewhere below a folder."""
+    """Return whether there are files anywhere below a folder."""
     return next(listing.below(folder, on_error=lambda _: None), None) is not None
 
 
 def _header(path: str, written: float) -> tuple[tuple[str, ...], str]:
-    """Return the columns that the first line names, in small letters, and what stands between them.
+    """Return the columns that the first line names, in lower case, and the delimiter.
 
     Raises:
-      UserError: there is no column `file` or `label`, one is there twice, or only a part of those of a box.
+      UserError: the column `file` or `label` is missing, a column occurs twice, or those of a box are incomplete.
     """
     line = next(_lines(path, written, 0), (0, ""))[1]
     found = {d: tuple(name.strip().lower() for name in next(csv.reader([line], delimiter=d), [])) for d in DELIMITERS}
@@ -188,15 +188,15 @@ def _header(path: str, written: float) -> tuple[tuple[str, ...], str]:
         raise UserError(f"{path} has the column {', '.join(twice)} more than once: name each only once")
     boxes = set(BOX) & set(columns)
     if boxes and boxes != set(BOX):
-        raise UserError(f"{path} has of the columns {','.join(BOX)} only {','.join(sorted(boxes))}: give all or none")
+        raise UserError(f"{path} has, of the columns {','.join(BOX)}, only {','.join(sorted(boxes))}: give all or none")
     return columns, delimiter
 
 
 def _rows(path: str, written: float, delimiter: str, start: int = 0) -> Iterator[tuple[int, list[str]]]:
-    """Yield the place and the values of the row that begins at a byte, and of all that follow.
+    """Yield the place and the values of the row that begins at a byte, and of all following rows.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: a row cannot be read.
     """
     position = start
 
@@ -221,10 +221,10 @@ def _rows(path: str, written: float, delimiter: str, start: int = 0) -> Iterator
 
 
 def _lines(path: str, written: float, start: int) -> Iterator[tuple[int, str]]:
-    """Yield each line from a byte on, and where it ends.
+    """Yield (end, line) for each line from a byte on.
 
     Raises:
-      UserError: it is no text in UTF-8.
+      UserError: it is not text in UTF-8.
     """
     data, position = _content(path, written), start
     while position < len(data):
@@ -232,7 +232,7 @@ def _lines(path: str, written: float, start: int) -> Iterator[tuple[int, str]]:
         try:
             line = data[begin:position].decode("utf-8" if begin else "utf-8-sig")
             if "\0" in line:
-                raise ValueError("it has a NUL byte")
+                raise ValueError("it contains a NUL byte")
         except ValueError as error:
             where = f"{path}, line {_line(path, written, begin)}"
             raise UserError(f"{where} cannot be read ({error}): save it as CSV in UTF-8") from error
@@ -240,11 +240,11 @@ def _lines(path: str, written: float, start: int) -> Iterator[tuple[int, str]]:
 
 
 def _line(path: str, written: float, place: int) -> int:
-    """Return the number of the line that begins at a byte, from 1."""
+    """Return the number, from 1, of the line that begins at a byte."""
     return _content(path, written)[:place].count(b"\n") + 1
 
 
-# Of a process the last file stays open, since the shards of a run all read the same.
+# Each process keeps its last file open, since all shards of a run read the same one.
 @lru_cache(maxsize=1)
 def _content(path: str, written: float) -> mmap.mmap | bytes:
     with labelled.private_copy(path, written) as file:

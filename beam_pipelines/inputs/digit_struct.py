@@ -1,4 +1,4 @@
-"""`digitStruct.mat` (SVHN format 1, MATLAB v7.3, which is HDF5): images with labelled boxes, by their index."""
+"""`digitStruct.mat` (SVHN format 1, MATLAB v7.3, i.e. HDF5): images with labelled boxes, read by index."""
 
 import math
 import os
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 class DamagedEntry(ValueError):
-    """An entry that is not laid out as MATLAB lays them out, or says what cannot be."""
+    """An entry whose layout is not MATLAB's, or whose values are impossible."""
 
 
 @dataclass(frozen=True)
 class DigitBox:
-    """One digit: 0-9 (the file says 10 for 0), and its box in pixels, as the file has it, even where it is odd."""
+    """One digit: 0-9 (stored as 10 for 0), and its box in pixels, as stored, even if implausible."""
 
     label: int
     left: float
@@ -35,19 +35,19 @@ class DigitBox:
 
 @dataclass(frozen=True)
 class Entry:
-    """One image: its file name, and its digits in the order of the file, which is that of reading."""
+    """One image: its file name, and its digits in the order of the file, which is reading order."""
 
     name: str
     digits: tuple[DigitBox, ...]
 
 
 class DigitStruct:
-    """An open digitStruct file, whose entries are read when they are asked for.
+    """An open digitStruct file, whose entries are read on demand.
 
-    At once only their addresses are read: 16 bytes for each. What `Hdf5` does not recognise, h5py reads.
+    Only their addresses are read when it is opened: 16 bytes for each. h5py reads what `Hdf5` does not recognise.
 
     Raises:
-      UserError: it is no digitStruct.
+      UserError: it is not a digitStruct.
     """
 
     def __init__(self, file: BinaryIO, path: str) -> None:
@@ -57,7 +57,7 @@ class DigitStruct:
                 raise UserError(
                     f"{path} has no digitStruct with name and bbox: give the digitStruct.mat of SVHN format 1"
                 )
-            # Each entry has an object of its own, so no sound file names more of them than it has room for.
+            # Each entry has its own object, so a valid file cannot have more entries than it has room for.
             limit = os.fstat(file.fileno()).st_size // REFERENCE_BYTES
             self._names = _Column(self._file["digitStruct/name"], limit)
             self._boxes = _Column(self._file["digitStruct/bbox"], limit)
@@ -77,7 +77,7 @@ class DigitStruct:
         return len(self._names)
 
     def name(self, index: int) -> str:
-        """The file name of an image.
+        """Return the file name of an image.
 
         Raises:
           DamagedEntry: it cannot be read.
@@ -85,10 +85,10 @@ class DigitStruct:
         return self._read(self._name, self._name_by_h5py, index)
 
     def entry(self, index: int) -> Entry:
-        """An image with its digits.
+        """Return an image with its digits.
 
         Raises:
-          DamagedEntry: it cannot be read, or has a label that is no digit.
+          DamagedEntry: it cannot be read, or has a label that is not a digit.
         """
         return Entry(self.name(index), self._read(self._digits, self._digits_by_h5py, index))
 
@@ -108,7 +108,7 @@ class DigitStruct:
     def _name(self, hdf5: Hdf5, index: int) -> str:
         kind, codes = hdf5.values(self._names.address(index))
         if kind != CHARACTERS:
-            raise UnknownLayout("the name is no text")
+            raise UnknownLayout("the name is not text")
         return _text(codes)
 
     def _digits(self, hdf5: Hdf5, index: int) -> tuple[DigitBox, ...]:
@@ -118,7 +118,7 @@ class DigitStruct:
             if field not in members:
                 raise UnknownLayout(f"the boxes have no {field}")
             kind, column = hdf5.values(members[field])
-            # One digit's value is stored in place, several as references to a value each.
+            # The value of a single digit is stored in place, those of several as references to one value each.
             columns.append([_double(hdf5, address) for address in column] if kind == REFERENCES else column)
             if kind == CHARACTERS:
                 raise UnknownLayout(f"{field} is text")
@@ -139,10 +139,10 @@ class DigitStruct:
 
 
 class _Column:
-    """The objects that a field of the struct array refers to; of an array of one, MATLAB stores the object itself.
+    """The objects that a field of the struct array refers to; for an array of one, MATLAB stores the object itself.
 
-    MATLAB stores a name as the codes of its characters. Files that h5py wrote may have strings, in objects of their own
-    or all in one.
+    MATLAB stores a name as its character codes. Files written by h5py may have strings, each in its own object or all
+    in one.
 
     Raises:
       UserError: there are more than `limit`.
@@ -155,7 +155,7 @@ class _Column:
         self._is_text = kind is not None and h5py.check_string_dtype(kind) is not None
         self._count = stored.size if self._refers or self._is_text else 1
         if self._count > limit:
-            raise UserError(f"{stored.file.filename} is damaged: it claims {self._count:,} of {stored.name}")
+            raise UserError(f"{stored.file.filename} is damaged: it claims {self._count:,} entries in {stored.name}")
         if self._refers:
             addresses = np.zeros(stored.shape, "<u8")
             stored.id.read(h5py.h5s.ALL, h5py.h5s.ALL, addresses, stored.id.get_type())
@@ -167,9 +167,9 @@ class _Column:
         return self._count
 
     def address(self, index: int) -> int:
-        """Return where the object is. Raises `UnknownLayout` where it has no place of its own."""
+        """Return the address of the object. Raise `UnknownLayout` if it does not have its own."""
         if self._addresses is None:
-            raise UnknownLayout("it is one string of many")
+            raise UnknownLayout("it is an element of an array of strings")
         return int(self._addresses[index])
 
     def object(self, index: int) -> Any:
@@ -181,7 +181,7 @@ class _Column:
         """Read a name.
 
         Raises:
-          DamagedEntry: it is no text.
+          DamagedEntry: it is not text.
         """
         if self._is_text:
             return str(self._stored.asstr()[self._spot(index)])
@@ -213,7 +213,7 @@ def _text(codes: Sequence[int]) -> str:
     try:
         return np.array(codes, "<u2").tobytes().decode("utf-16-le")
     except UnicodeDecodeError as error:
-        raise DamagedEntry(f"a name is no text: {error}") from error
+        raise DamagedEntry(f"a name is not text: {error}") from error
 
 
 def _digits(columns: Sequence[Sequence[float]]) -> tuple[DigitBox, ...]:
@@ -222,6 +222,6 @@ def _digits(columns: Sequence[Sequence[float]]) -> tuple[DigitBox, ...]:
     digits = []
     for label, *box in zip(*columns, strict=True):
         if label not in range(11):
-            raise DamagedEntry(f"a label is {label:g}, not 1 to 10, where 10 is zero")
+            raise DamagedEntry(f"a label is {label:g}, not 1 to 10 (10 means 0)")
         digits.append(DigitBox(int(label) % 10, *box))
     return tuple(digits)

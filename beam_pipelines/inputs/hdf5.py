@@ -1,11 +1,11 @@
-"""The few HDF5 structures that MATLAB v7.3 writes by the hundred thousand, read straight from the file.
+"""The few HDF5 structures that MATLAB v7.3 writes by the hundred thousand, read directly from the file.
 
-A general library makes several objects for every reference that it follows, and a `digitStruct.mat` has twenty
-for an image. An object reference is the address of an object header, so here one is followed by reading the
-bytes there. What is not recognised with certainty raises `UnknownLayout`: then the general library must read it.
+A general library creates several objects for every reference that it follows, and a `digitStruct.mat` has twenty
+per image. An object reference is the address of an object header, so this reader follows one by reading the bytes
+there. Whatever it does not recognise with certainty raises `UnknownLayout`: the general library must read it then.
 
-Layouts are those of the HDF5 File Format Specification 3.0: object headers of version 1, groups as symbol tables,
-dataset contents in the header (compact) or in one piece (contiguous); little-endian, as all of MATLAB's are.
+Layouts follow the HDF5 File Format Specification 3.0: object headers of version 1, groups as symbol tables,
+dataset contents in the header (compact) or in one block (contiguous); little-endian, as all of MATLAB's are.
 """
 
 import os
@@ -16,10 +16,10 @@ from struct import Struct
 from typing import BinaryIO
 
 _DATASPACE, _DATATYPE, _LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x01, 0x03, 0x08, 0x10, 0x11
-_IGNORED = {0x00, 0x04, 0x05, 0x0C, 0x12}  # padding, fill values, attributes, time of modification
+_IGNORED = {0x00, 0x04, 0x05, 0x0C, 0x12}  # padding, fill values, attributes, modification time
 _COMPACT, _CONTIGUOUS = 0, 1
-_NOWHERE = 2**64 - 1  # the address of what was never written
-_SHARED = 0x02  # the flag of a message that only says where the real one is
+_NOWHERE = 2**64 - 1  # the address of data that was never written
+_SHARED = 0x02  # the flag of a message that only points to the real one
 
 _SUPERBLOCK = bytes.fromhex("894844460d0a1a0a 0000000000080800")  # version 0, addresses and lengths of 8 bytes
 _HEADER = Struct("<BxHxxxxIxxxx")  # version, messages, bytes of the first block
@@ -31,9 +31,9 @@ _COMPACT_SIZE = Struct("<H")
 _NODE = Struct("<4sBBHQQQQ")  # B-tree: signature, kind, level, entries, siblings, first key, first child
 _TABLE = Struct("<4sBxH")  # symbol table: signature, version, entries
 _HEAP = Struct("<4sBxxxQQQ")  # names: signature, version, bytes, first free, address
-_SYMBOL = Struct("<QQ24x")  # place of the name, address of the object
+_SYMBOL = Struct("<QQ24x")  # offset of the name, address of the object
 
-DOUBLES, CHARACTERS, REFERENCES = "d", "H", "Q"  # as struct names them
+DOUBLES, CHARACTERS, REFERENCES = "d", "H", "Q"  # format characters of `struct`
 # The datatypes of IEEE 754 doubles, of uint16 (MATLAB's characters) and of object references.
 _TYPES = {
     bytes.fromhex("11203f0008000000 00004000340b0034ff030000 00000000"): DOUBLES,
@@ -41,53 +41,53 @@ _TYPES = {
     bytes.fromhex("1700000008000000"): REFERENCES,
 }
 
-# What following an address that leads nowhere ends in.
+# What following an invalid address may raise.
 _DAMAGE = (struct.error, IndexError, OverflowError, ValueError, OSError)
 
-# The file is read in blocks, each with the beginning of the next, so that what begins in one is whole in it.
+# The file is read in blocks, each with the beginning of the next, so that whatever begins in one is complete in it.
 _BLOCK_BYTES, _BEGINNING_BYTES = 1 << 14, 1 << 10
-_BLOCKS = 64  # that are kept
-MAX_VALUES = 100_000  # in one dataset; a value for each digit of a number is the rule
+_BLOCKS = 64  # kept in memory
+MAX_VALUES = 100_000  # in one dataset; normally one per digit of a number
 
 
 class UnknownLayout(Exception):
-    """An object that is stored in a way that this reader does not know."""
+    """An object stored in a way that this reader does not support."""
 
 
 class Hdf5:
     """A file's objects by their addresses, read on demand.
 
-    The file is not mapped into memory: if something cut it short meanwhile, that would kill the process.
+    The file is not memory-mapped: truncating it meanwhile would kill the process.
 
     Raises:
-      UnknownLayout: the file is of a kind that MATLAB does not write.
+      UnknownLayout: MATLAB does not write files of this kind.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file  # its descriptor must stay open
         self._block = lru_cache(maxsize=_BLOCKS)(self._read_block)
-        # MATLAB puts 512 bytes of its own before the file, from which addresses do not count.
+        # MATLAB puts 512 bytes of its own before the file, which addresses do not count.
         self._base, first = 0, self._block(0)
         starts = [start for start in (0, 512) if first[start : start + 16] == _SUPERBLOCK]
         if not starts:
-            raise UnknownLayout("the superblock is of another version")
+            raise UnknownLayout("the superblock has another version")
         self._base = starts[0]
 
     def _read_block(self, number: int) -> bytes:
         return os.pread(self._file.fileno(), _BLOCK_BYTES + _BEGINNING_BYTES, number * _BLOCK_BYTES)
 
     def _at(self, address: int) -> tuple[bytes, int]:
-        """Return the block in which an address is, and where in it."""
+        """Return the block that contains an address, and the position in it."""
         number, start = divmod(self._base + address, _BLOCK_BYTES)
         return self._block(number), start
 
     def values(self, address: int) -> tuple[str, tuple]:
-        """The values of a two-dimensional dataset, flat, and what they are.
+        """Return the values of a two-dimensional dataset, flat, and their type.
 
         Returns:
           `DOUBLES`, `CHARACTERS` (their codes) or `REFERENCES` (the addresses of objects), and the values.
         Raises:
-          UnknownLayout: it is stored in another way, or is no dataset.
+          UnknownLayout: it is stored in another way, or is not a dataset.
         """
         try:
             return self._values(address)
@@ -95,10 +95,10 @@ class Hdf5:
             raise UnknownLayout(f"the object at {address} is damaged: {error}") from error
 
     def members(self, address: int) -> dict[str, int]:
-        """The addresses of a group's members.
+        """Return the addresses of a group's members.
 
         Raises:
-          UnknownLayout: it is stored in another way, or is no group.
+          UnknownLayout: it is stored in another way, or is not a group.
         """
         try:
             return self._members(address)
@@ -106,7 +106,7 @@ class Hdf5:
             raise UnknownLayout(f"the object at {address} is damaged: {error}") from error
 
     def _messages(self, address: int) -> Iterator[tuple[int, bytes, int, int]]:
-        """The type of each message of an object header, and its block, place in it, and bytes."""
+        """Yield the type of each message of an object header, its block, its position there, and its length."""
         data, position = self._at(address)
         version, left, size = _HEADER.unpack_from(data, position)
         if version != 1:
@@ -139,17 +139,17 @@ class Hdf5:
             elif message not in _IGNORED:
                 raise UnknownLayout(f"the object at {address} has a message of type {message}")
         if count is None or kind is None or content is None:
-            raise UnknownLayout(f"the object at {address} is no dataset of a known type")
+            raise UnknownLayout(f"the object at {address} is not a dataset of a known type")
         if count > MAX_VALUES:
             raise UnknownLayout(f"the dataset at {address} has {count:,} values")
         array = _array(count, kind)
         data, start, size = content
         if array.size != size:
-            raise UnknownLayout(f"the dataset at {address} has {size} bytes in place of {array.size}")
+            raise UnknownLayout(f"the dataset at {address} has {size} bytes instead of {array.size}")
         return kind, array.unpack_from(data, start)
 
     def _content(self, data: bytes, start: int) -> tuple[bytes, int, int]:
-        """The block of the values of a dataset, where in it they are, and how many bytes."""
+        """Return the block with the values of a dataset, their position there, and their size in bytes."""
         version, layout = _LAYOUT_START.unpack_from(data, start)
         start += _LAYOUT_START.size
         if version == 3 and layout == _COMPACT:
@@ -163,7 +163,7 @@ class Hdf5:
     def _members(self, address: int) -> dict[str, int]:
         tables = [(data, start) for kind, data, start, _ in self._messages(address) if kind == _SYMBOL_TABLE]
         if not tables:
-            raise UnknownLayout(f"the object at {address} is no group with a symbol table")
+            raise UnknownLayout(f"the object at {address} is not a group with a symbol table")
         tree, heap = _TWO.unpack_from(*tables[0])
         signature, kind, level, nodes, *_, table = _NODE.unpack_from(*self._at(tree))
         if (signature, kind, level, nodes) != (b"TREE", 0, 0, 1):
@@ -184,7 +184,7 @@ class Hdf5:
 
 
 def _count(data: bytes, start: int) -> int:
-    """How many values a dataspace has."""
+    """Return the number of values in a dataspace."""
     version, rank, _ = _SPACE.unpack_from(data, start)
     if version != 1 or rank != 2:
         raise UnknownLayout(f"a dataspace has version {version} and {rank} dimensions")

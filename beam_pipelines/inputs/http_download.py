@@ -1,4 +1,4 @@
-"""One file over HTTP, going on where an earlier attempt or an earlier run was cut off."""
+"""Download one file over HTTP, resuming where an earlier attempt or run was interrupted."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from urllib3.util import Retry
 
 from trainer.cli import UserError
 
-# Waits 0, 1, 2, 4 ... 60 seconds, or as long as the server asks for; in all some three minutes without a byte.
+# Waits 0, 1, 2, 4 ... 60 seconds, or as long as the server asks; in total about three minutes without a byte.
 RETRY = Retry(total=9, backoff_factor=0.5, backoff_max=60, status_forcelist=(429, 500, 502, 503, 504))
 TIMEOUT = (30, 60)  # seconds, to connect and between two reads
 CHUNK_BYTES = 2**18
@@ -19,12 +19,12 @@ PROGRESS_SECONDS = 2.0
 
 
 class Progress:
-    """Says on standard error, every two seconds, how far something has come.
+    """Reports progress on standard error every two seconds.
 
     Args:
-      what: the name of it.
-      total: bytes in all.
-      done: bytes that were there before.
+      what: the name to show.
+      total: bytes in total.
+      done: bytes that existed before.
     """
 
     def __init__(self, what: str, total: int, done: int = 0) -> None:
@@ -36,7 +36,7 @@ class Progress:
         if now - self.shown >= PROGRESS_SECONDS:
             self.shown = now
             rate = max((done - self.first) / (now - self.begin), 1)
-            left = f"{rate / 1e6:.1f} MB a second, left {(self.total - done) / rate:.0f} s"
+            left = f"{rate / 1e6:.1f} MB/s, {(self.total - done) / rate:.0f} s left"
             say(f"{self.what}: {done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {left}")
 
 
@@ -45,24 +45,24 @@ def say(text: str) -> None:
 
 
 def fetch(url: str, path: Path, *, size: int) -> None:
-    """Fetches a file of `size` bytes; what of it is in `path` already is kept if the server still has the same.
+    """Fetch a file of `size` bytes; what `path` already has of it is kept if the server's file is unchanged.
 
     Raises:
-      UserError: the server does not have it, has another one, or could not be reached for minutes.
+      UserError: the server does not have it, has a different one, or could not be reached for minutes.
     """
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=RETRY))
     retry, furthest = RETRY, 0
     while (done := size_of(path)) < size:
-        if done > furthest:  # something came: a bad line alone must not end a long transfer
+        if done > furthest:  # data arrived: a bad connection alone must not end a long transfer
             retry, furthest = RETRY, done
         try:
             _transfer(session, url, path, size)
         except requests.RequestException as error:
             raise UserError(_gave_up(url, path, error)) from error
-        except HTTPError as error:  # within the body, of which the session knows nothing
-            say(f"{path.name}: cut off at byte {size_of(path):,} of {size:,} ({error}); going on from there")
+        except HTTPError as error:  # in the body, where the session does not retry
+            say(f"{path.name}: interrupted at byte {size_of(path):,} of {size:,} ({error}); resuming from there")
             try:
                 retry = retry.increment("GET", url, error=error)
             except MaxRetryError as last:
@@ -73,27 +73,27 @@ def fetch(url: str, path: Path, *, size: int) -> None:
 
 def _gave_up(url: str, path: Path, error: Exception) -> str:
     return (
-        f"{url} cannot be fetched ({error}): look at --url and the network; "
-        f"the same command goes on from byte {size_of(path):,}"
+        f"{url} cannot be fetched ({error}): check --url and the network; "
+        f"the same command resumes from byte {size_of(path):,}"
     )
 
 
 def size_of(path: Path) -> int:
-    """Bytes; 0 if there is no such file."""
+    """Return the size of a file in bytes; 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def _validator_file(path: Path) -> Path:
-    """Holds the ETag or the date by which the server knows whether it still has the same file."""
+    """Return the file with the ETag or date by which the server can tell whether its file is unchanged."""
     return path.with_name(f"{path.name}.validator")
 
 
 def _transfer(session: requests.Session, url: str, path: Path, size: int) -> None:
-    """Makes one request and appends what it gives.
+    """Make one request and append what it returns.
 
     Raises:
-      urllib3.exceptions.HTTPError: the connection was lost; what came before is kept.
-      UserError: there is no such file, or not the one expected.
+      urllib3.exceptions.HTTPError: the connection was lost; what was received before is kept.
+      UserError: the server does not have the file, or has a different one.
     """
     done, validator = size_of(path), _validator_file(path)
     headers = {"Accept-Encoding": "identity"}
@@ -104,12 +104,12 @@ def _transfer(session: requests.Session, url: str, path: Path, size: int) -> Non
         goes_on = status == 206 and found.get("Content-Range", "").startswith(f"bytes {done}-")
         if status != 200 and not goes_on:
             if "Range" not in headers or status not in (206, 416):
-                raise UserError(f"{url}: the server says {status} {response.reason}; give another --url")
-            path.unlink()  # the server cannot go on from here
+                raise UserError(f"{url}: the server answered {status} {response.reason}; give another --url")
+            path.unlink()  # the server cannot resume from here
             return
         total = found.get("Content-Range", "").rpartition("/")[2] if goes_on else found.get("Content-Length", "")
         if total.isdigit() and int(total) != size:
-            raise UserError(f"{url} has {int(total):,} bytes, not {size:,}: it is another file; give another --url")
+            raise UserError(f"{url} has {int(total):,} bytes, not {size:,}: it is a different file; give another --url")
         with path.open("ab" if goes_on else "wb") as file:
             if not goes_on:
                 _keep_validator(validator, found)
@@ -118,16 +118,16 @@ def _transfer(session: requests.Session, url: str, path: Path, size: int) -> Non
             for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
                 done += len(chunk)
                 if done > size:
-                    raise UserError(f"{url} has more than {size:,} bytes: it is another file; give another --url")
+                    raise UserError(f"{url} has more than {size:,} bytes: it is a different file; give another --url")
                 file.write(chunk)
                 progress.show(done)
     if done < size:
-        raise ProtocolError(f"the server ended at {done:,} of {size:,} bytes")
+        raise ProtocolError(f"the server stopped at {done:,} of {size:,} bytes")
 
 
 def _keep_validator(validator: Path, headers: requests.structures.CaseInsensitiveDict) -> None:
     etag = headers.get("ETag", "")
-    if etag.startswith("W/"):  # a weak one says too little to put parts together
+    if etag.startswith("W/"):  # a weak one does not guarantee identical bytes, as joining parts requires
         etag = ""
     if strong := etag or headers.get("Last-Modified", ""):
         validator.write_text(strong)

@@ -1,4 +1,4 @@
-"""Tell whether inputs are those of an earlier run, by the paths, sizes and times of files, folded into a checksum."""
+"""Identify inputs by checksums of the paths, sizes and times of their files, to compare them with earlier runs."""
 
 import posixpath
 from collections import defaultdict
@@ -13,16 +13,16 @@ from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.listing import File
 
 BITS = 128
-FEW = 20  # files of one folder of an object store, up to which each is asked for instead of the whole folder
+FEW = 20  # up to this many files of a folder in an object store, each is looked up instead of listing the folder
 
 
 def of_files(files: Iterable[File]) -> str:
-    """Return a checksum, in hexadecimal, of the path, size and time of each file, in whatever order they come."""
+    """Return a checksum, in hexadecimal, of the path, size and time of each file, whatever their order."""
     return f"{sum(map(_digest, files)) % 2**BITS:0{BITS // 4}x}"
 
 
 def of_paths(paths: Iterable[str]) -> str:
-    """Return `of_files` of files that are named, local or remote; those that are missing count as empty."""
+    """Return `of_files` of the files at these paths, local or remote; missing ones count as empty."""
     return of_files(_found(paths))
 
 
@@ -35,7 +35,7 @@ def of_source(source: Source, described_in: str) -> dict[str, str]:
 
 
 def of_datasets(folders: Iterable[str], description: str) -> str:
-    """Return a CRC-32C of the descriptions of datasets, which hold the checksums of all their shards."""
+    """Return a CRC-32C of the descriptions of datasets, which contain the checksums of all their shards."""
     checksum = google_crc32c.Checksum()
     for folder in folders:
         with FileSystems.open(FileSystems.join(folder, description)) as file:
@@ -54,7 +54,7 @@ def _image_paths(source: Source, folder: str, prefix: str) -> Iterator[str]:
 
 
 def _found(paths: Iterable[str]) -> Iterator[File]:
-    """Yield each file; of a folder in an object store all are listed at once."""
+    """Yield each file; if there are many in a folder of an object store, list that folder once."""
     remote: defaultdict[str, list[str]] = defaultdict(list)
     for path in paths:
         if listing.is_remote(path):

@@ -1,4 +1,4 @@
-"""Image files where they lie, broken ones rejected by name; boxes in them."""
+"""Image files, local or remote, with broken ones rejected by name; and boxes in images."""
 
 import shutil
 import tempfile
@@ -15,7 +15,7 @@ from trainer.data.image_io import DecodedImage
 from trainer.data.records import Box
 from trainer.files.local_file import NotAFile, open_regular
 
-SMALL = 4 << 20  # bytes of a remote file that are held in memory, not on disk
+SMALL = 4 << 20  # bytes; remote files up to this size are held in memory, not on disk
 
 
 @contextmanager
@@ -23,15 +23,15 @@ def opened(path: str) -> Iterator[BinaryIO]:
     """Open an image file, a remote one as a local copy.
 
     Raises:
-      Reject: `missing-picture` where it does not exist, `not-a-file` for a pipe, a device or a folder, `unreadable`
-        where a local one cannot be read. What an object store still fails with after its client's own retries fails
-        the shard, which the engine tries again.
+      Reject: `missing-picture` if it does not exist, `not-a-file` for a pipe, a device or a folder, `unreadable`
+        if a local one cannot be read. An object store's error that outlasts its client's own retries fails
+        the shard, which the engine retries.
     """
     try:
         file = _remote_copy(path) if "://" in path else open_regular(path)
     except NotAFile as error:
         raise Reject("not-a-file", f"{path} cannot be read: {error}") from error
-    except Exception as error:  # each object store has exceptions of its own
+    except Exception as error:  # each object store has its own exceptions
         there = FileSystems.exists(path)
         if there and "://" in path:
             raise
@@ -42,7 +42,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
 
 
 def _remote_copy(path: str) -> BinaryIO:
-    copy = tempfile.SpooledTemporaryFile(SMALL)  # noqa: SIM115 - it is handed out
+    copy = tempfile.SpooledTemporaryFile(SMALL)  # noqa: SIM115 - the caller closes it
     with FileSystems.open(path, compression_type="uncompressed") as file:
         shutil.copyfileobj(file, copy, 1 << 20)
     copy.seek(0)
@@ -50,19 +50,19 @@ def _remote_copy(path: str) -> BinaryIO:
 
 
 def load(data: bytes) -> DecodedImage:
-    """`image_io.load`. Raises `Reject` where it cannot."""
+    """Call `image_io.load`. Raise `Reject` if it fails."""
     with _rejecting():
         return image_io.load(data)
 
 
 def load_file(file: BinaryIO) -> DecodedImage:
-    """`image_io.load_file`. Raises `Reject` where it cannot."""
+    """Call `image_io.load_file`. Raise `Reject` if it fails."""
     with _rejecting():
         return image_io.load_file(file)
 
 
 def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
-    """`image_io.for_model`. Raises `Reject` where it cannot."""
+    """Call `image_io.for_model`. Raise `Reject` if it fails."""
     with _rejecting():
         return image_io.for_model(file, size)
 
@@ -76,13 +76,13 @@ def _rejecting() -> Iterator[None]:
 
 
 def union(boxes: Sequence[Box]) -> Box:
-    """The smallest box around all of them."""
+    """Return the smallest box around all boxes."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def relative(box: Box, crop: Box) -> Box:
-    """A box in the coordinates of a crop, 0-1, clipped to it."""
+    """Return a box in the coordinates of a crop, 0-1, clipped to it."""
     width, height = crop[2] - crop[0], crop[3] - crop[1]
 
     def clip(value: float) -> float:

@@ -1,6 +1,6 @@
-"""What a labelled input offers: one light pass over its keys, then each image by its place, in any order.
+"""Labelled inputs: one light pass over the keys, then access to each image by its place, in any order.
 
-A source is a few strings that travel to the workers. The file that it reads is opened once in each process.
+A source is a few strings that are sent to the workers. Each process opens the file that it reads once.
 """
 
 import os
@@ -29,13 +29,13 @@ from trainer.files.local_file import open_regular
 
 @dataclass(frozen=True)
 class Labelled:
-    """An image before it is read.
+    """A labelled image before it is read.
 
     Attributes:
       key: unique among all.
       image: the path of its file, or the image itself.
-      text: what it says.
-      box: of the number, in pixels of the image as people see it; it may leave the image. None where unknown.
+      text: the number that it shows.
+      box: of the number, in pixels of the upright image; may extend beyond it. None if unknown.
       char_boxes: of its characters, or empty.
     """
 
@@ -47,7 +47,7 @@ class Labelled:
 
 
 class Source(Protocol):
-    """Labelled images, each at a place, which is a number; must be picklable."""
+    """Labelled images, each addressed by its place, a number; must be picklable."""
 
     @property
     def name(self) -> str:
@@ -55,20 +55,20 @@ class Source(Protocol):
 
     @property
     def has_boxes(self) -> bool:
-        """Whether it says where numbers are."""
+        """Whether it has the boxes of numbers."""
 
     @property
     def images(self) -> tuple[str, str] | None:
-        """The folder of the image files and what all keys begin with, or None where there are no files."""
+        """The folder of the image files and the prefix of all keys, or None if there are no files."""
 
     def entries(self) -> Iterator[tuple[int, str, str | None]]:
-        """The place, the key and, if the input names one, the split of each image, in the input's order."""
+        """Yield the place, the key and, if the input gives one, the split of each image, in the input's order."""
 
     def key(self, place: int) -> str:
-        """The key of one."""
+        """Return the key of an image."""
 
     def read(self, place: int) -> Labelled:
-        """Raises `Reject` for an entry that makes no sense."""
+        """Return an image. Raise `Reject` for an invalid entry."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Survey:
     """What the light pass found.
 
     Attributes:
-      splits: the places of each split, in a seeded order of all.
-      duplicates: the places of all but the first of those with the same key.
-      unlabelled: how many image files have no entry.
+      splits: the places of each split, in a seeded random order.
+      duplicates: the places of all but the first image with the same key.
+      unlabelled: the number of image files without an entry.
     """
 
     splits: dict[str, Sequence[int]]
@@ -87,14 +87,14 @@ class Survey:
 
 
 def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Survey:
-    """Goes through the keys of a source, and keeps 18 bytes of each.
+    """Scan the keys of a source, keeping 18 bytes for each.
 
     Args:
-      source: of which only the keys are read.
-      shares: decide the split where the input does not.
-      seed: decides the order.
+      source: only its keys are read.
+      shares: determine the split if the input gives none.
+      seed: determines the order.
     Raises:
-      UserError: there are no entries, or a split cannot be the name of a file.
+      UserError: there are no entries, or a split cannot be used as a file name.
     """
     places, keys, owners = array("q"), array("Q"), array("H")
     names: dict[str, int] = {}
@@ -106,7 +106,7 @@ def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Survey
         raise UserError("the input names no images")
     for name in names:
         if not re.fullmatch(splits.SPLIT_NAME, name):
-            raise UserError(f"the input names a split {name!r}: it must be of small letters and digits")
+            raise UserError(f"the input names a split {name!r}: it must consist of lower-case letters and digits")
     at, owner, hashes = np.array(places), np.array(owners), np.array(keys)
     order = np.random.default_rng(seed).permutation(len(at))
     _, first = np.unique(hashes, return_index=True)
@@ -129,14 +129,14 @@ def _unlabelled(source: Source, hashes: np.ndarray) -> int:
 
 
 def _hash(key: str) -> int:
-    """Of 64 bits: among a million keys two have the same with a probability of 3e-8."""
+    """Return a 64-bit hash: among a million keys, two collide with a probability of 3e-8."""
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
 
 
 def inside(written: str) -> str | None:
-    """Return the one form of an image's name relative to a folder; None where it leads out of that.
+    """Return the canonical form of an image's name relative to a folder; None if it leads out of the folder.
 
-    Backslashes are taken for slashes: lists that were made under Windows have them.
+    Backslashes are treated as slashes: lists written under Windows have them.
     """
     name = written.replace("\\", "/")
     if "://" in name:
@@ -146,7 +146,7 @@ def inside(written: str) -> str | None:
 
 
 def below(folder: str, path: str) -> str | None:
-    """Return the name relative to a folder of a path in it; None where it is not in it."""
+    """Return the name of a path relative to a folder; None if it is not in the folder."""
     path = path.replace("\\", "/")
     scheme = path.partition("://")[0] if listing.is_remote(path) else ""
     if scheme != (folder.partition("://")[0] if listing.is_remote(folder) else ""):
@@ -170,22 +170,22 @@ def local_file(path: str) -> BinaryIO:
 
 
 def private_copy(path: str, written: float) -> BinaryIO:
-    """Open a copy that leaves nothing behind: who cuts the file itself short does not kill readers of a memory map.
+    """Open a copy that leaves nothing behind, so that truncating the file does not kill readers of a memory map.
 
     Args:
       path: local or remote.
-      written: when the file was written, as the run found it.
+      written: modification time of the file when the run began.
     Raises:
-      UserError: it was written to since.
+      UserError: it was modified since.
     """
     copy = _copy(path)
     if FileSystems.last_updated(path) != written:
-        raise UserError(f"{path} changed while it was read: run again when nothing else writes to it")
+        raise UserError(f"{path} changed while it was read: run again once nothing else writes to it")
     return copy
 
 
 def _copy(path: str) -> BinaryIO:
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is handed out
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     with listing.opened(path) as file, troubles.naming(tempfile.gettempdir()):
         shutil.copyfileobj(file, copy, 1 << 20)
     copy.flush()

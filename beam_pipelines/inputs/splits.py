@@ -9,7 +9,7 @@ SPLIT_NAME = r"[a-z][a-z0-9_]*"
 
 
 def parse_split(text: str) -> list[tuple[str, float]]:
-    """Reads `train`, or shares as in `train:0.9,validation:0.1`.
+    """Parse `train`, or shares as in `train:0.9,validation:0.1`.
 
     Raises:
       UserError: it is neither, or the shares are not positive.
@@ -21,12 +21,12 @@ def parse_split(text: str) -> list[tuple[str, float]]:
         raise UserError(f"--split {text}: write a name, or shares as in train:0.9,validation:0.1") from error
     for name, share in shares:
         if not re.fullmatch(SPLIT_NAME, name) or not share > 0:
-            raise UserError(f"--split {text}: {name!r} must be of small letters and digits, its share above 0")
+            raise UserError(f"--split {text}: {name!r} must be lower-case letters and digits, its share above 0")
     return shares
 
 
 def split_of(key: str, shares: list[tuple[str, float]]) -> str:
-    """The split of an image: its key alone decides, so that it never moves when others come or go."""
+    """Return the split of an image; only its key matters, so it never moves when other images come or go."""
     spot = zlib.crc32(key.encode()) / 2**32 * sum(share for _, share in shares)
     for name, share in shares:
         spot -= share

@@ -24,7 +24,7 @@ class Photos:
 
     Attributes:
       folder: local or remote.
-      written: when the file was, so that no process reads an earlier one that it still has open.
+      written: modification time of the file, so that no process reads an older version that it still has open.
     """
 
     folder: str
@@ -37,7 +37,7 @@ class Photos:
         return self.folder, _last(self.folder)
 
     def entries(self) -> Iterator[tuple[int, str, None]]:
-        """Reads the names only; their boxes are nineteen parts in twenty of the file."""
+        """Yield the entries, reading only names; the boxes are 95 % of the file."""
         for place in range(len(self._file())):
             yield place, self.key(place), None
 
@@ -49,10 +49,10 @@ class Photos:
         return f"{_last(self.folder)}/{labelled.inside(written) or written}"
 
     def read(self, place: int) -> Labelled:
-        """Reads an entry.
+        """Read an entry.
 
         Raises:
-          Reject: `damaged-entry`; `outside-folder` where its name leads out of the folder.
+          Reject: `damaged-entry`; `outside-folder` if its name leads out of the folder.
         """
         try:
             entry = self._file().entry(place)
@@ -78,7 +78,7 @@ class Photos:
 class CroppedDigits:
     """Format 2: a `.mat` file of cropped digits. A place is an index into it.
 
-    MATLAB compresses all images as one piece, so a process holds them all: 3 KB an image.
+    MATLAB compresses all images as one block, so a process holds them all: 3 KB per image.
     """
 
     path: str
@@ -93,57 +93,57 @@ class CroppedDigits:
             yield place, self.key(place), None
 
     def key(self, place: int) -> str:
-        """Counts from 1, as MATLAB does."""
+        """Return the key, which counts from 1, as MATLAB does."""
         return f"{_last(self.path).removesuffix('.mat')}/{place + 1}"
 
     def read(self, place: int) -> Labelled:
-        """Cuts one out.
+        """Read a digit.
 
         Raises:
-          Reject: `label` where it is none of 1 to 10.
+          Reject: `label` if it is not from 1 to 10.
         """
         pixels, labels = _crops(self.path, self.written)
         if labels[place] not in range(11):
-            raise Reject("label", f"the label is {labels[place]}, not 1 to 10, where 10 is zero")
+            raise Reject("label", f"the label is {labels[place]}, not 1 to 10 (10 means 0)")
         return Labelled(self.key(place), Image.fromarray(pixels[..., place]), str(int(labels[place]) % 10))
 
 
 def open_photos(folder: str) -> Photos:
-    """Opens a folder of format 1.
+    """Open a folder of format 1.
 
     Raises:
-      UserError: it has no `digitStruct.mat`, or that is none.
+      UserError: its `digitStruct.mat` is missing or invalid.
     """
     mat = posixpath.join(folder, "digitStruct.mat")
     if not FileSystems.exists(mat):
-        raise UserError(f"{folder} has no digitStruct.mat: give --input the folder that holds it and the images")
+        raise UserError(f"{folder} has no digitStruct.mat: give --input the folder that contains it and the images")
     source = Photos(folder, FileSystems.last_updated(mat))
     _digit_struct(mat, source.written)
     return source
 
 
 def open_crops(path: str) -> CroppedDigits:
-    """Opens a file of format 2, and reads how many images it has.
+    """Open a file of format 2, and read its number of images.
 
     Raises:
-      UserError: there is no such file, or it is none.
+      UserError: the file does not exist, or is not of format 2.
     """
     from scipy.io import whosmat
 
     if not FileSystems.exists(path):
-        raise UserError(f"there is no {path}: give --input a .mat file of SVHN format 2, e.g. train_32x32.mat")
+        raise UserError(f"{path} does not exist: give --input a .mat file of SVHN format 2, e.g. train_32x32.mat")
     try:
         with local_file(path) as file:
             found = {name: (shape, kind) for name, shape, kind in whosmat(file)}
-    except Exception as error:  # scipy raises what it likes on other files
-        raise UserError(f"{path} cannot be read as a MATLAB v5 file ({error}): give train_32x32.mat or so") from error
+    except Exception as error:  # scipy may raise any exception type on other files
+        raise UserError(f"{path} cannot be read as a MATLAB v5 file ({error}): give e.g. train_32x32.mat") from error
     count = found.get("X", ((0,), ""))[0][-1]
     if found.get("X") != ((32, 32, 3, count), "uint8") or found.get("y", ((), ""))[0] != (count, 1):
         raise UserError(f"{path} has {found}, not X of 32x32x3xN bytes and y of Nx1: it is not SVHN format 2")
     return CroppedDigits(path, FileSystems.last_updated(path), count)
 
 
-# Of a process the last file stays open, since the shards of a run all read the same.
+# Each process keeps its last file open, since all shards of a run read the same one.
 @lru_cache(maxsize=1)
 def _digit_struct(path: str, _written: float) -> DigitStruct:
     return DigitStruct(local_file(path), path)
@@ -151,7 +151,7 @@ def _digit_struct(path: str, _written: float) -> DigitStruct:
 
 @lru_cache(maxsize=1)
 def _crops(path: str, _written: float) -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8 [32, 32, 3, N], and labels [N]."""
+    """Return images, uint8 [32, 32, 3, N], and labels [N]."""
     from scipy.io import loadmat
 
     with local_file(path) as file:

@@ -1,6 +1,6 @@
-"""What --input of the scorer stands for: images in files, archives and records, each with a key of its own.
+"""Find the images that the scorer's --input names: in files, archives and records, each with its own key.
 
-Archives and record files are gone through once for names and places; no image is read.
+Archives and record files are scanned once for names and positions; no image is read.
 """
 
 import os
@@ -22,19 +22,19 @@ from trainer.data.tfrecord import Damaged
 from trainer.files.local_file import NotAFile, check_regular
 
 RECORDS = ".tfrecord"  # somewhere in the name
-LINK_TO_FOLDER = "link to a folder"  # among the endings of other files
-_FRAME_HEADER, _FRAME = 12, 16  # bytes of a TFRecord frame before its data, and in all
+LINK_TO_FOLDER = "link to a folder"  # among the extensions of other files
+_FRAME_HEADER, _FRAME = 12, 16  # bytes of a TFRecord's framing before its data, and in total
 
 
 class Item(NamedTuple):
-    """One image found, or what was found in its place.
+    """An image, or the reject in its place.
 
     Attributes:
-      key: unique among all but the rejected: the path, `archive.tar/member`, or the record's own.
-      path: of the file that it is in.
-      kind: how it is in there.
-      start, size: where in the file, in bytes, for members and records; of a zipped member where its header is.
-      reject: reason and detail, where it is clear already that it cannot be read.
+      key: unique except among rejects: the path, `archive.tar/member`, or the record's own.
+      path: of the file that contains it.
+      kind: how it is stored there.
+      start, size: position in the file, in bytes, of a member or record; for a zipped member, that of its header.
+      reject: reason and detail, if it is already clear that it cannot be read.
     """
 
     key: str
@@ -47,7 +47,7 @@ class Item(NamedTuple):
 
 @dataclass
 class Found:
-    """Items in the order of their keys, and other files in folders and archives, counted by their endings."""
+    """Items in the order of their keys, and other files in folders and archives, counted by extension."""
 
     items: list[Item] = field(default_factory=list)
     endings: Counter[str] = field(default_factory=Counter)
@@ -62,10 +62,10 @@ def find(inputs: Iterable[str]) -> Found:
 
     Args:
       inputs: each a file, a folder or a prefix with files below it, a pattern with wildcards, an archive (tar or zip),
-        TFRecords, or a text file (`@list`, or ending in `.txt`) that names files, archives or TFRecords one a line. A
-        wildcard means something only where there is nothing of that very name.
+        TFRecords, or a text file (`@list`, or ending in `.txt`) that names files, archives or TFRecords, one per line.
+        Wildcards are expanded only if nothing has exactly that name.
     Raises:
-      UserError: an input stands for nothing, for nothing that can be read, or for an unfinished dataset.
+      UserError: an input matches nothing, nothing that can be read, or an unfinished dataset.
     """
     found, paths = Found(), dict[str, None]()
     for one in inputs:
@@ -79,7 +79,7 @@ def find(inputs: Iterable[str]) -> Found:
             )
         paths.update(dict.fromkeys(listed))
     finished: dict[str, dict[str, Shard]] = {}
-    # Those in lists, too; each bucket once.
+    # Including those in lists; each bucket is checked once.
     for bucket in sorted({"/".join(path.split("/")[:3]) for path in paths if listing.is_remote(path)}):
         places.check("--input", bucket)
     for path in paths:
@@ -90,27 +90,27 @@ def find(inputs: Iterable[str]) -> Found:
 
 
 def check_readable(found: Found) -> None:
-    """Raise UserError where there is nothing to read: only rejects, or only other files."""
+    """Raise UserError if there is nothing to read: only rejects, or only other files."""
     if not found.items:
-        raise UserError(f"--input holds no images, but other files: {endings_text(found.endings) or 'none'}")
+        raise UserError(f"--input contains no images; other files: {endings_text(found.endings) or 'none'}")
     if all(item.reject for item in found.items):
         reason, detail = found.items[0].reject or ("", "")
-        first = f"the first one, {found.items[0].key}: {reason}, {detail}"
-        raise UserError(f"none of {len(found.items)} found for --input can be read, {first}")
+        first = f"the first is {found.items[0].key}: {reason}, {detail}"
+        raise UserError(f"none of the {len(found.items)} images that --input names can be read; {first}")
 
 
 def endings_text(endings: Counter[str]) -> str:
-    """Write endings and their counts in a line, the most frequent first, e.g. `12 .txt, 3 without`."""
-    return ", ".join(f"{count} {ending or 'without ending'}" for ending, count in endings.most_common(8))
+    """Return extensions and their counts in a line, the most frequent first, e.g. `12 .txt, 3 without extension`."""
+    return ", ".join(f"{count} {ending or 'without extension'}" for ending, count in endings.most_common(8))
 
 
 def printable(name: str) -> str:
-    """A name as text; what of it is no UTF-8 becomes `\\xNN`."""
+    """Return a name as text; bytes that are not UTF-8 become `\\xNN`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _paths(one: str, found: Found) -> Iterator[str]:
-    """The files that an input stands for."""
+    """Yield the files that an input names."""
     if listing.is_remote(one):
         yield from _remote_paths(one, found)
     elif os.path.isdir(one):
@@ -135,11 +135,11 @@ def _remote_paths(one: str, found: Found) -> Iterator[str]:
 
 
 def _below(top: str, found: Found) -> Iterator[str]:
-    """The files below a folder. Links to folders are not followed, but counted; what cannot be listed is rejected."""
+    """Yield the files below a folder; links to folders are only counted, folders that cannot be listed rejected."""
 
     def reject(error: OSError) -> None:
         folder = printable(os.path.normpath(error.filename))
-        found.items.append(Item(folder, folder, reject=("unreadable", f"files below this are lost: {error.strerror}")))
+        found.items.append(Item(folder, folder, reject=("unreadable", f"files below it are lost: {error.strerror}")))
 
     for file in listing.below(top, on_error=reject):
         if not file.is_regular and os.path.isdir(file.path):
@@ -151,13 +151,13 @@ def _below(top: str, found: Found) -> Iterator[str]:
 def _listed(path: str) -> Iterator[str]:
     path = path.removeprefix("@") if listing.is_remote(path) else path
     if not FileSystems.exists(path):
-        raise UserError(f"there is no list {path}: give --input a text file with a path a line")
+        raise UserError(f"the list {path} does not exist: give --input a text file with one path per line")
     try:
         with listing.opened(path) as file:
-            # Not splitlines(): names may hold what it takes for the end of a line.
+            # Not splitlines(): names may contain characters that it treats as line ends.
             lines = file.read().decode("utf-8-sig", "surrogateescape").split("\n")
     except NotAFile as error:
-        raise UserError(f"--input {path}: {error}; give a text file with a path a line") from error
+        raise UserError(f"--input {path}: {error}; give a text file with one path per line") from error
     for line in lines:
         line = line.removesuffix("\r")
         if line.strip():
@@ -177,14 +177,14 @@ def _name(path: str) -> str:
 
 
 def _items(path: str, found: Found, finished: dict[str, dict[str, Shard]]) -> Iterator[Item]:
-    """The images in a file, which may be one itself."""
+    """Yield the images in a file, which may itself be one."""
     if not listing.is_remote(path):
         try:
             check_regular(path)
         except NotAFile as error:
             yield Item(printable(path), path, reject=("not-a-file", str(error)))
             return
-        except OSError:  # whoever reads it finds out what it is
+        except OSError:  # reading it will raise this error again, as a reject
             yield Item(printable(path), path)
             return
     if RECORDS in _name(path):
@@ -197,7 +197,7 @@ def _items(path: str, found: Found, finished: dict[str, dict[str, Shard]]) -> It
 
 
 def _is_archive(path: str) -> bool:
-    """Whether a file is one, as its ending says, or where that says nothing, its content."""
+    """Return whether a file is an archive, judged by its extension or, if that is unknown, by its content."""
     if path.lower().endswith(archives.endings()):
         return True
     if listing.is_remote(path) or path.lower().endswith(IMAGE_ENDINGS):
@@ -210,7 +210,7 @@ def _is_archive(path: str) -> bool:
 
 
 def _members(path: str, found: Found) -> Iterator[Item]:
-    """The images in an archive; where it is damaged, what comes before the damage, and one reject."""
+    """Yield the images in an archive; if it is damaged, those before the damage, and one reject."""
     try:
         with listing.opened(path) as file:
             file.seek(0, os.SEEK_END)
@@ -221,11 +221,11 @@ def _members(path: str, found: Found) -> Iterator[Item]:
                 yield Item(key, path, "zipped" if member.zipped else "member", member.start, member.size, member.reject)
     except OSError as error:
         _raise_if_remote(path, error)
-        yield Item(printable(path), path, reject=("unreadable", f"members behind this are lost: {error}"))
+        yield Item(printable(path), path, reject=("unreadable", f"members after this point are lost: {error}"))
 
 
 def _records(path: str) -> Iterator[Item]:
-    """The records of a file; where its framing is damaged, those before, and one reject."""
+    """Yield the records of a file; if its framing is damaged, those before the damage, and one reject."""
     position, number = 0, -1
     try:
         with listing.opened(path) as file:
@@ -239,26 +239,26 @@ def _records(path: str) -> Iterator[Item]:
             yield Item(printable(path), path, reject=("empty-records", "the file has no records"))
     except (Damaged, OSError) as error:
         _raise_if_remote(path, error)
-        yield Item(printable(path), path, reject=("damaged-record", f"records behind this are lost: {error}"))
+        yield Item(printable(path), path, reject=("damaged-record", f"records after this point are lost: {error}"))
 
 
 def _raise_if_remote(path: str, error: Exception) -> None:
-    """An object store that fails says nothing about the file."""
+    """Raise an object store's error again: it says nothing about the file."""
     if isinstance(error, OSError) and listing.is_remote(path):
         raise error
 
 
 def _check_finished(path: str, finished: dict[str, dict[str, Shard]]) -> None:
-    """Check that a shard belongs to a finished dataset, and is as long as it was written.
+    """Check that a shard belongs to a finished dataset, and still has its original size.
 
-    `finished` are the shards of the datasets looked at so far, by folder and name.
+    `finished` holds the shards of the datasets seen so far, by folder and name.
     """
     folder, name = os.path.dirname(path), _name(path)
     if folder not in finished:
         marker = FileSystems.join(folder, dataset_info.COMPLETED_FILE) if folder else dataset_info.COMPLETED_FILE
         if not FileSystems.exists(marker):
             raise UserError(
-                f"{path}: there is no {marker}, so the dataset is not finished; run what was writing it again"
+                f"{path}: {marker} is missing, so the dataset is not finished; run the command that wrote it again"
             )
         finished[folder] = _shards(folder)
     if (shard := finished[folder].get(name)) is not None:
@@ -267,14 +267,14 @@ def _check_finished(path: str, finished: dict[str, dict[str, Shard]]) -> None:
 
 
 def _shards(folder: str) -> dict[str, Shard]:
-    """Return the shards that the description of a dataset lists, none where it has no description."""
+    """Return the shards that the description of a dataset lists, none if it has no description."""
     if dataset_info.INFO_FILE not in listing.files(folder):
         return {}
     return {shard.name: shard for split in writer.read_info(folder).splits.values() for shard in split.shards}
 
 
 def _mark_duplicates(items: list[Item]) -> None:
-    """Rejects all but the first of those with one key."""
+    """Reject all but the first of the items with the same key."""
     for i in range(1, len(items)):
         if items[i].key == items[i - 1].key:
             items[i] = items[i]._replace(reject=("duplicate-key", f"in {items[i].path}; another has the same key"))

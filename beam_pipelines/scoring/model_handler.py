@@ -1,4 +1,4 @@
-"""Beam's ModelHandler over an exported SavedModel, a shard of images at a time."""
+"""A Beam ModelHandler for an exported SavedModel, which reads one shard of images at a time."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ class Reading:
     """How images are read.
 
     Attributes:
-      batch_size: images read together.
-      beam_width: hypotheses followed.
-      candidates: of each image, in its row.
-      min_confidence: from which on a row is accepted.
+      batch_size: images per batch.
+      beam_width: number of hypotheses in the beam.
+      candidates: number per row.
+      min_confidence: lowest confidence of an accepted row.
       file_format: one of `predictions.FORMATS`.
       max_megapixels: larger images are rejected.
     """
@@ -42,8 +42,8 @@ class Reading:
 class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
     """Reads the images of a shard and writes its predictions.
 
-    To RunInference one example is one shard: it is the unit of work, so images are batched within it, in full
-    batches from the start. Beam's own TensorFlow handlers do not take SavedModel folders under Keras 3.
+    To RunInference one example is one shard, the unit of work, so images are batched within it, in full batches
+    from the start. Beam's own TensorFlow handlers do not accept SavedModel folders under Keras 3.
     """
 
     def __init__(self, path: str, reading: Reading) -> None:
@@ -51,14 +51,14 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
         self.path, self.reading = path, reading
 
     def load_model(self) -> ExportedModel:
-        """Loads the model, once a process."""
+        """Load the model, once per process."""
         limit_megapixels(self.reading.max_megapixels)
         return model_store.load(self.path)
 
     def run_inference(
         self, batch: Sequence[ShardSpec], model: ExportedModel, inference_args: dict[str, Any] | None = None
     ) -> Iterator[ShardResult]:
-        """Writes each shard of the batch, and tells what is in it."""
+        """Write each shard of the batch, and yield what is in it."""
         for spec in batch:
             begin = time.monotonic()
             result = ShardResult(spec.path, spec.split, items=len(spec.items))
@@ -75,7 +75,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
     def _read(
         self, spec: ShardSpec, model: ExportedModel, result: ShardResult
     ) -> Iterator[tuple[Sequence[FetchedImage], list[Answer]]]:
-        """Batches and what the model reads in them, which it does while the caller writes the one before."""
+        """Yield batches with their answers; the model reads a batch while the caller writes the previous one."""
 
         def answer(batch: Sequence[FetchedImage]) -> tuple[Sequence[FetchedImage], list[Answer]]:
             files, reading = [image.file for image in batch], self.reading
@@ -92,7 +92,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
                 yield running.result()
 
     def _batches(self, spec: ShardSpec, size: tuple[int, int], result: ShardResult) -> Iterator[list[FetchedImage]]:
-        """Full batches of what can be read, the last one short, and those of large images too."""
+        """Yield full batches of the readable images; the last batch, and those of large images, may be smaller."""
         batch: list[FetchedImage] = []
         room = BATCH_BYTES
         for found in fetched(spec.items, self.reading.batch_size, size):

@@ -1,4 +1,4 @@
-"""Find an exported model in any store that Beam knows, and load it in a worker."""
+"""Find an exported model in any store that Beam supports, and load it in a worker."""
 
 import json
 import os
@@ -13,44 +13,50 @@ from beam_pipelines.sharding import listing
 from trainer import released
 from trainer.cli import UserError
 from trainer.cluster import environment
+from trainer.files import local_file
 from trainer.inference import exported_model
 from trainer.inference.exported_model import GRAPH, INFO_PATH, ExportedModel
 
 
 def read_info(model: str) -> dict[str, Any]:
-    """Return what the exported model says of itself.
+    """Return the metadata of an exported model, after checking that the model is complete.
 
     Raises:
-      UserError: there is no such model, or it is of an older version.
+      UserError: the model is missing, damaged, or was exported by an older version.
     """
-    path = FileSystems.join(released.folder_of(model), *INFO_PATH.split("/"))
-    if not FileSystems.exists(path):
-        raise UserError(f"{model} has no {INFO_PATH}: it is no model of trainer.export")
-    with FileSystems.open(path) as file:
-        return exported_model.parse_info(file.read(), model)
+    exported_model.check_files(model, lambda path: _read(model, path))
+    return exported_model.parse_info(_read(model, INFO_PATH) or b"", model)
 
 
 def checksum(model: str, info: dict[str, Any]) -> str:
-    """Return a CRC-32C of all that decides the answers of an exported model.
+    """Return a CRC-32C of everything that determines the answers of an exported model.
 
-    That is what it says of itself (the fingerprint of its weights, its calibration), and its graph, which reads them.
-
-    Raises:
-      UserError: it has no graph.
+    That is its metadata (the fingerprint of its weights, its calibration) and its graph.
     """
-    path = FileSystems.join(released.folder_of(model), GRAPH)
-    if not FileSystems.exists(path):
-        raise UserError(f"{model} has no {GRAPH}: the export is not complete; export it again")
-    with FileSystems.open(path) as file:
-        graph = google_crc32c.value(file.read())
+    graph = google_crc32c.value(_read(model, GRAPH) or b"")
     return f"{google_crc32c.extend(graph, json.dumps(info, sort_keys=True).encode()):08x}"
+
+
+def _read(model: str, path: str) -> bytes | None:
+    whole = FileSystems.join(released.folder_of(model), *path.split("/"))
+    try:
+        if "://" not in whole:
+            local_file.check_regular(whole)
+        elif not FileSystems.exists(whole):
+            return None
+        with FileSystems.open(whole, compression_type="uncompressed") as file:
+            return bytes(file.read())
+    except FileNotFoundError:
+        return None
+    except local_file.NotAFile as error:
+        raise UserError(f"{model}/{path} cannot be read: {error}; export the model again") from error
 
 
 def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
     """Return the confidence above which answers have that accuracy, as measured when the model was calibrated.
 
     Raises:
-      UserError: the model was not calibrated, or the accuracy is none of those measured, or was not reached.
+      UserError: the model was not calibrated, or the accuracy was not measured or not reached.
     """
     if not info["calibration"]:
         raise UserError(
@@ -67,10 +73,10 @@ def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
 
 
 def load(path: str) -> ExportedModel:
-    """Load the model, a remote one from a local copy made by Beam's file systems, which know more stores.
+    """Load the model, a remote one from a local copy made by Beam's file systems, which support more stores.
 
     Raises:
-      UserError: there is no such model, or it is of an older version.
+      UserError: the model does not exist, or was exported by an older version.
     """
     environment.quiet_tensorflow()
     with environment.native_stderr():
@@ -78,7 +84,7 @@ def load(path: str) -> ExportedModel:
 
 
 def _load(path: str) -> ExportedModel:
-    path = released.folder_of(path)  # where this worker has the package, which may not be the driver's place
+    path = released.folder_of(path)  # in this worker's package, which may be elsewhere than the driver's
     if "://" not in path:
         return exported_model.load(path)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What the scorer writes: a row an image as JSON Lines or Parquet, and a summary that counts them."""
+"""What the scorer writes: one row per image as JSON Lines or Parquet, and a summary that counts them."""
 
 import json
 import time
@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
 def _shards_of(text: str) -> list[str]:
     summary = json.loads(text)
     if not {"images", "rows", "rejects", "model", "request"} <= summary.keys():
-        raise ValueError("not a summary of ours")
+        raise ValueError("not a summary of predictions")
     return [shard["name"] for shard in summary["shards"]]
 
 
@@ -45,26 +45,26 @@ KIND = Kind(SUMMARY_FILE, (), _shards_of)
 
 
 def shard_name(file_format: str, index: int, count: int) -> str:
-    """`predictions-00003-of-00008.jsonl`."""
+    """Return e.g. `predictions-00003-of-00008.jsonl`."""
     return f"predictions-{index:05d}-of-{count:05d}.{file_format}"
 
 
 class RowWriter(Protocol):
-    """Writes rows, whose `label` is left out where it is unknown."""
+    """Writes rows, whose `label` is left out if unknown."""
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Appends some."""
+        """Append rows."""
 
     def close(self) -> None:
-        """Ends the file."""
+        """Finish the file."""
 
 
 class Counted:
-    """A file that is written through it, with the number and the CRC-32C of its bytes."""
+    """Wraps a file, and counts the bytes written to it and computes their CRC-32C."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.bytes, self.checksum = file, 0, google_crc32c.Checksum()
-        self.closed = False  # pyarrow asks
+        self.closed = False  # pyarrow checks this
 
     def write(self, data: Any) -> int:
         data = bytes(data)
@@ -77,14 +77,14 @@ class Counted:
         return self.bytes
 
     def flush(self) -> None:
-        """Leaves that to the file."""
+        """Do nothing: the file flushes itself."""
 
     def close(self) -> None:
-        """Leaves that to whoever opened the file."""
+        """Do nothing: whoever opened the file closes it."""
 
 
 class JsonLines:
-    """A JSON object a line."""
+    """One JSON object per line."""
 
     def __init__(self, file: Counted) -> None:
         self.file = file
@@ -93,11 +93,11 @@ class JsonLines:
         self.file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
 
     def close(self) -> None:
-        """Needs no end."""
+        """Do nothing: the format has no footer."""
 
 
 class Parquet:
-    """Apache Parquet, a row group for each write."""
+    """Apache Parquet, with one row group per write."""
 
     def __init__(self, file: Counted) -> None:
         self.writer = parquet.ParquetWriter(pa.PythonFile(file, mode="w"), SCHEMA)
@@ -110,12 +110,12 @@ class Parquet:
 
 
 def writer(file_format: str, file: Counted) -> RowWriter:
-    """The writer of one of `FORMATS`."""
+    """Return a writer for one of `FORMATS`."""
     return Parquet(file) if file_format == "parquet" else JsonLines(file)
 
 
 def tally(result: ShardResult, row: dict[str, Any]) -> None:
-    """Counts a row for the summary."""
+    """Count a row for the summary."""
     text, label = row["candidates"][0]["text"], row.get("label")
     result.written += 1
     result.tally("accepted", row["accepted"])
@@ -131,13 +131,13 @@ def tally(result: ShardResult, row: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class DescribePredictions:
-    """Makes `summary.json`.
+    """Builds `summary.json`.
 
     Attributes:
-      model: what `model_info.json` says.
+      model: the contents of `model_info.json`.
       request: what was asked for.
-      others: files that were found beside the images, counted by their endings.
-      begin: seconds since the epoch.
+      others: files that were found beside the images, counted by extension.
+      begin: when the run began, in seconds since the epoch.
     """
 
     model: dict[str, Any]
@@ -176,7 +176,7 @@ class DescribePredictions:
 
 
 def _accuracy(total: dict[str, Counter]) -> dict[str, Any] | None:
-    """The share of whole numbers right, where labels are known; None where none is."""
+    """Return the share of whole numbers right among labelled images; None if no image is labelled."""
     if "labelled" not in total:
         return None
     labelled, right = total["labelled"], total.get("right", Counter())

@@ -1,4 +1,4 @@
-"""Images decoded by threads ahead of the model, in order, with bounded memory."""
+"""Decode images in threads ahead of the model, in order and with bounded memory."""
 
 import io
 import os
@@ -16,19 +16,19 @@ from beam_pipelines.sharding.shards import Reject
 from trainer.data import image_io, records
 from trainer.data.tfrecord import Damaged
 
-LOCAL_THREADS, REMOTE_THREADS = 4, 32  # an object store takes its time for each file
+LOCAL_THREADS, REMOTE_THREADS = 4, 32  # object stores have a high latency per file
 WAITING_BYTES = 64 << 20
-LARGE_RECORD = 4 << 20  # bytes; only one such record at a time, since it is held whole
+LARGE_RECORD = 4 << 20  # bytes; such records are read one at a time, since each is held in memory whole
 
 
 class FetchedImage(NamedTuple):
-    """An image for the model.
+    """A decoded image, ready for the model.
 
     Attributes:
       key: unique.
       file: its pixels as a BMP file.
-      label: what it says, where that is known.
-      found_as: where it was found: a `file`, which the key is the path of, a `member` of an archive, or a `record`.
+      label: the number that it shows, if known.
+      found_as: a `file`, whose path is the key, a `member` of an archive, or a `record`.
     """
 
     key: str
@@ -38,11 +38,11 @@ class FetchedImage(NamedTuple):
 
 
 def fetched(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterator[FetchedImage | tuple[str, Reject]]:
-    """Yield each of the items in order, or the reject with its key.
+    """Yield the items in order, each as an image or as its key and reject.
 
     Args:
       items: what to read.
-      ahead: at most so many wait in memory, fewer where images are large.
+      ahead: maximum number of images waiting in memory; fewer if images are large.
       size: the height and width of the model's input.
     """
     coming, containers = iter(items), Containers()
@@ -70,7 +70,7 @@ def fetched(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterato
 
 
 class Containers:
-    """Archives and record files, each opened once, a remote one as a local copy; for many threads."""
+    """Archives and record files, each opened once, a remote one as a local copy; thread-safe."""
 
     def __init__(self) -> None:
         self._files: dict[str, BinaryIO] = {}
@@ -79,10 +79,10 @@ class Containers:
         self.large_record = Lock()
 
     def part(self, item: Item) -> BinaryIO:
-        """The bytes of a member or record.
+        """Open the bytes of a member or record.
 
         Raises:
-          Reject: `missing-picture` where the file has gone, `damaged-archive` where it ends within.
+          Reject: `missing-picture` if the file is gone, `damaged-archive` if it ends within the member.
         """
         with self._lock:
             try:
@@ -95,8 +95,8 @@ class Containers:
                 if item.path not in self._zips:
                     self._zips[item.path] = archives.Zip(file)
                 return io.BytesIO(self._zips[item.path].read(item.start))
-        if os.fstat(file.fileno()).st_size < item.start + item.size:  # it may claim any size
-            raise Reject("damaged-archive", f"{item.path} ends within it")
+        if os.fstat(file.fileno()).st_size < item.start + item.size:  # a header may claim any size
+            raise Reject("damaged-archive", f"{item.path} ends within this member")
         return io.BufferedReader(_Part(file.fileno(), item.start, item.size))
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class Containers:
 
 
 class _Part(io.RawIOBase):
-    """Some bytes of an open file as a file; for many threads, since the file's own position stays."""
+    """A range of bytes of an open file, as a file; thread-safe, since the open file's own position is not used."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         self._descriptor, self._start, self._size, self._position = descriptor, start, size, 0
@@ -129,10 +129,10 @@ class _Part(io.RawIOBase):
 
 
 def _read(item: Item, containers: Containers, size: tuple[int, int]) -> FetchedImage:
-    """Read one.
+    """Read and decode an item.
 
     Raises:
-      Reject: as `images.opened`, `images.for_model` and `Containers.part`; `damaged-record`; what was found earlier.
+      Reject: as `images.opened`, `images.for_model` and `Containers.part`; `damaged-record`; the item's own reject.
     """
     if item.reject:
         raise Reject(*item.reject)

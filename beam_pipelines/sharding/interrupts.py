@@ -1,7 +1,7 @@
 """Ctrl-C while a pipeline runs: one line, exit status 130, and no process left behind.
 
-Beam's own way out takes an exception through its threads and its worker processes, which the terminal interrupts too,
-and each prints a traceback. Nothing is lost by ending at once: a shard that is not finished has no name yet.
+Beam itself would pass an exception through its threads and worker processes, which the terminal interrupts too, and
+each would print a traceback. Exiting at once loses nothing: an unfinished shard does not have its final name yet.
 """
 
 import os
@@ -16,25 +16,25 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-SEPARATE = "multi_processing"  # of Beam's --direct_running_mode
+SEPARATE = "multi_processing"  # a value of Beam's --direct_running_mode
 
 
 def local_runner(options: PipelineOptions) -> FnApiRunner:
-    """Return Beam's engine on this machine, whose worker processes, if there are any, are those of `worker`."""
+    """Return Beam's local engine; its worker processes, if any, run the `worker` module."""
     direct = options.view_as(DirectOptions)
     if direct.direct_running_mode != SEPARATE:
         return FnApiRunner()
-    direct.direct_running_mode = "in_memory"  # or the engine would start Beam's own processes
+    direct.direct_running_mode = "in_memory"  # otherwise the engine would start Beam's own processes
     command = shlex.join([sys.executable, "-m", "beam_pipelines.sharding.worker", str(os.getpid())])
-    ignoring = f"trap '' INT HUP; exec {command}"  # until it is in a process group of its own
+    ignoring = f"trap '' INT HUP; exec {command}"  # until the worker has its own process group
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(ignoring))
 
 
 @contextmanager
 def ended_at_once(message: str) -> Iterator[None]:
-    """End this process with a message when Ctrl-C or SIGHUP comes inside, even while the main thread waits for Beam.
+    """Exit with a message on Ctrl-C or SIGHUP inside the block, even while the main thread waits for Beam.
 
-    A signal that is ignored, as SIGHUP under nohup, stays ignored.
+    A signal that is ignored, such as SIGHUP under nohup, stays ignored.
     """
     numbers = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     if not numbers or threading.current_thread() is not threading.main_thread():

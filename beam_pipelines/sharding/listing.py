@@ -1,6 +1,6 @@
-"""List the files of a folder or of an object store's prefix by their literal names, whatever characters they contain.
+"""List the files in a folder or object store by their literal names, whatever characters they contain.
 
-Beam's `FileSystems.match` takes every path for a pattern and has no way to quote `[`, `*` and `?`.
+Beam's `FileSystems.match` treats every path as a pattern and has no way to escape `[`, `*` and `?`.
 """
 
 import os
@@ -17,13 +17,13 @@ _WILDCARD = re.compile(r"[\[*?]")
 
 
 class File(NamedTuple):
-    """A file that was listed.
+    """A listed file.
 
     Attributes:
       path: where it is.
       size: in bytes.
       updated: when it was last written, in seconds since the epoch.
-      is_regular: whether it can be read to an end; not a pipe, a device, a socket, or a link that leads to no file.
+      is_regular: False for a pipe, a device, a socket, or a dangling link.
     """
 
     path: str
@@ -38,9 +38,9 @@ def is_remote(path: str) -> bool:
 
 
 def files(folder: str) -> dict[str, File]:
-    """Return the files directly in a folder by name; empty where there is no such folder.
+    """Return the files directly in a folder by name; empty if the folder does not exist.
 
-    Locally that is everything but folders: links that lead nowhere, pipes and devices are listed, too.
+    Locally that is everything but folders: dangling links, pipes and devices are listed, too.
 
     Raises:
       OSError: the folder cannot be listed.
@@ -61,11 +61,11 @@ def below(folder: str, on_error: Callable[[OSError], None]) -> Iterator[File]:
     """Yield all files below a folder or a prefix; a link to a folder is not followed, but yielded as not regular.
 
     Args:
-      folder: a local folder, or a prefix in an object store, of which everything behind its next `/` is listed.
-      on_error: is called with the error of a local folder that cannot be listed.
+      folder: a local folder, or a prefix in an object store, with or without a final `/`.
+      on_error: called with the error for each local folder that cannot be listed.
     """
     if is_remote(folder):
-        # A name that ends in a slash is what some consoles show as an empty folder.
+        # Some consoles represent an empty folder by a name that ends in a slash.
         yield from (one for one in _below_prefix(_prefix(folder)) if not one.path.endswith("/"))
         return
     for top, folders, names in os.walk(folder, onerror=on_error):
@@ -75,30 +75,30 @@ def below(folder: str, on_error: Callable[[OSError], None]) -> Iterator[File]:
 
 
 def any_below(path: str) -> bool:
-    """Return whether a store has anything whose name begins so; what it fails with is raised."""
+    """Return whether a store has any name that begins with this path; its errors are raised."""
     prefix = path if "/" in path.partition("://")[2] else f"{path}/"
     return bool(FileSystems.match([_WILDCARD.sub("?", prefix) + "**"], [1])[0].metadata_list)
 
 
 def file(path: str) -> File | None:
-    """Describe a local file, through links; None where there is none."""
+    """Describe a local file, following links; None if it does not exist."""
     try:
         found = os.stat(path)
     except OSError:
         try:
             found = os.lstat(path)
-        except OSError:  # gone meanwhile
+        except OSError:  # removed in the meantime
             return None
     return File(path, found.st_size, found.st_mtime, stat.S_ISREG(found.st_mode))
 
 
 def remote_file(path: str) -> File | None:
-    """Describe a file of an object store; None where there is none."""
+    """Describe a file in an object store; None if it does not exist."""
     return next((one for one in _matched(path) if one.path == path), None)
 
 
 def opened(path: str) -> BinaryIO:
-    """Open a file where it lies, local or remote.
+    """Open a file in place, local or remote.
 
     Raises:
       NotAFile: it is a pipe, a device or a folder.
@@ -110,10 +110,10 @@ def opened(path: str) -> BinaryIO:
 
 
 def delete(path: str) -> None:
-    """Delete a file of just that name; Beam would take it for a pattern, and delete all that it matches.
+    """Delete the file with exactly this name; Beam would treat it as a pattern and delete all that matches.
 
     Raises:
-      OSError: it is not there, or cannot be deleted.
+      OSError: it does not exist, or cannot be deleted.
     """
     if not is_remote(path):
         os.remove(path)
@@ -124,16 +124,16 @@ def delete(path: str) -> None:
 
         gcsio.GcsIO().delete(path)
     else:
-        raise OSError(f"{path} cannot be deleted: Beam would take its name for a pattern, so choose another one")
+        raise OSError(f"{path} cannot be deleted: Beam would treat its name as a pattern; choose another name")
 
 
 def match(pattern: str) -> list[str]:
-    """Return the paths that a pattern with wildcards stands for."""
+    """Return the paths that match a pattern with wildcards."""
     return [one.path for one in FileSystems.match([pattern])[0].metadata_list]
 
 
 def has_wildcard(path: str) -> bool:
-    """Return whether a path contains a character that means something in a pattern."""
+    """Return whether a path contains a character that is special in a pattern."""
     return bool(_WILDCARD.search(path))
 
 
@@ -150,6 +150,6 @@ def _below_prefix(prefix: str) -> Iterator[File]:
 
 
 def _matched(literal: str, pattern: str = "") -> Iterator[File]:
-    # `?` stands for any one character, so this finds a little too much where the name contains wildcards.
+    # `?` matches any one character, so this finds a little too much if the name contains wildcards.
     for one in FileSystems.match([_WILDCARD.sub("?", literal) + pattern])[0].metadata_list:
         yield File(one.path, one.size_in_bytes, one.last_updated_in_seconds)

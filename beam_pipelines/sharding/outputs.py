@@ -1,7 +1,7 @@
-"""Output folders: whose files are in one, whether it is finished, and the removal of what a run of ours left.
+"""Output folders: whose files are in one, whether it is complete, and how to remove what earlier runs left.
 
-A marker is written into a folder before anything else. It says by which names shards are written there, so that later
-runs remove files with exactly those names, and nothing else. A folder with any other file in it is refused.
+A marker is written to a folder before anything else. It lists the names under which shards are written there, so that
+later runs remove files with exactly those names, and nothing else. A folder with any other file in it is rejected.
 """
 
 import json
@@ -19,7 +19,7 @@ from trainer.cli import UserError
 from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
 
 MARKER_FILE = ".svhn-output.json"
-LOCK_FILE = ".svhn-lock"  # of a run; those of partitions have the request and their number behind it
+LOCK_FILE = ".svhn-lock"  # of a run; partitions append the request and their number
 NOTE = f"{COMPLETED_FILE}.tmp-share-"  # what a partition wrote, until the output is complete
 _OURS = "written by"
 _PROGRAM = "svhn-sequences"
@@ -34,8 +34,8 @@ class Kind:
     """The files that a kind of output consists of, besides its shards.
 
     Attributes:
-      description: says what was asked for, and which shards there are.
-      further: others, which may be in folders below.
+      description: the file that says what was asked for, and lists the shards.
+      further: other files, which may be in subfolders.
       shards_of: returns the names of the shards that the text of a description lists.
     """
 
@@ -50,28 +50,28 @@ class Kind:
 
 
 def is_done(output: str, kind: Kind, same: Callable[[str], bool], *, overwrite: bool) -> bool:
-    """Return whether this very output is there already.
+    """Return whether exactly this output is already complete.
 
     Args:
       output: the folder.
       kind: of output.
-      same: tells from the text of the description whether the same is asked for now.
+      same: returns whether the text of a description is that of the current request.
       overwrite: replace a finished output.
     Raises:
-      UserError: the folder holds another output that may not be replaced, or files that are not ours, or it cannot be
-        written to.
+      UserError: the folder holds another output that may not be replaced, or files that this program did not write,
+        or is not writable.
     """
     names = listing.files(output)
     is_complete = COMPLETED_FILE in names and not overwrite
     if is_complete and kind.description in names:
-        # Files that others have put beside it do not matter then.
-        with suppress(UserError, ValueError, TypeError, KeyError, AttributeError):  # not a description of ours
+        # Then it does not matter what others have put beside it.
+        with suppress(UserError, ValueError, TypeError, KeyError, AttributeError):  # not a valid description
             if same(_read(output, kind.description)):
                 return True
     check_strangers(output, kind)
     if is_complete:
         raise UserError(
-            f"{output} is complete, but was made from other inputs or with other options: choose another --output, "
+            f"{output} is complete, but was written from other inputs or with other options: choose another --output, "
             "or replace it with --overwrite"
         )
     _check_place(output)
@@ -79,10 +79,10 @@ def is_done(output: str, kind: Kind, same: Callable[[str], bool], *, overwrite: 
 
 
 def check_strangers(output: str, kind: Kind) -> None:
-    """Check that all files in a folder are ours.
+    """Check that this program wrote all files in a folder.
 
     Raises:
-      UserError: one is not; it is named.
+      UserError: it did not; the message names a file.
     """
     templates = _templates(output, kind)
     for name, file in sorted(_listed(output, kind).items()):
@@ -93,12 +93,12 @@ def check_strangers(output: str, kind: Kind) -> None:
             ours = _is_ours(name, kind, templates)
         if not ours or not file.is_regular:
             raise UserError(
-                f"{output} holds {name}, which is not ours to replace: choose another --output, or move it away"
+                f"{output} holds {name}, which this program did not write: choose another --output, or move it away"
             )
 
 
 def mark(output: str, kind: Kind, shards: Collection[str], *, forget: bool = False) -> None:
-    """Note in the marker by which names shards are written, besides those of runs before unless these are forgotten."""
+    """Record in the marker the names of shards, in addition to those of earlier runs unless `forget`."""
     if not listing.is_remote(output):
         os.makedirs(output, exist_ok=True)
     before = set() if forget else _templates(output, kind) or set()
@@ -109,20 +109,20 @@ def mark(output: str, kind: Kind, shards: Collection[str], *, forget: bool = Fal
 
 
 def remove(output: str, kind: Kind, *, keep: Collection[str] = (), everything: bool = False) -> None:
-    """Remove what runs of ours left in a folder.
+    """Remove what earlier runs left in a folder.
 
-    COMPLETED goes first, so that no reader takes what is left for a whole output, and the marker last.
+    COMPLETED is removed first, so that no reader takes the rest for a complete output, and the marker last.
 
     Args:
       output: the folder.
       kind: of output.
-      keep: names that stay, as others may be writing them; if there are any, so do temporary files of fixed names.
-      everything: remove the marker, too, and the folders below where nothing else is in them.
+      keep: names that stay, since others may be writing them; if any, temporary files of fixed names stay, too.
+      everything: also remove the marker, and subfolders that are then empty.
     """
-    mark(output, kind, ())  # for an output of version 0.1.0, and for the next run where this one is killed
+    mark(output, kind, ())  # for an output of version 0.1.0, and for the next run if this one is killed
     templates = _templates(output, kind) or set()
     names = [name for name in _listed(output, kind) if name not in keep and not is_lock(name)]
-    if keep:  # another partition may just be writing a temporary file of these
+    if keep:  # another partition may be writing a temporary file of one of these
         names = [name for name in names if _TEMPORARY.sub("", name) not in kind.fixed]
     order = {COMPLETED_FILE: 0, MARKER_FILE: 2}
     for name in sorted(names, key=lambda name: order.get(name, 1)):
@@ -130,7 +130,7 @@ def remove(output: str, kind: Kind, *, keep: Collection[str] = (), everything: b
             _delete(FileSystems.join(output, name))
     if everything and not listing.is_remote(output):
         for folder in {os.path.dirname(name) for name in kind.further} - {""}:
-            with suppress(OSError):  # not there, or something else is in it
+            with suppress(OSError):  # missing, or not empty
                 os.rmdir(os.path.join(output, folder))
 
 
@@ -138,7 +138,7 @@ def _delete(path: str) -> None:
     try:
         listing.delete(path)
     except OSError:
-        if FileSystems.exists(path):  # else another process that found the output complete has removed it
+        if FileSystems.exists(path):  # otherwise another process that found the output complete has removed it
             raise
 
 
@@ -148,7 +148,7 @@ def _is_ours(name: str, kind: Kind, templates: Collection[str]) -> bool:
 
 
 def _template(name: str) -> str | None:
-    """Return the name of a shard with its number left out, e.g. `train.tfrecord-*-of-00008`; None for other names."""
+    """Return a shard's name without its number, e.g. `train.tfrecord-*-of-00008`; None for other names."""
     found = _SHARD.fullmatch(name)
     if found is None or int(found["index"]) >= int(found["count"]):
         return None
@@ -156,7 +156,7 @@ def _template(name: str) -> str | None:
 
 
 def _templates(output: str, kind: Kind) -> set[str] | None:
-    """Return by which names runs of ours have written shards; None where no run of ours is known to have written."""
+    """Return the templates of the shard names of earlier runs; None if no earlier run is known."""
     names = listing.files(output)
     if MARKER_FILE in names:
         with suppress(ValueError, TypeError, KeyError, AttributeError):
@@ -172,7 +172,7 @@ def _templates(output: str, kind: Kind) -> set[str] | None:
 
 
 def _listed(output: str, kind: Kind) -> dict[str, listing.File]:
-    """Return the files in the folder, and in those below it that are ours to write to; links count as files."""
+    """Return the files in the folder and in the subfolders that we write to; links count as files."""
     found = dict(listing.files(output))
     for folder in {os.path.dirname(name) for name in kind.further} - {""}:
         path = FileSystems.join(output, folder)
@@ -198,7 +198,7 @@ def _check_place(output: str) -> None:
     while not os.path.lexists(place):
         place = os.path.dirname(place)
     if not os.path.isdir(place) or not os.access(place, os.W_OK):
-        raise UserError(f"--output {output}: {place} is not a folder that can be written to; choose another")
+        raise UserError(f"--output {output}: {place} is not a writable folder; choose another --output")
 
 
 def is_lock(name: str) -> bool:
@@ -212,10 +212,10 @@ def name_of(path: str) -> str:
 
 
 def sizes(folder: str) -> dict[str, int]:
-    """Return the files in a folder, in bytes; an object store has no folders, only files whose names begin alike."""
+    """Return the size in bytes of each file in a folder; in an object store, a folder is just a common prefix."""
     return {name: file.size for name, file in listing.files(folder).items()}
 
 
 def holds_files(folder: str) -> bool:
-    """Return whether there is a folder with files directly in it."""
+    """Return whether a folder exists and has files directly in it."""
     return bool(sizes(folder))

@@ -1,8 +1,8 @@
-"""A share of the shards for each of several processes, and the last of them to end completes the output.
+"""Partition the shards among several processes, of which the last to finish completes the output.
 
-Each process makes the shards of its share, and notes what is in them in a file beside them. Whoever finds the
-notes of all shares there has all results, checks them as one process alone would, and completes the output. Two that
-do so at once write the same bytes. A share that was noted is not made again, so any process can be repeated.
+Each process writes the shards of its partition, and a note of what is in them beside them. Whichever finds the notes
+of all partitions has all results, checks them as a single process would, and completes the output. Two that do so at
+once write the same bytes. A partition that has its note is not written again, so any process can be restarted.
 """
 
 import argparse
@@ -34,7 +34,7 @@ NOTE = outputs.NOTE
 
 @dataclass(frozen=True)
 class Share:
-    """Shards number `index`, `index + count`, ... of all."""
+    """A partition: the shards `index`, `index + count`, ..."""
 
     index: int
     count: int
@@ -49,26 +49,26 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         "--share",
         dest="share",
         metavar="I/N",
-        help="make share I, from 0, of N; the last of N processes with the same options completes the output",
+        help="write partition I (from 0) of N; the last of N processes with the same options completes the output",
     )
 
 
 def parse(text: str | None) -> Share | None:
-    """Reads `2/4`.
+    """Parse `2/4`.
 
     Raises:
-      UserError: it is no share.
+      UserError: it is not a partition.
     """
     if text is None:
         return None
     found = re.fullmatch(r"(\d+)/(\d+)", text)
     if not found or int(found[1]) >= int(found[2]):
-        raise UserError(f"--share {text}: write I/N with I from 0 to N-1, e.g. 0/4")
+        raise UserError(f"--partition {text}: write I/N with I from 0 to N-1, e.g. 0/4")
     return Share(int(found[1]), int(found[2]))
 
 
 def common(words: list[str]) -> list[str]:
-    """A command line without its share, so that it is that of all of them."""
+    """Return a command line without --partition, so that it is the same for all of them."""
     return re.sub(r"\0--(?:share|partition)[=\0][^\0]*", "", "\0" + "\0".join(words)).split("\0")[1:]
 
 
@@ -82,44 +82,44 @@ def opened(
     share: Share | None,
     request: dict[str, Any],
 ) -> Iterator[Ticket | None]:
-    """Hold the lock of an output, and give its ticket, or None where that is complete already.
+    """Hold the lock of an output, and yield its ticket, or None if the output is already complete.
 
-    Partitions of one request run side by side, each of them once; everything else excludes each other.
+    Partitions of one request run side by side, each only once; all other runs exclude each other.
 
     Args:
       output, kind, same, overwrite: see `outputs.is_done`.
       share: the partition, or None for all.
       request: what was asked for.
     Raises:
-      UserError: as `outputs.is_done`, or a partition is to overwrite.
-      Locked: another process is writing there, or has taken the output over.
+      UserError: as `outputs.is_done`, or a partition is combined with `overwrite`.
+      Locked: another process is writing there, or has taken over the output.
     """
     if share and overwrite:
-        raise UserError(f"--overwrite and --share do not go together: remove {output} first")
+        raise UserError(f"--overwrite cannot be combined with --partition: remove {output} first")
     if outputs.is_done(output, kind, same, overwrite=overwrite):
         yield None
         return
     is_new = not listing.is_remote(output) and not os.path.isdir(output)
     try:
         with _locked(output, share, request) as lock:
-            # Another run may have ended since.
+            # Another run may have completed it since.
             done = outputs.is_done(output, kind, same, overwrite=overwrite)
             try:
                 yield None if done else lock.ticket
             except Exception:
-                lock.check()  # an engine wraps what its workers raise
+                lock.check()  # engines wrap what their workers raise, so a lost lock must be found here
                 raise
             lock.check()
     finally:
         if is_new:
-            with suppress(OSError):  # something was written
+            with suppress(OSError):  # not empty: something was written
                 os.rmdir(output)
 
 
 @contextmanager
 def _locked(output: str, share: Share | None, request: dict[str, Any]) -> Iterator[Lock]:
     name, friends = outputs.LOCK_FILE, None
-    if share:  # the name tells which others may run: partitions of the same request, into as many
+    if share:  # the name says which others may run: partitions of the same request and count
         asked = google_crc32c.value(json.dumps(request, sort_keys=True).encode())
         name += f"-{asked:08x}-{share.index:05d}-of-{share.count:05d}"
         friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{share.count:05d}")
@@ -140,7 +140,7 @@ class _Store:
         try:
             with FileSystems.open(path) as file:
                 return file.read().decode()
-        except Exception:  # each file system raises something else for a file that is not there
+        except Exception:  # each file system has its own exception for a missing file
             if FileSystems.exists(path):
                 raise
             return None
@@ -165,21 +165,21 @@ def run(
     request: dict[str, Any],
     ticket: Ticket,
 ) -> dict[str, float] | None:
-    """`shards.run`, or a share of it; in an output that is `opened`, of which everything left by other runs is removed.
+    """Call `shards.run`, or run one partition, in an `opened` output, and remove what other runs left there.
 
     Args:
       kind: of output.
-      share: makes only these shards, and completes the output if all others are there.
-      request: what was asked for, of which notes of other requests are told.
-      ticket: of the lock of the output.
+      share: the partition to write, which completes the output if all others are done; None for all shards.
+      request: what was asked for; notes of other requests are ignored.
+      ticket: of the output's lock.
     Returns:
-      The seconds of each step, or None where other shares are still to come.
+      The seconds of each step, or None if other partitions are not done yet.
     Raises:
       RuntimeError: as `shards.run`.
     """
     names = [outputs.name_of(spec.path) for spec in specs]
     specs = [replace(spec, ticket=ticket) for spec in specs]
-    if options.view_as(TestOptions).dry_run:  # nothing is written, so nothing is removed, either
+    if options.view_as(TestOptions).dry_run:  # nothing is written, so nothing is removed
         return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
     if share is None:
         outputs.remove(output, kind)
@@ -190,16 +190,16 @@ def run(
     seconds: dict[str, float] = {}
     note = functools.partial(_write_note, output=output, share=share, request=request, mine=mine, ticket=ticket)
     if _is_noted(output, share, request):
-        print(f"share {share.index}/{share.count} of {output} is there already")
+        print(f"partition {share.index}/{share.count} of {output} is already done")
     elif mine:
         seconds = shards.execute(mine, work, note, output=output, options=options)
-        if not _is_complete(output):  # then the notes may have been removed by now
+        if not _is_complete(output):  # once it is complete, the notes may be gone
             shards.check_there(output, {_note_name(share.index, share.count)})
     else:
         note([])
     if not _complete_if_last(specs, describe, output=output, share=share, request=request, ticket=ticket):
         return None
-    # The notes, and shards that runs with other options left unfinished.
+    # Remove the notes, and the shards of unfinished runs with other options.
     outputs.remove(output, kind, keep={*names, *kind.fixed})
     outputs.mark(output, kind, names, forget=True)
     return seconds
@@ -230,12 +230,12 @@ def _write_note(
 
 
 def _read_note(output: str, index: int, count: int, request: dict[str, Any]) -> list[ShardResult] | None:
-    """The results of a share; None where it is not there, or made for another request."""
+    """Return the results of a partition; None if its note is missing or belongs to another request."""
     path = FileSystems.join(output, _note_name(index, count))
     try:
         with FileSystems.open(path) as file:
             note = json.loads(file.read())
-    except Exception:  # each file system raises something else for a file that is not there
+    except Exception:  # each file system has its own exception for a missing file
         if FileSystems.exists(path):
             raise
         return None
@@ -249,7 +249,7 @@ def _read_note(output: str, index: int, count: int, request: dict[str, Any]) -> 
 
 
 def _is_noted(output: str, share: Share, request: dict[str, Any]) -> bool:
-    """Whether the share was made, and its files still are as they were noted."""
+    """Return whether the partition has its note, and its files are still as noted."""
     results = _read_note(output, share.index, share.count, request)
     there = outputs.sizes(output)
     return results is not None and all(there.get(outputs.name_of(r.path)) == r.bytes for r in results)
@@ -275,9 +275,9 @@ def _complete_if_last(
             ticket,
         )
         return True
-    # Another one may have completed it, and removed the notes, between our listing and now.
+    # Another process may have completed it and removed the notes while they were read.
     if _is_complete(output):
         return True
     there = sum(note is not None for note in notes)
-    print(f"share {share.index}/{share.count} of {output} is made, {there} of {share.count} are there")
+    print(f"partition {share.index}/{share.count} of {output} is done; {there} of {share.count} are done so far")
     return False

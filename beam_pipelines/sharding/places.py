@@ -1,4 +1,4 @@
-"""Which places Beam reads and writes, said before any work begins: stores that are not installed, and wrong buckets."""
+"""Check the places that Beam is to read or write before any work begins: missing store packages, wrong buckets."""
 
 import importlib.util
 
@@ -8,17 +8,17 @@ from beam_pipelines.sharding import listing
 from trainer import troubles
 from trainer.cli import UserError
 
-# Beam's extra for each scheme, and a package that it brings: without it, some of them fail at their first use only.
+# Beam's extra for each scheme, and a package that it installs: without it, some stores fail only at their first use.
 EXTRAS = {"gs": ("gcp", "google.cloud.storage"), "s3": ("aws", "boto3"), "azfs": ("azure", "azure.storage.blob")}
 EXTRAS["hdfs"] = ("hadoop", "hdfs")
 _MEANT = {"az": "azfs", "abfs": "azfs", "abfss": "azfs", "wasb": "azfs", "s3a": "s3", "s3n": "s3", "gcs": "gs"}
 
 
 def check(flag: str, path: str) -> None:
-    """Check that a path is local, or that its store is installed and lists what is there.
+    """Check that a path is local, or that its store is installed and can list it.
 
     Raises:
-      UserError: it is not, or does not.
+      UserError: its store is not installed, or cannot list it.
     """
     scheme = FileSystems.get_scheme(path)
     if not scheme or not listing.is_remote(path):
@@ -31,7 +31,7 @@ def check(flag: str, path: str) -> None:
         raise UserError(f"{flag} {path}: {' '.join(str(error).split())}") from error
     try:
         listing.any_below(path)
-    except Exception as error:  # each store has exceptions of its own
+    except Exception as error:  # each store has its own exceptions
         said = troubles.describe(error)
         raise UserError(
             f"{flag} {path} cannot be listed: {said[0] if said else ' '.join(str(error).split())}"
@@ -41,11 +41,11 @@ def check(flag: str, path: str) -> None:
 def check_local(flag: str, path: str) -> None:
     """Raise UserError for a path in a store."""
     if listing.is_remote(path):
-        raise UserError(f"{flag} {path}: this command works in local folders only")
+        raise UserError(f"{flag} {path}: this command works only in local folders")
 
 
 def _advice(scheme: str) -> str:
-    """Return what to do where a store cannot be used here, or nothing."""
+    """Return what to do about a store that cannot be used here, or an empty string."""
     if scheme in _MEANT:
         return f"Beam calls this store {_MEANT[scheme]}:// ({_installing(_MEANT[scheme])})"
     if scheme not in EXTRAS:
@@ -60,5 +60,5 @@ def _installing(scheme: str) -> str:
 def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package above it
+    except ModuleNotFoundError:  # the parent package is missing
         return False

@@ -1,4 +1,4 @@
-"""How far a run is, seen in the files that appear and so with any engine, and where its seconds went."""
+"""Progress of a run, judged by the files that appear and so with any engine, and the seconds of its steps."""
 
 import sys
 import threading
@@ -12,12 +12,12 @@ from apache_beam.runners.runner import PipelineResult
 from beam_pipelines.sharding import listing
 
 PROGRESS_SECONDS = 2.0
-MILLISECONDS = "milliseconds"  # the namespace of Beam's distributions, each named after a step
+MILLISECONDS = "milliseconds"  # the namespace of Beam's distributions, one per step
 
 
 @contextmanager
 def shown(asked: dict[str, int], output: str) -> Iterator[None]:
-    """Shows on standard error how many of the items `asked` for, by path of their shard, are done."""
+    """Show on standard error how many of the items `asked` for, by path of their shard, are done."""
     over = threading.Event()
     thread = threading.Thread(target=_watch, args=(asked, output, over), daemon=True)
     thread.start()
@@ -33,7 +33,7 @@ def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
     while not over.wait(PROGRESS_SECONDS):
         try:
             there = {file.path for file in listing.files(output).values()}
-        except OSError:  # a storage that is away for a moment; the run itself decides whether that matters
+        except OSError:  # the storage is briefly unavailable; the run itself decides whether that matters
             continue
         done = sum(count for path, count in asked.items() if path in there)
         if done not in (shown, 0):
@@ -41,7 +41,7 @@ def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
             shards = sum(path in there for path in asked)
             print(
                 f"{output}: {done:,} of {total:,}, {shards} of {len(asked)} shards, "
-                f"{rate:,.0f} a second, left {(total - done) / rate:.0f} s",
+                f"{rate:,.0f}/s, {(total - done) / rate:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )
@@ -49,12 +49,12 @@ def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
 
 
 def count_seconds(step: str, seconds: float) -> None:
-    """Adds to Beam's metrics what a step took in one shard."""
+    """Add the seconds that a step took in one shard to Beam's metrics."""
     Metrics.distribution(MILLISECONDS, step).update(round(1000 * seconds))
 
 
 def seconds_by_step(result: PipelineResult) -> dict[str, float]:
-    """What the steps took, summed over all workers; empty where the engine offers no metrics."""
+    """Return the seconds of each step, summed over all workers; empty if the engine has no metrics."""
     try:
         found = result.metrics().query(MetricsFilter().with_namespace(MILLISECONDS))["distributions"]
     except NotImplementedError:

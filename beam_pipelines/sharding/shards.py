@@ -1,8 +1,8 @@
-"""The way all our pipelines work: shard specs in, whole files out, counts verified, COMPLETED last.
+"""How all pipelines work: shard specs in, complete files out, counts verified, COMPLETED written last.
 
-A shard is the unit of work: one DoFn makes and writes it whole, to a temporary file that it renames, and
-reports what is in it. No record travels through a shuffle, so no engine can lose or repeat one, and
-a retry writes the same bytes again. The pipeline is linear and free of tags and side inputs, since not
+A shard is the unit of work: one DoFn builds and writes all of it, to a temporary file that it renames, and
+reports what is in it. Records never pass through a shuffle, so no engine can lose or repeat one, and
+a retry writes the same bytes again. The pipeline is linear, without tags or side inputs, since not
 every engine runs more than that correctly.
 """
 
@@ -34,7 +34,7 @@ LOCAL_RUNNER = "FnApiRunner"
 
 
 class Reject(Exception):
-    """Something that cannot be processed.
+    """An item that cannot be processed.
 
     Attributes:
       reason: the name under which it is counted, e.g. `undecodable`.
@@ -48,7 +48,7 @@ class Reject(Exception):
 
 @dataclass(frozen=True)
 class ShardSpec:
-    """What goes into one shard: its file, its split, and its items in their order (a range takes no space).
+    """What goes into one shard: its file, its split, and its items in order (a range takes no space).
 
     `ticket` proves that the output still belongs to the run that asked for the shard.
     """
@@ -61,9 +61,9 @@ class ShardSpec:
 
 @dataclass
 class ShardResult:
-    """What went into one shard: `items` = `written` + rejects, each of them (key, reason, detail).
+    """What went into one shard: `items` = `written` + rejects, each reject being (key, reason, detail).
 
-    `tallies` counts what was written by some property, e.g. its source.
+    `tallies` counts the written items by property, e.g. by source.
     """
 
     path: str
@@ -79,14 +79,14 @@ class ShardResult:
         self.tallies.setdefault(property_name, Counter())[str(value)] += 1
 
 
-# Makes the files (name -> text) that describe a finished output from the results, in the order of their paths.
+# Returns the files (name -> text) that describe a finished output, given its results in the order of their paths.
 Describe = Callable[[list[ShardResult]], dict[str, str]]
 
 
 def deal(
     items: Sequence[Any], *, output: str, split: str, num_shards: int, name: Callable[[str, int, int], str]
 ) -> list[ShardSpec]:
-    """Deals items onto shards, item i to shard i modulo `num_shards`; there are no empty shards.
+    """Deal items to shards, item i to shard i modulo `num_shards`; no shard is empty.
 
     Raises:
       UserError: `num_shards` is below 1.
@@ -102,10 +102,10 @@ def deal(
 
 @contextmanager
 def shard_file(spec: ShardSpec) -> Iterator[BinaryIO]:
-    """Open the file of a shard, which appears under its name when it is complete.
+    """Open the file of a shard, which appears under its name once complete.
 
     Raises:
-      Lost: another run has taken the output over meanwhile. A worker may outlive the command that started it.
+      Lost: another run has since taken over the output. A worker may outlive the command that started it.
     """
     with whole_file(spec.path) as file:
         yield file
@@ -114,7 +114,7 @@ def shard_file(spec: ShardSpec) -> Iterator[BinaryIO]:
 
 
 def count_metrics(result: ShardResult, seconds: float) -> None:
-    """Beam metrics of a finished shard."""
+    """Add a finished shard to Beam's metrics."""
     Metrics.counter("records", "in").inc(result.items)
     Metrics.counter("records", "written").inc(result.written)
     Metrics.counter("records", "bytes").inc(result.bytes)
@@ -124,7 +124,7 @@ def count_metrics(result: ShardResult, seconds: float) -> None:
 
 
 class Finish(beam.PTransform):
-    """`PCollection[ShardResult]` -> all of them together, in the order of their paths, to one call of `conclude`."""
+    """`PCollection[ShardResult]` -> one call of `conclude` with all of them, in the order of their paths."""
 
     def __init__(self, conclude: Callable[[list[ShardResult]], None]) -> None:
         super().__init__()
@@ -141,9 +141,9 @@ class Finish(beam.PTransform):
 
 
 def check_counts(results: list[ShardResult], output: str, asked: dict[str, int]) -> None:
-    """Raises RuntimeError unless the counts, by path of the shard, are what was asked for, and the files are there.
+    """Raise RuntimeError unless the counts, by path of the shard, are as asked for, and the files exist.
 
-    Engines have lost elements and ended with success, so only the counts are trusted.
+    Engines have lost elements and still reported success, so only the counts are trusted.
     """
     done = {result.path: result.written + len(result.rejects) for result in results}
     if len(done) < len(results) or done != asked:
@@ -158,10 +158,10 @@ def check_counts(results: list[ShardResult], output: str, asked: dict[str, int])
 def complete(
     results: list[ShardResult], output: str, asked: dict[str, int], describe: Describe, ticket: Ticket | None = None
 ) -> None:
-    """Describe the output, and mark it as complete, once `check_counts` agrees.
+    """Describe the output, and mark it as complete, if `check_counts` passes.
 
     Raises:
-      Lost: another run has taken the output over.
+      Lost: another run has taken over the output.
     """
     begin = time.monotonic()
     check_counts(results, output, asked)
@@ -176,23 +176,23 @@ def complete(
 
 
 def reject_counts(results: Iterable[ShardResult]) -> dict[str, int]:
-    """Rejects by reason."""
+    """Return the number of rejects by reason."""
     return dict(sorted(Counter(reason for result in results for _, reason, _ in result.rejects).items()))
 
 
 def options_from(beam_args: Sequence[str]) -> PipelineOptions:
-    """Beam's options from the arguments that a command line did not know itself.
+    """Return Beam's options, from the arguments that a command did not recognise itself.
 
     Raises:
-      UserError: Beam does not know one either, has no such runner, or the runner refuses a value.
+      UserError: Beam does not recognise one either, has no such runner, or the runner rejects a value.
     """
-    # It would warn of what is unknown, in words of its own, before the error below names it.
+    # Beam would log its own warning about unknown options before the error below names them.
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     options = PipelineOptions(list(beam_args))
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or LOCAL_RUNNER
     try:
-        beam.Pipeline(options=options)  # loads the runner, and so its own options, and has it check their values
+        beam.Pipeline(options=options)  # loads the runner and so its options, and validates their values
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"--runner {standard.runner}: {' '.join(str(error).split())}") from error
     parsers: list[argparse.ArgumentParser] = []
@@ -201,7 +201,7 @@ def options_from(beam_args: Sequence[str]) -> PipelineOptions:
     if unknown:
         raise UserError(f"unknown option {unknown[0]}: neither this command nor Beam has it (see --help)")
     if options.view_as(TestOptions).dry_run and not standard.runner.endswith("DataflowRunner"):
-        raise UserError(f"--dry_run: {standard.runner} has no dry run and would write; only DataflowRunner has one")
+        raise UserError(f"--dry_run: {standard.runner} does not support it and would write; use DataflowRunner")
     options.view_as(SetupOptions).save_main_session = False
     return options
 
@@ -215,20 +215,20 @@ def run(
     options: PipelineOptions,
     ticket: Ticket | None = None,
 ) -> dict[str, float]:
-    """Makes all shards and completes the output.
+    """Write all shards and complete the output.
 
     Args:
       specs: the shards.
       work: a transform from `PCollection[ShardSpec]` to `PCollection[ShardResult]`.
-      describe: makes the files that describe the output.
-      output: the folder, of which nothing is there.
+      describe: returns the files that describe the output.
+      output: the folder, without files of earlier runs.
       options: Beam's.
-      ticket: of the lock of the output.
+      ticket: of the output's lock.
     Returns:
-      The seconds of each step, summed over all workers, where the engine tells.
+      The seconds of each step, summed over all workers, if the engine reports them.
     Raises:
       SystemExit: with --dry_run=True, with status 0: nothing was run.
-      RuntimeError: the engine ended with success, but not all was done.
+      RuntimeError: the engine reported success, but the output is not complete.
     """
     asked = {spec.path: len(spec.items) for spec in specs}
     conclude = functools.partial(complete, output=output, asked=asked, describe=describe, ticket=ticket)
@@ -238,11 +238,11 @@ def run(
 
 
 def check_there(output: str, names: set[str]) -> None:
-    """Raises RuntimeError if a file is missing from the output."""
+    """Raise RuntimeError if a file is missing from the output."""
     if not outputs.sizes(output).keys() >= names:
         raise RuntimeError(
-            f"the engine ended with success, but {output} is not complete: run the command again; "
-            "workers on other machines need an --output that this one sees, too"
+            f"the engine reported success, but {output} is not complete: run the command again; "
+            "workers on other machines need an --output that this machine can access, too"
         )
 
 
@@ -254,12 +254,12 @@ def execute(
     output: str,
     options: PipelineOptions,
 ) -> dict[str, float]:
-    """Runs the pipeline with progress on standard error, and waits for it; `conclude` gets all results, on a worker.
+    """Run the pipeline with progress on standard error, and wait for it; a worker calls `conclude` with all results.
 
-    The rest is as in `run`.
+    All else is as in `run`.
     """
     local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
-    elsewhere = "" if local else "; a job that runs elsewhere goes on until it is cancelled there"
+    elsewhere = "" if local else "; a remote job keeps running until it is cancelled there"
     with interrupts.ended_at_once(f"interrupted: run the same command again to complete {output}{elsewhere}"):
         return _execute(specs, work, conclude, output=output, options=options)
 
@@ -272,7 +272,7 @@ def _execute(
     output: str,
     options: PipelineOptions,
 ) -> dict[str, float]:
-    # Beam relays the log of each worker, harmless warnings and all; what fails is logged and raised.
+    # Beam relays each worker's log, including harmless warnings; failures are both logged and raised.
     for name in ("apache_beam", "distributed"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     local = options.view_as(StandardOptions).runner == LOCAL_RUNNER

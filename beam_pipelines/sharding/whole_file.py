@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, on every file system that Beam knows."""
+"""Files that appear complete or not at all, on every file system that Beam supports."""
 
 import os
 import uuid
@@ -14,7 +14,7 @@ from trainer import troubles
 
 @contextmanager
 def whole_file(path: str) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name when it is complete, in place of one that is there."""
+    """Open a file that appears under its name once complete, replacing any existing one."""
     temporary = f"{path}.tmp-{uuid.uuid4().hex}"
     try:
         with (
@@ -25,7 +25,7 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
         if "://" not in path:
             os.replace(temporary, path)
         else:
-            # Google's store replaces as a whole; not every other one replaces at all.
+            # Google's store replaces atomically; some others do not replace at all.
             if not path.startswith("gs://") and FileSystems.exists(path):
                 listing.delete(path)
             FileSystems.rename([temporary], [path])

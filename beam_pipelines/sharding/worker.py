@@ -1,7 +1,7 @@
 """A worker process of Beam's engine on this machine: `python -m beam_pipelines.sharding.worker LAUNCHER_PID`.
 
-It is in a process group of its own, so that the terminal interrupts the command alone, and Linux ends it with the
-command, even where that is killed.
+It has its own process group, so that the terminal interrupts only the command, and Linux ends it with the command, even
+if that is killed.
 """
 
 import os

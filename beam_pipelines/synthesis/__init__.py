@@ -1,1 +1,1 @@
-"""Images of made-up numbers, each a function of (seed, index): drawn in typefaces, from MNIST, of real digits."""
+"""Images of synthetic numbers, each a function of (seed, index): drawn in typefaces, or from MNIST or real digits."""

@@ -1,4 +1,4 @@
-"""What the way from the wall to the file does to an image: blur, light, noise, few pixels, JPEG."""
+"""Simulate capture: blur, lighting, downscaling, noise, JPEG."""
 
 import io
 
@@ -11,7 +11,7 @@ SHORTEST = 18  # an image is not shrunk below this height: digits must stay read
 
 
 def photograph(rng: np.random.Generator, canvas: Image.Image, *, in_focus: bool = False) -> Image.Image:
-    """One photo of a scene, blurred or not; its size may be smaller than the scene's."""
+    """Return a photo of a scene, unblurred if `in_focus`; it may be smaller than the scene."""
     if not in_focus:
         canvas = _blur(rng, canvas)
     pixels = np.asarray(canvas, np.float32)
@@ -31,7 +31,7 @@ def photograph(rng: np.random.Generator, canvas: Image.Image, *, in_focus: bool 
 
 
 def _blur(rng: np.random.Generator, canvas: Image.Image) -> Image.Image:
-    """Out of focus, or moved while the shutter was open; in proportion to the height."""
+    """Blur the scene as if out of focus or moved, in proportion to its height, or leave it as it is."""
     kind = rng.random()
     most = float(np.clip(canvas.height / 45, 0.2, 1.5))
     if kind < 0.6:

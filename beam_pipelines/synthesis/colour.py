@@ -1,7 +1,7 @@
-"""Colour distortion in NumPy, value for value that of TensorFlow's operations, in the reference's ranges and orders.
+"""Colour distortion in NumPy, with the same values as TensorFlow's operations, in the reference's ranges and orders.
 
 Saturation and hue are adjusted through maximum, chroma and distance from the maximum, without a full conversion to
-HSV and back. Images are float32 [H, W, 3], 1.0 being white.
+HSV and back. Images are float32 [H, W, 3], with 1.0 as white.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ Pixels = NDArray[np.float32]
 
 
 def distort(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Brightness, saturation, hue and contrast at random, in one of the two orders, clipped to 0..1."""
+    """Change brightness, saturation, hue and contrast at random, in one of the two orders, and clip to 0..1."""
     delta = rng.uniform(-color_jitter.BRIGHTNESS_DELTA, color_jitter.BRIGHTNESS_DELTA)
     saturation = rng.uniform(*color_jitter.SATURATION_RANGE)
     hue = rng.uniform(-color_jitter.HUE_DELTA, color_jitter.HUE_DELTA)
@@ -30,18 +30,18 @@ def distort(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def adjust_brightness(pixels: Pixels, delta: float) -> Pixels:
-    """`tf.image.adjust_brightness`."""
+    """Adjust brightness as `tf.image.adjust_brightness` does."""
     return pixels + np.float32(delta)
 
 
 def adjust_contrast(pixels: Pixels, factor: float) -> Pixels:
-    """`tf.image.adjust_contrast`: the distance from each channel's mean, times the factor."""
+    """Adjust contrast as `tf.image.adjust_contrast` does: scale the distance from each channel's mean."""
     mean = pixels.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
     return (pixels - mean) * np.float32(factor) + mean
 
 
 def adjust_saturation(pixels: Pixels, factor: float) -> Pixels:
-    """`tf.image.adjust_saturation`: the distance from the maximum, times the factor, at most the maximum itself."""
+    """Adjust saturation as `tf.image.adjust_saturation` does: scale the distance from the maximum, limited to it."""
     value = pixels.max(axis=-1, keepdims=True)
     chroma = value - pixels.min(axis=-1, keepdims=True)
     ratio = np.minimum(np.float32(factor), value / np.where(chroma > 0, chroma, 1))
@@ -49,7 +49,7 @@ def adjust_saturation(pixels: Pixels, factor: float) -> Pixels:
 
 
 def adjust_hue(pixels: Pixels, delta: float) -> Pixels:
-    """`tf.image.adjust_hue`: turns the hue by a share of the circle; maximum and minimum stay."""
+    """Adjust hue as `tf.image.adjust_hue` does: turn the hue by a fraction of the circle; maximum and minimum stay."""
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     value = pixels.max(axis=-1)
     chroma = value - pixels.min(axis=-1)
@@ -60,7 +60,7 @@ def adjust_hue(pixels: Pixels, delta: float) -> Pixels:
         np.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
     sextant += np.float32(6 * delta)
-    # Each channel is the maximum less a share of the chroma, by its distance from the channel's own hue.
+    # Each channel is the maximum minus a fraction of the chroma, given by the distance from the channel's own hue.
     shifted = (sextant[..., np.newaxis] + np.array([5, 3, 1], np.float32)) % np.float32(6)
     share = np.clip(np.minimum(shifted, 4 - shifted), 0, 1)
     return value[..., np.newaxis] - chroma[..., np.newaxis] * share

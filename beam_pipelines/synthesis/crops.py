@@ -1,7 +1,7 @@
-"""Numbers put together from real digits on real backgrounds: cut from prepared records, matched and blended.
+"""Numbers assembled from real digits on real backgrounds: cut from prepared records, matched and blended.
 
-The digits of a number come from different photos; each is mapped so that its ground and its ink take the colours of
-the first one's, and its edges are blended into a background that is that first photo's own, its digits filled in.
+The digits of a number come from different photos; the ground and the ink of each are mapped to the colours of the
+first one's, and its edges are blended into a background: another photo, its own number blurred away.
 """
 
 import io
@@ -23,9 +23,9 @@ from trainer.data import records, tfrecord
 from trainer.data.records import Box, Record
 from trainer.data.tfrecord import Damaged
 
-FRAME = 0.12  # of a digit's height: what is cut around it, and blended
+FRAME = 0.12  # of a digit's height: the margin that is cut out around it, and blended
 SMALLEST = 14  # height of a usable digit, in pixels
-CONTRAST = 55  # between its ink and its ground, of 255: below it, blended and distorted, it can hardly be read
+CONTRAST = 55  # between ink and ground, of 255: with less, a blended and distorted digit is hardly legible
 OFF_COLOUR = 0.3
 Pixels = NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class Digit:
 
 @dataclass(frozen=True)
 class Stock:
-    """Real digits by (character, dark on bright or not), and the records that they are from."""
+    """Real digits by (character, whether dark on bright), and the records that they come from."""
 
     digits: dict[tuple[str, bool], list[Digit]]
     photos: list[Record]
@@ -78,7 +78,7 @@ class RecombinedDigits:
         for patch, (x, y) in zip(patches, spots, strict=True):
             _blend(canvas, patch, x, y)
         image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
-        photo = camera.photograph(rng, image, in_focus=True)  # the digits are blurred as they are
+        photo = camera.photograph(rng, image, in_focus=True)  # the digits have blur of their own
         scale = photo.width / image.width, photo.height / image.height
         return Drawn(photo, text, tuple(_digit_box(p, s, scale) for p, s in zip(patches, spots, strict=True)))
 
@@ -89,9 +89,9 @@ def _pick(rng: np.random.Generator, stock: Stock, char: str, dark: bool) -> Digi
 
 
 def _resized(digit: Digit, like: Digit, height: float) -> Pixels:
-    """The digit at a height without its frame, its ground and ink mapped to those of another."""
+    """Return the digit scaled to a height (without its frame), with ground and ink mapped to those of `like`."""
     factor = height * (1 + 2 * FRAME) / digit.pixels.shape[0]
-    # Along the way from ground to ink, and off it: the first is mapped, little of the second is kept.
+    # A colour's part along the line from ground to ink is mapped; of the part off that line, little is kept.
     way, wanted = digit.ink - digit.ground, like.ink - like.ground
     along = (digit.pixels - digit.ground) @ way / (way @ way)
     off = digit.pixels - digit.ground - along[..., np.newaxis] * way
@@ -104,7 +104,7 @@ def _resized(digit: Digit, like: Digit, height: float) -> Pixels:
 def _lay_out(
     rng: np.random.Generator, patches: Sequence[Pixels], gap: float, height: float
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Where each patch comes to lie, (x, y), and the size of the image."""
+    """Return the position of each patch, (x, y), and the size of the image."""
     border = rng.uniform(0.02, 0.4, size=4) * height  # left, top, right, bottom
     tallest = max(patch.shape[0] for patch in patches)
     x = float(border[0])
@@ -117,7 +117,7 @@ def _lay_out(
 
 
 def _background(rng: np.random.Generator, stock: Stock, size: tuple[int, int], ground: Pixels) -> Pixels:
-    """A real photo's surroundings, its number blurred away, shifted to the colour of the ground."""
+    """Return a real photo with its number blurred away, shifted to the colour of the ground."""
     record = stock.photos[rng.integers(len(stock.photos))]
     image = Image.open(io.BytesIO(record.encoded)).convert("RGB").resize(size, Image.Resampling.BILINEAR)
     blurred = image.filter(ImageFilter.GaussianBlur(size[1] / 4))
@@ -128,7 +128,7 @@ def _background(rng: np.random.Generator, stock: Stock, size: tuple[int, int], g
 
 
 def _blend(canvas: Pixels, patch: Pixels, x: int, y: int) -> None:
-    """Lays a patch over the canvas; it fades out towards its edges, over the width of the frame."""
+    """Blend a patch into the canvas, fading it out across the width of the frame at its edges."""
     height, width = patch.shape[:2]
     frame = max(1.0, FRAME * height)
     across = np.minimum(np.arange(width) + 0.5, width - 0.5 - np.arange(width)) / frame
@@ -147,10 +147,10 @@ def _digit_box(patch: Pixels, spot: tuple[int, int], scale: tuple[float, float])
 
 @lru_cache(maxsize=1)
 def load(paths: tuple[str, ...], limit: int) -> Stock:
-    """Cuts the digits of the first `limit` records.
+    """Cut out the digits of the first `limit` records.
 
     Raises:
-      UserError: not one usable digit is in them, or one cannot be read.
+      UserError: they contain no usable digit, or a shard cannot be read.
     """
     stock = Stock({}, [])
     for path in paths:
@@ -159,7 +159,7 @@ def load(paths: tuple[str, ...], limit: int) -> Stock:
         except (Damaged, OSError, BeamIOError) as error:
             raise UserError(f"--records: {path} cannot be read ({error}): write the dataset again") from error
     if not stock.digits:
-        raise UserError("--records: no record has character boxes: prepare one with --format digitstruct")
+        raise UserError("--records: no record has character boxes: prepare a dataset with --format digitstruct")
     return stock
 
 
@@ -190,7 +190,7 @@ def _cut(record: Record, stock: Stock) -> None:
 
 
 def _measure(pixels: Pixels) -> Digit:
-    """Ground: the median of the rim. Ink: the mean of the fifth of the pixels that differ most from it."""
+    """Measure ground, the median of the rim, and ink, the mean of the fifth of pixels that differ most from it."""
     rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     ground = np.median(rim, axis=0)
     distance = np.abs(pixels - ground).sum(axis=-1)

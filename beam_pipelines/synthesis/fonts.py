@@ -13,7 +13,7 @@ from trainer.data.records import Box
 
 @dataclass(frozen=True)
 class Drawn:
-    """An image of a number: RGB, what it says, and the boxes of its characters in pixels."""
+    """An RGB image of a number, its text, and the boxes of its characters in pixels."""
 
     image: Image.Image
     text: str
@@ -22,10 +22,10 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Fonts:
-    """Draws image `index` of a seed; it is the same whatever else is drawn.
+    """Draws image `index` of a seed, independently of which other images are drawn.
 
     Attributes:
-      faces: the fingerprint of the typefaces; a worker that has others would draw other images, and fails.
+      faces: the fingerprint of the typefaces; a worker with other typefaces would draw different images, so it fails.
     """
 
     seed: int
@@ -34,7 +34,7 @@ class Fonts:
 
     def __call__(self, index: int) -> Drawn:
         if self.faces != typefaces.fingerprint():
-            raise RuntimeError("a worker has other typefaces than where the command was given: install the same there")
+            raise RuntimeError("a worker has other typefaces than the machine that launched it: install the same there")
         rng = np.random.default_rng([self.seed, index])
         text = self.texts.draw(rng)
         before, after = self.texts.surroundings(np.random.default_rng([self.seed, index, 2]))
@@ -43,7 +43,7 @@ class Fonts:
         wall, plate, ink = surfaces.colours(rng)
         canvas = surfaces.wall(rng, seen.size, wall)
         surfaces.clutter(rng, canvas)
-        # A stream of its own: without neighbours, an image is what it was before there were any.
+        # A separate random stream, so that images without neighbours are as they were before neighbours existed.
         surfaces.neighbours(np.random.default_rng([self.seed, index, 1]), canvas, ink)
         if rng.random() < 0.5 or wall != plate:
             surfaces.plate(rng, canvas, seen, plane.mask.size, plate, ink)
@@ -53,14 +53,14 @@ class Fonts:
 
 
 def _boxes(plane: glyphs.Plane, seen: View, image: Image.Image) -> tuple[Box, ...]:
-    """The glyphs' boxes in the photo, whose size may differ from the scene's."""
+    """Return the glyphs' boxes in the photo, whose size may differ from the scene's."""
     across, down = image.width / seen.size[0], image.height / seen.size[1]
     boxes = (seen.project_box(box) for box in plane.boxes)
     return tuple((left * across, top * down, right * across, bottom * down) for left, top, right, bottom in boxes)
 
 
 def _paint(rng: np.random.Generator, canvas: Image.Image, mask: Image.Image, ink: surfaces.Colour) -> None:
-    """Paints the number: flat, with a shadow, as solid digits with a lit and a dark side, or outlined."""
+    """Paint the number: flat, with a shadow, as raised digits with a lit and a dark side, or outlined."""
     kind = rng.random()
     shift = [int(s) for s in rng.integers(-2, 3, size=2)]
     if kind < 0.3:

@@ -1,4 +1,4 @@
-"""Typesetting: a number as a mask in a plane of its own, and the projective map from image to plane."""
+"""Typesetting: a number as a mask in its own plane, and the projective map from image to plane."""
 
 from dataclasses import dataclass
 
@@ -9,28 +9,28 @@ from PIL import Image, ImageDraw
 from beam_pipelines.synthesis import typefaces
 from trainer.data.records import Box
 
-SPACE = 0.3  # width of a space, of the size of the type
+SPACE = 0.3  # width of a space, relative to the font size
 MARGIN = 12  # of the plane around the number, in pixels
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A number set in a plane: its mask, the box of each glyph, both in pixels of the plane."""
+    """A number set in a plane: its mask and the box of each glyph, both in pixels of the plane."""
 
     mask: Image.Image
     boxes: list[Box]
 
 
 def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str = "") -> Plane:
-    """Sets a text in a random typeface, size and spacing, often on an uneven or a climbing baseline.
+    """Set a text in a random typeface, size and spacing, often on an uneven or climbing baseline.
 
-    What stands `before` and `after` it is set alike, and has no boxes, since it is not what is to be read.
+    The texts `before` and `after` it are set in the same way, but get no boxes: they are not part of the number.
     """
     faces = typefaces.installed()
     font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
     gap = rng.uniform(-0.06, 0.25) * font.size
     wobble = rng.uniform(0, 0.06) * font.size
-    climb = rng.uniform(-0.25, 0.25) * font.size if rng.random() < 0.12 else 0.0  # a glyph above the one before
+    climb = rng.uniform(-0.25, 0.25) * font.size if rng.random() < 0.12 else 0.0  # of each glyph above the previous one
     line = before + text + after
     bounds = [font.getbbox(char, anchor="ls") for char in line]
     rise = abs(climb) * (len(line) - 1)
@@ -63,11 +63,11 @@ class View:
     to_plane: tuple[float, ...]
 
     def project(self, mask: Image.Image) -> Image.Image:
-        """A mask of the plane as it is seen."""
+        """Return a mask of the plane as seen in the image."""
         return mask.transform(self.size, Image.Transform.PERSPECTIVE, self.to_plane, Image.Resampling.BILINEAR)
 
     def project_box(self, box: Box) -> Box:
-        """The box in the image around a box in the plane, clipped to the image."""
+        """Return the box in the image that encloses a box in the plane, clipped to the image."""
         image = np.linalg.inv(np.array([*self.to_plane, 1.0]).reshape(3, 3))
         corners = np.array([(box[i], box[j], 1.0) for i in (0, 2) for j in (1, 3)]) @ image.T
         points = corners[:, :2] / corners[:, 2:]
@@ -76,7 +76,7 @@ class View:
 
 
 def view(rng: np.random.Generator, plane: tuple[int, int]) -> View:
-    """Turns, slants, scales and tilts a plane at random, and leaves a random border around it."""
+    """Rotate, slant, scale and tilt a plane at random, and leave a random border around it."""
     width, height = plane
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float) - (width / 2, height / 2)
     angle = np.deg2rad(rng.normal(0, 5) if rng.random() < 0.93 else rng.uniform(-30, 30))
@@ -97,7 +97,7 @@ def view(rng: np.random.Generator, plane: tuple[int, int]) -> View:
 
 
 def _projective(quad: NDArray[np.float64], plane: tuple[int, int]) -> tuple[float, ...]:
-    """The map that takes the corners of the quadrangle to those of the plane, as Pillow takes it."""
+    """Return the map from the quadrilateral's corners to the plane's, as Pillow's coefficients."""
     width, height = plane
     targets = [(0, 0), (width, 0), (width, height), (0, height)]
     rows, values = [], []

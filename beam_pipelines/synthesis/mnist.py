@@ -15,7 +15,7 @@ from beam_pipelines.synthesis.texts import Texts
 from trainer.cli import UserError
 
 SIDE = 28
-MOST = 5  # digits in an image
+MOST = 5  # maximum number of digits in an image
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Mnist:
 
     Attributes:
       folder: where the files are.
-      part: `train` or `t10k`; digits of the one never occur in numbers of the other.
+      part: `train` or `t10k`, which have no digits in common.
     """
 
     seed: int
@@ -46,15 +46,15 @@ class Mnist:
 
 @lru_cache(maxsize=2)
 def read(folder: str, part: str) -> tuple[NDArray[np.uint8], list[NDArray[np.intp]]]:
-    """The digits, uint8 [N, 28, 28], and for each of the ten labels their indices.
+    """Return the digits, uint8 [N, 28, 28], and for each of the ten labels the indices of its digits.
 
     Raises:
-      UserError: a file is missing, is no idx file, or their counts differ.
+      UserError: a file is missing or is not an idx file, or the counts differ.
     """
     images = _read_idx(folder, f"{part}-images-idx3-ubyte", magic=2051)
     labels = _read_idx(folder, f"{part}-labels-idx1-ubyte", magic=2049)
     if len(images) != len(labels) or images.shape[1:] != (SIDE, SIDE):
-        raise UserError(f"--mnist {folder}: {images.shape} images and {len(labels)} labels do not belong together")
+        raise UserError(f"--mnist {folder}: {images.shape} images and {len(labels)} labels do not match")
     return images, [np.flatnonzero(labels == digit) for digit in range(10)]
 
 
@@ -63,7 +63,7 @@ def _read_idx(folder: str, name: str, *, magic: int) -> NDArray[np.uint8]:
     if not path.exists():
         path = Path(folder) / name
     if not path.exists():
-        raise UserError(f"--mnist {folder}: there is no {name}, gzipped or not")
+        raise UserError(f"--mnist {folder}: {name} is missing, gzipped or not")
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         shape = struct.unpack_from(f">{magic % 256}I", data, 4)
@@ -71,4 +71,4 @@ def _read_idx(folder: str, name: str, *, magic: int) -> NDArray[np.uint8]:
             raise ValueError(f"it begins with {data[:4]!r}")
         return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
     except (OSError, EOFError, ValueError, struct.error) as error:
-        raise UserError(f"{path} is no idx file ({error}): give the MNIST files as published") from error
+        raise UserError(f"{path} is not an idx file ({error}): give the MNIST files as published") from error

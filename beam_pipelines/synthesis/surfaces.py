@@ -1,4 +1,4 @@
-"""What numbers are on: colours, walls, plates, and the clutter around."""
+"""What numbers are painted on: colours, walls, plates, and the clutter around them."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -10,7 +10,7 @@ Colour = tuple[int, ...]
 
 
 def colours(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
-    """Wall, plate and ink; the ink differs from both in brightness."""
+    """Return the colours of wall, plate and ink; the ink differs from both in brightness."""
     kind = rng.random()
     if kind < 0.15:  # white on blue enamel
         plate = _near(rng, (25, 45, 120), 25)
@@ -33,12 +33,12 @@ def _near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
 
 
 def _muted(rng: np.random.Generator, level: float) -> Colour:
-    """Mostly grey, sometimes colourful."""
+    """Return a colour: mostly grey, sometimes bright."""
     return _near(rng, (level,) * 3, 45 if rng.random() < 0.3 else 16)  # type: ignore[arg-type]
 
 
 def wall(rng: np.random.Generator, size: tuple[int, int], colour: Colour) -> Image.Image:
-    """A surface with texture at three scales; some have the grain of wood, some the joints of bricks."""
+    """Draw a surface with texture at three scales, sometimes with wood grain or brick joints."""
     width, height = size
     pixels = np.tile(np.array(colour, np.float32), (height, width, 1))
     stretch = (1, 6) if rng.random() < 0.15 else (1, 1)  # grain
@@ -65,7 +65,7 @@ def _bricks(rng: np.random.Generator, image: Image.Image, colour: Colour) -> Non
 def plate(
     rng: np.random.Generator, canvas: Image.Image, seen: View, plane: tuple[int, int], fill: Colour, ink: Colour
 ) -> None:
-    """A plate under the number, in half of the cases with a frame in the colour of the ink."""
+    """Draw a plate under the number, half of the time with a frame in the colour of the ink."""
     mask = Image.new("L", plane)
     inset = int(rng.integers(1, MARGIN - 4))
     shape = [inset, inset, plane[0] - 1 - inset, plane[1] - 1 - inset]
@@ -79,9 +79,9 @@ def plate(
 
 
 def neighbours(rng: np.random.Generator, canvas: Image.Image, ink: Colour) -> None:
-    """Now and then, what is written beside the number: a character that the border cuts, or a small word.
+    """Sometimes write something beside the number: a digit cut off by the border, or a small word.
 
-    Of a character at most a third is to be seen, and words are of letters, so that none belongs to the number.
+    At most a third of the digit is visible, and words consist of letters, so neither is part of the number.
     """
     if rng.random() >= 0.1:
         return
@@ -106,7 +106,7 @@ def neighbours(rng: np.random.Generator, canvas: Image.Image, ink: Colour) -> No
 
 
 def clutter(rng: np.random.Generator, canvas: Image.Image) -> None:
-    """What else is in the image, below the number: another surface at an edge, cables and cracks, screws."""
+    """Draw what else is behind the number: another surface at an edge, cables and cracks, screws."""
     width, height = canvas.size
     pen = ImageDraw.Draw(canvas)
     if rng.random() < 0.3:

@@ -1,4 +1,4 @@
-"""Which numbers are drawn: distributions of lengths and of digits."""
+"""Which numbers are drawn: distributions of lengths and digits."""
 
 import csv
 import math
@@ -11,11 +11,11 @@ import numpy as np
 from trainer.cli import UserError
 
 NAMED = ("uniform", "house", "benford")  # distributions that need no file
-# The shares of lengths among street numbers, of SVHN and of other photos alike.
+# The shares of lengths among house numbers, in SVHN and in other photos alike.
 HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
 
 
-# What people write around a number without being part of it. Letters that look like digits are left out.
+# What is written around a number but is not part of it. Letters that look like digits are left out.
 PREFIXES = ("No", "No.", "no.", "No ", "N°", "N ", "Nr.", "Nr ", "n°", "#")
 CAPITALS, SMALL_LETTERS = "ACDEFHKMNPRTUVWXY", "acdefhkmnprtuvwxy"
 
@@ -27,7 +27,7 @@ class Texts:
     Attributes:
       lengths: (length, share), shares summing to 1.
       first: (character, share) of the first character.
-      rest: likewise of all others.
+      rest: likewise for all other characters.
     """
 
     lengths: tuple[tuple[int, float], ...]
@@ -35,14 +35,14 @@ class Texts:
     rest: tuple[tuple[str, float], ...]
 
     def draw(self, rng: np.random.Generator) -> str:
-        """One text."""
+        """Return a random text."""
         length = _pick(rng, self.lengths)
         return "".join([_pick(rng, self.first), *(_pick(rng, self.rest) for _ in range(length - 1))])
 
     def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
-        """What stands before and after a number: most often nothing, else a prefix, a letter or a word.
+        """Return what is written before and after a number: usually nothing, else a prefix, a letter or a word.
 
-        Nothing where letters belong to the numbers.
+        Nothing if the numbers themselves may contain letters.
         """
         kind = rng.random()
         if kind < 0.9 or any(character.isalpha() for character, _ in self.first + self.rest):
@@ -68,16 +68,16 @@ def _pick(rng: np.random.Generator, weighted):
 
 
 def from_options(lengths: str, digits: str, *, max_digits: int, alphabet: str) -> Texts:
-    """The distribution that the command line asks for.
+    """Return the distribution that the command line asks for.
 
     Args:
       lengths: `uniform`, `house`, or a CSV file with the columns length,weight or label.
       digits: `uniform`, `benford` (first digits after Benford 1938, no leading zero), or a CSV file with the columns
         digit,weight or label.
       max_digits: longer numbers are not drawn.
-      alphabet: the characters there are.
+      alphabet: the allowed characters.
     Raises:
-      UserError: a file is not as it must be, or allows no number at all.
+      UserError: a file is missing or malformed, or no number is possible.
     """
     if max_digits < 1:
         raise UserError(f"--max-digits {max_digits}: it must be at least 1")
@@ -111,15 +111,15 @@ def _shares(weights: dict) -> tuple:
 
 def _length(text: str, path: str) -> int:
     if not text.isdecimal():
-        raise UserError(f"--lengths {path}: {text!r} is no length")
+        raise UserError(f"--lengths {path}: {text!r} is not a length")
     return int(text)
 
 
 def _read_weights(path: str, column: str) -> dict[str, float]:
-    """Weights by value, as the file has them, or as often as they occur in its labels."""
+    """Return weights by value, as given in the file or counted in its labels."""
     flag = f"--{column}s {path}"
     if not Path(path).is_file():
-        raise UserError(f"{flag}: there is no such file, nor such a distribution (see --help)")
+        raise UserError(f"{flag}: neither a file nor a known distribution (see --help)")
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     columns = set(rows[0]) if rows else set()
@@ -128,11 +128,11 @@ def _read_weights(path: str, column: str) -> dict[str, float]:
         values = [str(len(label)) for label in labels] if column == "length" else list("".join(labels))
         return {value: float(count) for value, count in Counter(values).items()}
     if not {column, "weight"} <= columns:
-        raise UserError(f"{flag}: its first line must be {column},weight or have a column label, with rows below")
+        raise UserError(f"{flag}: its first line must be {column},weight or have a column label, followed by rows")
     try:
         weights = {row[column].strip(): float(row["weight"]) for row in rows}
     except (TypeError, ValueError) as error:
-        raise UserError(f"{flag}: a weight is no number ({error})") from error
+        raise UserError(f"{flag}: a weight is not a number ({error})") from error
     if min(weights.values()) < 0 or sum(weights.values()) <= 0:
-        raise UserError(f"{flag}: weights must not be negative, and not all zero")
+        raise UserError(f"{flag}: weights must not be negative or all zero")
     return weights

@@ -27,10 +27,10 @@ UNUSABLE = ("LastResort", "STIXNonUni", "STIXSiz", "Display", "cmex", "cmmi", "c
 
 @lru_cache(maxsize=1)
 def installed() -> tuple[str, ...]:
-    """Paths of the usable typefaces, sorted by file name; where a face comes as .ttf and .otf, the former.
+    """Return the paths of the usable typefaces, sorted by file name; of a face in both formats, the .otf file.
 
     Raises:
-      UserError: there is none.
+      UserError: none is installed.
     """
     faces: dict[str, Path] = {}
     for package in PACKAGES:
@@ -40,13 +40,13 @@ def installed() -> tuple[str, ...]:
                 if not any(word in path.name for word in UNUSABLE):
                     faces[path.stem] = path
     if not faces:
-        raise UserError("no typefaces are installed: pip install '.[beam]' brings them")
+        raise UserError("no typefaces are installed: install them with pip install '.[beam]'")
     return tuple(str(faces[name]) for name in sorted(faces))
 
 
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
-    """Twelve hexadecimal digits that differ for other typefaces, or others of the same names."""
+    """Return twelve hexadecimal digits that change with the names or file sizes of the typefaces."""
     digest = hashlib.sha256()
     for path in installed():
         digest.update(f"{Path(path).stem} {Path(path).stat().st_size}\n".encode())
@@ -55,5 +55,5 @@ def fingerprint() -> str:
 
 @lru_cache(maxsize=1024)
 def load(path: str, size: int) -> ImageFont.FreeTypeFont:
-    """A typeface at a size in pixels; loading one takes longer than drawing with it."""
+    """Return a typeface at a size in pixels; cached, since loading takes longer than drawing."""
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)

@@ -159,7 +159,7 @@ def test_a_later_run_goes_on_where_an_earlier_one_gave_up(
     server.misdeeds = ["drop"] + ["503"] * 9
     assert get() == 2
     half = len(ARCHIVE) // 2
-    assert f"goes on from byte {half:,}" in capsys.readouterr().err
+    assert f"resumes from byte {half:,}" in capsys.readouterr().err
     assert names(tmp_path) == ["train.tar.gz.part", "train.tar.gz.part.validator"]
     server.misdeeds.clear()
     server.ranges.clear()
@@ -253,7 +253,7 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(
     monkeypatch.setattr(download, "OFFICIAL", {"train.tar.gz": Official(len(body))})
     server.files["train.tar.gz"] = body
     assert get() == 2
-    assert "is no sound archive of train/" in capsys.readouterr().err
+    assert "is not a valid archive of train/" in capsys.readouterr().err
     assert names(tmp_path) == []
     assert not (tmp_path.parent / "evil").exists()
 
@@ -261,10 +261,10 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("file", "args", "message"),
     [
-        (b"short", [], r"has 5 bytes, not 200,000: it is another file"),
+        (b"short", [], r"has 5 bytes, not 200,000: it is a different file"),
         (NOISE, [], r"has the SHA-256 \w{64}, not \w{64}: it was removed"),
         (MAT, ["--sha256", f"train_32x32.mat={'0' * 64}"], r"not 0{64}: it was removed"),
-        (None, [], r"the server says 404"),
+        (None, [], r"the server answered 404"),
         (MAT, ["--sha256", "train_32x32.mat=12"], r"--sha256 train_32x32.mat=12: write NAME=SUM"),
         (MAT, ["--url", "ftp://127.0.0.1/"], r"--url ftp://127.0.0.1/: it must begin with"),
         (MAT, ["--url", "http://127.0.0.1:1/"], r"http://127.0.0.1:1/train_32x32.mat cannot be fetched"),

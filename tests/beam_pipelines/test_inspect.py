@@ -36,7 +36,7 @@ def test_a_sound_dataset_is_counted_and_drawn(
     assert inspect.main([str(tiny_dataset), "--verify", "--sheet", str(drawn), "--sample", "13"]) == 0
     shown = capsys.readouterr().out
     split = dataset_info.read_info(str(tiny_dataset)).splits["train"]
-    assert "is sound: 2 shards" in shown
+    assert "is intact: 2 shards" in shown
     assert rows(shown, "split") == {"train": 80}
     assert rows(shown, "source") == split.sources
     assert rows(shown, "length") == split.lengths
@@ -155,8 +155,8 @@ def test_each_finding_has_a_line_and_the_status_is_1(
     [
         (lambda folder: (folder / dataset_info.COMPLETED_FILE).unlink(), "has no COMPLETED"),
         (lambda folder: (folder / dataset_info.INFO_FILE).write_text("{"), "is damaged"),
-        (flip, "--verify finds all"),
-        (lambda folder: (folder / SECOND).unlink(), f"{SECOND} is missing; --verify"),
+        (flip, "run with --verify to list all errors"),
+        (lambda folder: (folder / SECOND).unlink(), f"{SECOND} is missing; run with --verify"),
     ],
 )
 def test_what_cannot_be_shown_is_the_users_mistake(

@@ -75,7 +75,7 @@ def test_what_a_killed_run_left_in_a_bucket_is_replaced(bucket: storage.Bucket, 
 def test_other_files_in_a_bucket_are_left_alone(bucket: storage.Bucket, capsys: pytest.CaptureFixture) -> None:
     bucket.blob("data/out/thesis.txt").upload_from_string(b"years of work")
     assert synthesize.main([*SYNTHESIZE, "--output", OUTPUT, "--overwrite"]) == 2
-    assert "thesis.txt, which is not ours" in capsys.readouterr().err
+    assert "thesis.txt, which this program did not write" in capsys.readouterr().err
     assert stored(bucket) == {"thesis.txt": b"years of work"}
 
 

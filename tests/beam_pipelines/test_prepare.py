@@ -204,7 +204,7 @@ def test_two_worker_processes_read_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--format", "cropped32", "--input", "nowhere.mat"], "there is no nowhere.mat"),
+        (["--format", "cropped32", "--input", "nowhere.mat"], "nowhere.mat does not exist"),
         (["--format", "cropped32", "--input", "{top}/text.mat"], "cannot be read as a MATLAB v5 file"),
         (["--format", "cropped32", "--input", "{top}/other.mat"], "it is not SVHN format 2"),
         (["--format", "cropped32", "--input", "{top}/good.mat", "--crop", "tight"], "--crop tight needs boxes"),

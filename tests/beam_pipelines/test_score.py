@@ -15,7 +15,7 @@ from beam_pipelines.scoring import model_store
 from tests.conftest import Run
 from trainer import predict
 from trainer.data import dataset_info
-from trainer.inference.exported_model import ExportedModel
+from trainer.inference.exported_model import CHECKSUMS, ExportedModel
 
 COUNT = 60
 
@@ -162,6 +162,7 @@ def test_the_width_and_the_number_of_candidates_are_chosen(photos: Path, tiny_mo
 
 def calibrated(model: Path, folder: Path, thresholds: list[tuple[float, float | None]]) -> Path:
     shutil.copytree(model, folder)
+    (folder / CHECKSUMS).unlink()
     path = folder / "assets" / "model_info.json"
     measured = [{"accuracy": accuracy, "confidence": confidence} for accuracy, confidence in thresholds]
     calibration = {"temperature": 1.0, "offset": 0.0, "thresholds": measured}
@@ -215,7 +216,7 @@ def test_an_output_that_cannot_be_a_folder_is_refused(
 ) -> None:
     (tmp_path / "file").touch()
     run_score(tmp_path / name, tiny_model, photos, status=2)
-    assert f"{tmp_path}/file is not a folder that can be written to" in capsys.readouterr().err
+    assert f"{tmp_path}/file is not a writable folder" in capsys.readouterr().err
 
 
 def test_other_candidates_are_another_request(

@@ -33,20 +33,8 @@ COMMANDS = (
 # What the commands import when they are called.
 IMPORTED_LATER = (
     *("tensorflow", "keras", "matplotlib.pyplot", "jinja2", "scipy.io", "h5py", "rich.console"),
-    *(
-        "trainer.training.train_state",
-        "trainer.workdir.files",
-        "trainer.inference.predictor",
-        "trainer.training.runners.strategies",
-        "trainer.training.hooks",
-    ),
-    *(
-        "trainer.inference.signatures",
-        "trainer.training.tensorboard",
-        "trainer.workdir.warm_start",
-        "trainer.training.sidecar_evaluator",
-        "k8s.check",
-    ),
+    *("trainer.training.run", "trainer.inference.evaluation", "trainer.inference.saved_model"),
+    *("trainer.inference.exported_model", "trainer.reporting.page"),
 )
 MEMORY_BYTES = 12 << 30  # of address space, of which TensorFlow alone reserves several GB
 HUNG = "hung"

@@ -67,4 +67,4 @@ def test_pods_train_on_loopback(
     assert set(ports) == {f"run7-{name}.run7:2222" for name in names if name != "evaluator-0"}
     assert (tmp_path / "runs" / "run7" / "FINISHED").exists()
     if overlay == "parameter-server":
-        assert "training is finished, and so are its evaluations" in logs["run7-evaluator-0"]
+        assert "training is finished and its checkpoints are evaluated" in logs["run7-evaluator-0"]

@@ -73,7 +73,7 @@ def test_restarts_are_counted_and_all_logs_shown(state: State, capsys: pytest.Ca
     submitted()
     out = capsys.readouterr().out
     assert out.count("before") == out.count("after") == 1
-    assert "ran out of memory: it may have 8Gi" in out
+    assert "ran out of memory, limit 8Gi" in out
     row = next(line for line in out.splitlines() if "run7-trainer-0 " in line and "node-1" in line)
     assert [cell.strip() for cell in row.strip("│").split("│")][:3] == ["run7-trainer-0", "Succeeded", "1"]
 
@@ -159,10 +159,10 @@ def test_status_logs_and_delete(state: State, capsys: pytest.CaptureFixture[str]
     assert submit.main(["logs", "--name", "run7"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "step 3/3  left 0:00:00"
     assert submit.main(["delete", "--name", "run7"]) == 0
-    assert "the storage stays" in capsys.readouterr().out
+    assert "its storage is kept" in capsys.readouterr().out
     assert {kind for kind, _ in state.objects} == {"serviceaccounts", "persistentvolumeclaims"}
     assert submit.main(["status", "--name", "run7"]) == 2
-    assert "there is no run run7 in namespace team" in capsys.readouterr().err
+    assert "run run7 does not exist in namespace team" in capsys.readouterr().err
 
 
 def test_a_dry_run_prints_and_needs_no_cluster(

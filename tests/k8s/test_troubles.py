@@ -39,13 +39,13 @@ def test_a_log_that_is_cut_off_goes_on_with_each_line_once(state: State, capsys:
         (Fault("PATCH", "claims", 403, "exceeded quota: disk"), "quota does not allow it: exceeded quota: disk"),
         (
             Fault("PATCH", "jobs/", 404, 'namespaces "team" not found'),
-            "is there such a namespace, and is Job installed?",
+            "does the namespace exist, and is Job installed?",
         ),
-        (Fault("PATCH", "configmaps", 409, "conflict with kubectl"), "held by somebody else"),
-        (Fault("PATCH", "claims", 422, "spec is immutable"), "all runs share it: write what it is into its file"),
-        (Fault("PATCH", "jobs/", 422, "field is immutable"), "refuses jobs/run7-trainer in namespace team: field is"),
+        (Fault("PATCH", "configmaps", 409, "conflict with kubectl"), "managed by somebody else"),
+        (Fault("PATCH", "claims", 422, "spec is immutable"), "all runs share it: make its file match the cluster"),
+        (Fault("PATCH", "jobs/", 422, "field is immutable"), "rejected jobs/run7-trainer in namespace team: field is"),
         (Fault("PATCH", "jobs/", 500, "etcd", times=99), "failed to apply (patch and create) jobs/run7-trainer"),
-        (Fault("GET", "jobs", 200), "answers otherwise than in JSON"),
+        (Fault("GET", "jobs", 200), "did not answer in JSON"),
         (Fault("GET", "jobs", 206), "cannot be reached"),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_log_that_is_refused_is_asked_for_again(
     state.faults = [Fault("GET", "/log?", status, times=2 if status == 403 else client.TRIES + 2)]
     submitted()
     out = capsys.readouterr().out
-    assert out.count("no log for now: ") == 1
+    assert out.count("log not available: ") == 1
     assert message in out
     assert out.count("step 1/3") == out.count("step 3/3") == 1
 
@@ -118,7 +118,7 @@ def test_a_run_that_is_removed_is_not_followed_for_ever(state: State, capsys: py
 
     state.play = play
     submitted(status=2)
-    assert "run run7 is no longer there: somebody has removed it" in capsys.readouterr().err
+    assert "run run7 no longer exists: somebody has removed it" in capsys.readouterr().err
 
 
 def unschedulable(message: str) -> dict:
@@ -132,7 +132,7 @@ def unschedulable(message: str) -> dict:
             unschedulable("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."),
             "no node has enough nvidia.com/gpu",
         ),
-        (unschedulable("0/3 nodes are available: 3 node(s) had untolerated taint."), "no node takes it"),
+        (unschedulable("0/3 nodes are available: 3 node(s) had untolerated taint."), "no node accepts it"),
         (waiting("ImagePullBackOff", "not found"), "image svhn-trainer:0.1.0 cannot be pulled: not found"),
         (waiting("CreateContainerConfigError", 'configmap "x" not found'), 'cannot start: configmap "x" not found'),
     ],
@@ -147,7 +147,7 @@ def test_what_cannot_start_is_explained_and_given_up(
     submitted("--give-up", 0.5, status=2)
     captured = capsys.readouterr()
     assert message in captured.err
-    assert "the same command watches on" in captured.err
+    assert "repeat the command to follow it" in captured.err
     assert message in " ".join(captured.out.split())
     assert ("jobs", "run7-trainer") in state.objects
 
@@ -201,7 +201,7 @@ def test_a_quota_that_forbids_pods_is_explained(state: State, capsys: pytest.Cap
 
     state.play = play
     submitted("--give-up", 0.3, overlay="multi-worker", status=2)
-    assert "no Pod can be made: exceeded quota: team, requested: cpu=2; ask for less" in capsys.readouterr().err
+    assert "Pods cannot be created: exceeded quota: team, requested: cpu=2; request less" in capsys.readouterr().err
 
 
 def test_without_a_cluster_it_says_so(

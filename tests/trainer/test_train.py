@@ -110,7 +110,7 @@ def test_files_that_a_loss_of_power_emptied_do_not_end_a_run_for_good(
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_bytes(b"")
     done = run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
-    assert "config.json is empty: it is written again as the command line says" in done.stderr
+    assert "config.json is empty: it is rewritten from the command line" in done.stderr
     assert (f"from {folder}/checkpoints/ckpt-20" in done.stderr) == (left == "all")
     assert_same_weights(folder, uninterrupted)
     for name in ("config.json", "inputs.json", "FINISHED"):
@@ -136,7 +136,7 @@ def test_checkpoints_of_another_model_are_refused_before_anything_is_written(
         (["--experiment", "released", "--init-from", "released"], "data.shares="),
         (["--experiment", "smoke", "--set", "data.shares=[1,2]"], "give one for each of the 1 datasets of --data"),
         (["--experiment", "smoke", "--set", "decode.beam_width=99999999"], "decode.beam_width=99999999"),
-        (["--experiment", "smoke", "--workdir", "runs/a*b"], "--workdir runs/a*b: TensorFlow takes * in a name"),
+        (["--experiment", "smoke", "--workdir", "runs/a*b"], "--workdir runs/a*b: TensorFlow treats * in a name"),
         (["--experiment", "smoke", "--wait", "nan"], "argument --wait: nan: give a number"),
     ],
 )

@@ -30,11 +30,15 @@ def ended(error: BaseException, capsys: pytest.CaptureFixture) -> tuple[int, str
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x/y"), 42, "/x/y: No space left on device; make room"),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x/y"),
+            42,
+            "/x/y: No space left on device; free some space",
+        ),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/x/y"), 42, "/x/y: Disk quota exceeded"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "/x/y"), 42, "/x/y: Read-only file system"),
-        (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "/x: Permission denied; look at its"),
-        (BeamIOError("failed", {"/x": OSError(errno.ENOSPC, "No space", "/x")}), 42, "/x: No space; make room"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "/x: Permission denied; check its permissions"),
+        (BeamIOError("failed", {"/x": OSError(errno.ENOSPC, "No space", "/x")}), 42, "/x: No space; free some space"),
         (
             tf.errors.ResourceExhaustedError(None, None, "/x/ckpt; No space left on device"),
             42,

@@ -19,7 +19,7 @@ def test_an_alphabet_may_have_more_than_digits() -> None:
 
 
 def test_foreign_characters_are_named_with_the_alphabet() -> None:
-    with pytest.raises(ValueError, match=r"'12a-' has '-', 'a', not in the alphabet '0123456789'"):
+    with pytest.raises(ValueError, match=r"'12a-' has characters outside the alphabet '0123456789': '-', 'a'"):
         Vocab().encode("12a-")
 
 

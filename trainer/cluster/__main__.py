@@ -1,4 +1,4 @@
-"""Trains on a cluster of processes on this machine: `python -m trainer.cluster --help`."""
+"""Train on a cluster of processes on this machine: `python -m trainer.cluster --help`."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ OPEN_PORTS = (
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the chief's exit status."""
+    """Run the command line; return the chief's exit status."""
     status = 0
 
     def run(argv: list[str] | None) -> None:
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> int:
     parser = cli.parser(
         description="Train on a cluster of processes on this machine. Tasks that fail are restarted, as Pods are. "
-        "The cluster gets a network of its own if the system allows that and nothing is read from a bucket. Otherwise: "
+        "The cluster gets its own network if the system allows that and nothing is read from a bucket. Otherwise: "
         + OPEN_PORTS,
         example="python -m trainer.cluster --workers 2 --ps 2 -- --experiment smoke --data DIR --workdir runs/cluster",
     )
@@ -53,20 +53,23 @@ def _run(argv: list[str] | None) -> int:
         "--ps",
         type=typed.argument(int, count),
         default=0,
-        help="parameter servers; with none the workers are synchronous",
+        help="parameter servers; without any, the workers are synchronous",
     )
     parser.add_argument(
-        "--evaluators", type=typed.argument(int, count), default=None, help="1 with parameter servers, else 0"
+        "--evaluators",
+        type=typed.argument(int, count),
+        default=None,
+        help="by default 1 with parameter servers, else 0",
     )
-    parser.add_argument("--kill-every", type=_seconds, default=0.0, metavar="5s", help="kill a random task so often")
+    parser.add_argument("--kill-every", type=_seconds, default=0.0, metavar="5s", help="kill a random task this often")
     parser.add_argument(
         "--back-off-limit",
         type=typed.argument(int, typed.Range(0, 10_000)),
         default=6,
         help="how often a task may fail",
     )
-    parser.add_argument("--host-network", action="store_true", help="use the machine's network in any case")
-    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="of trainer.train")
+    parser.add_argument("--host-network", action="store_true", help="always use the machine's network")
+    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="arguments of trainer.train")
     args = parser.parse_args(argv)
     environment.configure(use_tensorflow=False)
     remote = any("://" in argument for argument in args.arguments)
@@ -84,7 +87,7 @@ def _run(argv: list[str] | None) -> int:
 
 
 def _stop(number: int) -> None:
-    """Leave the cluster, whose tasks then are asked to stop, too, and save."""
+    """Leave the cluster; its tasks are then asked to save and stop, too."""
     raise Stopped(f"stopped by {signal.Signals(number).name}", number)
 
 

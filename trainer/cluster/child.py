@@ -1,6 +1,6 @@
-"""A process of a local cluster or a search: `trainer.train`, which Linux ends with its launcher, even a killed one.
+"""Run `trainer.train` as a process of a local cluster or a search; Linux ends it when its launcher ends or is killed.
 
-The process asks for this itself. A launcher that did it between fork and exec would now and then lose the new process
+The process requests this itself. A launcher that did so between fork and exec would occasionally lose the new process
 to gRPC's fork handlers, since its probes keep gRPC's threads busy.
 
 `python -m trainer.cluster.child LAUNCHER_PID ARGUMENTS`
@@ -21,10 +21,10 @@ def main() -> None:
 
 
 def end_with(launcher: int) -> None:
-    """Have Linux end this process with the one that started it; elsewhere nothing does."""
+    """Have Linux end this process when its launcher ends; do nothing on other systems."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != launcher:  # it ended before it could be asked for
+        if os.getppid() != launcher:  # the launcher ended before the call above
             sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The only reader of the environment: what this process is in a cluster, and how TensorFlow is set up."""
+"""The only reader of environment variables: this process's role in a cluster, and TensorFlow's settings."""
 
 import contextlib
 import json
@@ -15,18 +15,18 @@ from trainer.cli import UserError
 STRATEGIES = ("single", "mirrored", "multi-worker", "parameter-server")
 JOBS = ("chief", "worker", "ps", "evaluator")
 DEFAULT_PORT = 2222
-LOG_LEVEL, QUIET = "TF_CPP_MIN_LOG_LEVEL", "2"  # errors; 1 is warnings, too, and 0 everything
+LOG_LEVEL, QUIET = "TF_CPP_MIN_LOG_LEVEL", "2"  # errors only; 1 shows warnings, too, and 0 everything
 
 
 @dataclass(frozen=True)
 class Task:
-    """What this process is.
+    """The task of this process.
 
     Attributes:
       role: `alone`, `chief`, `worker`, `ps` or `evaluator`.
-      index: which of the tasks of that role.
-      jobs: the addresses, `host:port`, of the tasks of each job; empty where there is no cluster. The evaluator
-        belongs to no cluster.
+      index: its index among the tasks of that role.
+      jobs: the addresses, `host:port`, of the tasks of each job; empty without a cluster. The evaluator is not in
+        any job.
     """
 
     role: str = "alone"
@@ -35,7 +35,7 @@ class Task:
 
     @property
     def strategy(self) -> str:
-        """The strategy that the cluster is made for, one of `STRATEGIES`."""
+        """The strategy that the cluster's jobs are for, one of `STRATEGIES`."""
         if self.jobs.get("ps"):
             return "parameter-server"
         return "multi-worker" if self.jobs else "single"
@@ -54,26 +54,26 @@ class Task:
         return self.role if self.role in ("alone", "chief", "evaluator") else f"{self.role} {self.index}"
 
     def tf_config(self) -> dict[str, Any]:
-        """The same in TensorFlow's own form, `TF_CONFIG`."""
+        """Return the task in TensorFlow's own form, `TF_CONFIG`."""
         cluster = {job: list(addresses) for job, addresses in self.jobs.items()}
         return {"cluster": cluster, "task": {"type": self.role, "index": self.index}}
 
 
 def configure(*, use_tensorflow: bool = True) -> Task:
-    """Set up logging, and import TensorFlow without what it says of itself; call it before any import of it.
+    """Set up logging, and import TensorFlow without its start-up messages; call it before any other import of it.
 
     Args:
-      use_tensorflow: import it; a process that needs none of it starts seconds earlier.
+      use_tensorflow: import it; a process that does not need it starts seconds sooner.
     Raises:
-      UserError: the environment describes a cluster wrongly.
+      UserError: the environment's description of the cluster is invalid.
     """
     quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # A dead server is to be an error at once: see tf.distribute.experimental.ParameterServerStrategy.
+    # A dead server must be an error at once: see tf.distribute.experimental.ParameterServerStrategy.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for name in ("absl", "tensorflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # its warnings are about its own API
+        logging.getLogger(name).setLevel(logging.ERROR)  # their warnings are about their own API
     task = read_task(os.environ)
     if use_tensorflow:
         with native_stderr():
@@ -82,31 +82,31 @@ def configure(*, use_tensorflow: bool = True) -> Task:
 
 
 def quiet_tensorflow() -> None:
-    """Turn off what TensorFlow's C++ side says below errors; call it before TensorFlow is imported."""
+    """Silence messages below errors from TensorFlow's C++ code; call it before TensorFlow is imported."""
     os.environ.setdefault(LOG_LEVEL, QUIET)
 
 
 def native_stderr() -> contextlib.AbstractContextManager[None]:
-    """`quiet.native_stderr`, unless the user's TF_CPP_MIN_LOG_LEVEL asks for more than errors."""
+    """Return `quiet.native_stderr`, unless the user's TF_CPP_MIN_LOG_LEVEL asks for more than errors."""
     shown = os.environ.get(LOG_LEVEL, QUIET) in ("0", "1")
     return contextlib.nullcontext() if shown else quiet.native_stderr()
 
 
 def child_environment(task: Task) -> dict[str, str]:
-    """This process's environment with TF_CONFIG for a task that it is about to start."""
+    """Return this process's environment with TF_CONFIG for a task that it is about to start."""
     return {**os.environ, "TF_CONFIG": json.dumps(task.tf_config()), "PYTHONUNBUFFERED": "1"}
 
 
 def read_task(environment: Mapping[str, str]) -> Task:
-    """What the environment says that this process is: TF_CONFIG, else what k8s/ sets for a Pod, else alone.
+    """Return this process's task by TF_CONFIG, else by the variables that k8s/ sets for a Pod, else `alone`.
 
     A Pod of the Indexed Job `{CLUSTER_NAME}-{role}` has the host name `{CLUSTER_NAME}-{role}-{index}` in the
-    headless Service CLUSTER_SERVICE, its index is in JOB_COMPLETION_INDEX. CLUSTER_WORKERS and CLUSTER_SERVERS count
-    tasks; without servers the workers are synchronous and worker 0 is the chief. In a JobSet the Jobs, and so the
-    host names, are `{CLUSTER_NAME}-{role}-{CLUSTER_JOB_INDEX}`.
+    headless Service CLUSTER_SERVICE; its index is in JOB_COMPLETION_INDEX. CLUSTER_WORKERS and CLUSTER_SERVERS count
+    tasks; without servers the workers are synchronous and worker 0 is the chief. In a JobSet the names of the Jobs,
+    and so the host names, begin with `{CLUSTER_NAME}-{role}-{CLUSTER_JOB_INDEX}`.
 
     Raises:
-      UserError: a variable is missing or malformed; it says which, what it should be, and where it is set.
+      UserError: a variable is missing or malformed; the message says which, what was expected, and where it is set.
     """
     if environment.get("TF_CONFIG"):
         return _from_tf_config(environment["TF_CONFIG"])
@@ -126,13 +126,13 @@ def _from_tf_config(text: str) -> Task:
         raise UserError(f"TF_CONFIG is not valid ({error}): {advice}") from error
     evaluators = jobs.pop("evaluator", ())
     if unknown := sorted({*jobs, *([role] if role else [])} - set(JOBS)):
-        raise UserError(f"TF_CONFIG has the jobs {', '.join(unknown)}, known are {', '.join(JOBS)}: {advice}")
+        raise UserError(f"TF_CONFIG has the unknown jobs {', '.join(unknown)}, expected {', '.join(JOBS)}: {advice}")
     if role == "evaluator":
         return Task("evaluator", index, jobs)
     if not jobs or (sum(map(len, jobs.values())) == 1 and not evaluators and "ps" not in jobs):
         return Task()
     if not 0 <= index < len(jobs.get(role, ())):
-        raise UserError(f"TF_CONFIG has no task {role or '(type missing)'} {index} among its cluster's jobs: {advice}")
+        raise UserError(f"TF_CONFIG: its task {role or '(type missing)'} {index} is not in its cluster: {advice}")
     return _checked(Task(role, index, jobs), "TF_CONFIG")
 
 
@@ -158,7 +158,7 @@ def _from_pod(environment: Mapping[str, str]) -> Task:
     if role not in counts:
         raise UserError(_wrong("CLUSTER_ROLE", role, "worker, since without CLUSTER_SERVERS worker 0 is the chief"))
     if index >= counts[role]:
-        wanted = f"below {counts[role]}, the number of {role} tasks"
+        wanted = f"an index below {counts[role]}, the number of {role} tasks"
         raise UserError(_wrong("JOB_COMPLETION_INDEX", str(index), wanted))
     return (
         Task() if jobs.keys() == {"worker"} and workers == 1 else _checked(Task(role, index, jobs), "CLUSTER_SERVERS")
@@ -167,7 +167,7 @@ def _from_pod(environment: Mapping[str, str]) -> Task:
 
 def _checked(task: Task, variable: str) -> Task:
     if "ps" in task.jobs and not (task.jobs.get("worker") and len(task.jobs.get("chief", ())) == 1):
-        raise UserError(f"{variable} asks for parameter servers: they need exactly one chief, and workers")
+        raise UserError(f"{variable} asks for parameter servers, which need exactly one chief and at least one worker")
     return task
 
 
@@ -189,4 +189,4 @@ def _number(environment: Mapping[str, str], variable: str, default: int | None, 
 
 def _wrong(variable: str, value: str, form: str) -> str:
     found = f"{variable}={value}" if value else f"{variable} is missing"
-    return f"{found}: expected is {form}; set it in the Pod's manifest or its ConfigMap (env, envFrom)"
+    return f"{found}: expected {form}; set it in the Pod's manifest or its ConfigMap (env, envFrom)"

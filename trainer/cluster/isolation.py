@@ -1,4 +1,4 @@
-"""Give a process and its children a network of their own, in which nobody else can reach them (Linux)."""
+"""Give a process and its children a network of their own that nobody else can reach (Linux)."""
 
 import ctypes
 import fcntl
@@ -19,7 +19,7 @@ def isolate_network() -> bool:
     started.
 
     Returns:
-      Whether it worked; otherwise nothing has changed.
+      Whether it succeeded; if not, nothing has changed.
     """
     unshare = getattr(ctypes.CDLL(None), "unshare", None)
     if unshare is None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What a cluster bears.
+    """How long and how often a cluster tolerates failures.
 
     Attributes:
-      hang: seconds that nothing may move while another task does not answer.
-      wait: seconds to wait for other tasks, at the beginning and after they were lost.
-      restarts: recoveries in one process without a step gained.
-      least_workers: workers without which parameter servers do not go on.
+      hang: seconds without progress, while another task does not answer, before a process exits.
+      wait: seconds to wait for other tasks, at the start and after they were lost.
+      restarts: recoveries without progress before a process gives up.
+      least_workers: the fewest workers with which training on parameter servers continues.
     """
 
     hang: float = 120.0
@@ -23,7 +23,7 @@ class Limits:
     def patience(self) -> float:
         """Seconds that servers, workers and the evaluator wait for a silent chief.
 
-        The chief is silent while it waits for the others itself, so theirs is longer, or they would take turns in
-        giving up.
+        The chief is silent while it waits for the others itself, so they must wait longer; otherwise both sides could
+        time out alternately.
         """
         return 3 * self.wait

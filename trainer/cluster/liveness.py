@@ -1,4 +1,4 @@
-"""Ask TensorFlow's servers whether they are alive. A stopped process accepts connections, but is silent."""
+"""Ask TensorFlow's servers whether they are alive. A stopped process accepts connections, but never answers."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,18 +29,18 @@ def answers(address: str, seconds: float = 5.0) -> bool:
     """Return whether the server at `host:port` answers in time."""
     import grpc
 
-    # A channel of its own, so that a name that has a new address is looked up again.
+    # A separate channel, so that a host name whose address has changed is resolved again.
     with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
             channel.unary_unary(METHOD)(b"", timeout=seconds, wait_for_ready=True)
         except grpc.RpcError as error:
-            # A server that is up and refuses the question is alive.
+            # A server that refuses the request is alive.
             return error.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
     return True
 
 
 def silent(jobs: Mapping[str, Sequence[str]], seconds: float = 5.0) -> list[Member]:
-    """Return those tasks that do not answer in time."""
+    """Return the tasks that do not answer in time."""
     members = [Member(job, i, address) for job, of_job in jobs.items() for i, address in enumerate(of_job)]
     if not members:
         return []
@@ -50,7 +50,7 @@ def silent(jobs: Mapping[str, Sequence[str]], seconds: float = 5.0) -> list[Memb
 
 
 def wait_for(jobs: Mapping[str, Sequence[str]], seconds: float) -> list[Member]:
-    """Wait until all tasks answer, and return those that do not after so many seconds."""
+    """Wait until all tasks answer; return those that still do not after that many seconds."""
     deadline = time.monotonic() + seconds
     while missing := silent(jobs, seconds=min(2.0, seconds)):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A cluster of processes on this machine that behaves as the Jobs of k8s/ do: what fails is started again."""
+"""A cluster of processes on this machine that behaves like the Jobs of k8s/: tasks that fail are restarted."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ from trainer.exit_status import USER_ERROR_STATUS
 
 log = logging.getLogger(__name__)
 
-END_SECONDS = 30.0  # for the others to end by themselves when the chief is done, and after SIGTERM
+END_SECONDS = 30.0  # for the other tasks to end by themselves once the chief is done, and after SIGTERM
 PROBE_SECONDS = 2.0
 COLOURS = (36, 33, 32, 35, 34, 31)
 
@@ -33,9 +33,9 @@ class LocalCluster:
       arguments: of `trainer.train`.
       workers, servers, evaluators: how many; without servers the workers are synchronous and worker 0 is the chief.
       back_off_limit: how often a task may fail by itself.
-      restart_delay: seconds before a task is started again.
-      probes: how many liveness probes a worker or server may fail, two seconds each, before it is killed; 0 is any.
-      output: where the tasks' lines go.
+      restart_delay: seconds before a task is restarted.
+      probes: how many liveness probes, two seconds each, a worker or server may fail before it is killed; 0: no limit.
+      output: where the tasks' output is written.
     """
 
     def __init__(
@@ -62,10 +62,12 @@ class LocalCluster:
         self.processes: dict[str, subprocess.Popen] = {}
         self.done: dict[str, int] = {}
         self.failures: Counter[str] = Counter()
-        self.killed: set[int] = set()  # by us, as by Kubernetes: such an end does not count as a failure
+        self.killed: set[int] = (
+            set()
+        )  # process ids killed on purpose, as Kubernetes does; these do not count as failures
         self.due: dict[str, float] = {}
         self.ended = threading.Event()
-        self.starts: list[tuple[float, str]] = []  # what was started when, seconds since the epoch
+        self.starts: list[tuple[float, str]] = []  # when (seconds since the epoch) each task was started
 
     def __enter__(self) -> "LocalCluster":
         for name in self.tasks:
@@ -75,7 +77,7 @@ class LocalCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leaves no process behind: asks them to stop, which saves, then kills."""
+        """Leave no process behind: ask all to save and stop, then kill the rest."""
         self.ended.set()
         for kind in (signal.SIGCONT, signal.SIGTERM):
             for process in self.processes.values():
@@ -88,20 +90,20 @@ class LocalCluster:
             process.wait()
 
     def kill(self, name: str, kind: signal.Signals = signal.SIGKILL) -> None:
-        """Sends a signal to a task, e.g. `worker 1`; an end by it does not count as the task's failure."""
+        """Send a signal to a task, e.g. `worker 1`; if the task ends, that does not count as its failure."""
         process = self.processes[name]
         self.killed.add(process.pid)
         _signal_group(process, kind)
 
     def run(self, *, timeout: float = float("inf"), kill_every: float = 0, seed: int = 0) -> int:
-        """Runs until the chief is done, and the others have ended by themselves.
+        """Run until the chief is done, and the others have ended by themselves.
 
         Args:
-          timeout: seconds after which it gives up.
-          kill_every: kills a random task about each so many seconds; 0 kills none.
-          seed: of what is killed.
+          timeout: seconds before giving up.
+          kill_every: mean seconds between kills of a random task; 0 kills none.
+          seed: of the random kills.
         Returns:
-          The chief's exit status, or that of a task that may not be started again.
+          The chief's exit status, or that of a task that may not be restarted.
         """
         deadline, chance = time.monotonic() + timeout, random.Random(seed)
         kill_at = time.monotonic() + kill_every if kill_every else float("inf")
@@ -130,7 +132,7 @@ class LocalCluster:
         return name in self.processes and self.processes[name].poll() is None and name not in self.due
 
     def poll(self) -> int | None:
-        """Notices ends and starts again what failed; returns the status that ends the cluster, if there is one."""
+        """Detect ended tasks and restart failed ones; return the status that ends the cluster, if there is one."""
         for name, process in self.processes.items():
             status = process.poll()
             if status is None or name in self.done or name in self.due:
@@ -162,7 +164,7 @@ class LocalCluster:
             stdin=subprocess.DEVNULL,
             text=True,
             errors="replace",
-            start_new_session=True,  # a group of its own, so that Ctrl-C reaches us first
+            start_new_session=True,  # a group of its own, so that Ctrl-C reaches only the launcher
         )
         self.processes[name] = process
         self.starts.append((time.time(), name))
@@ -178,7 +180,7 @@ class LocalCluster:
             self.output.flush()
 
     def _probe(self) -> None:
-        """Kills workers and servers that have answered once, and no longer do."""
+        """Kill workers and servers that have answered before, but no longer do."""
         from trainer.cluster import liveness
 
         misses: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""A worker or a parameter server: runs what the chief sends, until the chief is done."""
+"""Run a worker or a parameter server, which executes what the chief sends until the chief is done."""
 
 import logging
 import os
@@ -20,10 +20,10 @@ LEAST_THREADS = 4  # with one, TensorFlow hangs at the first step
 
 
 def serve(task: Task, finished: Callable[[], bool], *, wait: float) -> NoReturn:
-    """Serves until training is finished, then exits with status 0.
+    """Serve until training is finished, then exit with status 0.
 
-    It exits with 42 where the chief has not answered for `wait` seconds, so that nothing idles for ever,
-    and with 143 at once on SIGTERM, since it holds nothing that the last checkpoint does not.
+    Exit with 42 if the chief has not answered for `wait` seconds, so that no task idles forever, and with
+    143 at once on SIGTERM, since this process has nothing to save.
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED_STATUS))
     if finished():
@@ -45,7 +45,7 @@ def serve(task: Task, finished: Callable[[], bool], *, wait: float) -> NoReturn:
         if liveness.answers(chief, seconds=POLL_SECONDS):
             answered = time.monotonic()
         elif time.monotonic() - answered > wait:
-            log.error("the chief, %s, has not answered for %.0f s: look at its log", chief, wait)
+            log.error("the chief, %s, has not answered for %.0f s: check its log", chief, wait)
             leave(FAILED_STATUS)
     log.info("%s: training is finished", task)
     leave(0)

@@ -1,4 +1,4 @@
-"""Stop on a signal: by an exception, with an exit status and the command that resumes."""
+"""Stop on a signal by an exception with an exit status, and name the command that resumes."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ class Stopped(Exception):
     """The process was asked to stop by a signal; the hooks have run, so the work is saved.
 
     Attributes:
-      status: the exit status, as of a process that the signal ended: 143 for SIGTERM, 130 for Ctrl-C, 129 for SIGHUP.
+      status: the exit status of a process ended by the signal: 143 for SIGTERM, 130 for Ctrl-C, 129 for SIGHUP.
     """
 
     def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
@@ -26,7 +26,7 @@ class Stopped(Exception):
 def stoppable(on_signal: Callable[[int], None]) -> Iterator[None]:
     """Call `on_signal` with the number of the first signal that asks to stop.
 
-    A further Ctrl-C ends the process at once. A signal that is ignored, as SIGHUP under nohup, stays ignored.
+    A later Ctrl-C ends the process at once. A signal that was ignored, e.g. SIGHUP under nohup, stays ignored.
     """
     came: list[int] = []
 
@@ -49,10 +49,10 @@ def stoppable(on_signal: Callable[[int], None]) -> Iterator[None]:
 
 
 def status_of(number: int) -> int:
-    """Return the exit status that shells give a process that the signal ended."""
+    """Return the exit status that shells report for a process ended by the signal."""
     return 128 + number
 
 
 def command_again(module: str, argv: list[str] | None) -> str:
-    """Return the line that starts this very command again."""
+    """Return the command line that runs this command again."""
     return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])

@@ -1,4 +1,4 @@
-"""End a process that hangs: what waits in TensorFlow for a stopped machine waits for ever, uninterruptible."""
+"""End a process that hangs: a call into TensorFlow that waits for a stopped machine never returns."""
 
 import contextlib
 import logging
@@ -11,27 +11,27 @@ from trainer.cluster.liveness import Member, names
 from trainer.exit_status import HUNG_STATUS, STOPPED_STATUS
 
 log = logging.getLogger(__name__)
-STOP_SECONDS = 20.0  # that are left after a signal to stop, where another task does not answer
-PATIENCE = 10  # times the limit that is waited while all others are alive
+STOP_SECONDS = 20.0  # until the exit after a signal to stop, if another task does not answer
+PATIENCE = 10  # multiples of the limit to wait while all other tasks are alive
 
 
 class Watchdog:
-    """Limit how long something may take.
+    """A limit on how long an operation may take.
 
     Args:
-      seconds: the limit, where none is given.
-      silent: tells which other tasks do not answer. While all do, they are only slow, and are waited for.
+      seconds: the default limit.
+      silent: returns the other tasks that do not answer. While all answer, they are only slow, so the wait continues.
     """
 
     def __init__(self, seconds: float, silent: Callable[[], list[Member]] = list) -> None:
         self.seconds, self.silent, self.status = seconds, silent, HUNG_STATUS
         self._what, self._limit, self._since = "", 0.0, 0.0
-        self._changed = threading.Condition()  # its lock can be taken twice, as by `hurry` in a signal handler
+        self._changed = threading.Condition()  # its lock is reentrant, since a signal handler calls `hurry`
         threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
 
     @contextlib.contextmanager
     def limit(self, what: str, seconds: float | None = None) -> Iterator[None]:
-        """Exit with status 41 where the block takes too long."""
+        """Exit with status 41 if the block takes too long."""
         with self._changed:
             self._what, self._limit, self._since = what, seconds or self.seconds, time.monotonic()
             self._changed.notify()
@@ -42,7 +42,7 @@ class Watchdog:
                 self._what = ""
 
     def hurry(self, status: int = STOPPED_STATUS) -> None:
-        """The process was asked to stop: end what waits for tasks that were, too, soon, and with that exit status."""
+        """Shorten the limit after a signal to stop, since other tasks may be stopping, too; set the exit status."""
         with self._changed:
             self.seconds, self.status = min(self.seconds, STOP_SECONDS), status
             self._limit = time.monotonic() - self._since + self.seconds
@@ -63,7 +63,7 @@ class Watchdog:
                     continue
                 self._limit += self.seconds
             if silent or waited > PATIENCE * self.seconds:
-                reason = f"no answer from {names(silent)}" if silent else "the others answer"
+                reason = f"no answer from {names(silent)}" if silent else "although all other tasks answer"
                 log.error("%s has taken %.0f s, %s: exiting with status %d", what, waited, reason, self.status)
                 logging.shutdown()
                 os._exit(self.status)

@@ -1,4 +1,4 @@
-"""The named experiments. Each docstring gives its command, and what to expect of it."""
+"""The named experiments. Each docstring gives its command and what to expect."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,7 @@ from trainer.config.schema import Config, Data, Distortion, Model, Optimizer, Tr
 
 
 def compact() -> Config:
-    """Our default: a small residual encoder that keeps its feature map, an attention LSTM over it.
+    """The default: a small residual encoder that keeps its feature map, and an attention LSTM over it.
 
     `python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first`
     """
@@ -16,7 +16,7 @@ def compact() -> Config:
 
 
 def five_heads() -> Config:
-    """The other classic design on the encoder of `compact`: a classifier for each position and one for the length.
+    """The other classic design, on the encoder of `compact`: one classifier per position and one for the length.
 
     `python -m trainer.train --experiment five_heads --data data/svhn data/synthetic --workdir runs/five_heads`
     """
@@ -25,12 +25,12 @@ def five_heads() -> Config:
 
 
 def svhn_rnn() -> Config:
-    """The reference network with the reference's training: until 100 validations in a row bring nothing better.
+    """The reference network, trained like the reference: until 100 validations in a row bring no improvement.
 
     `python -m trainer.train --experiment svhn_rnn --data data/svhn data/synthetic --workdir runs/svhn_rnn`
 
-    24.6 million weights, 1.2 GFLOP an image, 60 to 100 examples a second on two CPU cores; the best
-    checkpoint is kept. It learns many times sooner with `--set model.image_at_every_step=true`.
+    24.6 million weights, 1.2 GFLOP per image, 60 to 100 examples per second on two CPU cores; the best
+    checkpoint is kept. It learns many times faster with `--set model.image_at_every_step=true`.
     """
     return Config(
         experiment="svhn_rnn",
@@ -74,7 +74,7 @@ def svhn_rnn() -> Config:
 
 
 def demo() -> Config:
-    """`compact` in the minutes that `make demo` has on two CPU cores: smaller, and less distorted, as it is short."""
+    """`compact` for the few minutes of `make demo` on two CPU cores: a smaller model and weaker distortion."""
     base = compact()
     return replace(
         base,
@@ -95,10 +95,10 @@ def demo() -> Config:
 
 
 def released() -> Config:
-    """The first part of the recipe of the model that ships with the package; `make release` runs both.
+    """The first stage of the recipe of the model that ships with the package; `make release` runs both stages.
 
-    Half of each batch are real photos and numbers cut from real photos, far more often than their sizes would give;
-    the rest is drawn, or put together from real digits, and keeps the network from learning the few photos by heart.
+    Half of each batch is real photos and numbers cut from real photos, far more than the sizes of these datasets would
+    give; the rest is drawn, or assembled from real digits, and keeps the network from overfitting the few photos.
     """
     base = compact()
     return replace(
@@ -114,9 +114,9 @@ def released() -> Config:
 
 
 def released_stage2() -> Config:
-    """The second part of the recipe of the released model: numbers that are turned or climb more.
+    """The second stage of the recipe of the released model: numbers that are rotated more, or climb more steeply.
 
-    It begins with the weights of the first: `--init-from runs/released`.
+    It starts with the weights of the first stage: `--init-from runs/released`.
     """
     base = released()
     return replace(
@@ -129,7 +129,7 @@ def released_stage2() -> Config:
 
 
 def smoke() -> Config:
-    """Seconds, not accuracy: a tiny `compact` for tests and for trying a data set.
+    """A tiny `compact` that trains in seconds and is not accurate, for tests and for trying out a dataset.
 
     `python -m trainer.train --experiment smoke --data data/svhn --workdir runs/smoke`
     """
@@ -153,14 +153,14 @@ FORMER_NAMES = {"tilted": "released_stage2"}
 
 
 def find(name: str) -> Config:
-    """Return the experiment of that name, or of that former name.
+    """Return the experiment of that name or former name.
 
     Raises:
-      UserError: there is none; it lists those that there are.
+      UserError: it does not exist; the message lists those that do.
     """
     named = (compact, five_heads, svhn_rnn, demo, released, released_stage2, smoke)
     known: dict[str, Callable[[], Config]] = {f.__name__: f for f in named}
     name = FORMER_NAMES.get(name, name)
     if name not in known:
-        raise UserError(f"there is no experiment {name!r}; choose one of {', '.join(known)}")
+        raise UserError(f"the experiment {name!r} does not exist; choose one of {', '.join(known)}")
     return known[name]()

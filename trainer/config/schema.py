@@ -1,4 +1,4 @@
-"""Everything that an experiment can set: frozen dataclasses, checked, as JSON, changed by `--set`."""
+"""All settings of an experiment: frozen dataclasses that are checked, stored as JSON and overridden by `--set`."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from trainer.config import typed
 from trainer.config.typed import Items, Range
 from trainer.vocab import DIGITS, Vocab
 
-# Bounds beyond which nothing can work: what TensorFlow holds in 32 bits, and sizes that would fill any memory.
+# Bounds beyond which nothing can work: TensorFlow's 32-bit integers, and sizes that would fill any memory.
 Steps = Annotated[int, Range(1, 2**31 - 1)]
 StepsOrNone = Annotated[int, Range(0, 2**31 - 1)]
 Side = Annotated[int, Range(1, 4096)]
@@ -30,7 +30,7 @@ WEIGHTS = 2**31 - 1  # in one matrix
 
 
 class _Group:
-    """A group of settings, named after its class: each must lie within the bounds of its type."""
+    """A group of settings, named after its class: each must be within the bounds of its type."""
 
     def __post_init__(self) -> None:
         typed.check(self, f"{type(self).__name__.lower()}.")
@@ -38,42 +38,47 @@ class _Group:
 
 @dataclass(frozen=True)
 class Model(_Group):
-    """The recogniser. Sizes in pixels, widths in channels or units. What a model does not have, it ignores."""
+    """The recogniser. Sizes are in pixels, widths in channels or units. A model ignores settings of other models."""
 
     name: Literal["compact", "five_heads", "svhn_rnn"] = "compact"
     alphabet: str = DIGITS
     max_length: Annotated[int, Range(1, 256)] = 5  # the longest number that can be read, in characters
     image_height: Side = 56
     image_width: Side = 96
-    crop: tuple[Side, ...] = ()  # height and width cut out of the image, at random in training; empty: the whole
+    crop: tuple[Side, ...] = ()  # height and width of the crop, random in training; empty: the whole image
     widths: Annotated[tuple[Side, ...], Items(1)] = (32, 48, 96, 144)
-    strides: tuple[Side, ...] = (2, 2, 2, 1)  # of the stages of `widths`; their product is the map's pixel size
+    strides: tuple[Side, ...] = (
+        2,
+        2,
+        2,
+        1,
+    )  # of the stages of `widths`; their product is the size of a map cell in pixels
     attention_units: Units = 128
     lstm_units: Units = 128
     embedding_units: Units = 32
-    dense_units: Layers = (512,)  # five_heads, svhn_rnn: layers between the feature map and what reads it
+    dense_units: Layers = (512,)  # five_heads, svhn_rnn: layers between the feature map and the decoder
     dropout: ShareBelowOne = 0.1
     lstm_dropout: ShareBelowOne = 0.3  # svhn_rnn: of the LSTM's inputs and outputs
-    image_at_every_step: bool = False  # svhn_rnn: show the LSTM the image with each character, not only first
+    image_at_every_step: bool = False  # svhn_rnn: feed the LSTM the image at every step, not only the first
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of what the encoder sees."""
+        """Height and width of the encoder's input."""
         return (self.crop[0], self.crop[1]) if self.crop else (self.image_height, self.image_width)
 
     @property
     def map_size(self) -> tuple[int, int]:
-        """Rows and columns of the encoder's last map."""
+        """Rows and columns of the encoder's last feature map."""
         rows, columns = self.input_size
         for stride in self.strides:
             rows, columns = -(-rows // stride), -(-columns // stride)
         return rows, columns
 
     def __post_init__(self) -> None:
-        """Check what the types do not.
+        """Check what the types cannot.
 
         Raises:
-          UserError: the alphabet is not one, or the image does not fit the crop or the stages.
+          UserError: the alphabet is invalid, or the image is too small for the crop or the strides.
         """
         super().__post_init__()
         try:
@@ -86,7 +91,7 @@ class Model(_Group):
         ):
             raise UserError(
                 f"model.crop={list(self.crop)}: give height and width, at most those of the image, "
-                f"{list(sides.values())}, or [] for the whole"
+                f"{list(sides.values())}, or [] for the whole image"
             )
         if len(self.strides) != len(self.widths):
             raise UserError(f"model.strides={list(self.strides)}: it must have one entry for each of model.widths")
@@ -100,7 +105,7 @@ class Model(_Group):
         units = self.attention_units if self.name == "compact" else self.widths[-1] * max(self.dense_units, default=1)
         if (weights := math.prod(self.map_size) * units) > WEIGHTS:
             raise UserError(
-                f"model.strides={list(self.strides)}: they leave a map of {' x '.join(map(str, self.map_size))}, whose "
+                f"model.strides={list(self.strides)}: they give a map of {' x '.join(map(str, self.map_size))}, whose "
                 f"{weights:,} weights are too many: give larger strides or smaller images"
             )
 
@@ -112,51 +117,51 @@ class Distortion(_Group):
     colour: bool = True
     rotate_degrees: Annotated[float, Range(0, 360)] = 7.0
     shear: Extent = 0.15  # horizontal shift per unit of height
-    climb: Extent = 0.0  # vertical shift per unit of width, as of numbers whose digits stand one above the other
+    climb: Extent = 0.0  # vertical shift per unit of width, as in numbers whose digits are stacked
     scale: tuple[Zoom, Zoom] = (0.85, 1.15)
-    stretch: ShareBelowOne = 0.15  # width against height, +- as a share
-    shift: Extent = 0.06  # share of the image's side
-    perspective: ShareBelowOne = 0.05  # share by which one side may shrink against its opposite
-    noise: Annotated[float, Range(0, 255)] = 6.0  # largest standard deviation of pixel noise, of 255
-    invert: Share = 0.0  # share of the images that become negatives
-    coarsen: Share = 0.0  # share of the images that are shrunk and enlarged again, as photos of far numbers are
+    stretch: ShareBelowOne = 0.15  # relative change of width against height, +-
+    shift: Extent = 0.06  # fraction of the image's side
+    perspective: ShareBelowOne = 0.05  # fraction by which one side may shrink relative to its opposite
+    noise: Annotated[float, Range(0, 255)] = 6.0  # largest standard deviation of pixel noise, out of 255
+    invert: Share = 0.0  # fraction of the images that become negatives
+    coarsen: Share = 0.0  # fraction of the images that are shrunk and enlarged again, like photos of distant numbers
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.scale[0] > self.scale[1]:
-            raise UserError(f"distortion.scale={list(self.scale)}: give the smallest first, e.g. [0.85,1.15]")
+            raise UserError(f"distortion.scale={list(self.scale)}: give the smaller one first, e.g. [0.85,1.15]")
 
 
 @dataclass(frozen=True)
 class Data(_Group):
-    """Input. Where no dataset has a validation split, a share of the keys is held out of training."""
+    """The input. If no dataset has a validation split, a fraction of the keys is held out of training."""
 
     batch_size: BatchSize = 128
     eval_batch_size: BatchSize = 128
-    shares: tuple[Positive, ...] = ()  # of each batch, one for each --data folder; none: by their sizes
+    shares: tuple[Positive, ...] = ()  # of each batch, one per --data folder; empty: all datasets shuffled together
     holdout: ShareBelowOne = 0.05
     holdout_max: StepsOrNone = 1000
-    memory_gb: NotNegative = 8.0  # images are held decoded in memory up to this size, else encoded
+    memory_gb: NotNegative = 8.0  # images are kept decoded in memory up to this total size, else encoded
 
 
 @dataclass(frozen=True)
 class Optimizer(_Group):
-    """The update of the weights, and its learning rate: a linear warm-up, then a schedule, in steps."""
+    """The optimizer and its learning rate: a linear warm-up, then a schedule, in steps."""
 
     name: Literal["adamw", "momentum", "sgd"] = "adamw"
     learning_rate: NotNegative = 3e-3
     schedule: Literal["cosine", "staircase", "constant"] = "cosine"  # cosine falls to zero at train.steps
     warmup_steps: StepsOrNone = 200
-    decay_rate: Annotated[float, Range(0, 10, above=True)] = 0.9  # staircase: by this factor
-    decay_steps: Steps = 10_000  # staircase: each time so many steps were made, those of the warm-up included
-    weight_decay: NotNegative = 1e-4  # decoupled from the gradient, a share of the learning rate
+    decay_rate: Annotated[float, Range(0, 10, above=True)] = 0.9  # staircase: the factor of each decay
+    decay_steps: Steps = 10_000  # staircase: steps between decays, counted from step 0, warm-up included
+    weight_decay: NotNegative = 1e-4  # decoupled from the gradient, multiplied by the learning rate
     beta1: ShareBelowOne = 0.9  # adamw
     beta2: ShareBelowOne = 0.98  # adamw
     epsilon: Positive = 1e-8  # adamw
     momentum: ShareBelowOne = 0.9  # momentum
-    clip_norm: NotNegative = 5.0  # of all gradients together; 0 turns it off
+    clip_norm: NotNegative = 5.0  # largest norm of all gradients together; 0 turns it off
     label_smoothing: ShareBelowOne = 0.05
-    ema_decay: ShareBelowOne = 0.999  # moving-average weights, used wherever numbers are read; 0 turns it off
+    ema_decay: ShareBelowOne = 0.999  # moving-average weights, used for all decoding; 0 turns it off
 
 
 @dataclass(frozen=True)
@@ -166,35 +171,35 @@ class Train(_Group):
     steps: Steps = 3_000
     log_every: Steps = 100
     checkpoint_every: Steps = 500
-    checkpoint_seconds: NotNegative = 0.0  # also when so much time has passed; 0 means never
+    checkpoint_seconds: NotNegative = 0.0  # also save a checkpoint after this time; 0 means never
     evaluate_every: Steps = 500
-    patience: StepsOrNone = 0  # evaluations without a better one before stopping early; 0 means never
+    patience: StepsOrNone = 0  # evaluations without improvement before stopping early; 0 means never
     keep_checkpoints: Annotated[int, Range(1, 1_000_000)] = 3
-    jit_compile: bool = False  # the step by XLA; on CPUs training takes twice as long with it, and more
-    profile_after: StepsOrNone = 0  # steps after which the profiler watches one log interval; 0 means never
+    jit_compile: bool = False  # compile the step with XLA; on CPUs training takes at least twice as long
+    profile_after: StepsOrNone = 0  # steps after which the profiler records one log interval; 0 means never
 
 
 @dataclass(frozen=True)
 class Decode(_Group):
-    """How numbers are read."""
+    """How numbers are decoded."""
 
-    beam_width: Annotated[int, Range(1, 1_000)] = 3  # candidates returned; beam search follows more
+    beam_width: Annotated[int, Range(1, 1_000)] = 3  # candidates returned; the beam search follows more hypotheses
     views: Annotated[tuple[Zoom, ...], Items(1)] = (
         1.0,
-    )  # zooms in which each image is read; their log probabilities are averaged
-    tilts: Annotated[tuple[Degrees, ...], Items(0)] = ()  # degrees by which one more view each is turned, clockwise
-    closer: bool = False  # one more view, cut to what was attended to; for models with attention
+    )  # zoom factors at which each image is decoded; the log probabilities are averaged
+    tilts: Annotated[tuple[Degrees, ...], Items(0)] = ()  # one more view for each, rotated by these degrees clockwise
+    closer: bool = False  # one more view, cropped to the attended region; for models with attention
 
 
 @dataclass(frozen=True)
 class TensorBoard(_Group):
-    """What is written for TensorBoard, each `every` steps; what is off by default costs seconds each time."""
+    """What is written for TensorBoard every `every` steps; what is off by default takes seconds each time."""
 
     scalars: bool = True
     images: bool = True  # training images before and after distortion
     hparams: bool = True
     histograms: bool = False  # of weights and gradients
-    graph: bool = False  # of the training step, once a start
+    graph: bool = False  # of the training step, once per start
     projector: bool = False  # validation images by their embedding
     every: Steps = 1_000
     pictures: Annotated[int, Range(1, 1_000)] = 8
@@ -205,8 +210,8 @@ class TensorBoard(_Group):
 class Config(_Group):
     """One experiment. `seed` fixes initial weights, the order of examples, distortion and dropout.
 
-    `precision` is what the layers compute in; variables, checkpoints, logits and the loss are float32 in any case.
-    bfloat16 pays on GPUs and on CPUs with AMX; on others it takes longer.
+    The layers compute in `precision`; variables, checkpoints, logits and the loss are always float32.
+    bfloat16 is faster on GPUs and on CPUs with AMX, and slower on other CPUs.
     """
 
     experiment: str
@@ -221,29 +226,31 @@ class Config(_Group):
     tensorboard: TensorBoard = field(default_factory=TensorBoard)
 
     def __post_init__(self) -> None:
-        """Check what the types do not.
+        """Check what the types cannot.
 
         Raises:
-          UserError: a value is out of range.
+          UserError: a value is out of bounds.
         """
         typed.check(self, "")
         if self.decode.closer and (self.model.name != "compact" or self.model.crop):
-            raise UserError("decode.closer=true: only compact without model.crop attends to places of the whole image")
+            raise UserError(
+                "decode.closer=true: only compact without model.crop has attention over the whole image; give false"
+            )
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
 
 def from_json(text: str) -> Config:
-    """Read what `Config.to_json` wrote.
+    """Parse what `Config.to_json` wrote.
 
     Raises:
-      UserError: it is not JSON, a key is unknown, or a value is of the wrong type or out of its bounds.
+      UserError: it is not JSON, a key is unknown, or a value is of the wrong type or out of bounds.
     """
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"the configuration is not valid JSON ({error})") from error
+        raise UserError(f"the config is not valid JSON ({error})") from error
     return typed.build(Config, raw)
 
 
@@ -251,8 +258,7 @@ def override(config: Config, settings: list[str]) -> Config:
     """Apply `--set` values, e.g. `optimizer.learning_rate=1e-3`; lists and strings as in JSON.
 
     Raises:
-      UserError: a setting is not `key=value`, the key is unknown, or the value is of the wrong type or out of its
-        bounds.
+      UserError: a setting is not `key=value`, the key is unknown, or the value is of the wrong type or out of bounds.
     """
     raw = dataclasses.asdict(config)
     for setting in settings:
@@ -265,25 +271,25 @@ def override(config: Config, settings: list[str]) -> Config:
             target = target.get(name) if isinstance(target, dict) else None
         if not isinstance(target, dict) or leaf not in target or isinstance(target[leaf], dict):
             raise UserError(
-                f"--set {typed.shown(setting)}: there is no {typed.shown(key)!r}; {typed.nearest(key, raw)}"
+                f"--set {typed.shown(setting)}: unknown setting {typed.shown(key)!r}; {typed.nearest(key, raw)}"
             )
         try:
             target[leaf] = json.loads(text)
         except (ValueError, RecursionError):
             target[leaf] = text
         if isinstance(getattr(_find(config, groups), leaf), str):
-            target[leaf] = text  # an alphabet of digits is no number
+            target[leaf] = text  # an alphabet of digits is text, not a number
     return typed.build(Config, raw)
 
 
 def changes(before: Config, after: Config) -> list[str]:
-    """Return what is set otherwise, each as `key: old -> new`."""
+    """Return the settings that differ, each as `key: old -> new`."""
     pairs = [(key, *(_find(config, key.split(".")) for config in (before, after))) for key in keys(after)]
     return [f"{key}: {json.dumps(old)} -> {json.dumps(new)}" for key, old, new in pairs if old != new]
 
 
 def keys(config: Config) -> list[str]:
-    """The names of all settings, as `override` takes them."""
+    """Return the names of all settings, as `override` takes them."""
     return list(typed.leaves(dataclasses.asdict(config)))
 
 

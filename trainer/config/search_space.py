@@ -1,4 +1,4 @@
-"""The settings that a search tries: the points of a grid, and random draws that anyone can repeat."""
+"""The settings that a search tries: the points of a grid, and reproducible random draws."""
 
 import itertools
 import json
@@ -9,11 +9,11 @@ import numpy as np
 
 from trainer.cli import UserError
 
-NAME_LENGTH = 150  # file systems take 255, and checkpoints lie below
+NAME_LENGTH = 150  # file systems allow 255; this leaves room for the paths of checkpoints in the folder
 
 
 def grid(specs: list[str]) -> list[list[str]]:
-    """All combinations of `key=value,value`, as `--set` takes them; one empty one where there are no specs.
+    """Return all combinations of `key=value,value`, as `--set` takes them; without specs, one empty combination.
 
     Raises:
       UserError: a spec is not of that form.
@@ -33,7 +33,7 @@ def _grid_values(spec: str) -> list[str]:
 
 
 def draw(specs: list[str], *, seed: int, trial: int) -> list[str]:
-    """One random value for each spec, as `--set` takes them: a function of the key, the seed and the trial alone.
+    """Return one random value for each spec, as `--set` takes it, determined only by the key, the seed and the trial.
 
     Args:
       specs: `key=log:LOW:HIGH` (log-uniform), `key=uniform:LOW:HIGH`, `key=int:LOW:HIGH` (both included), or
@@ -41,7 +41,7 @@ def draw(specs: list[str], *, seed: int, trial: int) -> list[str]:
       seed: of the search.
       trial: the number of the draw.
     Raises:
-      UserError: a spec is of none of these forms.
+      UserError: a spec has none of these forms.
     """
     return [_draw(spec, seed, trial) for spec in specs]
 
@@ -70,6 +70,6 @@ def _draw(spec: str, seed: int, trial: int) -> str:
 
 
 def run_name(settings: list[str]) -> str:
-    """The work folder of a run: its settings in plain characters, e.g. `optimizer.learning_rate=0.001,seed=2`."""
+    """Return a run's work folder: its settings in plain characters, e.g. `optimizer.learning_rate=0.001,seed=2`."""
     name = re.sub(r"[^\w.,=+-]+", "_", ",".join(settings)) or "as-it-is"
     return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 9]}-{zlib.crc32(name.encode()):08x}"

@@ -1,7 +1,7 @@
-"""Frozen dataclasses from the plain values of JSON, and numbers from the command line, each checked against its type.
+"""Build frozen dataclasses from JSON values, and read numbers from the command line, checked against their types.
 
-A field says what it may hold by its type alone: `Annotated[int, Range(1, 100)]` is a number within bounds,
-`Annotated[tuple[Size, ...], Items(1)]` a list of a least length.
+The type of a field alone says what it may hold: `Annotated[int, Range(1, 100)]` is a number within bounds,
+`Annotated[tuple[Size, ...], Items(1)]` a list with a minimum length.
 """
 
 import argparse
@@ -61,32 +61,32 @@ class Items:
 
 
 def build(cls: Any, raw: Any, prefix: str = "") -> Any:
-    """Return an instance of a dataclass, with the dataclasses within it; what is not given is the default.
+    """Return an instance of a dataclass, including nested dataclasses; missing values get their defaults.
 
     Args:
       cls: the dataclass.
       raw: values by the names of its fields; lists for tuples, dictionaries for dataclasses.
       prefix: of the keys in messages.
     Raises:
-      UserError: a key is unknown, or a value is of the wrong type or out of its bounds.
+      UserError: a key is unknown or missing, or a value is of the wrong type or out of bounds.
     """
     if not isinstance(raw, dict):
-        raise UserError(f"{prefix.rstrip('.') or 'the configuration'}: {shown(raw)} is not a group of settings")
+        raise UserError(f"{prefix.rstrip('.') or 'the config'}: {shown(raw)} is not a group of settings")
     hints = _hints(cls)
     unknown = sorted(set(raw) - set(hints))
     if unknown:
-        raise UserError(f"the configuration has unknown keys: {shown(', '.join(prefix + key for key in unknown))}")
+        raise UserError(f"the config has unknown keys: {shown(', '.join(prefix + key for key in unknown))}")
     missing = [f.name for f in dataclasses.fields(cls) if f.name not in raw and _is_required(f)]
     if missing:
-        raise UserError(f"the configuration lacks {', '.join(prefix + key for key in missing)}")
+        raise UserError(f"the config is missing {', '.join(prefix + key for key in missing)}")
     return cls(**{name: _convert(hints[name], value, prefix + name) for name, value in raw.items()})
 
 
 def check(instance: Any, prefix: str) -> None:
-    """Check the values of a dataclass, those of dataclasses within it excepted, against the bounds in their types.
+    """Check the values of a dataclass, but not of nested ones, against the bounds in their types.
 
     Raises:
-      UserError: a value is out of its bounds; it names the key with the prefix.
+      UserError: a value is out of bounds; the message names the key with the prefix.
     """
     cls: Any = type(instance)
     for name, hint in _hints(cls).items():
@@ -94,13 +94,13 @@ def check(instance: Any, prefix: str) -> None:
 
 
 def argument(kind: type[int] | type[float], limits: Range) -> Callable[[str], Any]:
-    """Return what reads a number within bounds from the command line, for `type=` of argparse."""
+    """Return a function that reads a number within bounds from the command line, for argparse's `type=`."""
 
     def read(text: str) -> Any:
         try:
             value = kind(text)
             limits.check(value, "it")
-        except ValueError as error:  # a UserError, too
+        except ValueError as error:  # UserError is one, too
             number = "a whole number" if kind is int else "a number"
             raise argparse.ArgumentTypeError(f"{shown(text)}: give {number}, {limits}") from error
         return value
@@ -108,8 +108,13 @@ def argument(kind: type[int] | type[float], limits: Range) -> Callable[[str], An
     return read
 
 
+def integer(low: int, high: int) -> Callable[[str], Any]:
+    """Return an `argparse` type for whole numbers from `low` to `high`."""
+    return argument(int, Range(low, high))
+
+
 def shown(value: Any) -> str:
-    """Return a value as it is shown in a message: on one line, and short."""
+    """Format a value for a message: on one line, and short."""
     text = repr(value)[1:-1] if isinstance(value, str) else str(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
@@ -156,7 +161,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if type(value) is not hint:
         raise UserError(f"{key}={shown(value)}: it must be of type {hint.__name__}")
     if hint is str and any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
-        raise UserError(f"{key}={shown(value)}: it has control characters or broken Unicode")
+        raise UserError(f"{key}={shown(value)}: it has control characters or invalid Unicode")
     return value
 
 
@@ -169,14 +174,14 @@ def _convert_list(args: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...
 
 
 def nearest(key: str, raw: dict[str, Any]) -> str:
-    """Return which keys might have been meant, as part of a message."""
+    """Return a part of a message that suggests which keys were meant."""
     known = list(leaves(raw))
     close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
     return f"did you mean {', '.join(close)}?" if close else f"the keys are {', '.join(known)}"
 
 
 def leaves(raw: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the names of all values, `outer.inner` of those within dictionaries."""
+    """Yield the names of all values, as `outer.inner` for those in nested dictionaries."""
     for name, value in raw.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{prefix}{name}.")

@@ -7,11 +7,11 @@ import tensorflow as tf
 from trainer.config.schema import Distortion
 from trainer.data import color_jitter
 
-NOISE_FIELDS = 8  # drawn a batch, and shared among its images: drawing one for each costs more than an image
+NOISE_FIELDS = 8  # drawn per batch and shared among its images: drawing one per image would be too slow
 
 
 def distort(images: tf.Tensor, config: Distortion, *, seed: tf.Tensor) -> tf.Tensor:
-    """Distorts a batch, each image on its own.
+    """Distort a batch, each image independently.
 
     Args:
       images: uint8 [B, H, W, 3].
@@ -36,10 +36,10 @@ def distort(images: tf.Tensor, config: Distortion, *, seed: tf.Tensor) -> tf.Ten
 
 @tf.function(jit_compile=True)  # 4.5 times faster: in one pass over the pixels
 def distort_colour(images: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
-    """Brightness, saturation, hue and contrast in the reference's ranges, each image in one of its two orders.
+    """Distort brightness, saturation, hue and contrast in the reference's ranges, each image in one of its two orders.
 
-    Both orders have brightness first and hue right behind saturation, so that they differ only in whether
-    contrast comes before or after those two, and one round trip through HSV serves both.
+    Both orders start with brightness and have hue right after saturation. They differ only in whether
+    contrast comes before or after those two, so one round trip through HSV serves both.
 
     Args:
       images: float32 [B, H, W, 3] in 0..1.
@@ -79,9 +79,9 @@ def _noise(shape: tf.Tensor, largest: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _coarsen(images: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
-    """Shrinks a share of the images to 0.3 to 0.8 of their size and enlarges them again.
+    """Shrink a fraction of the images to 0.3 to 0.8 of their size and enlarge them again.
 
-    One size serves a batch: a resize for each image would cost more than the training step.
+    All images of a batch get the same size: a resize for each would cost more than the training step.
     """
     height, width = images.shape[1], images.shape[2]
     seeds = tf.unstack(tf.random.split(seed, 2))
@@ -93,7 +93,7 @@ def _coarsen(images: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _warp(images: tf.Tensor, config: Distortion, seed: tf.Tensor) -> tf.Tensor:
-    """One random projective map an image; outside, the nearest pixel is repeated."""
+    """Apply a random projective map to each image; outside the image, the nearest pixel is repeated."""
     height, width = images.shape[1], images.shape[2]
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
@@ -106,7 +106,7 @@ def _warp(images: tf.Tensor, config: Distortion, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _random_maps(count: tf.Tensor, height: int, width: int, config: Distortion, seed: tf.Tensor) -> tf.Tensor:
-    """Maps from output to input pixels, float32 [count, 8], the last entry of each 3x3 matrix being 1."""
+    """Return maps from output to input pixels, float32 [count, 8]; the last entry of each 3x3 matrix is 1."""
     seeds = tf.unstack(tf.random.split(seed, 9))
 
     def uniform(index: int, low: float, high: float) -> tf.Tensor:

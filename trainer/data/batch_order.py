@@ -1,4 +1,4 @@
-"""Which images a step sees: a function of (seed, step), so that the position of the input is the step itself."""
+"""Choose the images of a step as a function of (seed, step), so that the step alone is the position in the input."""
 
 import math
 
@@ -8,10 +8,10 @@ from trainer.cli import UserError
 
 
 def slots(counts: list[int], shares: tuple[float, ...], batch_size: int) -> list[int]:
-    """How many places of a batch each dataset has: those of its share, at least one, `batch_size` together.
+    """Return how many places of a batch each dataset gets: by its share, at least one, `batch_size` in total.
 
     Raises:
-      UserError: there is not one share for each dataset, or the batch is too small for them.
+      UserError: the number of shares is not that of the datasets, or the batch is too small for them.
     """
     if len(counts) != len(shares):
         raise UserError(f"data.shares={list(shares)}: give one for each of the {len(counts)} datasets of --data")
@@ -29,15 +29,15 @@ def slots(counts: list[int], shares: tuple[float, ...], batch_size: int) -> list
 
 
 def batch_indices(step: tf.Tensor, counts: list[int], places: list[int], *, seed: int) -> tf.Tensor:
-    """The images of a step's batch, int64 [sum(places)]; those of a dataset follow those of the one before it.
+    """Return the indices of the images in a step's batch, int64 [sum(places)], one dataset after the other.
 
-    Each dataset goes through permutations of its own, one an epoch (`RandomIndexShuffle`), so that each of its
-    images is seen once in each of its epochs.
+    Each dataset has its own permutation for each of its epochs (`RandomIndexShuffle`), so that each of its images is
+    seen once per epoch.
 
     Args:
       step: int64 [].
-      counts: images of each dataset.
-      places: how many of a batch come from each.
+      counts: number of images in each dataset.
+      places: number of images in a batch from each dataset.
       seed: of the permutations.
     """
     first, parts = 0, []
@@ -48,7 +48,7 @@ def batch_indices(step: tf.Tensor, counts: list[int], places: list[int], *, seed
             [tf.fill([size], tf.constant(seed, tf.int64)), epoch, tf.fill([size], tf.constant(dataset, tf.int64))],
             axis=1,
         )
-        # The public index_shuffle takes one seed for all; a batch may lie in two epochs.
+        # The public index_shuffle takes a single seed, but a batch may span two epochs.
         shuffled = tf.raw_ops.RandomIndexShuffle(
             index=position % count, seed=seeds, max_index=tf.constant(count - 1, tf.int64), rounds=4
         )

@@ -9,22 +9,24 @@ from typing import Any
 
 from trainer.cli import UserError
 from trainer.data.tfrecord import Damaged, count_records
+from trainer.files import json_content, whole_file
 from trainer.vocab import Vocab
 
 SCHEMA_VERSION = 1
 INFO_FILE = "dataset_info.json"
+REGENERATE = "run the prepare or synthesize command again, with --overwrite"
 COMPLETED_FILE = "COMPLETED"
 REJECTS_FILE = "rejects.jsonl"
 
 
 def shard_name(split: str, index: int, count: int) -> str:
-    """`train.tfrecord-00003-of-00008`: the template that TensorFlow Datasets reads, too."""
+    """Return a shard's name, e.g. `train.tfrecord-00003-of-00008`: TensorFlow Datasets reads this template, too."""
     return f"{split}.tfrecord-{index:05d}-of-{count:05d}"
 
 
 @dataclass
 class Shard:
-    """A finished shard file: its name in the folder, records, size in bytes, CRC-32C of all its bytes."""
+    """A finished shard file: its name in the folder, number of records, size in bytes, CRC-32C of all its bytes."""
 
     name: str
     records: int
@@ -44,9 +46,9 @@ class Split:
 
 @dataclass
 class DatasetInfo:
-    """What `dataset_info.json` says.
+    """The contents of `dataset_info.json`.
 
-    `records_in` = all records written + all rejects, exactly; `notes` count what else a reader should know.
+    `records_in` equals all records written + all rejects; `notes` counts what else a reader should know.
     """
 
     alphabet: str
@@ -70,19 +72,19 @@ class DatasetInfo:
         return max((int(n) for split in self.splits.values() for n in split.lengths), default=0)
 
 
-def info_from_json(text: str, folder: str) -> DatasetInfo:
-    """Reads `dataset_info.json`.
+def info_from_json(text: str | bytes, folder: str) -> DatasetInfo:
+    """Parse `dataset_info.json`.
 
     Raises:
-      UserError: it is no such file, or of another schema version.
+      UserError: it is not such a file, or has another schema version.
     """
+    raw = json_content.parse(text, f"{folder}/{INFO_FILE}", advice=REGENERATE, keys=("schema_version",))
     try:
-        raw = json.loads(text)
         version = raw["schema_version"]
         if version != SCHEMA_VERSION:
             raise UserError(
-                f"{folder} has records of schema version {version}, this program reads version {SCHEMA_VERSION}: "
-                "write the dataset anew with beam_pipelines.prepare or synthesize"
+                f"{folder} has records of schema version {version}, but this program reads version {SCHEMA_VERSION}: "
+                "regenerate the dataset with beam_pipelines.prepare or synthesize"
             )
         del raw["alphabet_fingerprint"]
         raw["splits"] = {
@@ -90,51 +92,53 @@ def info_from_json(text: str, folder: str) -> DatasetInfo:
             for name, split in raw["splits"].items()
         }
         return DatasetInfo(**raw)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder}/{INFO_FILE} is damaged ({error!r}): write the dataset anew") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder}/{INFO_FILE} is damaged ({error!r}): {REGENERATE}") from error
 
 
 def read_info(folder: str) -> DatasetInfo:
-    """Reads what a finished dataset holds, from a local folder or `gs://`.
+    """Read the description of a finished dataset, in a local folder or on `gs://`.
 
     Raises:
-      UserError: there is no such folder, it is not finished, or of another schema version.
+      UserError: the folder does not exist, the dataset is not finished, or it has another schema version.
     """
     import tensorflow as tf
 
     if not tf.io.gfile.isdir(folder):
-        raise UserError(f"there is no dataset folder {folder}: make one with beam_pipelines.prepare or synthesize")
+        raise UserError(
+            f"the dataset folder {folder} does not exist: create it with beam_pipelines.prepare or synthesize"
+        )
     for name in (COMPLETED_FILE, INFO_FILE):
         if not tf.io.gfile.exists(f"{folder}/{name}"):
             raise UserError(
-                f"{folder} has no {name}: it is no dataset, or the run that was writing it did not finish; "
+                f"{folder} has no {name}: it is not a dataset, or the run that was writing it did not finish; "
                 "run that prepare or synthesize command again"
             )
-    with tf.io.gfile.GFile(f"{folder}/{INFO_FILE}", "r") as file:
-        return info_from_json(file.read(), folder)
+    content = whole_file.read(f"{folder}/{INFO_FILE}", advice=REGENERATE)
+    return info_from_json(content or b"", folder)
 
 
 def shard_paths(folder: str, info: DatasetInfo, split: str) -> list[str]:
-    """The shard files of a split.
+    """Return the paths of a split's shard files.
 
     Raises:
-      UserError: the dataset has no such split, it is empty, or the framing of a local shard is damaged or holds
-        another number of records than the description says.
+      UserError: the split is missing or empty, or a local shard has damaged framing or not the number of records that
+        the description says.
     """
     if split not in info.splits or not info.splits[split].records:
         raise UserError(f"{folder} has no records in split {split!r}; it has: {_listed(info.splits)}")
     paths = [f"{folder}/{shard.name}" for shard in info.splits[split].shards]
     for path, shard in zip(paths, info.splits[split].shards, strict=True):
-        # A missing one is named by whoever reads it.
+        # A missing shard is reported when it is read.
         if os.path.exists(path):
             try:
                 count = count_records(path)
             except (Damaged, OSError) as error:
-                raise UserError(f"{path} is damaged: {error}: write the dataset anew") from error
+                raise UserError(f"{path} is damaged: {error}: regenerate the dataset") from error
             if count != shard.records:
                 raise UserError(
                     f"{path} has {count:,} records, but {INFO_FILE} says {shard.records:,}: copy the shard again from "
-                    "where it came, or write the dataset again"
+                    "its source, or regenerate the dataset"
                 )
     return paths
 

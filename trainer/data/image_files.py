@@ -1,6 +1,6 @@
-"""PNG and JPEG files byte by byte: which of them every decoder reads to the same pixels, and mending harmless damage.
+"""Inspect PNG and JPEG files byte by byte: whether all decoders read the same pixels, and repair of harmless damage.
 
-Pillow forgives other damage than TensorFlow's libpng and libjpeg do, and says nothing of what it forgave.
+Pillow tolerates different damage than TensorFlow's libpng and libjpeg, and does not report what it tolerated.
 """
 
 import io
@@ -32,24 +32,24 @@ _HARMLESS = frozenset(
 )
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type of a PNG
 _ADAM7 = ((8, 8, 0, 0), (8, 8, 4, 0), (4, 8, 0, 4), (4, 4, 2, 0), (2, 4, 0, 2), (2, 2, 1, 0), (1, 2, 0, 1))
-_MOST_METADATA = 1 << 20  # bytes of a PNG chunk that libpng surely takes
+_MOST_METADATA = 1 << 20  # bytes of a PNG chunk that libpng certainly accepts
 _SCAN_HEADER, _PROGRESSIVE = 0xDA, 0xC2
 _FRAMES = frozenset([0xC0, 0xC1, _PROGRESSIVE])  # baseline, extended, progressive: not every libjpeg reads the others
 _ORDINARY = frozenset([*_FRAMES, _SCAN_HEADER, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)])
 _SCAN = re.compile(rb"(?:[^\xff]|\xff\x00|\xff[\xd0-\xd7])*", re.DOTALL)
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
-_MORE = b"\xaa" * 64  # decoded as pixels only where those of the file have ended too early
+_MORE = b"\xaa" * 64  # decoded as pixels only if the file's own pixels ended too early
 
 
 def plain_type(data: bytes) -> str | None:
-    """`png` or `jpeg` where TensorFlow surely decodes a file; and where it is of RGB to the pixels of Pillow."""
+    """Return `png` or `jpeg` if TensorFlow certainly decodes the file; if it is RGB, to the same pixels as Pillow."""
     if data.startswith(PNG_SIGNATURE):
         return "png" if _is_plain_png(data) else None
     return "jpeg" if data.startswith(JPEG_START) and _is_plain_jpeg(data) else None
 
 
 def mended(data: bytes) -> bytes | None:
-    """The file without what keeps Pillow from reading it though all pixels are there, or None."""
+    """Return the file repaired so that Pillow can read it; None if pixels are missing or there is nothing to repair."""
     if data.startswith(PNG_SIGNATURE):
         return _without_metadata(data)
     if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
@@ -62,11 +62,11 @@ class _Chunk(NamedTuple):
     kind: bytes
     start: int  # of its length field
     data: bytes
-    sound: bool  # whether its checksum is right
+    sound: bool  # whether its checksum is correct
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """The chunks of a PNG file up to the first that is cut off."""
+    """Yield the chunks of a PNG file up to the first that is truncated."""
     start = len(PNG_SIGNATURE)
     while (end := start + 12 + int.from_bytes(data[start : start + 4], "big")) <= len(data):
         checksum = int.from_bytes(data[end - 4 : end], "big")
@@ -80,7 +80,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
 
 
 def _without_metadata(data: bytes) -> bytes | None:
-    """A PNG file without text, colour profiles and the like, which may be damaged or huge, or None if it has none."""
+    """Return a PNG file without text, colour profiles etc., which may be damaged or huge; None if it has none."""
     needed = (*_CRITICAL, b"tRNS")
     chunks = list(_chunks(data))
     kept = [chunk for chunk in chunks if chunk.kind in needed or (chunk.kind == b"eXIf" and chunk.sound)]
@@ -106,7 +106,7 @@ def _is_plain_png(data: bytes) -> bool:
 
 
 def _is_plain_stream(header: bytes, compressed: bytes) -> bool:
-    """Whether the pixels are compressed without damage, and neither too few nor too many."""
+    """Return whether the compressed pixels are undamaged, and neither too few nor too many."""
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     if len(header) != 13:
         return False
@@ -117,7 +117,7 @@ def _is_plain_stream(header: bytes, compressed: bytes) -> bool:
     passes = _ADAM7 if interlaced else ((1, 1, 0, 0),)
     sizes = [(-(-(width - left) // across), -(-(height - top) // down)) for across, down, left, top in passes]
     expected = sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in sizes if columns > 0 and rows > 0)
-    stream = zlib.decompressobj(wbits=0)  # of the window that the header names, as libpng does
+    stream = zlib.decompressobj(wbits=0)  # with the window size in the header, as libpng does
     try:
         pixels = stream.decompress(compressed, expected + 1)
     except zlib.error:
@@ -128,12 +128,12 @@ def _is_plain_stream(header: bytes, compressed: bytes) -> bool:
 class _Segment(NamedTuple):
     marker: int
     body: bytes
-    scan: bytes  # the compressed pixels behind a scan's header
+    scan: bytes  # the compressed pixels after a scan's header
     end: int
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """The segments of a JPEG file between its start and end markers, up to the first that is cut off or is none."""
+    """Yield the segments of a JPEG file between its start and end markers, up to the first truncated or invalid one."""
     position = 2
     while data[position : position + 1] == b"\xff" and position + 4 <= len(data):
         marker, size = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
@@ -146,7 +146,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 
 def _is_plain_jpeg(data: bytes) -> bool:
-    """Whether the markers are in order, none of them within the pixels."""
+    """Return whether the markers are in order, with none of them within the pixels."""
     segments = list(_segments(data))
     frames = [segment.marker for segment in segments if segment.marker in _FRAMES]
     ordinary = all(segment.marker in _ORDINARY for segment in segments)
@@ -159,9 +159,9 @@ def _is_plain_jpeg(data: bytes) -> bool:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether a JPEG file without its end marker lacks nothing else."""
+    """Return whether a JPEG file without its end marker is otherwise complete."""
     try:
-        # Where pixels are missing, they depend on what comes next, be that at once or behind a restart marker.
+        # Missing pixels are decoded from what follows, directly or after a restart marker: vary both.
         *_, last = _segments(data)
         restart = bytes([0xFF, 0xD0 + len(_RESTART.findall(last.scan)) % 8])
         one, other = (
@@ -173,7 +173,7 @@ def _is_whole(data: bytes) -> bool:
 
 
 def _has_all_scans(data: bytes) -> bool:
-    """Whether the scans of a JPEG file hold each coefficient of each component to its last bit."""
+    """Return whether the scans of a JPEG file hold every coefficient of every component to its last bit."""
     segments = list(_segments(data))
     (frame,) = (segment for segment in segments if segment.marker in _FRAMES)
     missing = {frame.body[i]: set(range(64)) for i in range(6, 6 + 3 * frame.body[5], 3)}

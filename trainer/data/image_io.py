@@ -1,7 +1,7 @@
-"""Image files of any kind to the RGB that people see, for all commands alike.
+"""Decode image files of any kind to RGB as viewers display it, in the same way for all commands.
 
-Only Pillow decodes: TensorFlow's decoder knows fewer kinds of files and nothing of orientation, transparency and CMYK,
-and forgives other damage.
+Only Pillow decodes: TensorFlow's decoder supports fewer formats, ignores orientation, transparency and CMYK, and
+tolerates different damage.
 """
 
 import io
@@ -33,14 +33,14 @@ _SIDEWAYS = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_90,
 )
-# An image for a model is shrunk by whole factors to no less than so many times the sides of the model's input. With 6,
-# confidences of photos of 12 megapixels move by 0.006 at most and no text changes.
+# An image for a model is shrunk by integer factors to no less than this multiple of the sides of the model's input.
+# With 6, confidences for photos of 12 megapixels change by at most 0.006, and no text changes.
 ROOM = 6
 _BAND = 1 << 20  # pixels converted at once
-_DECODED_AT_ONCE = 256 << 20  # bytes, of all threads together; a single larger image is decoded alone
+_DECODED_AT_ONCE = 256 << 20  # bytes, of all threads together; a larger image is decoded alone
 _BYTES_PER_PIXEL = {"AVIF": 16, "HEIF": 16, "JPEG2000": 20, "WEBP": 16}  # while decoding
 _OTHER_BYTES_PER_PIXEL, _PROGRESSIVE_BYTES_PER_PIXEL = 8, 6
-_MOST_MENDED = 256 << 20  # bytes of a file
+_MOST_MENDED = 256 << 20  # bytes of a file that may be repaired
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class DecodedImage:
     """A decoded image file.
 
     Attributes:
-      image: as people see it: orientation applied, transparent parts on white, RGB.
-      file: it holds just that, as PNG or JPEG; or None.
+      image: as viewers display it: orientation applied, transparent parts on white, RGB.
+      file: the PNG or JPEG file, if it holds exactly these pixels; else None.
     """
 
     image: Image.Image
@@ -57,51 +57,51 @@ class DecodedImage:
 
     @property
     def file_type(self) -> str | None:
-        """`png` or `jpeg` where TensorFlow surely decodes the file to these pixels, so that it can be kept as it is."""
+        """`png` or `jpeg` if TensorFlow certainly decodes the file to these pixels, so that it can be kept as is."""
         return image_files.plain_type(self.data()) if self.file else None
 
     def data(self) -> bytes:
-        """The bytes of the file."""
+        """Return the bytes of the file."""
         assert self.file
         self.file.seek(0)
         return self.file.read()
 
 
 def load(data: bytes) -> DecodedImage:
-    """`load_file` of bytes."""
+    """Decode the bytes of an image file, as `load_file` does."""
     return load_file(io.BytesIO(data))
 
 
 def load_file(file: BinaryIO) -> DecodedImage:
-    """Decode an image file of any kind in `image_kinds`; it must stay open as long as the bytes are of interest.
+    """Decode an image file of any kind in `image_kinds`; it must stay open as long as its bytes are needed.
 
     Raises:
-      Unreadable: not such a file, damaged, or larger than the limit.
+      UnreadableImage: not such a file, damaged, or larger than the limit.
     """
     image, plain = _decode(file, None)
     return DecodedImage(image, file if plain else None)
 
 
 def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
-    """Decode an image file for a model whose input is of this height and width: as `load`, but shrunk where far larger.
+    """Decode an image file for a model whose input has this height and width: like `load`, but shrunk if far larger.
 
-    At no time is much more in memory than the decoded pixels, of JPEG not even those.
+    Little more memory is used than the decoded pixels take; for JPEG, less.
 
     Raises:
-      Unreadable: as `load`.
+      UnreadableImage: as `load`.
     """
     return _decode(file, size)[0]
 
 
 def most_bytes(size: tuple[int, int]) -> int:
-    """The most bytes that an image of `for_model` has."""
+    """Return the largest size in bytes of an image from `for_model`."""
     return 3 * (2 * ROOM) ** 2 * size[0] * size[1]
 
 
 def encode(image: Image.Image, file_type: str) -> bytes:
-    """Encode as `png`, `jpeg` or `bmp`. PNG at its fastest level: at the best one it takes twice the time for 5 % less.
+    """Encode as `png`, `jpeg` or `bmp`. PNG uses its fastest level: the best one takes twice as long to save 5 %.
 
-    `bmp` costs next to nothing and all of TensorFlow's versions decode it.
+    `bmp` takes almost no time, and all versions of TensorFlow decode it.
     """
     options = {"png": {"compress_level": 1}, "jpeg": {"quality": 95, "subsampling": 0}, "bmp": {}}
     buffer = io.BytesIO()
@@ -110,7 +110,7 @@ def encode(image: Image.Image, file_type: str) -> bytes:
 
 
 def _decode(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Image.Image, bool]:
-    """An image, and whether it is a PNG or JPEG whose pixels needed no change."""
+    """Return an image, and whether it is a PNG or JPEG whose pixels needed no change."""
     try:
         return _decode_as_it_is(file, size)
     except UnreadableImage as error:
@@ -126,7 +126,7 @@ def _decode(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Image.Image, 
 def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Image.Image, bool]:
     image = image_kinds.open_image(file)
     try:
-        # In a PNG, orientation may come behind the pixels.
+        # In a PNG, the orientation may come after the pixels.
         turn = None if image.format == "PNG" else _orientation(image)
         pixels = image.width * image.height
         if size:
@@ -135,7 +135,7 @@ def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Imag
         with _decoding.room(_working_bytes(image, pixels)):
             image.load()
             if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
-                raise ValueError("pixels of 32 bits have no agreed white")
+                raise ValueError("32-bit pixels have no standard white level")
             turn = _orientation(image) if image.format == "PNG" else turn
             factors = _factors(image.size, size, turn) if size else (1, 1)
             plain = image.mode == "RGB" and "transparency" not in image.info and turn is None
@@ -146,9 +146,9 @@ def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Imag
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """How to turn the image upright, by EXIF or XMP; damaged metadata says nothing.
+    """Return how to turn the image upright, by EXIF or XMP; None if it is upright or the metadata is damaged.
 
-    `ImageOps.exif_transpose` also writes the metadata back, which fails where a value is odd.
+    `ImageOps.exif_transpose` also writes the metadata back, which fails for malformed values.
     """
     try:
         exif = image.getexif()
@@ -156,24 +156,24 @@ def _orientation(image: Image.Image) -> Image.Transpose | None:
     except Exception:  # as above
         return None
     for tag in list(exif):
-        del exif[tag]  # or Pillow turns a TIFF by itself
+        del exif[tag]  # otherwise Pillow rotates a TIFF by itself
     return turn
 
 
 def _factors(size: tuple[int, int], model: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
-    """By what to shrink the width and the height of a file's image for a model's input of this height and width."""
+    """Return the factors by which to shrink the width and height of a file's image for a model's input size."""
     height, width = model if turn not in _SIDEWAYS else model[::-1]
     return max(1, size[0] // (ROOM * width)), max(1, size[1] // (ROOM * height))
 
 
 def _working_bytes(image: Image.Image, pixels: int) -> int:
-    """About how much memory it takes to decode an image, of so many pixels in the file, and to convert it."""
+    """Return roughly how much memory it takes to decode and convert an image; `pixels` counts those in the file."""
     coefficients = _PROGRESSIVE_BYTES_PER_PIXEL * pixels if image.info.get("progressive") else 0
     return coefficients + image.width * image.height * _BYTES_PER_PIXEL.get(image.format or "", _OTHER_BYTES_PER_PIXEL)
 
 
 def _shrunk_rgb(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
-    """The image in RGB, shrunk, a band of rows at a time, since conversions take several copies."""
+    """Return the image shrunk and in RGB, converted in bands of rows, since a conversion needs several copies."""
     if image.mode == "RGB" and factors == (1, 1) and "transparency" not in image.info:
         return image
     width, height = image.width // factors[0], image.height // factors[1]
@@ -191,7 +191,7 @@ def _shrunk_rgb(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # Pillow clips 16 bits to 8 where it should scale them.
+        # Pillow clips 16-bit values to 8 bits instead of scaling them.
         image = image.convert("I").point(lambda value: value / 257).convert("L")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -200,7 +200,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 class _Room:
-    """So many bytes for all threads together."""
+    """A memory budget in bytes that all threads share."""
 
     def __init__(self, total: int) -> None:
         self._total = self._free = total
@@ -208,7 +208,7 @@ class _Room:
 
     @contextmanager
     def room(self, wanted: int) -> Iterator[None]:
-        """Wait until so many are free, and hold them; all, where more are wanted."""
+        """Wait until that many bytes are free, and hold them; hold the whole budget if more are wanted."""
         held = min(wanted, self._total)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= held)

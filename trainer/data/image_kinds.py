@@ -11,23 +11,23 @@ try:
 except ImportError:
     pillow_heif = None
 
-# Registered by Pillow, but not images for us: data containers that Pillow only recognises, films, and what it opens by
-# starting Ghostscript.
+# Registered by Pillow, but not accepted: data containers that Pillow only recognises, videos, and formats that it opens
+# by starting Ghostscript.
 _NOT_READ = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "PALM", "PDF", "WMF"})
-_OPENED_AS_JPEG = "MPO"  # a JPEG first, so Pillow registers no opener of its own
-_HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})  # listed without pillow-heif too, so that rejects name it
+_OPENED_AS_JPEG = "MPO"  # begins as a JPEG, so Pillow registers no separate opener
+_HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})  # listed even without pillow-heif, so that rejects name it
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"})
 
-DEFAULT_MEGAPIXELS, LARGEST_MEGAPIXELS = 89.478485, 100_000  # Pillow's own limit; its sizes in memory are of 64 bits
+DEFAULT_MEGAPIXELS, LARGEST_MEGAPIXELS = 89.478485, 100_000  # Pillow's own limit; its sizes in memory are 64-bit
 
 Image.init()
 if pillow_heif:
     pillow_heif.register_heif_opener()
 # With Pillow's own 1 MB, a photo with a large XMP or ICC block would be rejected.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 16 << 20
-# malloc keeps what it gets back in pieces of less than 32 MB, such as Pillow's of 16 MB, and 4 threads keep a lot.
+# malloc does not return freed blocks below 32 MB, such as Pillow's of 16 MB, to the system; 4 threads keep many.
 Image.core.set_block_size(64 << 20)
-# Pillow warns of damaged metadata, which is no concern of ours, and of sizes, which `open_image` checks by itself.
+# Pillow warns of damaged metadata, which does not matter here, and of large sizes, which `open_image` checks itself.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -36,7 +36,9 @@ _ENDINGS = {
     for ending, kind in Image.registered_extensions().items()
     if kind in Image.OPEN and kind not in _NOT_READ
 }
-FORMATS = tuple(kind for kind in Image.ID if kind in _ENDINGS.values())  # in Pillow's order: some have no signature
+FORMATS = tuple(
+    kind for kind in Image.ID if kind in _ENDINGS.values()
+)  # in Pillow's order, since some have no signature
 IMAGE_ENDINGS = tuple(
     sorted(
         _HEIF_ENDINGS
@@ -51,7 +53,7 @@ class UnreadableImage(Exception):
 
     Attributes:
       reason: `undecodable` for damaged files and those that are not images, `too-large` for more pixels than allowed,
-        `unreadable` where the file system fails.
+        `unreadable` if the file system fails.
       detail: what is wrong.
     """
 
@@ -68,7 +70,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_MEGAPIXELS,
         metavar="MP",
         help=f"reject larger images, since a small file can claim any size; default {DEFAULT_MEGAPIXELS:.0f}. Decoding "
-        "takes 4 bytes of memory a pixel, and up to 20 for WebP, AVIF and JPEG 2000",
+        "takes 4 bytes of memory per pixel, and up to 20 for WebP, AVIF and JPEG 2000",
     )
 
 
@@ -85,10 +87,10 @@ def limit_megapixels(limit: float) -> None:
 
 
 def open_image(file: BinaryIO) -> Image.Image:
-    """Read the header of an image file, of which no pixel is decoded yet.
+    """Read the header of an image file without decoding its pixels.
 
     Raises:
-      Unreadable: not an image of these kinds, damaged, or larger than `limit_megapixels` allows.
+      UnreadableImage: not an image of these kinds, damaged, or larger than `limit_megapixels` allows.
     """
     try:
         image = Image.open(file, formats=FORMATS)
@@ -107,7 +109,7 @@ def open_image(file: BinaryIO) -> Image.Image:
 
 
 def undecodable(error: Exception) -> UnreadableImage:
-    """What was raised on a damaged file, as a reject; an error of the file system's is `unreadable`."""
+    """Convert an exception from decoding to an `UnreadableImage`; the reason for file system errors is `unreadable`."""
     failed = isinstance(error, OSError) and error.errno
     return UnreadableImage("unreadable" if failed else "undecodable", f"{type(error).__name__}: {error}")
 
@@ -124,4 +126,4 @@ def _unidentified(file: BinaryIO) -> str:
         return "the file is empty"
     if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS and not pillow_heif:
         return "it is a HEIC image: pip install 'svhn-sequences[heif]'"
-    return "it begins like no kind of image that is known"
+    return "its first bytes match no supported image format"

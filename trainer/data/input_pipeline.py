@@ -1,7 +1,7 @@
-"""Datasets in memory, and batches from them whose order is a function of (seed, step).
+"""Load datasets into memory, and form batches from them whose order is a function of (seed, step).
 
-Since a batch depends on nothing but its step, the position of the input is the step itself: a restarted
-run goes on with exactly the batches that it would have seen.
+Since a batch depends only on its step, the step alone is the position in the input: a resumed run sees
+exactly the same batches.
 """
 
 import functools
@@ -29,12 +29,12 @@ class LabelledImages:
     """Labelled images in memory.
 
     Attributes:
-      images: uint8 [N, H, W, 3], or where that would not fit in memory, the encoded files, string [N].
+      images: uint8 [N, H, W, 3] or, if that would not fit in memory, the encoded files, string [N].
       tokens: int32 [N, max_length + 1], the label's characters, then end tokens.
-      keys, texts, sources: what the records say, N each.
-      fingerprints: int64 [N, 2 or 3], by which `leaks` knows an image again.
-      datasets: int [N], ascending, the number of the dataset that each image is from.
-      paths, rows: the files, and at which place of all their records each image is, int64 [N].
+      keys, texts, sources: from the records, N each.
+      fingerprints: int64 [N, 2 or 3], by which `leakage` recognises an image.
+      datasets: int [N], ascending, the index of the dataset that each image is from.
+      paths, rows: the files, and the index of each image among all their records, int64 [N].
     """
 
     images: tf.Tensor
@@ -52,7 +52,7 @@ class LabelledImages:
         return len(self.keys)
 
     def at(self, indices: tf.Tensor) -> tf.Tensor:
-        """The images of int [B] indices, uint8 [B, H, W, 3]; for use inside a graph."""
+        """Return the images at int [B] indices, uint8 [B, H, W, 3]; for use inside a graph."""
         chosen = tf.gather(self.images, indices)
         if chosen.dtype == tf.string:
             return preprocess.decode_and_fit(chosen, self.model.image_height, self.model.image_width)
@@ -73,7 +73,7 @@ class LabelledImages:
         )
 
     def read_images(self) -> tf.Tensor:
-        """`images`, read from the files again; for use inside a graph that another machine runs."""
+        """Read `images` from the files again; for use inside a graph that another machine runs."""
         decode = self.images.dtype != tf.string
 
         def parse(serialized: tf.Tensor) -> tf.Tensor:
@@ -88,10 +88,10 @@ class LabelledImages:
 
 
 def load(folders: list[str], split: str, config: Config) -> LabelledImages:
-    """Reads a split of one or more datasets into memory, in the order of their shards.
+    """Read a split of one or more datasets into memory, in the order of their shards.
 
     Raises:
-      UserError: a folder is no finished dataset of this schema and alphabet, has no such split, has labels
+      UserError: a folder is not a finished dataset of this schema and alphabet, lacks the split, has labels
         that are too long for the model, or a key occurs twice.
     """
     model = config.model
@@ -134,13 +134,13 @@ def _checked_info(folder: str, model: Model) -> dataset_info.DatasetInfo:
     info = dataset_info.read_info(folder)
     if info.alphabet != model.alphabet:
         raise UserError(
-            f"{folder} has the alphabet {info.alphabet!r}, the model {model.alphabet!r}: "
-            "set model.alphabet, or write the dataset with --alphabet"
+            f"{folder} has the alphabet {info.alphabet!r}, but the model has {model.alphabet!r}: "
+            "set model.alphabet, or regenerate the dataset with --alphabet"
         )
     if info.max_length > model.max_length:
         raise UserError(
-            f"{folder} has labels of {info.max_length} characters, the model reads up to {model.max_length}: "
-            f"use --set model.max_length={info.max_length}, or write the dataset with --max-digits"
+            f"{folder} has labels of {info.max_length} characters, but the model reads at most {model.max_length}: "
+            f"use --set model.max_length={info.max_length}, or regenerate the dataset with --max-digits"
         )
     return info
 
@@ -161,15 +161,15 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
         _check_images(paths)
         folders = sorted({path.rsplit("/", 1)[0] for path in paths})
         raise UserError(
-            f"a record in {', '.join(folders)} is damaged ({error.message.splitlines()[0]}): write the dataset anew"
+            f"a record in {', '.join(folders)} is damaged ({error.message.splitlines()[0]}): regenerate the dataset"
         ) from error
 
 
 def _check_images(paths: list[str]) -> None:
-    """Find the record whose image cannot be decoded, if that is what is wrong.
+    """Find a record whose image cannot be decoded, if that is the problem.
 
     Raises:
-      UserError: there is one.
+      UserError: there is one; the message names it.
     """
     for path in paths:
         records_of = tf.data.TFRecordDataset(path).apply(tf.data.experimental.ignore_errors())
@@ -190,7 +190,7 @@ def _check_unique(keys: list[str], folders: list[str]) -> None:
     if len(set(keys)) < len(keys):
         seen: set[str] = set()
         twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UserError(f"{', '.join(folders)}: the image {twice!r} occurs twice; name each dataset once")
+        raise UserError(f"{', '.join(folders)}: the image {twice!r} occurs twice; give each dataset only once")
 
 
 def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
@@ -199,7 +199,7 @@ def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
 
 
 def hold_out(images: LabelledImages, config: Config) -> tuple[LabelledImages, LabelledImages]:
-    """Parts images into those to train on and those to validate on; an image's key alone decides its rank.
+    """Split images into those to train on and those to validate on, by a rank that depends only on an image's key.
 
     An image that is held out under one key is not trained on under another.
     """
@@ -213,14 +213,14 @@ def hold_out(images: LabelledImages, config: Config) -> tuple[LabelledImages, La
     training, validating = np.sort(order[held:]), np.sort(order[:held])
     twins = leakage.seen(images.fingerprints[training], images.fingerprints[validating])
     if twins.any():
-        log.info("%d images are not trained on, since the same ones are held out under other keys", twins.sum())
+        log.info("%d images are not trained on, since the same images are held out under other keys", twins.sum())
     return images.select(training[~twins]), images.select(validating)
 
 
 def training_batches(
     images: LabelledImages, config: Config, *, first_step: int, index: int = 0, slices: int = 1
 ) -> tf.data.Dataset:
-    """Endless batches from `first_step` on; of each one slice, for one of several replicas: see `training_batch`."""
+    """Return endless batches from `first_step` on, or only one replica's slice of each: see `training_batch`."""
     images = replace(images, tokens=tf.constant(images.tokens))
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     batches = steps.map(
@@ -236,9 +236,9 @@ def training_batch(
 ) -> dict[str, tf.Tensor]:
     """Return the batch of a step, int64 []: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
 
-    `batch_order` says which images they are: those of all datasets shuffled together, or where `data.shares` are
-    given, so many of each. Of `slices` equal slices of the batch it is the one at `index`, B the slice's size and every
-    `slices`-th image in it, so that each slice has its share of every dataset.
+    `batch_order` chooses the images: from all datasets shuffled together or, if `data.shares` are given, in these
+    proportions. With several `slices`, return the slice at `index`, where B is its size: every `slices`-th image, so
+    that each slice has its share of every dataset.
 
     Raises:
       UserError: the shares do not fit the datasets.
@@ -250,7 +250,7 @@ def training_batch(
 
 
 def places(images: LabelledImages, config: Config) -> tuple[list[int], list[int]]:
-    """Return how many images each dataset has, and how many places of a batch.
+    """Return how many images each dataset has, and how many places of a batch it gets.
 
     Raises:
       UserError: the shares do not fit the datasets.
@@ -262,6 +262,6 @@ def places(images: LabelledImages, config: Config) -> tuple[list[int], list[int]
 
 
 def reading_batches(images: LabelledImages, batch_size: int) -> tf.data.Dataset:
-    """Every image once, in order: float32 [B, H, W, 3] in -1..1, the last batch short."""
+    """Return batches of every image once, in order: float32 [B, H, W, 3] in -1..1, the last batch smaller."""
     indices = tf.data.Dataset.range(len(images)).batch(batch_size)
     return indices.map(lambda i: preprocess.normalise(images.at(i)), num_parallel_calls=2).prefetch(2)

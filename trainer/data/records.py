@@ -1,4 +1,4 @@
-"""The record contract: one spec from which images are written and parsed, and the files around them.
+"""The record contract: one spec by which records are both written and parsed.
 
 A dataset is a folder with TFRecord shards, `dataset_info.json` and, written last, `COMPLETED`. The
 writing side of this module does not import TensorFlow, so that Beam workers start fast; the parsing
@@ -16,7 +16,7 @@ from trainer.data.tfrecord import Damaged
 from trainer.vocab import Vocab
 
 Kind = Literal["bytes", "float", "int64"]
-# feature -> (kind, one value exactly or any number of them)
+# feature -> (kind, exactly one value or any number of values)
 FEATURES: dict[str, tuple[Kind, Literal["one", "many"]]] = {
     "image/encoded": ("bytes", "one"),
     "image/format": ("bytes", "one"),
@@ -39,9 +39,9 @@ class Record:
       encoded: the RGB image as a PNG or JPEG file.
       format: `png` or `jpeg`.
       key: stable, unique id, e.g. `train/123.png`.
-      text: the number as people write it, e.g. `007`.
+      text: the number as written, e.g. `007`.
       source: where it comes from, e.g. `svhn`, `csv`, `synthetic-fonts`.
-      box: left, top, right, bottom of the number in the stored image, 0-1, or None where unknown.
+      box: left, top, right, bottom of the number in the stored image, 0-1, or None if unknown.
       char_boxes: likewise, one for each character, or empty.
     """
 
@@ -55,7 +55,7 @@ class Record:
 
 
 def to_example(record: Record, vocab: Vocab) -> bytes:
-    """Serialises a record as a `tf.train.Example`; the same record gives the same bytes everywhere.
+    """Serialise a record as a `tf.train.Example`; the same record gives the same bytes everywhere.
 
     Raises:
       ValueError: the label has characters outside the alphabet.
@@ -77,26 +77,28 @@ def to_example(record: Record, vocab: Vocab) -> bytes:
 
 
 def from_example(data: bytes) -> Record:
-    """Reads what `to_example` wrote, without TensorFlow.
+    """Parse what `to_example` wrote, without TensorFlow.
 
     Raises:
-      Damaged: the bytes are no such example.
+      Damaged: the bytes are not such an example.
     """
     try:
         found = example_class().FromString(data).features.feature
     except DecodeError as error:
-        raise Damaged(f"it is no tf.train.Example: {error}") from error
+        raise Damaged(f"it is not a tf.train.Example: {error}") from error
     values = {name: list(getattr(found[name], f"{kind}_list").value) for name, (kind, _) in FEATURES.items()}
     for name, (kind, count) in FEATURES.items():
         if count == "one" and len(values[name]) != 1:
-            raise Damaged(f"{name} has {len(values[name])} values of the kind {kind}, and not one")
+            raise Damaged(f"{name} has {len(values[name])} values of type {kind}, expected exactly one")
     if len(values["box"]) not in (0, 4) or len(values["char_boxes"]) % 4:
-        raise Damaged(f"boxes have {len(values['box'])} and {len(values['char_boxes'])} edges, and not 4 each")
+        raise Damaged(
+            f"box has {len(values['box'])} and char_boxes {len(values['char_boxes'])} edges, expected 4 per box"
+        )
     edges = iter(values["char_boxes"])
     try:
         texts = {name: values[name][0].decode() for name in ("image/format", "image/key", "label/text", "source")}
     except UnicodeDecodeError as error:
-        raise Damaged(f"a text is no UTF-8: {error}") from error
+        raise Damaged(f"a text is not valid UTF-8: {error}") from error
     return Record(
         encoded=values["image/encoded"][0],
         format=texts["image/format"],
@@ -109,11 +111,11 @@ def from_example(data: bytes) -> Record:
 
 
 def parse_batch(serialized: Any, max_length: int) -> dict[str, Any]:
-    """Parses a batch of serialised records, string [B], inside a graph.
+    """Parse a batch of serialised records, string [B], inside a graph.
 
     Returns:
       `image/encoded`, `image/format`, `image/key`, `label/text`, `source`: string [B];
-      `label/ids`: int32 [B, max_length], padded with -1; `box`: float32 [B, 4], all -1 where unknown.
+      `label/ids`: int32 [B, max_length], padded with -1; `box`: float32 [B, 4], all -1 if unknown.
     Raises:
       tf.errors.InvalidArgumentError: a record does not follow the contract.
     """

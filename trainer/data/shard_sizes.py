@@ -1,7 +1,7 @@
-"""Shards compared with what their dataset's description says, before they are read.
+"""Compare the sizes of shards with the dataset's description before they are read.
 
-Each record has checksums of its own, so damage within one shows when it is read. A shard that was cut between two
-records, or emptied, would read like a whole one.
+Each record has its own checksums, so damage within one is noticed when it is read. But a shard that was truncated
+between two records, or emptied, would look complete.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,16 @@ def check(folder: str, info: DatasetInfo, split: str, size_of: Callable[[str], i
       folder: of the dataset.
       info: its description.
       split: the split.
-      size_of: returns the size in bytes of the shard of that name, None where it is missing.
+      size_of: returns the size in bytes of the shard of that name, None if it is missing.
     Raises:
-      UserError: one differs.
+      UserError: a size differs.
     """
     for shard in info.splits[split].shards:
         check_one(f"{folder}/{shard.name}", shard, size_of(shard.name))
 
 
 def check_one(path: str, shard: Shard, size: int | None) -> None:
-    """Check the size of one shard, None where it is missing.
+    """Check the size of one shard, None if it is missing.
 
     Raises:
       UserError: it differs.
@@ -35,5 +35,5 @@ def check_one(path: str, shard: Shard, size: int | None) -> None:
         found = "is missing" if size is None else f"has {size:,} bytes"
         raise UserError(
             f"{path} {found}, but {INFO_FILE} says {shard.bytes:,} bytes with {shard.records:,} records: copy "
-            "the shard again from where it came, or write the dataset again"
+            "the shard again from its source, or regenerate the dataset"
         )

@@ -1,4 +1,4 @@
-"""The framing of TFRecord files: length, masked CRC-32C of it, data, masked CRC-32C of that."""
+"""The framing of TFRecord files: length, masked CRC-32C of the length, data, masked CRC-32C of the data."""
 
 import itertools
 import os
@@ -10,21 +10,21 @@ import google_crc32c
 
 from trainer.files import local_file
 
-HEADER_BYTES, FRAME_BYTES = 12, 16  # before the data of a record, and in all
-LARGEST_RECORD = 2**31 - 1  # what a tf.train.Example may have
+HEADER_BYTES, FRAME_BYTES = 12, 16  # before the data of a record, and in total
+LARGEST_RECORD = 2**31 - 1  # bytes that a tf.train.Example may have
 _PIECE_BYTES = 16 << 20
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x78\x01": "zlib", b"\x78\x9c": "zlib", b"\x78\xda": "zlib"}
 
 
 class Damaged(ValueError):
-    """Bytes that are not a record, or not a whole one."""
+    """Bytes that are not a record, or not a complete one."""
 
 
 def write_framed(file: BinaryIO, data: bytes) -> bytes:
     """Append one record.
 
     Returns:
-      What was written, for the checksum of the shard. The bytes are those of TensorFlow's own writer.
+      The bytes written, for the checksum of the shard. TensorFlow's own writer would write the same.
     """
     length = struct.pack("<Q", len(data))
     framed = b"".join((length, masked_crc(length), data, masked_crc(data)))
@@ -36,7 +36,7 @@ def read_framed(file: BinaryIO) -> Iterator[bytes]:
     """Yield each record of a TFRecord file.
 
     Raises:
-      Damaged: a checksum does not match, or the file ends within a record; it says where.
+      Damaged: a checksum does not match, or the file ends within a record; the message says where.
     """
     position = 0
     for number in itertools.count():
@@ -49,18 +49,18 @@ def read_framed(file: BinaryIO) -> Iterator[bytes]:
         if len(data) < length or len(crc) < 4:
             raise Damaged(f"{where}: the file ends within it")
         if masked_crc(data) != crc:
-            raise Damaged(f"{where}: its data do not match their checksum")
+            raise Damaged(f"{where}: its data does not match its checksum")
         yield data
         position += FRAME_BYTES + length
 
 
 def count_records(path: str) -> int:
-    """Count the records of a local file by their lengths alone; what TensorFlow must not be given raises.
+    """Count the records of a local file by their lengths alone; raise if TensorFlow must not read the file.
 
-    TensorFlow's reader reserves the memory that a length asks for, and aborts the process where there is too little.
+    TensorFlow's reader allocates the memory that a length asks for, and aborts the process if there is too little.
 
     Raises:
-      Damaged: a length is wrong, or the file ends within a record; it says where.
+      Damaged: a length is wrong, or the file ends within a record; the message says where.
       OSError: the file cannot be read.
     """
     position = 0
@@ -78,7 +78,7 @@ def count_records(path: str) -> int:
 
 
 def _length(header: bytes, where: str, *, first: bool) -> int:
-    """Return the length of the data behind a header."""
+    """Return the length of the data after a header."""
     if len(header) == HEADER_BYTES and masked_crc(header[:8]) == header[8:]:
         length = struct.unpack("<Q", header[:8])[0]
         if length > LARGEST_RECORD:
@@ -92,7 +92,7 @@ def _length(header: bytes, where: str, *, first: bool) -> int:
 
 
 def _read(file: BinaryIO, size: int) -> bytes:
-    """Read so many bytes, or fewer where the file ends; never reserves much more memory than the file fills."""
+    """Read `size` bytes, or fewer if the file ends; never allocate much more memory than the file fills."""
     if size <= _PIECE_BYTES:
         return file.read(size)
     pieces = []
@@ -103,6 +103,6 @@ def _read(file: BinaryIO, size: int) -> bytes:
 
 
 def masked_crc(data: bytes) -> bytes:
-    """Return the checksum of some bytes as it is stored."""
+    """Return the checksum of some bytes in the form in which it is stored."""
     crc = google_crc32c.value(data)
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)

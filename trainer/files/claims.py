@@ -1,4 +1,4 @@
-"""The claim in a lock file: which process made it, and whether that process lives."""
+"""The claim in a lock file: which process wrote it, and whether that process is alive."""
 
 import contextlib
 import json
@@ -7,14 +7,14 @@ import socket
 import time
 from typing import Any
 
-STALE_SECONDS = 60.0  # without renewal, after which a process that cannot be looked at may be dead
+STALE_SECONDS = 60.0  # without renewal, after which a process that cannot be inspected may be dead
 
 Claim = dict[str, Any]
 _FIELDS: dict[str, Any] = {"id": str, "host": str, "pid": int, "time": (int, float)}
 
 
 def parse(data: bytes) -> Claim | None:
-    """Return the claim in a file; None where it has none, since its writer died within."""
+    """Return the claim in a file; None if it is incomplete or missing, since its writer died while writing."""
     with contextlib.suppress(ValueError):
         claim = json.loads(data.rstrip(b"\0 ") or b"null")
         if isinstance(claim, dict) and _FIELDS.keys() <= claim.keys():
@@ -23,7 +23,7 @@ def parse(data: bytes) -> Claim | None:
 
 
 def of_this_process() -> Claim:
-    """Return what tells this process from all others."""
+    """Return the fields that identify this process."""
     return {
         "host": socket.gethostname(),
         "boot": _content("/proc/sys/kernel/random/boot_id"),
@@ -34,17 +34,17 @@ def of_this_process() -> Claim:
 
 
 def lives(claim: Claim, held: bool | None) -> bool | None:
-    """Return whether the process of a claim lives; None where that cannot be seen from here.
+    """Return whether the process of a claim is alive; None if that cannot be determined from here.
 
     Args:
       claim: the content of the file.
-      held: True if the kernel's lock could be taken, None where there are no such locks.
+      held: True if the kernel's lock could be taken, False if not, None if the file system has no such locks.
     """
     here = of_this_process()
-    # A new Pod may have the host name of one that still runs on another machine, whose locks may not be seen here.
+    # A new Pod may have the host name of one that still runs on another machine, whose locks may be invisible here.
     if claim["host"] != here["host"] or claim.get("boot", here["boot"]) != here["boot"]:
         return None
-    if "started" not in claim:  # written by version 0.1.0, which held no lock of the kernel
+    if "started" not in claim:  # written by version 0.1.0, which took no kernel lock
         return None if claim["pid"] != here["pid"] and _exists(claim["pid"]) else False
     if held:
         return False
@@ -55,7 +55,7 @@ def lives(claim: Claim, held: bool | None) -> bool | None:
 
 
 def is_young(claim: Claim) -> bool:
-    """Return whether a claim was renewed lately, if the clocks of its host and of this one agree."""
+    """Return whether a claim was renewed recently, assuming that the clocks of its host and of this one agree."""
     return abs(time.time() - claim["time"]) <= STALE_SECONDS
 
 
@@ -72,13 +72,13 @@ def _pid_namespace() -> str | None:
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process started, in the kernel's ticks; None where it does not exist, or /proc does not."""
+    """Return when a process started, in kernel ticks; None if the process or /proc does not exist."""
     with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
         with open(f"/proc/{pid}/status", "rb") as file:
             leader = next(line.split()[1] for line in file if line.startswith(b"Tgid:"))
-        # A thread's number opens /proc, too; and a zombie is dead.
+        # /proc accepts the numbers of threads, too; and a zombie counts as dead.
         if int(leader) == pid and fields[0] not in (b"Z", b"X"):
             return fields[19].decode()
     return None
@@ -97,7 +97,7 @@ def _exists(pid: int) -> bool:
 
 
 def _is_hidden(pid: int) -> bool:
-    """Return whether a process of another user exists, which /proc may not show (its option hidepid)."""
+    """Return whether a process of another user exists, which /proc may hide (mount option hidepid)."""
     try:
         os.kill(pid, 0)
     except PermissionError:

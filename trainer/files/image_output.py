@@ -1,4 +1,4 @@
-"""Protect the user's files from options that write an image: only an image, or nothing, may be replaced."""
+"""Protect the user's files from options that write an image: only an existing image may be replaced."""
 
 import os
 import stat
@@ -12,13 +12,13 @@ HEADER_BYTES = 8  # enough for the longest signature
 def check_replaceable(path: str, flag: str) -> None:
     """Check, before the work begins, that an image may be written to a local path.
 
-    Nothing is opened but regular files, and nothing is changed.
+    Only regular files are opened, and nothing is changed.
 
     Args:
       path: the file to write.
       flag: the option that named it, e.g. `--draw`.
     Raises:
-      UserError: something other than a PNG or JPEG file is there.
+      UserError: the path exists and is not a PNG or JPEG file.
     """
     try:
         mode = os.lstat(path).st_mode

@@ -1,6 +1,6 @@
-"""Open local files that have an end.
+"""Open only regular local files.
 
-Opening a pipe may wait for ever, and reading a device may never end.
+Opening a pipe may block forever, and reading a device may never end.
 """
 
 import os
@@ -17,18 +17,18 @@ _KINDS = {
 
 
 class NotAFile(OSError):
-    """What is there is no regular file."""
+    """The path is not a regular file."""
 
 
 def open_regular(path: str) -> BinaryIO:
     """Open a file for reading.
 
     Raises:
-      NotAFile: it is something else.
+      NotAFile: it is not a regular file.
       OSError: it cannot be opened.
     """
     check_regular(path)
-    # It may have been replaced meanwhile; without waiting, opening a pipe does not block.
+    # It may have been replaced by a pipe in the meantime, which O_NONBLOCK opens without waiting.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _check(os.fstat(descriptor).st_mode)
@@ -39,10 +39,10 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def check_regular(path: str) -> None:
-    """Raise `NotAFile` for anything but a regular file, and OSError where there is nothing."""
+    """Raise `NotAFile` for anything but a regular file, and OSError if nothing exists there."""
     _check(os.stat(path).st_mode)
 
 
 def _check(mode: int) -> None:
     if not stat.S_ISREG(mode):
-        raise NotAFile(f"it is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a regular file")
+        raise NotAFile(f"it is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a regular file")

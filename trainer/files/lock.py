@@ -1,8 +1,8 @@
-"""One process a folder: a lock file names the one that writes there, so that a second is refused and an old one stops.
+"""Let one process at a time write to a folder: its lock file names the owner; others are refused, a former owner stops.
 
-On a local disk the kernel tells whether the owner lives: it holds an advisory lock (flock(2)) on the file, whatever its
-process number is called in other namespaces, whether it is suspended, and whatever the clocks say. Where that says
-nothing (an object store, another host), the claim written in the file is judged, by its process or by its age.
+On a local disk the kernel knows whether the owner is alive: it holds an advisory lock (flock(2)) on the file. That is
+independent of process numbers in other namespaces, of suspension and of clocks. Where there is no such lock (an object
+store, another host), the claim written in the file decides, by its process or by its age.
 """
 
 import logging
@@ -23,26 +23,26 @@ log = logging.getLogger(__name__)
 
 RENEW_SECONDS = 10.0
 RETRY_SECONDS = 1.0  # after a renewal that failed
-READS, PAUSE_SECONDS = 3, 0.05  # of a file that may just be written
+READS, PAUSE_SECONDS = 3, 0.05  # of a file that may be half written
 
 
 class Lost(Locked):
-    """Another process has taken the folder over."""
+    """Another process has taken over the folder."""
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """A claim as workers in other processes and on other machines know it."""
+    """A claim as it is sent to workers in other processes and on other machines."""
 
     path: str
     id: str
     store: Store | None
 
     def check(self) -> None:
-        """Make sure that the folder still belongs to the run that issued this; call it before writing.
+        """Check that the folder still belongs to the run that issued this ticket; call it before writing.
 
         Raises:
-          Lost: another process has taken over meanwhile, or the lock file was removed.
+          Lost: another process has taken over, or the lock file was removed.
         """
         claim = None
         for _ in range(READS):
@@ -51,19 +51,19 @@ class Ticket:
             time.sleep(PAUSE_SECONDS)
         if claim is None or claim["id"] != self.id:
             raise Lost(
-                f"another process has taken {self.path} over, or it was removed: nothing more is written; run the "
-                "command again once the other one has ended"
+                f"another process has taken over {self.path}, or it was removed: nothing more is written; run the "
+                "command again once the other process has ended"
             )
 
 
 class Lock:
-    """The claim of this process to a file, renewed in the background until `release`.
+    """The claim of this process to a lock file, renewed in the background until `release`.
 
     Args:
-      path: the lock file; its folder is made where it is local.
-      store: reads and writes `path` where it is in an object store; not used for a local one.
+      path: the lock file; if it is local, its folder is created.
+      store: reads and writes `path` in an object store; not used for a local file.
     Raises:
-      Locked: a living process has it.
+      Locked: another live process holds it.
       UserError: it cannot be opened.
     """
 
@@ -80,10 +80,10 @@ class Lock:
         self._thread.start()
 
     def check(self) -> None:
-        """Make sure that the folder is still ours; call it before writing.
+        """Check that the folder still belongs to this process; call it before writing.
 
         Raises:
-          Lost: another process has taken over meanwhile, or the lock file was removed.
+          Lost: another process has taken over, or the lock file was removed.
         """
         self.ticket.check()
 
@@ -103,7 +103,7 @@ class Lock:
         self.release()
 
     def release(self) -> None:
-        """End the claim, and remove the file unless it is another's by now."""
+        """End the claim, and remove the file unless another process has taken it."""
         self._ended.set()
         self._thread.join()
         self._file.release(self.claim)
@@ -114,18 +114,18 @@ class Lock:
             try:
                 self._file.renew(self.claim)
                 wait, failed = RENEW_SECONDS, False
-            except Exception as error:  # each store has exceptions of its own, and none of them ends the claim
+            except Exception as error:  # each store raises its own exceptions, and none of them ends the claim
                 if not failed:
-                    log.warning("%s cannot be renewed for now: %s", self.path, error)
+                    log.warning("%s cannot be renewed (%s): retrying", self.path, error)
                 wait, failed = RETRY_SECONDS, True
 
 
 def owner(path: str, store: Store | None) -> Claim | None:
-    """Return the claim of the living process that has a lock file; remove the file of a dead one and return None."""
+    """Return the claim of the live process that holds a lock file; remove a dead one's file and return None."""
     return lock_file.at(path, store).owner()
 
 
 def describe(path: str, claim: Claim) -> str:
-    """Return a line that says who has a lock file, and what to do."""
+    """Return a line that says who holds a lock file, and what to do."""
     who = f"process {claim.get('pid', '?')} on {claim.get('host', 'this machine')}"
     return f"{os.path.dirname(path)} is in use by {who} ({path}): wait for it, stop it, or choose another folder"

@@ -1,4 +1,4 @@
-"""The file of a lock: where it is kept, and whether the process that is named in it lives."""
+"""Lock files, local or in an object store, and whether the process that is named in one is alive."""
 
 import functools
 import json
@@ -20,18 +20,18 @@ except ImportError:  # Windows
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 15.0  # in which a living owner on another host has renewed its claim, whatever the clocks say
-SETTLE_SECONDS = 1.0  # in which two that claim a file at once notice each other, where the kernel has no locks
-PROBE_SECONDS = 0.5  # that another process needs at most to look at a lock
+WATCH_SECONDS = 15.0  # within which a live owner on another host renews its claim, whatever the clocks say
+SETTLE_SECONDS = 1.0  # for two processes that claim a file at once to notice each other, without kernel locks
+PROBE_SECONDS = 0.5  # the longest that another process takes to inspect a lock
 POLL_SECONDS = 0.05
-BLOCK = 1024  # bytes of a claim on a local disk, so that a full disk does not keep it from being renewed
+BLOCK = 1024  # bytes reserved for a claim on a local disk, so that it can be renewed even when the disk is full
 
 
 class Store(Protocol):
     """The files of an object store; must be picklable."""
 
     def read(self, path: str) -> str | None:
-        """Return the content of a file, None where there is none."""
+        """Return the content of a file, None if it does not exist."""
 
     def write(self, path: str, text: str) -> None:
         """Write a file as a whole."""
@@ -44,10 +44,10 @@ class LockFile(Protocol):
     """A lock file that can be taken."""
 
     def take(self, claim: Claim) -> Claim | None:
-        """Take the file; return the claim of who has it instead, if anybody."""
+        """Take the file and return None; if another process holds it, return that process's claim instead."""
 
     def owner(self) -> Claim | None:
-        """Return the claim of the living owner; remove the file of a dead one."""
+        """Return the claim of a live owner; remove the file of a dead one and return None."""
 
     def renew(self, claim: Claim) -> None:
         """Write the time into the file, unless another process has taken it."""
@@ -57,16 +57,16 @@ class LockFile(Protocol):
 
 
 def at(path: str, store: Store | None) -> LockFile:
-    """Return the lock file under a path, local or in an object store."""
+    """Return the lock file at a path, local or in an object store."""
     if "://" not in path:
         return _Local(path)
     if store is None:
-        raise ValueError(f"{path} is in an object store, and none is given to reach it")
+        raise ValueError(f"{path} is in an object store, but no `store` was given to access it")
     return _Remote(path, store)
 
 
 def read(path: str, store: Store | None) -> Claim | None:
-    """Return the claim in a lock file under its path; None where there is no file, or no claim in it."""
+    """Return the claim in the lock file at a path; None if there is no file, or no claim in it."""
     if "://" in path:
         text = store.read(path) if store else None
         return None if text is None else claims.parse(text.encode())
@@ -78,15 +78,15 @@ def read(path: str, store: Store | None) -> Claim | None:
 
 
 def _is_alive(claim: Claim, held: bool | None, read: Callable[[], Claim | None]) -> bool:
-    """Return whether the owner of a claim lives, as far as can be told.
+    """Return whether the owner of a claim is presumably alive.
 
-    One on another host lives while its claim is young. If it is not, the clocks may disagree: whoever renews it
-    meanwhile lives, too.
+    An owner on another host is alive while its claim is young. If the claim looks old, the clocks may disagree, so
+    watch for a while: an owner that renews its claim is alive, too.
     """
     known = claims.lives(claim, held)
     if known is not None or claims.is_young(claim):
         return known is not False
-    log.warning("looking for %.0f s whether process %s on %s lives", WATCH_SECONDS, claim["pid"], claim["host"])
+    log.warning("checking for %.0f s whether process %s on %s is alive", WATCH_SECONDS, claim["pid"], claim["host"])
     until = time.monotonic() + WATCH_SECONDS
     while time.monotonic() < until:
         time.sleep(POLL_SECONDS if WATCH_SECONDS < 1 else 1.0)
@@ -111,7 +111,7 @@ class _Local:
             if held is False or (other is not None and _is_alive(other, held, self._read)):
                 os.close(self.fd)
                 return other or {}
-            if not self._is_linked():  # who released it meanwhile has removed the file that we opened
+            if not self._is_linked():  # the former owner has released and removed the file after it was opened here
                 os.close(self.fd)
                 continue
             try:
@@ -124,7 +124,7 @@ class _Local:
                 time.sleep(SETTLE_SECONDS)
             if self.is_ours(claim):
                 return None
-            os.close(self.fd)  # another process has written its claim over ours, or removed an empty file
+            os.close(self.fd)  # another process has overwritten this claim, or removed the file while it was empty
 
     def owner(self) -> Claim | None:
         try:
@@ -134,7 +134,7 @@ class _Local:
         held = _flock(self.fd)
         other = claims.parse(os.pread(self.fd, BLOCK, 0))
         if held is False and (other is None or claims.lives(other, None) is False):
-            # It is just being taken, or another process is looking at it.
+            # It is being taken right now, or another process is inspecting it.
             held = _flock(self.fd, PROBE_SECONDS)
             other = claims.parse(os.pread(self.fd, BLOCK, 0))
         if held is False or (other is not None and _is_alive(other, held, self._read)):
@@ -180,7 +180,7 @@ class _Local:
         os.close(self.fd)
 
     def _is_linked(self) -> bool:
-        """Return whether the open file is still the one under the path."""
+        """Return whether the open file is still the one at the path."""
         try:
             there, ours = os.stat(self.path), os.fstat(self.fd)
         except FileNotFoundError:
@@ -227,9 +227,9 @@ class _Remote:
 
 
 def _flock(fd: int, seconds: float = 0.0) -> bool | None:
-    """Return whether the kernel's lock on an open file is ours now; None where there are no such locks.
+    """Take the kernel's lock on an open file; return whether that succeeded, None if there are no such locks.
 
-    Within so many seconds, since another process may only be looking whether the owner lives.
+    Retry for some seconds, since another process may only be checking whether the owner is alive.
     """
     if fcntl is None:
         return None

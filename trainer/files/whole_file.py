@@ -1,18 +1,20 @@
-"""Files of ours that appear whole or not at all, on local disks and in buckets, and the JSON in them."""
+"""Write files atomically, on local disks and in buckets, and read the JSON in them."""
 
 import json
 import os
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from trainer.cli import UserError
+from trainer.files import json_content, local_file
 
 
 def write(path: str, content: str | bytes) -> None:
-    """Write a file under a temporary name beside it and rename it, so that a reader finds the old or the new one.
+    """Write a file under a temporary name beside it and rename it, so that readers see either the old or the new one.
 
     Raises:
-      OSError or tf.errors.OpError: it could not be written; what was there before is untouched.
+      OSError or tf.errors.OpError: it could not be written; the old file is untouched.
     """
     import tensorflow as tf
 
@@ -29,41 +31,46 @@ def write(path: str, content: str | bytes) -> None:
 
 
 def write_json(path: str, value: Any) -> None:
-    """`write` a value as JSON that people can read, too."""
+    """Write a value as indented JSON, atomically like `write`."""
     write(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: str, *, advice: str) -> dict[str, Any] | None:
-    """Return the object in a JSON file, None where the file does not exist.
+def read(path: str, *, advice: str) -> bytes | None:
+    """Return the content of a file, None if it does not exist.
 
     Args:
       path: the file.
-      advice: what the user can do about a damaged file.
+      advice: what the user can do if it is not a file.
     Raises:
-      UserError: the file is damaged, e.g. empty since the machine lost power.
+      UserError: it is a folder, a pipe or a device.
     """
     import tensorflow as tf
 
     try:
+        if "://" not in path:
+            local_file.check_regular(path)
         with tf.io.gfile.GFile(path, "rb") as file:
-            content = file.read()
-    except tf.errors.NotFoundError:
+            return bytes(file.read())
+    except (FileNotFoundError, tf.errors.NotFoundError):
         return None
-    except tf.errors.FailedPreconditionError as error:  # a folder
-        raise UserError(f"{path} is not a file: {advice}") from error
-    if not content.strip():
-        raise UserError(f"{path} is empty: {advice}")
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}): {advice}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged (not a JSON object): {advice}")
-    return value
+    except local_file.NotAFile as error:
+        raise UserError(f"{path} cannot be read: {error}; {advice}") from error
+
+
+def read_json(path: str, *, advice: str, keys: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Return the object in a JSON file, None if the file does not exist; see `json_content.parse`."""
+    content = read(path, advice=advice)
+    return None if content is None else json_content.parse(content, path, advice=advice, keys=keys)
+
+
+def read_json_lines(path: str, *, advice: str, keys: Sequence[str] = ()) -> list[dict[str, Any]] | None:
+    """Return the objects in a JSON Lines file, None if the file does not exist; see `json_content.parse`."""
+    content = read(path, advice=advice)
+    return None if content is None else json_content.parse_lines(content, path, advice=advice, keys=keys)
 
 
 def append_line(path: str, line: str) -> None:
-    """Append a line to a file, on a line of its own even where a killed process left half a line."""
+    """Append a line to a file, on a line of its own even if a killed process left half a line."""
     import tensorflow as tf
 
     torn = tf.io.gfile.exists(path) and _last_byte(path) not in (b"", b"\n")
@@ -80,7 +87,7 @@ def _last_byte(path: str) -> bytes:
 
 
 def _sync(path: str) -> None:
-    """Have a local file on the disk before it is renamed, or a loss of power may leave an empty one under its name."""
+    """Flush a local file to disk before it is renamed, or a power failure may leave an empty file under its name."""
     if "://" not in path:
         with open(path, "rb") as file:
             os.fsync(file.fileno())

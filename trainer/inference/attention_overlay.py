@@ -1,4 +1,4 @@
-"""What was read, drawn: each image with its answer and where the model looked for each character."""
+"""Draw predictions: each image with its answer and where the model looked for each character."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-HEIGHT = 120  # of an image on the sheet, in pixels
-WIDEST = 4.0  # an image's width against its height; what is wider is squeezed
+HEIGHT = 120  # of each image on the sheet, in pixels
+WIDEST = 4.0  # the largest aspect ratio, width to height; wider images are squeezed
 MARGIN, CAPTION = 8, 26
-GLOW, STRENGTH = (255, 120, 0), 0.75  # the colour of where the model looked, seen on dark images as on bright ones
+GLOW, STRENGTH = (255, 120, 0), 0.75  # highlight colour, visible on dark and bright images, and its opacity
 
 
 @dataclass(frozen=True)
 class Look:
-    """An image read.
+    """One image and the model's answer.
 
     Attributes:
       image: RGB.
       text: the best candidate.
-      confidence: in it, 0-1.
-      attention: float32 [T, rows, columns] with T at least the characters of `text`, or None.
+      confidence: of the best candidate, 0-1.
+      attention: float32 [T, rows, columns] with T at least the length of `text`, or None.
     """
 
     image: Image.Image
@@ -30,7 +30,7 @@ class Look:
 
 
 def draw(looks: Sequence[Look]) -> Image.Image:
-    """A sheet with a row an image: the image and its answer, then where it looked for each character."""
+    """Return a sheet with one row per image: the image, its answer, and where the model looked for each character."""
     rows = [_row(look) for look in looks]
     width = max(row.width for row in rows)
     sheet = Image.new("RGB", (width, sum(row.height for row in rows)), "white")
@@ -58,7 +58,7 @@ def _row(look: Look) -> Image.Image:
 
 
 def _lit(image: Image.Image, attention: np.ndarray) -> Image.Image:
-    """The image in grey, glowing as the model looked at each place, float32 [rows, columns]."""
+    """Return the image in grey, highlighted by its attention, float32 [rows, columns]."""
     light = Image.fromarray(attention / max(attention.max(), 1e-9)).resize(image.size, Image.Resampling.BILINEAR)
     mask = Image.fromarray((255 * STRENGTH * np.clip(np.asarray(light), 0.0, 1.0)).astype(np.uint8))
     return Image.composite(Image.new("RGB", image.size, GLOW), image.convert("L").convert("RGB"), mask)

@@ -1,26 +1,26 @@
-"""Beam search that knows no model: it sees token ids, a state to carry along, and a callback."""
+"""Model-independent beam search: it works on token ids, a state to carry along, and a callback."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-NEVER = -1e9  # the log probability of what cannot be
+NEVER = -1e9  # the log probability of impossible tokens
 
 
 class Hypotheses(NamedTuple):
     """The best hypotheses of each image, best first.
 
     Attributes:
-      tokens: int32 [B, K, max_length + 1]; behind the end token come further end tokens.
-      log_probs: float32 [B, K], the sum over all tokens, the end token included.
+      tokens: int32 [B, K, max_length + 1]; padded with end tokens.
+      log_probs: float32 [B, K], the sum over all tokens, including the end token.
     """
 
     tokens: tf.Tensor
     log_probs: tf.Tensor
 
     def first(self, count: int | tf.Tensor) -> "Hypotheses":
-        """Return only the best so many."""
+        """Return only the best `count`."""
         return Hypotheses(self.tokens[:, :count], self.log_probs[:, :count])
 
 
@@ -33,9 +33,9 @@ def beam_search(
     width: int | tf.Tensor,
     max_length: int,
 ) -> Hypotheses:
-    """Finds the most probable sequences of at most `max_length` tokens; width 1 is greedy search.
+    """Find the most probable sequences of at most `max_length` tokens; width 1 is greedy search.
 
-    A sequence must end: after `max_length` tokens only the end token may follow, at its own probability.
+    Every sequence ends: after `max_length` tokens only the end token may follow, at its own probability.
     The empty sequence and the start token are never produced.
 
     Args:
@@ -44,8 +44,8 @@ def beam_search(
         the next state.
       start: the token fed first.
       end: the token that ends a sequence.
-      width: hypotheses followed, K, a number or int32 []; those that do not exist come last, at a log probability
-        near `NEVER`. Among equals the lower token comes first.
+      width: how many hypotheses to follow, K, a Python int or int32 []; if fewer exist, the last ones have a log
+        probability near `NEVER`. Ties go to the lower token.
       max_length: the most tokens before the end token.
     """
     state = first_state

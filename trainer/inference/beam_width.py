@@ -1,26 +1,26 @@
-"""How wide beam search is.
+"""Choose the width of beam search.
 
-A beam that is no wider than the candidates returned gets the last of them wrong: what becomes the third most probable
-number has often left a beam of 3 before its end.
+The beam must be wider than the number of candidates returned, or the last of them are wrong: a beam of 3 has often
+dropped the third most probable number before its end.
 """
 
 from trainer.cli import UserError
 
-WIDER = 2  # hypotheses followed for each candidate
+WIDER = 2  # hypotheses followed per candidate
 MOST = 1_000  # hypotheses; memory grows with them
 
 
 def width_for(candidates: int) -> int:
-    """Return how many hypotheses to follow so that so many candidates are the most probable; one is greedy search."""
+    """Return how many hypotheses to follow so that the candidates are the most probable ones; 1 is greedy search."""
     return WIDER * candidates if candidates > 1 else 1
 
 
 def sizes(width: int | None, candidates: int | None, configured: int) -> tuple[int, int]:
-    """Return the beam width and the number of candidates that a command line stands for.
+    """Return the beam width and the number of candidates that the command-line options ask for.
 
     Args:
-      width: --beam-width; where only that is given, all hypotheses are candidates.
-      candidates: --candidates; how many are asked for never changes the best one.
+      width: --beam-width; if only that is given, all hypotheses are returned as candidates.
+      candidates: --candidates; their number never changes the best one.
       configured: how many candidates the model was configured to return.
     Raises:
       UserError: a number is out of range, or there would be more candidates than hypotheses.

@@ -1,9 +1,9 @@
-"""Confidence: the probability that the number read is the whole right one, and how well it keeps its word.
+"""Calibrate confidence, the probability that the whole number is correct, and measure its reliability.
 
-A model that was trained with smoothed labels doubts too much, one that was trained for long too little. Two numbers
-mend it: a temperature, by which the log odds of the best candidate are divided, and an offset added to them (Platt
-1999). A temperature alone (Guo et al. 2017) cannot undo the share of the probability that label smoothing takes from
-every answer. Confidence rises with the probability, so calibration never changes which images are answered first.
+A model trained with label smoothing is underconfident, one trained for long overconfident. Two parameters correct
+this: a temperature, by which the log odds of the best candidate are divided, and an offset added to them (Platt
+1999). A temperature alone (Guo et al. 2017) cannot restore the probability that label smoothing takes from every
+answer. Confidence increases with the probability, so calibration never changes the order of images by confidence.
 """
 
 from collections.abc import Callable
@@ -15,41 +15,41 @@ import numpy as np
 from trainer.inference import metrics
 
 BINS = 15
-FOLDS = 10  # of cross-fitted thresholds
+FOLDS = 10  # for cross-fitting the thresholds
 TARGETS = (0.95, 0.98, 0.99)
-LOG_PROB_RANGE = (-30.0, -1e-6)  # so that log odds stay finite, in float32, too
+LOG_PROB_RANGE = (-30.0, -1e-6)  # keeps log odds finite, also in float32
 TEMPERATURE_RANGE = (0.05, 20.0)
 OFFSET_RANGE = (-40.0, 40.0)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """confidence = sigmoid(log odds / temperature + offset); as it stands, the probability itself."""
+    """confidence = sigmoid(log odds / temperature + offset); by default, the probability itself."""
 
     temperature: float = 1.0
     offset: float = 0.0
 
     def confidence(self, probabilities: np.ndarray) -> np.ndarray:
-        """Confidences, float64 [N], of the probabilities of the best candidates, float [N]."""
+        """Return the confidences, float64 [N], for the probabilities of the best candidates, float [N]."""
         return _sigmoid(log_odds(probabilities) / self.temperature + self.offset)
 
 
 def log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """log(p / (1 - p)), float64 [N], of float [N]."""
+    """Return log(p / (1 - p)), float64 [N], for probabilities, float [N]."""
     with np.errstate(divide="ignore"):
         log_prob = np.clip(np.log(np.asarray(probabilities, np.float64)), *LOG_PROB_RANGE)
     return log_prob - np.log(-np.expm1(log_prob))
 
 
 def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
-    """The calibration under which it is most likely that just these answers were right.
+    """Return the maximum-likelihood calibration for these answers.
 
-    Answers count as right to (r + 1) / (r + 2) and as wrong to 1 / (w + 2), r and w being their numbers (Platt 1999),
-    so that a set without errors makes nothing certain.
+    The target is (r + 1) / (r + 2) for correct and 1 / (w + 2) for wrong answers, with r and w their counts (Platt
+    1999), so that a set without errors does not lead to certainty.
 
     Args:
-      probabilities: of the best candidates, float [N]; with N = 0 nothing is changed.
-      right: whether it was the right number, bool [N].
+      probabilities: of the best candidates, float [N]; if N = 0, the calibration changes nothing.
+      right: whether each best candidate is correct, bool [N].
     """
     if not len(right):
         return Calibration()
@@ -59,7 +59,7 @@ def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
     def excess(slope: float, offset: float) -> np.ndarray:
         return _sigmoid(slope * x + offset) - wanted
 
-    # The negative log likelihood is convex: its slope along the offset, and along the best offsets, only rises.
+    # The negative log likelihood is convex: its derivative along the offset, and along the best offsets, is increasing.
     def best_offset(slope: float) -> float:
         return _root(lambda offset: excess(slope, offset).sum(), *OFFSET_RANGE)
 
@@ -69,7 +69,7 @@ def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
 
 
 def cross_fitted(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Confidences, float64 [N], each under the calibration fitted on the half of the answers that it is not in."""
+    """Return confidences, float64 [N], each by the calibration fitted on the half that does not contain the answer."""
     order = np.random.default_rng(0).permutation(len(right))
     found = np.zeros(len(right))
     for measured, fitted in ((order[::2], order[1::2]), (order[1::2], order[::2])):
@@ -78,15 +78,15 @@ def cross_fitted(probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def measure(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    """How far confidence can be trusted, before and after calibration, the latter by cross-fitting.
+    """Measure how reliable confidence is, before and after calibration, the latter by cross-fitting.
 
     Args:
       probabilities: of the best candidates, float [N].
-      right: whether it was the right number, bool [N].
+      right: whether each best candidate is correct, bool [N].
     Returns:
-      `temperature` and `offset`, fitted on all; `before` and `after`, each with `calibration_error` (expected
-      calibration error over 15 bins of equal size), `log_loss` in nats, and `bins` as of `reliability`; and
-      `thresholds`, fitted on all, each with what to expect of it on other answers.
+      `temperature` and `offset`, fitted on all answers; `before` and `after`, each with `calibration_error` (expected
+      calibration error over 15 bins of equal size), `log_loss` in nats, and `bins` as from `reliability`; and
+      `thresholds`, fitted on all answers, each with its expected performance on other answers.
     """
     whole = fit(probabilities, right)
     by_name = {
@@ -114,13 +114,13 @@ def measure(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
 
 
 def thresholds(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
-    """Find from which confidence on the answers are right to 95, 98 and 99 %.
+    """Find the lowest confidences above which 95, 98 and 99 % of the answers are correct.
 
-    They are chosen on the answers at hand, so expect less of them on others: `expected` says how much less.
+    They are chosen on these answers, so they perform worse on others: `expected` estimates how much worse.
 
     Returns:
-      For each such `accuracy` the lowest `confidence`, the `coverage` and the number of `pictures` that reach it;
-      the confidence is None where none does.
+      For each such `accuracy` the lowest `confidence`, and the `coverage` and the number of images (`pictures`) that
+      reach it; the confidence is None if no threshold achieves the accuracy.
     """
     rows = []
     for accuracy in TARGETS:
@@ -131,14 +131,14 @@ def thresholds(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any]
 
 
 def expected(probabilities: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
-    """Measure what `thresholds` promise on other answers, by ten-fold cross-fitting.
+    """Estimate how `thresholds` perform on other answers, by ten-fold cross-fitting.
 
-    They are chosen on nine tenths and measured on the last, ten times. Probabilities do for that: confidence rises
+    They are chosen on nine tenths and measured on the last, ten times. Probabilities are enough: confidence increases
     with them, so any calibration accepts the same answers.
 
     Returns:
-      For each of the accuracies in turn `expected_coverage`, the share that was accepted, and `expected_accuracy`, the
-      share of these that was right, None where nothing was accepted.
+      For each of the accuracies in turn `expected_coverage`, the proportion of accepted answers, and
+      `expected_accuracy`, the proportion of correct ones among them, None if nothing was accepted.
     """
     accepted = np.zeros((len(TARGETS), len(right)), bool)
     for measured in np.array_split(np.random.default_rng(0).permutation(len(right)), FOLDS):
@@ -156,7 +156,7 @@ def expected(probabilities: np.ndarray, right: np.ndarray) -> list[dict[str, Any
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
-    """Mean `confidence` and `accuracy`, and number of `pictures`, of 15 bins of equal size, the doubtful first."""
+    """Return `confidence` and `accuracy` (means) and `pictures` (count) of 15 equal bins, least confident first."""
     order = np.argsort(confidence, kind="stable")
     return [
         {"confidence": float(confidence[i].mean()), "accuracy": float(right[i].mean()), "pictures": len(i)}
@@ -166,13 +166,13 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, flo
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """The mean distance of confidence and accuracy over the bins of `reliability`, by their images."""
+    """Return the mean of |confidence - accuracy| over the bins of `reliability`, weighted by their images."""
     distances = [(b["pictures"], abs(b["confidence"] - b["accuracy"])) for b in reliability(confidence, right)]
     return sum(n * distance for n, distance in distances) / max(len(right), 1)
 
 
 def log_loss(confidence: np.ndarray, right: np.ndarray) -> float:
-    """The mean negative log likelihood of whether the answers were right, in nats."""
+    """Return the mean negative log likelihood of whether the answers are correct, in nats."""
     likelihood = np.where(right, confidence, 1 - confidence)
     return float(-np.log(np.maximum(likelihood, 1e-12)).sum() / max(len(right), 1))
 
@@ -182,7 +182,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Where a rising function is 0, by bisection; the nearer end where it is so nowhere between."""
+    """Return the root of an increasing function, by bisection; the nearer end of the range if it contains none."""
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if rising(middle) < 0 else (low, middle)

@@ -30,27 +30,27 @@ def evaluate(
     calibrate: bool = False,
     settings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Reads a split of some datasets with the best checkpoint of a work folder.
+    """Evaluate the best checkpoint of a work folder on a split of some datasets.
 
     Args:
-      workdir: what trainer.train made.
+      workdir: a work folder of trainer.train.
       data: datasets.
       split: the split to read.
-      allow_seen: even if images in it were trained on.
+      allow_seen: accept images that were trained on.
       calibrate: store the calibration fitted on this split, for `trainer.export`.
       settings: see `load_model`.
     Returns:
-      `metrics.summarise` of it, with `step`, `data`, `split`, `seen` (how many of the images were trained on),
-      `images_per_second`, and `calibration` as of `calibration.measure`. That and each answer, with its calibrated
-      `confidence`, are also stored in the work folder.
+      The result of `metrics.summarise`, with `step`, `data`, `split`, `seen` (how many of the images were trained on),
+      `images_per_second`, and `calibration` from `calibration.measure`. The result and each answer, with its
+      calibrated `confidence`, are also stored in the work folder.
     Raises:
-      UserError: the work folder or a dataset is not usable, or images were trained on and not `allow_seen`.
+      UserError: the work folder or a dataset is not usable, or images were trained on and `allow_seen` is not set.
     """
     wanted, recogniser, params, state, step = load_model(workdir, settings)
     images = input_pipeline.load(data, split, wanted)
     trained_on = leakage.remembered(workdir)
     if not allow_seen:
-        advice = "measure on others, or give --allow-seen and take the figures for no more than a diagnosis"
+        advice = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
         named = f"split {split} of {', '.join(data)}"
         leakage.check(images.keys, images.fingerprints, trained_on, data=named, advice=advice)
     log.info("reading %d images with the checkpoint of step %d", len(images), step)
@@ -79,20 +79,20 @@ def evaluate(
 
 
 def _confident(answers: list[metrics.Answer]) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of each best candidate, float64 [N], and whether it is right, bool [N]."""
+    """Return the probability of each best candidate, float64 [N], and whether it is correct, bool [N]."""
     return np.array([a.probabilities[0] for a in answers]), np.array([a.right for a in answers], bool)
 
 
 def _confidences(workdir: str, summary: dict[str, Any], answers: list[metrics.Answer], reading: Decode) -> np.ndarray:
-    """Return the calibrated confidence of each answer, float64 [N], by a calibration that was fitted on others.
+    """Return the calibrated confidence of each answer, float64 [N], by a calibration fitted on other images.
 
-    That is the stored one, unless it was fitted on these images; else it is cross-fitted.
+    Use the stored calibration, or cross-fit one if the stored one was fitted on these images.
     """
     probabilities, right = _confident(answers)
     try:
         stored = read_calibration(workdir, summary["step"], reading)
-    except cli.UserError as error:  # it is of another checkpoint, or of another way to read
-        log.info("not used: %s", error)
+    except cli.UserError as error:  # it is for another checkpoint or other decode settings
+        log.info("stored calibration not used: %s", error)
         stored = None
     if stored and not (stored["split"] == summary["split"] and {*stored["data"]} & {*summary["data"]}):
         return calibration.Calibration(stored["temperature"], stored["offset"]).confidence(probabilities)
@@ -116,13 +116,13 @@ def _store_calibration(workdir: str, summary: dict[str, Any], reading: Decode) -
 
 
 def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the names and values of the figures as people read them."""
+    """Return the names and values of the figures, formatted for display."""
     low, high = summary["interval_95"]
     rows = [
-        ("whole numbers right", f"{summary['sequence_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})"),
+        ("numbers fully correct", f"{summary['sequence_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})"),
         ("among the candidates", f"{summary['top_accuracy']:.2%}"),
-        ("digits right", f"{summary['digit_accuracy']:.2%}"),
-        ("lengths right", f"{summary['length_accuracy']:.2%}"),
+        ("digits correct", f"{summary['digit_accuracy']:.2%}"),
+        ("lengths correct", f"{summary['length_accuracy']:.2%}"),
         ("coverage at 98 %", f"{summary['coverage_98']:.2%}{_expected(summary, 0.98)}"),
         ("coverage at 99 %", f"{summary['coverage_99']:.2%}{_expected(summary, 0.99)}"),
         ("calibration error", _before_after(summary["calibration"], "calibration_error", ".2%")),
@@ -136,20 +136,20 @@ def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Return the figures with a heading."""
+    """Return the figures as a table with a heading."""
     rows = figures(summary)
     heading = f"{summary['examples']} images of {', '.join(summary['data'])}, checkpoint of step {summary['step']}"
     if summary["seen"]:
-        heading += f"\n  {summary['seen']} of them were trained on: this says nothing about new images"
+        heading += f"\n  {summary['seen']} of them were trained on: not a measure of accuracy on new images"
     width = max(24, *(len(name) + 2 for name, _ in rows))
     return "\n".join([heading, *(f"  {name:<{width}}{value}" for name, value in rows)])
 
 
 def _expected(summary: dict[str, Any], accuracy: float) -> str:
-    """Return what to expect of a threshold on other images; nothing where an older version did not measure it."""
+    """Return a threshold's expected performance on other images; empty if an older version did not measure it."""
     for row in summary["calibration"].get("thresholds", []):
         if row["accuracy"] == accuracy:
-            share = "" if row["expected_accuracy"] is None else f", right {row['expected_accuracy']:.2%}"
+            share = "" if row["expected_accuracy"] is None else f", accuracy {row['expected_accuracy']:.2%}"
             return f"  (cross-fitted: {row['expected_coverage']:.2%}{share})"
     return ""
 

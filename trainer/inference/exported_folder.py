@@ -1,4 +1,4 @@
-"""The folder of an exported model: what may be in it, and replacing an old one so that a whole one is always there."""
+"""The folder of an exported model: its valid contents, and replacing an old model without ever losing both."""
 
 import contextlib
 import ctypes
@@ -12,28 +12,29 @@ import tensorflow as tf
 
 from trainer.cli import UserError
 from trainer.files import whole_file
-from trainer.inference.exported_model import INFO_PATH
+from trainer.inference.exported_model import CHECKSUMS, INFO_PATH
 from trainer.workdir import checkpoint
 
 TFLITE_FILE = "assets.extra/model.tflite"
-GRAPH_FILE = "saved_model.pb"  # what makes a folder a SavedModel: removed first and written last
+GRAPH_FILE = "saved_model.pb"  # marks a folder as a SavedModel: removed first and written last
 FOLDERS = "assets/", "assets.extra/", "variables/"
 FILES = re.compile(
-    rf"saved_model\.pb|fingerprint\.pb|variables/variables\.(index|data-\d{{5}}-of-\d{{5}})|{INFO_PATH}|{TFLITE_FILE}"
+    rf"saved_model\.pb|fingerprint\.pb|variables/variables\.(index|data-\d{{5}}-of-\d{{5}})"
+    rf"|{INFO_PATH}|{TFLITE_FILE}|{CHECKSUMS}"
 )
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2)
 
 
 def replace(output: str, write: Callable[[str], None]) -> None:
-    """Have an exported model written beside the output, and put it in the output's place.
+    """Write an exported model next to the output, then move it into the output's place.
 
-    Whenever this is killed, a whole model is in the output or beside it, and the output never holds parts of two.
+    If killed at any time, a complete model is in the output or next to it, and the output never mixes two models.
 
     Args:
-      output: the folder; an exported model that is there is replaced.
-      write: writes the model into a folder that does not exist yet; files of its own may lie beside that.
+      output: the folder; an existing exported model is replaced.
+      write: writes the model into a folder that does not exist yet; it may put other files next to that folder.
     Raises:
-      UserError: the output holds anything else, or cannot be written.
+      UserError: the output contains anything else, or cannot be written.
     """
     check(output)
     output = _plain(output)
@@ -51,7 +52,7 @@ def replace(output: str, write: Callable[[str], None]) -> None:
         kept = "" if whole else f"; the new model is in {scratch}/model"
         raise UserError(f"--output {output} cannot be written ({' '.join(str(error).split())}){kept}") from error
     finally:
-        if whole:  # the output, or there is none
+        if whole:  # the output is complete or untouched
             _remove(scratch)
 
 
@@ -59,16 +60,16 @@ def check(output: str) -> None:
     """Check that an exported model may be written to a folder.
 
     Raises:
-      UserError: it is a link, or holds anything but an exported model.
+      UserError: it is a link, or contains anything but an exported model.
     """
     checkpoint.check_name(output, "--output")
     output = _plain(output)
     if "://" not in output and os.path.islink(output):
-        raise UserError(f"--output {output} is a link: give the folder that it leads to")
+        raise UserError(f"--output {output} is a link: give the folder that it points to")
     if not tf.io.gfile.exists(output):
         return
     if not tf.io.gfile.isdir(output):
-        raise UserError(f"--output {output} is a file: choose another")
+        raise UserError(f"--output {output} is a file: choose a folder")
     names = _names(output)
     strangers = [name for name in names if name not in FOLDERS and not FILES.fullmatch(name)]
     if strangers:
@@ -90,7 +91,7 @@ def _is_info(path: str) -> bool:
 
 
 def _names(folder: str) -> list[str]:
-    """Return all that is in a folder, by its path in it: folders end in a slash, links to them in `/ (a link)`."""
+    """Return all relative paths in a folder: folders end in a slash, links to folders in `/ (a link)`."""
     found = []
     for place, folders, files in tf.io.gfile.walk(folder):
         inside = place.removeprefix(folder).strip("/")
@@ -103,7 +104,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _remove(folder: str) -> None:
-    with contextlib.suppress(OSError, tf.errors.OpError):  # nothing is lost with what is left of it
+    with contextlib.suppress(OSError, tf.errors.OpError):  # leftovers do no harm
         if "://" in folder:
             tf.io.gfile.rmtree(folder)
         else:
@@ -111,7 +112,7 @@ def _remove(folder: str) -> None:
 
 
 def _swap(new: str, output: str, *, aside: str) -> None:
-    """Put a folder in the place of another on the same file system, in one operation where the system has one."""
+    """Replace a folder by another on the same file system, atomically if the system supports it."""
     if not os.path.isdir(output):
         os.rename(new, output)
         return
@@ -127,7 +128,7 @@ def _swap(new: str, output: str, *, aside: str) -> None:
 
 
 def _exchange(one: str, other: str) -> bool:
-    """Exchange two folders, if the system and the file system can."""
+    """Exchange two folders atomically; return False if the system or the file system cannot."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "renameat2"):
         return False
@@ -137,8 +138,8 @@ def _exchange(one: str, other: str) -> bool:
 def _copy(new: str, output: str) -> None:
     """Copy a model over another in an object store, where a folder cannot be renamed as a whole.
 
-    The graph goes first and comes last, so that no reader finds a model that is half one and half the other; and all
-    of the new one is still beside it until then.
+    The graph is removed first and written last, so that no reader finds a mixture of two models; until then, the
+    complete new model remains next to the output.
     """
     names = [name for name in _names(new) if not name.endswith("/")]
     before = _names(output) if tf.io.gfile.isdir(output) else []

@@ -16,10 +16,10 @@ from trainer.workdir import checkpoint, files
 
 
 def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any] | None:
-    """Return what `trainer.evaluate --calibrate` stored of the checkpoint of that step, read so; None if it never ran.
+    """Return the calibration stored by `trainer.evaluate --calibrate` for this step and decoding, None if it never ran.
 
     Raises:
-      UserError: it is damaged, of another step, or of another way to read.
+      UserError: it is corrupt, or for another step or other decode settings.
     """
     path, again = f"{workdir}/{files.CALIBRATION_FILE}", "run trainer.evaluate --calibrate again"
     stored = whole_file.read_json(path, advice=f"{again}, or delete it")
@@ -29,11 +29,11 @@ def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any]
         raise UserError(f"{path} lacks {', '.join(missing)}: {again}, or delete it")
     if stored["step"] != step:
         raise UserError(
-            f"{path} is of step {stored['step']}, and the best checkpoint of step {step}: {again}, or delete it"
+            f"{path} is for step {stored['step']}, but the best checkpoint is from step {step}: {again}, or delete it"
         )
     if stored.get("decode") != json.loads(json.dumps(dataclasses.asdict(reading))):
         raise UserError(
-            f"{path} is of another way to read, {stored.get('decode')}: {again} with the same --set, or delete it"
+            f"{path} is for other decode settings, {stored.get('decode')}: {again} with the same --set, or delete it"
         )
     return stored
 
@@ -42,18 +42,18 @@ Loaded = tuple[Config, PureRecogniser, dict[str, tf.Variable], dict[str, tf.Vari
 
 
 def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
-    """The model of a work folder as numbers are read with it: the best checkpoint, else the newest.
+    """Load the model of a work folder for inference: its best checkpoint, or else its newest.
 
     Args:
-      workdir: what trainer.train made.
-      settings: `--set` values of `decode`, to read otherwise than configured.
+      workdir: a work folder of trainer.train.
+      settings: `--set` values of `decode` that override the configured ones.
     Returns:
-      The configuration; the recogniser; its parameters and its state, by path; the step they are of.
+      The config; the recogniser; its parameters and its state, by path; the step they are from.
     Raises:
-      UserError: there is no work folder, no checkpoint in it, or a setting is not of `decode`.
+      UserError: the work folder or its checkpoint is missing, or a setting is not of `decode`.
     """
     if trained := [setting for setting in settings if not setting.startswith("decode.")]:
-        raise UserError(f"--set {trained[0]}: a trained model can only be told how to read, e.g. decode.beam_width=5")
+        raise UserError(f"--set {trained[0]}: a trained model only accepts decode settings, e.g. decode.beam_width=5")
     checkpoint.check_name(workdir, "--workdir")
     wanted = schema.override(files.read_config(workdir), list(settings))
     paths = checkpoint.in_order_to_read(workdir)

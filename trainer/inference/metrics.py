@@ -1,4 +1,4 @@
-"""What is measured of answers: sums over examples, divided once, so that padding never counts."""
+"""Metrics of answers: sums over examples, divided once, so that padding never counts."""
 
 import math
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """One image read: its label, the candidates best first, and their probabilities."""
+    """The answer for one image: its label, the candidates best first, and their probabilities."""
 
     key: str
     source: str
@@ -23,13 +23,13 @@ class Answer:
 
 
 def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
-    """Accuracies of a whole set.
+    """Return the accuracies over a whole set.
 
     Returns:
-      `examples`; `sequence_accuracy` (the whole number right) and its `interval_95`; `digit_accuracy` (characters
-      right at their place, of the longer of label and answer); `length_accuracy`; `top_accuracy` (the label is
-      among the candidates); `coverage_98` and `coverage_99` (the largest share of images that can be answered,
-      the most confident first, at that accuracy); `by_length` and `by_source`, each with `examples`,
+      `examples`; `sequence_accuracy` (the whole number is correct) and its `interval_95`; `digit_accuracy` (correct
+      characters by position, relative to the longer of label and answer); `length_accuracy`; `top_accuracy` (the
+      label is among the candidates); `coverage_98` and `coverage_99` (the largest proportion of images, most
+      confident first, that can be answered at that accuracy); `by_length` and `by_source`, each with `examples`,
       `sequence_accuracy` and `interval_95`.
     """
     answers = list(answers)
@@ -57,7 +57,7 @@ def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
 
 
 def scalars(summary: dict[str, Any]) -> dict[str, float]:
-    """What is stored of each validation; where images have several sources, the accuracy of each, too."""
+    """Return the figures to store for each validation; if images have several sources, also the accuracy of each."""
     names = ("examples", "sequence_accuracy", "digit_accuracy", "length_accuracy", "coverage_98")
     sources = summary["by_source"] if len(summary["by_source"]) > 1 else {}
     of_source = {f"sequence_accuracy/{name}": group["sequence_accuracy"] for name, group in sources.items()}
@@ -65,23 +65,23 @@ def scalars(summary: dict[str, Any]) -> dict[str, float]:
 
 
 def coverage(answers: Iterable[Answer], accuracy: float) -> float:
-    """The largest share of images that, taken the most confident first, are read with that accuracy or more."""
+    """Return the largest proportion of images, most confident first, that are read with at least that accuracy."""
     answers = list(answers)
     _, images = threshold([a.probabilities[0] for a in answers], [a.right for a in answers], accuracy)
     return _share(images, len(answers))
 
 
 def threshold(confidence: Iterable[float], right: Iterable[bool], accuracy: float) -> tuple[float | None, int]:
-    """The lowest confidence from which on answers are right to that accuracy or more.
+    """Return the lowest confidence above which answers have at least that accuracy.
 
-    Images of equal confidence stand or fall together, since no threshold can part them.
+    Images of equal confidence are accepted or rejected together, since no threshold can separate them.
 
     Args:
       confidence: of each answer.
-      right: whether it is.
-      accuracy: the share wanted, 0 to 1.
+      right: whether each answer is correct.
+      accuracy: the required accuracy, 0 to 1.
     Returns:
-      The confidence, None where there is none; the number of images that reach it.
+      The confidence, None if no threshold achieves the accuracy; the number of images that reach it.
     """
     ranked = sorted(zip(confidence, right, strict=True), key=lambda answer: -answer[0])
     lowest, images, right_so_far = None, 0, 0
@@ -94,7 +94,7 @@ def threshold(confidence: Iterable[float], right: Iterable[bool], accuracy: floa
 
 
 def wilson_interval(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
+    """Return the 95 % confidence interval of a proportion (Wilson 1927)."""
     if not count:
         return (0.0, 1.0)
     share, square = right / count, z * z / count

@@ -1,4 +1,4 @@
-"""Free-running reading, the one graph that validation, evaluation and the exported model share."""
+"""Inference without teacher forcing: the one graph shared by validation, evaluation and the exported model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from trainer.vocab import Vocab
 
 
 class Predictor:
-    """Reads images with given variables, by beam search; `calibrated` is how probabilities become confidence."""
+    """Reads images by beam search with given variables; `calibrated` turns probabilities into confidence."""
 
     def __init__(
         self,
@@ -31,15 +31,15 @@ class Predictor:
     def read(
         self, images: tf.Tensor, width: int | tf.Tensor | None = None, candidates: int | tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        """Return the candidates, best first, of images, float32 [B, H, W, 3] in -1..1; for use inside a graph.
+        """Return the candidates, best first, for images, float32 [B, H, W, 3] in -1..1; for use inside a graph.
 
         Args:
           images: the images.
-          width: of the beam; that of `search` unless given.
-          candidates: how many to return, K, at most `width`; unless given, all of `width`, or else as configured.
+          width: of the beam; by default as in `search`.
+          candidates: how many to return, K, at most `width`; by default `width` if given, else as configured.
         Returns:
-          `text` string [B, K]; `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], that the
-          first is the whole right number.
+          `text` string [B, K]; `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], the probability
+          that the first candidate is the correct number.
         """
         if candidates is None:
             candidates = self.config.decode.beam_width if width is None else width
@@ -77,10 +77,10 @@ class Predictor:
         )
 
     def attend(self, images: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor | None:
-        """Where the model looks for each of some tokens, int32 [B, T], as `search` found them.
+        """Return where the model looks for each of the tokens, int32 [B, T], that `search` found.
 
         Returns:
-          float32 [B, T, P], the weights of the P positions of the feature map; None if it has no attention.
+          float32 [B, T, P], the weights of the P positions of the feature map; None if the model has no attention.
         """
         params, (memory, state) = self._encode(images)
         fed = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=self.vocab.start)
@@ -91,7 +91,7 @@ class Predictor:
         return None if looks[0] is None else tf.cast(tf.concat(looks, axis=1), tf.float32)
 
     def _attention(self, images: tf.Tensor) -> tf.Tensor:
-        """What a greedy reading attends to before the number ends, float32 [B, rows, columns], summing to 1."""
+        """Return the mean attention of a greedy decode before the end token, float32 [B, rows, columns], sum 1."""
         params, (memory, carried) = self._encode(images)
         tokens = tf.fill([tf.shape(images)[0], 1], self.vocab.start)
         reading, attended = tf.ones([tf.shape(images)[0], 1]), tf.constant(1e-6)
@@ -109,13 +109,13 @@ class Predictor:
         return params, self.recogniser.encode(params, state, images)
 
     def confidence(self, log_prob: tf.Tensor) -> tf.Tensor:
-        """`Calibration.confidence` in the graph, of the log probabilities of the best candidates, float32 [B]."""
+        """Return `Calibration.confidence`, in the graph, for log probabilities of best candidates, float32 [B]."""
         log_prob = tf.clip_by_value(log_prob, *calibration.LOG_PROB_RANGE)
         log_odds = log_prob - tf.math.log(-tf.math.expm1(log_prob))
         return tf.sigmoid(log_odds / self.calibrated.temperature + self.calibrated.offset)
 
     def answers(self, labelled: input_pipeline.LabelledImages) -> list[metrics.Answer]:
-        """Reads all images, the last short batch included."""
+        """Read all images, including the last, smaller batch."""
         found: list[metrics.Answer] = []
         for images in input_pipeline.reading_batches(labelled, self.config.data.eval_batch_size):
             out = self._read_batch(images)

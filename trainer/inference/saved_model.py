@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.files import whole_file
 from trainer.inference import exported_folder, signatures
 from trainer.inference.calibration import Calibration
-from trainer.inference.exported_model import INFO_FILE
+from trainer.inference.exported_model import CHECKSUMS, INFO_FILE, crc32c
 from trainer.inference.load import load_model, read_calibration
 from trainer.inference.predictor import Predictor
 
@@ -18,22 +18,22 @@ from trainer.inference.predictor import Predictor
 def export(
     workdir: str, output: str, *, half: bool = False, tflite: bool = False, settings: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Writes the best checkpoint as a SavedModel with preprocessing, beam search and confidence inside.
+    """Write the best checkpoint as a SavedModel that includes preprocessing, beam search and confidence.
 
-    `signatures.signatures` says what it takes and returns. The confidence is calibrated where `trainer.evaluate
+    `signatures.signatures` documents its inputs and outputs. The confidence is calibrated if `trainer.evaluate
     --calibrate` was run.
 
     Args:
-      workdir: what trainer.train made.
+      workdir: a work folder of trainer.train.
       output: the folder; a model that trainer.export wrote there is replaced.
-      half: store the weights as float16; numbers are read in float32 in any case.
+      half: store the weights as float16; the computation is in float32 in any case.
       tflite: also write `signatures.lite` as `assets.extra/model.tflite`.
       settings: see `load_model`.
     Returns:
-      What it stores as the asset `model_info.json`: alphabet, longest number, step, fingerprint, calibration.
+      The content of the asset `model_info.json`: alphabet, maximum length, step, fingerprint, calibration.
     Raises:
-      UserError: there is no trained model in the work folder, its calibration is of another checkpoint or another
-        way to read, or the output holds anything else or cannot be written.
+      UserError: the work folder has no trained model, its calibration is for another checkpoint or other decode
+        settings, or the output contains anything else or cannot be written.
     """
     exported_folder.check(output)
     wanted, recogniser, params, state, step = load_model(workdir, settings)
@@ -63,16 +63,27 @@ def export(
         whole_file.write_json(described, info)
         module.info = tf.saved_model.Asset(described)
         tf.saved_model.save(module, folder, signatures.signatures(predictor))
+        tf.io.gfile.makedirs(f"{folder}/assets.extra")
         if tflite:
-            tf.io.gfile.makedirs(f"{folder}/{exported_folder.TFLITE_FILE}".rpartition("/")[0])
             whole_file.write(f"{folder}/{exported_folder.TFLITE_FILE}", signatures.lite(predictor))
+        whole_file.write_json(f"{folder}/{CHECKSUMS}", checksums(folder))
 
     exported_folder.replace(output, write)
     return info
 
 
+def checksums(folder: str) -> dict[str, str]:
+    """Return the CRC-32C of every file in a folder, by its path in the folder."""
+    found = {}
+    for place, _, names in tf.io.gfile.walk(folder):
+        for name in names:
+            path = f"{place}/{name}"
+            found[path[len(folder) + 1 :]] = crc32c(whole_file.read(path, advice="") or b"")
+    return found
+
+
 def fingerprint(params: dict[str, Any], state: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits that differ for different weights."""
+    """Return twelve hexadecimal digits that differ for different weights."""
     digest = hashlib.sha256()
     for values in (params, state):
         for path in sorted(values):

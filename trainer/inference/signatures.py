@@ -1,4 +1,4 @@
-"""The graphs of the exported model, each with everything from the image to the confidence inside."""
+"""The graphs of the exported model, each complete from the image to the confidence."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,16 +11,16 @@ from trainer.inference.predictor import Predictor
 
 
 def signatures(predictor: Predictor) -> dict[str, Any]:
-    """The signatures of the SavedModel.
+    """Return the signatures of the SavedModel.
 
-    `serving_default` takes `images`, string [B], image files; `beam_width`, int32 []; `candidates`, int32 [], N.
+    `serving_default` takes `images`, string [B], encoded files; `beam_width`, int32 []; `candidates`, int32 [], N.
     It returns `text` string [B, N]; `log_prob` and `probability` float32 [B, N], best first; and `confidence` float32
-    [B]. N is at most the beam width, and the last of as many candidates as the beam is wide are often not the most
-    probable ones: see `beam_width.width_for`. `decoded` takes `images`, uint8 [B, h, w, 3], instead. TensorFlow Serving
-    fills in the last two as configured, tf.saved_model.load asks for them.
+    [B]. N is at most the beam width; if it equals the width, the last candidates are often not the most probable ones:
+    see `beam_width.width_for`. `decoded` takes `images`, uint8 [B, h, w, 3], instead. TensorFlow Serving fills in the
+    configured values of the last two inputs; tf.saved_model.load requires them.
 
-    `attention`, where the model has any, takes `images`, string [B], and returns `text` string [B] and `attention`,
-    float32 [B, T, rows, columns]: where it looked for each of the T tokens of the best candidate, the sum being 1.
+    `attention`, if the model has any, takes `images`, string [B], and returns `text` string [B] and `attention`,
+    float32 [B, T, rows, columns]: where the model looked for each of the T tokens of the best candidate, sum 1.
     """
     model = predictor.config.model
     height, width = model.image_height, model.image_width
@@ -61,13 +61,13 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
 
 
 def lite(predictor: Predictor) -> bytes:
-    """A TFLite model: one fitted image in, tokens out, since strings and image files are not for TFLite.
+    """Return a TFLite model: one resized image in, tokens out, since TFLite supports neither strings nor image files.
 
-    It reads in one view: TFLite has none of the operations that make the others.
+    It uses a single view: TFLite lacks the operations that compute the others.
 
-    It takes `images`, uint8 [1, H, W, 3], an image of the model's own size, and returns `tokens` int32 [1, K, T + 1],
-    the characters as indices into the alphabet and behind them end tokens; `log_prob` float32 [1, K]; and `confidence`
-    float32 [1]. Weights are stored in 8 bits.
+    It takes `images`, uint8 [1, H, W, 3], an image of the model's input size, and returns `tokens` int32 [1, K, T + 1],
+    indices into the alphabet followed by end tokens; `log_prob` float32 [1, K]; and `confidence` float32 [1]. Weights
+    are stored in 8 bits.
     """
     model, single = predictor.config.model, replace(predictor.config.decode, views=(1.0,), tilts=(), closer=False)
     config = replace(predictor.config, decode=single)

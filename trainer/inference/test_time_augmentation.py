@@ -1,7 +1,7 @@
-"""Reading an image in several views at once: cut closer, from farther away, turned, cut to what was attended to.
+"""Test-time augmentation: several views of an image at once: zoomed in or out, rotated, cropped to the attended region.
 
-Images stand side by side on the batch axis, all of the first view, then all of the second; what beam search carries
-along has the view as its third axis, so that it can reorder hypotheses without knowing of views.
+Views are concatenated on the batch axis, all images of the first view, then all of the second; the state that beam
+search carries along has the view as its third axis, so that it can reorder hypotheses without knowing about views.
 """
 
 import math
@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# How far a closer view reaches from the middle of the attention: so many standard deviations, and a share of the side.
+# How far a closer view extends from the mean of the attention: standard deviations, plus a fraction of the side.
 REACH_DOWN, REACH_ACROSS = (3.0, 0.12), (2.5, 0.06)
 
 
 def of(images: tf.Tensor, zooms: tuple[float, ...], tilts: tuple[float, ...] = ()) -> tf.Tensor:
-    """Views of float [B, H, W, 3] around its middle, [views * B, H, W, 3]; the border is repeated.
+    """Return views of float [B, H, W, 3] around the centre, [views * B, H, W, 3]; border pixels are repeated.
 
     Args:
       images: the images.
-      zooms: of one view each; above 1 it is closer.
-      tilts: degrees by which one more view each is turned, clockwise.
+      zooms: one view for each; above 1 zooms in.
+      tilts: clockwise rotations in degrees, one more view for each.
     """
     changes = [(zoom, 0.0) for zoom in zooms] + [(1.0, tilt) for tilt in tilts]
     return tf.concat([images if change == (1.0, 0.0) else _seen(images, *change) for change in changes], axis=0)
@@ -30,7 +30,7 @@ def _seen(images: tf.Tensor, zoom: float, tilt: float) -> tf.Tensor:
     height, width = images.shape[1], images.shape[2]
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     cos, sin = math.cos(math.radians(tilt)) / zoom, math.sin(math.radians(tilt)) / zoom
-    back = np.array([[cos, sin], [-sin, cos]])  # from the place in the view to that in the image
+    back = np.array([[cos, sin], [-sin, cos]])  # from view to image coordinates
     rows = np.column_stack([back, middle - back @ middle])
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
@@ -43,7 +43,7 @@ def _seen(images: tf.Tensor, zoom: float, tilt: float) -> tf.Tensor:
 
 
 def closer(images: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
-    """Images cut to what was attended to: some standard deviations of it around its mean, within the border.
+    """Crop images to the attended region: some standard deviations around the mean of the attention.
 
     Args:
       images: float [B, H, W, 3].
@@ -63,7 +63,7 @@ def closer(images: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
 
 
 def together(state: Any, count: int) -> Any:
-    """Tensors [views * B, K, ...] to [B, K, views, ...]."""
+    """Reshape tensors [views * B, K, ...] to [B, K, views, ...]."""
 
     def one(x: tf.Tensor) -> tf.Tensor:
         apart = tf.reshape(x, tf.concat([[count, -1], tf.shape(x)[1:]], 0))
@@ -74,7 +74,7 @@ def together(state: Any, count: int) -> Any:
 
 
 def apart(state: Any) -> Any:
-    """The inverse of `together`."""
+    """Invert `together`."""
 
     def one(x: tf.Tensor) -> tf.Tensor:
         moved = _transpose(x, [2, 0, 1, *range(3, x.shape.rank)])
@@ -85,11 +85,11 @@ def apart(state: Any) -> Any:
 
 
 def _transpose(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
-    """Integers go as floats: oneDNN prints an error line where the processor has no fast way for them."""
+    """Transpose, with integers cast to floats: oneDNN logs an error if the CPU has no fast path for integers."""
     return tf.cast(tf.transpose(tf.cast(x, tf.float32), axes), x.dtype)
 
 
 def agreed(logits: tf.Tensor, count: int) -> tf.Tensor:
-    """The views' mean log probabilities, float32 [B, K, V], of logits [views * B, K, V]."""
+    """Return the mean log probabilities over the views, float32 [B, K, V], for logits [views * B, K, V]."""
     log_probs = tf.nn.log_softmax(logits)
     return tf.reduce_mean(tf.reshape(log_probs, tf.concat([[count, -1], tf.shape(logits)[1:]], 0)), axis=0)

@@ -1,4 +1,4 @@
-"""The attention LSTM decoder: one character a step, looking at the whole feature map each time."""
+"""The attention LSTM decoder: one character per step, each attending to the whole feature map."""
 
 import keras
 from keras import ops
@@ -8,9 +8,9 @@ from trainer.vocab import Vocab
 
 
 class AttentionDecoder(keras.Layer):
-    """An LSTM with input feeding (Luong et al. 2015): each step sees the last token and what it attended to.
+    """An LSTM with input feeding (Luong et al. 2015): each step sees the last token and the last context.
 
-    States are tuples of tensors [B, K, ...], K hypotheses an image (1 in training), so that beam search
+    States are tuples of tensors [B, K, ...], with K hypotheses per image (1 in training), so that beam search
     can reorder them; `memory` is shared by the hypotheses of an image.
     """
 
@@ -31,16 +31,16 @@ class AttentionDecoder(keras.Layer):
         self.logits = keras.layers.Dense(vocab.size, dtype="float32", name="logits")
 
     def begin(self, features, training=False):
-        """`memory` and `first` of a feature map, float [B, P, C]."""
+        """Return `memory` and `first` for a feature map, float [B, P, C]."""
         return self.memory(features), self.first(features)
 
     def memory(self, features):
-        """Keys and values, float [B, attention_units, P] and [B, P, lstm_units], of a feature map [B, P, C]."""
+        """Return keys and values, float [B, attention_units, P] and [B, P, lstm_units], for a feature map [B, P, C]."""
         keys = self.keys(features) + self.positions(ops.arange(features.shape[1]))
         return ops.transpose(keys, (0, 2, 1)) * self.scale, self.values(features)
 
     def first(self, features):
-        """The state before the first step: step number, hidden and cell state, context; each [B, 1, ...]."""
+        """Return the state before the first step: step number, hidden and cell state, context; each [B, 1, ...]."""
         hidden, cell = ops.split(self.first_state(ops.mean(features, axis=1, keepdims=True)), 2, axis=-1)
         step = ops.zeros(ops.shape(hidden)[:2], dtype="int32")
         return step, hidden, cell, ops.zeros_like(hidden)
@@ -60,7 +60,7 @@ class AttentionDecoder(keras.Layer):
 
 
 def step_cell(cell: keras.layers.LSTMCell, inputs, state):
-    """One LSTM step of all hypotheses: inputs [B, K, I] and (hidden, cell) [B, K, U] to the next (hidden, cell)."""
+    """Run one LSTM step of all hypotheses: inputs [B, K, I] and (hidden, cell) [B, K, U] to the next (hidden, cell)."""
 
     def flat(x):
         return ops.reshape(x, (-1, x.shape[-1]))

@@ -1,4 +1,4 @@
-"""Cropping inside the model: anywhere while it learns, in the middle when it reads."""
+"""Cropping inside the model: random in training, centred in inference."""
 
 import keras
 import tensorflow as tf
@@ -6,7 +6,7 @@ from keras import ops
 
 
 class Crop(keras.Layer):
-    """Cuts [B, height, width, 3] out of images [B, H, W, 3]; in training each at a place of its own."""
+    """Crops images [B, H, W, 3] to [B, height, width, 3]; in training each image at its own random position."""
 
     def __init__(self, size: tuple[int, ...]) -> None:
         super().__init__(name="crop")

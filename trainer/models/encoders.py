@@ -7,7 +7,7 @@ from trainer.config.schema import Model
 
 
 class ResidualEncoder(keras.Layer):
-    """A convolution as the stem, then residual stages (He et al. 2016, with ReLU behind).
+    """A convolution as the stem, then residual stages (He et al. 2016, but with the last ReLU before the addition).
 
     Takes float [B, H, W, 3] and returns float [B, P, widths[-1]], P = rows x columns of the last map.
     """
@@ -59,10 +59,10 @@ class ConvNorm(keras.Layer):
 
 
 class BatchNorm(keras.Layer):
-    """Batch normalisation over float [B, H, W, C] as TensorFlow's one fused operation.
+    """Batch normalisation over float [B, H, W, C] as a single fused TensorFlow operation.
 
-    Keras's own layer is made of several, each a pass over the map: with it a training step of this encoder takes
-    1.2 to 1.5 times as long on two CPU cores.
+    Keras's own layer consists of several operations, each a pass over the map: with it, a training step of this
+    encoder takes 1.2 to 1.5 times as long on two CPU cores.
     """
 
     momentum = 0.99

@@ -1,15 +1,15 @@
-"""Parallel heads (Goodfellow et al. 2014): one classifier a position, with a blank class, and one of the length.
+"""Parallel heads (Goodfellow et al. 2014): one classifier per position, with a blank class, and one for the length.
 
-They make one distribution over numbers of 1 to T characters,
+They define one distribution over numbers of 1 to T characters,
 
     log p(number) = log p(length) + sum over positions t < length of log p(character_t | position t),
 
-where p(length) is what the length head says, times what the positions say about being filled or blank,
-normalised over the T lengths; and p(character | position) is given that the position is filled.
+where p(length) is the length head's probability times the positions' probabilities of being filled or blank,
+normalised over the T lengths; and p(character | position) is conditional on the position being filled.
 
-`step` emits it character by character, so that the loss, beam search, calibration and export know no other kind
-of model. Before step t, t characters stand; the end token has the log probability of the length t given one of t or
-more, a character that of a greater length plus its own at position t. Along any number the lengths telescope
+`step` emits the number character by character, so that the loss, beam search, calibration and export treat this model
+like any other. Before step t there are t characters; the end token has the log probability of length t given a length
+of t or more, a character that of a greater length plus its own at position t. Along any number the lengths telescope
 into log p(length): the loss is the exact log likelihood, and so is a candidate's score.
 """
 
@@ -19,13 +19,13 @@ from keras import ops
 
 from trainer.config.schema import Model
 
-# The log probability of tokens that cannot be: small enough to leave the others' sum at 1 in float32, and finite, since
-# label smoothing wants a little of every token.
+# The log probability of impossible tokens: so low that the others still sum to 1 in float32, but finite, since label
+# smoothing gives every token some weight.
 IMPOSSIBLE = -20.0
 
 
 class Heads(keras.Layer):
-    """The classifiers over a flattened feature map, behind dense layers."""
+    """The classifiers over a flattened feature map, after dense layers."""
 
     def __init__(self, config: Model) -> None:
         super().__init__(name="heads")
@@ -40,7 +40,7 @@ class Heads(keras.Layer):
         self.classes = keras.layers.Dense(self.places * (self.characters + 1), dtype="float32", name="heads_classes")
 
     def begin(self, features, training=False):
-        """All log probabilities at once, float32 [B, T + 1, V], and the step number, int32 [B, 1]."""
+        """Return all log probabilities at once, float32 [B, T + 1, V], and the step number, int32 [B, 1]."""
         x = self.flatten(features)
         for hidden in self.hidden:
             x = hidden(x)
@@ -49,16 +49,16 @@ class Heads(keras.Layer):
         return token_log_probs(self.length(x), classes), ops.zeros((ops.shape(features)[0], 1), dtype="int32")
 
     def step(self, tokens, state, memory, training=False):
-        """See `Recogniser.step`. What was read before changes nothing but the position."""
+        """See `Recogniser.step`. Of the previous tokens only their number matters."""
         return tf.gather(memory, state, axis=1, batch_dims=1), state + 1, None
 
 
 def token_log_probs(length, classes):
-    """Log probabilities of the next token after 0..T characters, float32 [B, T + 1, V].
+    """Return log probabilities of the next token after 0..T characters, float32 [B, T + 1, V].
 
     Args:
       length: logits of the lengths 1..T, float32 [B, T].
-      classes: logits of each position's characters and, last, its blank, float32 [B, T, A + 1].
+      classes: logits of each position's characters, followed by its blank, float32 [B, T, A + 1].
     """
     places = classes.shape[1]
     characters, blank = classes[..., :-1], classes[..., -1]

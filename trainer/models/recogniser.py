@@ -1,7 +1,7 @@
 """The recogniser: Keras layers behind `encode` and `step`, evaluated as pure functions of their variables.
 
-Keras makes the layers; the values live in dictionaries by variable path that the caller owns, since
-Keras's own assignments and optimizers lose updates under parameter servers.
+Keras creates the layers; the values are in dictionaries by variable path that the caller owns, since Keras's own
+assignments and optimizers lose updates with parameter servers.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from trainer.models.five_heads import Heads
 from trainer.models.svhn_rnn import ConvolutionalEncoder, EmbeddingDecoder
 from trainer.vocab import Vocab
 
-SEEDS_A_STEP = 64  # more than any layer draws in one step, so that steps share none
+SEEDS_A_STEP = 64  # more than any layer draws in one step, so that no two steps share a seed
 
 
 class Recogniser(keras.Layer):
-    """Reads a character sequence from an image. `encode` once, then `step` for each character.
+    """Reads a character sequence from an image: `encode` once, then `step` for each character.
 
-    An encoder and a decoder make a model: the encoder turns images into features, the decoder's `begin` turns
-    those into a memory and a first state, and its `step` reads one character with them.
+    A model consists of an encoder and a decoder: the encoder turns images into features, the decoder's `begin` turns
+    these into a memory and an initial state, and its `step` uses both to read one character.
     """
 
     def __init__(self, config: Model) -> None:
@@ -38,32 +38,32 @@ class Recogniser(keras.Layer):
         self.encoder, self.decoder = _parts(config)
 
     def build(self, images_shape, tokens_shape):
-        """Leaves building to the parts, each when it is first called."""
+        """Leave building to the sublayers, each on its first call."""
         self.built = True
 
     def encode(self, images, training=False):
-        """Images, float [B, H, W, 3] in -1..1, to the decoder's memory and its state before the first step.
+        """Return the decoder's memory and its state before the first step, for images, float [B, H, W, 3] in -1..1.
 
-        Both are structures of tensors: of the memory [B, ...], of the state [B, 1, ...].
+        Both are structures of tensors: the memory of [B, ...], the state of [B, 1, ...].
         """
         if self.crop:
             images = self.crop(images, training=training)
         return self.decoder.begin(self.encoder(images, training=training), training=training)
 
     def step(self, tokens, state, memory, training=False):
-        """One step.
+        """Run one decoding step.
 
         Args:
-          tokens: int32 [B, K], the last token of each of K hypotheses an image.
-          state: as from `encode` or the last step, [B, K, ...].
-          memory: as from `encode`; the hypotheses of an image share it.
+          tokens: int32 [B, K], the last token of each of K hypotheses per image.
+          state: from `encode` or the last step, [B, K, ...].
+          memory: from `encode`; the hypotheses of an image share it.
         Returns:
-          Logits, float32 [B, K, V]; the next state; the attention, float [B, K, P], or None where there is none.
+          Logits, float32 [B, K, V]; the next state; the attention, float [B, K, P], or None if the model has none.
         """
         return self.decoder.step(tokens, state, memory, training=training)
 
     def call(self, images, tokens, training=False):
-        """Teacher forcing: images and the tokens fed, int32 [B, T], to logits, float32 [B, T, V]."""
+        """Return the logits with teacher forcing, float32 [B, T, V], for images and the tokens fed, int32 [B, T]."""
         memory, state = self.encode(images, training=training)
         logits = []
         for t in range(tokens.shape[1]):
@@ -73,7 +73,7 @@ class Recogniser(keras.Layer):
 
 
 def _parts(config: Model) -> tuple[keras.Layer, keras.Layer]:
-    """The encoder and the decoder of each model."""
+    """Return the encoder and the decoder of the configured model."""
     if config.name == "svhn_rnn":
         return ConvolutionalEncoder(config), EmbeddingDecoder(config)
     if config.name == "five_heads":
@@ -85,11 +85,11 @@ Values = dict[str, Any]
 
 
 class PureRecogniser:
-    """A recogniser whose methods take its variables' values.
+    """A recogniser whose methods take the values of its variables.
 
     Attributes:
-      params: initial values of what is trained, by path.
-      state: initial values of what moves otherwise (batch norm statistics), by path.
+      params: initial values of the trained variables, by path.
+      state: initial values of the other variables (batch norm statistics), by path.
     """
 
     def __init__(self, config: Model, *, seed: int, precision: str = "float32") -> None:
@@ -115,7 +115,7 @@ class PureRecogniser:
         return {path: ops.convert_to_numpy(v) for path, v in self._state.items()}
 
     def teach(self, params: Mapping[str, Any], state: Mapping[str, Any], images, tokens, *, step) -> tuple[Any, Values]:
-        """Logits in training mode, and the state after it; chance is a function of the layer and `step`."""
+        """Return logits in training mode and the next state; randomness depends only on the layer and `step`."""
         mapping = self._mapping(params, state)
         for number, variable in enumerate(self._seeds):  # Keras's names for them depend on what else was built
             seed = ops.stack([ops.convert_to_tensor(number, "int64"), ops.cast(step, "int64") * SEEDS_A_STEP])
@@ -126,12 +126,12 @@ class PureRecogniser:
         return logits, {path: state[path] if value is None else value for path, value in moved.items()}
 
     def encode(self, params: Mapping[str, Any], state: Mapping[str, Any], images) -> tuple[Any, Any]:
-        """`Recogniser.encode` for reading."""
+        """Run `Recogniser.encode` in inference mode."""
         with keras.StatelessScope(state_mapping=self._mapping(params, state)):
             return self.layer.encode(images)
 
     def step(self, params: Mapping[str, Any], tokens, state, memory) -> tuple[Any, Any, Any]:
-        """`Recogniser.step` for reading."""
+        """Run `Recogniser.step` in inference mode."""
         with keras.StatelessScope(state_mapping=self._mapping(params, {})):
             return self.layer.step(tokens, state, memory)
 
@@ -143,7 +143,7 @@ class PureRecogniser:
 
 @contextlib.contextmanager
 def _dtype_policy(precision: str) -> Iterator[None]:
-    """Layers made inside compute in this precision; variables are float32, as are logits, by their own policy."""
+    """Make layers created inside compute in this precision; variables, and logits by their own policy, are float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:

@@ -1,6 +1,6 @@
-"""The reference network: eight 5x5 convolutions, two wide dense layers, and an LSTM that is shown the image first.
+"""The reference network: eight 5x5 convolutions, two wide dense layers, and an LSTM that is fed the image first.
 
-Its shape is the reference's; batch normalisation and dropout really train here, which they did not there.
+The architecture is the reference's, but batch normalisation and dropout are active in training, which they were not.
 """
 
 import keras
@@ -15,7 +15,7 @@ INITIAL_RANGE = 0.08
 
 
 def uniform() -> keras.initializers.Initializer:
-    """A new one for each variable: all of one shape would be alike from a shared one."""
+    """Return a new initializer for each variable: a shared one would give equal values to variables of equal shape."""
     return keras.initializers.RandomUniform(-INITIAL_RANGE, INITIAL_RANGE)
 
 
@@ -49,7 +49,7 @@ class ConvBlock(keras.Layer):
 
     def __init__(self, width: int, *, strides: int, dropout: float, name: str) -> None:
         super().__init__(name=name)
-        # The normalisation's offset stands for the bias.
+        # The normalisation's offset replaces the bias.
         self.conv = keras.layers.Conv2D(
             width, 5, padding="same", use_bias=False, kernel_initializer=uniform(), name="conv"
         )
@@ -65,7 +65,7 @@ class ConvBlock(keras.Layer):
 class EmbeddingDecoder(keras.Layer):
     """An LSTM fed the image embedding, then the start token and the characters (Vinyals et al. 2015).
 
-    With `image_at_every_step` the image embedding is added to each token's, too.
+    With `image_at_every_step` the image embedding is also added to each token's.
     """
 
     def __init__(self, config: Model) -> None:
@@ -86,7 +86,7 @@ class EmbeddingDecoder(keras.Layer):
         self.logits = keras.layers.Dense(vocab.size, kernel_initializer=uniform(), dtype="float32", name="rnn_logits")
 
     def begin(self, features, training=False):
-        """The image embedding, float [B, 1, embedding_units], and the state after it, [B, 1, lstm_units] twice."""
+        """Return the image embedding, float [B, 1, embedding_units], and the next state, [B, 1, lstm_units] twice."""
         image = self.image(features)[:, None, :]
         nothing = ops.zeros((*ops.shape(image)[:2], self.cell.units), dtype=image.dtype)
         return image, self._lstm(image, (nothing, nothing), training)

@@ -1,6 +1,5 @@
-"""One HTML page on a work folder and predictions, with the images inside."""
+"""Write one HTML page about a work folder and predictions, with embedded images."""
 
-import json
 import random
 from typing import Any
 
@@ -13,14 +12,18 @@ from trainer.inference import evaluation
 from trainer.reporting import plots, report_images
 from trainer.workdir import files
 
+AGAIN = "run trainer.evaluate again"
+EVALUATION_KEYS = ("examples", "sequence_accuracy", "interval_95", "calibration", "data", "split")
+ANSWER_KEYS = ("key", "label", "candidates", "probabilities")
+SUMMARY_KEYS = ("shards", "rows", "rejects", "confidence_histogram")
 SHOWN = 24  # images in a gallery
 
 
 def report(workdir: str, predictions: str | None, output: str) -> None:
-    """Writes the page.
+    """Write the page.
 
     Raises:
-      UserError: there is no such work folder, or no such predictions.
+      UserError: the work folder or the predictions do not exist.
     """
     config = files.read_config(workdir)
     metrics = files.read_metrics(workdir)
@@ -30,7 +33,7 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
         "curves": plots.curves(metrics) if metrics else None,
         "settings": [
             ("image", f"{model.image_height} x {model.image_width} pixels"),
-            ("alphabet, longest number", f"{model.alphabet}, {model.max_length}"),
+            ("alphabet, maximum length", f"{model.alphabet}, {model.max_length}"),
             ("steps, batch size", f"{train.steps:,}, {config.data.batch_size}"),
             ("learning rate", f"{optimizer.learning_rate}"),
             ("seed", f"{config.seed}"),
@@ -38,9 +41,9 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
         "evaluation": None,
         "predictions": _predictions(predictions) if predictions else None,
     }
-    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice="run trainer.evaluate again")
+    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice=AGAIN, keys=EVALUATION_KEYS)
     if summary:
-        answers = [json.loads(line) for line in _read(f"{workdir}/{files.ANSWERS_FILE}").splitlines()]
+        answers = whole_file.read_json_lines(f"{workdir}/{files.ANSWERS_FILE}", advice=AGAIN, keys=ANSWER_KEYS) or []
         lines = [line.strip().split("  ", 1) for line in evaluation.table(summary).splitlines()[1:]]
         values["evaluation"] = [("images", summary["examples"]), *lines]
         values["reliability"] = plots.reliability(summary["calibration"])
@@ -54,7 +57,7 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
 
 
 def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Samples of what was read wrongly, the most confident first, and rightly, the least confident first."""
+    """Return samples of incorrect answers, most confident first, and of correct ones, least confident first."""
     wrong = [a for a in answers if a["candidates"][0] != a["label"]]
     right = [a for a in answers if a["candidates"][0] == a["label"]]
     wrong.sort(key=lambda a: -a["probabilities"][0])
@@ -79,12 +82,21 @@ def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[s
 
 def _predictions(folder: str) -> dict[str, Any]:
     if not tf.io.gfile.exists(f"{folder}/COMPLETED"):
-        raise cli.UserError(f"{folder} has no finished predictions: make them with beam_pipelines.score")
-    summary = json.loads(_read(f"{folder}/summary.json"))
+        raise cli.UserError(f"{folder} has no finished predictions: run beam_pipelines.score")
+    again = "run beam_pipelines.score again, with --overwrite"
+    summary = whole_file.read_json(f"{folder}/summary.json", advice=again, keys=SUMMARY_KEYS)
+    if summary is None:
+        raise cli.UserError(f"{folder} has no summary.json: {again}")
     if summary["shards"] and not summary["shards"][0]["name"].endswith(".jsonl"):
-        raise cli.UserError(f"{folder} is no JSON Lines: make the predictions with beam_pipelines.score --format jsonl")
+        raise cli.UserError(f"{folder} is not in JSON Lines: run beam_pipelines.score with --format jsonl")
     chosen = random.Random(0)
-    rows = [json.loads(line) for shard in summary["shards"] for line in _read(f"{folder}/{shard['name']}").splitlines()]
+    rows = []
+    for shard in summary["shards"]:
+        path = f"{folder}/{shard['name']}"
+        found = whole_file.read_json_lines(path, advice=again, keys=("key", "candidates", "confidence")) or []
+        if len(found) != shard["rows"]:
+            raise cli.UserError(f"{path} holds {len(found)} rows, expected {shard['rows']}: {again}")
+        rows += found
     images = [
         {
             "key": row["key"],
@@ -102,8 +114,3 @@ def _predictions(folder: str) -> dict[str, Any]:
         "histogram": plots.histogram(summary["confidence_histogram"]),
         "images": images,
     }
-
-
-def _read(path: str) -> str:
-    with tf.io.gfile.GFile(path, "r") as file:
-        return file.read()

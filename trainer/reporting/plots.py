@@ -1,4 +1,4 @@
-"""The plots of the report, as PNG data URLs."""
+"""Draw the plots of the report, as PNG data URLs."""
 
 import base64
 import io
@@ -14,22 +14,22 @@ from matplotlib.figure import Figure
 
 
 def curves(rows: list[dict[str, Any]]) -> str:
-    """Loss and accuracies by step, from rows of `files.read_metrics`."""
+    """Plot loss and accuracies by step, from rows of `files.read_metrics`."""
     training = [row for row in rows if row["kind"] == "training"]
     validation = [row for row in rows if row["kind"] == "validation"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4))
     left.plot([r["step"] for r in training], [r["loss"] for r in training], color="#1f5fa8")
-    left.set(title="loss a token, training", xlabel="step", ylabel="nats", ylim=(0, None))
+    left.set(title="training loss per token", xlabel="step", ylabel="nats", ylim=(0, None))
     steps = [r["step"] for r in validation]
-    right.plot(steps, [100 * r["sequence_accuracy"] for r in validation], "o-", label="whole numbers")
+    right.plot(steps, [100 * r["sequence_accuracy"] for r in validation], "o-", label="numbers")
     right.plot(steps, [100 * r["digit_accuracy"] for r in validation], "o-", label="digits")
-    right.set(title="validation, read freely", xlabel="step", ylabel="% right", ylim=(0, 101))
+    right.set(title="validation (no teacher forcing)", xlabel="step", ylabel="% correct", ylim=(0, 101))
     right.legend(loc="lower right")
     return _url(figure)
 
 
 def confusion(answers: list[dict[str, Any]], alphabet: str) -> str:
-    """How often each character was read as each, over the answers of the right length."""
+    """Plot how often each character was read as each other, over the answers of the correct length."""
     counts = np.zeros((len(alphabet), len(alphabet)), int)
     for answer in answers:
         label, read = answer["label"], answer["candidates"][0]
@@ -50,7 +50,7 @@ def confusion(answers: list[dict[str, Any]], alphabet: str) -> str:
 
 
 def reliability(measured: dict[str, Any]) -> str:
-    """Accuracy against confidence, before and after calibration, from what `calibration.measure` returned."""
+    """Plot accuracy against confidence, before and after calibration, from the result of `calibration.measure`."""
     figure, axes = plt.subplots(figsize=(4.6, 4.4))
     axes.plot([0, 100], [0, 100], color="#999", linewidth=1, linestyle="--")
     for name, label, color in (("before", "before", "#b3261e"), ("after", "calibrated", "#1f5fa8")):
@@ -58,13 +58,13 @@ def reliability(measured: dict[str, Any]) -> str:
         label = f"{label}: calibration error {100 * measured[name]['calibration_error']:.1f} %"
         columns = ([100 * b[figure_name] for b in bins] for figure_name in ("confidence", "accuracy"))
         axes.plot(*columns, "o-", color=color, markersize=4, label=label)
-    axes.set(xlabel="confidence, %", ylabel="whole numbers right, %", xlim=(0, 101), ylim=(0, 101))
+    axes.set(xlabel="confidence, %", ylabel="numbers fully correct, %", xlim=(0, 101), ylim=(0, 101))
     axes.legend(loc="upper left", fontsize=8)
     return _url(figure)
 
 
 def histogram(counts: Sequence[int]) -> str:
-    """Images by confidence, in equal bins from 0 to 1."""
+    """Plot the number of images by confidence, in equal bins from 0 to 1."""
     figure, axes = plt.subplots(figsize=(7, 2.6))
     edges = np.arange(len(counts)) / len(counts)
     axes.bar(edges, counts, width=1 / len(counts), align="edge", color="#1f5fa8", edgecolor="white")

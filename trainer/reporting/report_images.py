@@ -1,4 +1,4 @@
-"""Images for the report, as thumbnails inside the page: of dataset records, and of files that scoring has read."""
+"""Load images for the report, as thumbnails embedded in the page: from dataset records, and from scored files."""
 
 import base64
 import io
@@ -13,11 +13,11 @@ from trainer.files import local_file
 
 log = logging.getLogger(__name__)
 
-SIDE = 320  # pixels, the longest
+SIDE = 320  # pixels, of the longer side
 
 
 def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str]:
-    """Return data URLs of records by their keys; what cannot be read any more is missing."""
+    """Return data URLs of records by their keys; records that can no longer be read are missing."""
     found: dict[str, str] = {}
     for folder in folders:
         try:
@@ -34,11 +34,11 @@ def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str
 
 
 def of_row(row: dict[str, Any]) -> str:
-    """Return a data URL of the image file that a row of predictions is about; empty where it is not one, or has gone.
+    """Return a data URL of the image file that a row of predictions is about; empty if it is not a file, or is gone.
 
-    A key is a path only where scoring has found a file under it: keys of records and archives are other people's words.
+    A key is a path only if scoring found a file under it: keys of records and archives are untrusted text.
     """
-    found_as = row.get("found_as", "record" if row.get("label") is not None else "file")  # version 0.1.0 did not say
+    found_as = row.get("found_as", "record" if row.get("label") is not None else "file")  # version 0.1.0 stored none
     path = row["key"]
     if found_as != "file" or ("://" in path and not path.startswith("gs://")):
         return ""
@@ -50,7 +50,7 @@ def of_row(row: dict[str, Any]) -> str:
 
 
 def _data_url(file: Any) -> str:
-    """Return a thumbnail as a data URL; empty where the file is not an image that can be decoded."""
+    """Return a thumbnail as a data URL; empty if the file is not an image that can be decoded."""
     try:
         image = image_io.for_model(file, (SIDE, SIDE))
     except image_kinds.UnreadableImage:

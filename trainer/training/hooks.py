@@ -1,4 +1,4 @@
-"""What is written while training: log lines, metrics, TensorBoard scalars, checkpoints, the best one."""
+"""Write the outputs of training: log lines, metrics, TensorBoard scalars, checkpoints, and the best checkpoint."""
 
 import logging
 import math
@@ -26,7 +26,7 @@ class ChiefHooks:
         self.speed = Speed(config.data.batch_size, first_step, config.train.steps)
         self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")
         self._scalars = self.summaries if config.tensorboard.scalars else None
-        done = files.last_finish(folder)  # of a shorter run, or of one with less patience: it is counted anew
+        done = files.last_finish(folder)  # by a shorter run, or one with less patience: patience restarts there
         self.counted_from = done["step"] if done else 0
         self.best, self.since_best = best_so_far(folder, upto=first_step, counted_from=self.counted_from)
         self.profiling = False
@@ -36,13 +36,13 @@ class ChiefHooks:
         """Log and store the figures.
 
         Raises:
-          FloatingPointError: the loss is not finite; it names the steps.
+          FloatingPointError: the loss is not finite; the message names the steps.
         """
         if not math.isfinite(figures["loss"]):
             first = step - self.config.train.log_every
             raise FloatingPointError(
                 f"the loss became {figures['loss']} between steps {first} and {step}: lower "
-                "optimizer.learning_rate or optimizer.clip_norm; the last checkpoint is from before"
+                "optimizer.learning_rate or optimizer.clip_norm; the last checkpoint predates this"
             )
         examples_per_second, left = self.speed.measure(step)
         log.info(
@@ -74,10 +74,10 @@ class ChiefHooks:
         self.speed.pause(time.monotonic() - begin)
 
     def validate(self, step: int, predictor: Predictor, images: LabelledImages) -> None:
-        """Read the validation images, keep the best checkpoint, and stop when patience is over.
+        """Read the validation images, keep the best checkpoint, and stop when patience runs out.
 
         Raises:
-          loop.StopTraining: there was no better one for `train.patience` evaluations.
+          loop.StopTraining: validation has not improved for `train.patience` evaluations.
         """
         begin = time.monotonic()
         validation = Validation(self.folder, images, files.METRICS_FILE, self._scalars)
@@ -89,23 +89,23 @@ class ChiefHooks:
         self._check_patience(step)
 
     def follow_evaluator(self, step: int, _: dict[str, float]) -> None:
-        """Stop when patience is over, by what the evaluator has measured so far.
+        """Stop when patience runs out, based on the evaluator's results so far.
 
         Raises:
-          loop.StopTraining: there was no better one for `train.patience` evaluations.
+          loop.StopTraining: validation has not improved for `train.patience` evaluations.
         """
         self.best, self.since_best = best_so_far(self.folder, upto=step, counted_from=self.counted_from)
         self._check_patience(step)
 
     def _check_patience(self, step: int) -> None:
         if self.config.train.patience and self.since_best >= self.config.train.patience:
-            raise loop.StopTraining(f"no better validation for {self.since_best} evaluations: stopping at {step}")
+            raise loop.StopTraining(f"validation did not improve for {self.since_best} evaluations: stopping at {step}")
 
 
 def best_so_far(folder: str, *, upto: float = math.inf, counted_from: int = 0) -> tuple[float, int]:
-    """Return the best validation up to a step, -1 where there was none, and how many evaluations there were since.
+    """Return the best validation accuracy up to a step, -1 if there was none, and the number of evaluations since.
 
-    As in training, only a better one counts as the best; evaluations up to the step `counted_from` are not counted.
+    As in training, a tie is no improvement; evaluations up to the step `counted_from` are not counted.
     """
     rows = [row for row in files.read_metrics(folder) if row["kind"] == "validation" and row["step"] <= upto]
     best = max((row["sequence_accuracy"] for row in rows), default=-1.0)

@@ -1,4 +1,4 @@
-"""What a run is trained on: the datasets, and the weights that it begins with."""
+"""The inputs of a run: the datasets and the initial weights."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The folders, as the command line names them.
+    """The folders, as given on the command line.
 
     Attributes:
       data: datasets with a `train` split.
-      validation: datasets with a `validation` split; where there are none, those of `data` that have one
-        serve, and where none has, a share of the training images is held out.
-      init_from: what `warm_start.find` takes, whose weights a new work folder begins with; empty for new ones.
+      validation: datasets with a `validation` split; if empty, those of `data` that have one are used, and if none
+        has, a share of the training images is held out.
+      init_from: the source of a new work folder's weights, as for `warm_start.find`; empty to initialise them randomly.
     """
 
     data: list[str]
@@ -37,12 +37,12 @@ class Inputs:
             batch_order.slots([1] * len(self.data), wanted.data.shares, wanted.data.batch_size)
 
     def load(self, wanted: Config, workdir: str) -> "tuple[LabelledImages, LabelledImages, InitialWeights | None]":
-        """Return the images to train on and to validate on, none of which the weights were ever trained on.
+        """Return the images to train on and to validate on; the weights have never been trained on the latter.
 
         Returns:
-          Both, and where the weights are from, or None.
+          Both, and the source of the initial weights, or None.
         Raises:
-          UserError: a dataset or the weights are not usable, or the validation data are trained on, too.
+          UserError: a dataset or the weights are not usable, or validation images are, or were, trained on.
         """
         import numpy as np
 

@@ -1,4 +1,4 @@
-"""The training loop: run steps up to the next one at which a hook is due, and let it act."""
+"""The training loop: run steps until a hook is due, run the hook, repeat."""
 
 import logging
 import signal
@@ -15,16 +15,16 @@ log = logging.getLogger(__name__)
 
 
 class StopTraining(Exception):
-    """Raised by a hook that has seen enough, e.g. early stopping."""
+    """Raised by a hook to end training early."""
 
 
 @dataclass(frozen=True)
 class Hook:
-    """Something done each `every` steps, at the last step, and where `on_stop` is set, when asked to stop.
+    """An action to run every `every` steps, at the last step, and, if `on_stop` is set, when asked to stop.
 
-    `act` takes the step and the figures of the steps since the last call of any hook. Where `seconds` are given,
-    it also acts when so much time has passed, at the next step at which any hook acts. `recovered` is told the step at
-    which training goes on after a part of the cluster was lost, which is below that of the last call.
+    `act` takes the step and the figures of the steps since the last call of any hook. If `seconds` is set, it also
+    runs once that time has passed, at the next step at which any hook runs. `recovered` takes the step from which
+    training resumes after part of the cluster was lost; it is lower than that of the last call.
     """
 
     every: int
@@ -44,15 +44,15 @@ def run(
     """Train until `total_steps`, a hook raises `StopTraining`, or a signal asks to stop: SIGTERM, SIGHUP or Ctrl-C.
 
     Args:
-      runner: what runs the steps.
-      hooks: what is done between them, in this order.
+      runner: runs the steps.
+      hooks: run between steps, in this order.
       total_steps: the step to stop at.
-      asked_to_stop: called in the handler of the signal, with the exit status that is due.
+      asked_to_stop: called in the signal handler, with the exit status that will follow.
     Raises:
-      Stopped: a signal came; hooks with `on_stop` have run where the cluster was whole.
+      Stopped: a signal arrived; hooks with `on_stop` have run if the cluster was complete.
       Interrupted or Failed: as from `Runner.recover`.
     """
-    stop, reasons = threading.Event(), [signal.SIGTERM]  # another worker was asked where no signal came here
+    stop, reasons = threading.Event(), [signal.SIGTERM]  # the default if another worker got the signal
 
     def on_signal(number: int) -> None:
         reasons.append(signal.Signals(number))
@@ -73,7 +73,7 @@ def run(
                 enough = runner.agree_to_stop(_acted(due, step, figures, acted))
             except Interrupted as reason:
                 if stop.is_set():
-                    why = f"stopped by {reasons[-1].name} after step {step}, while the cluster was not whole"
+                    why = f"stopped by {reasons[-1].name} after step {step}, while the cluster was incomplete"
                     raise Stopped(why, reasons[-1]) from reason
                 runner.recover(reason)
                 step = runner.read_step()
@@ -92,7 +92,7 @@ def _is_due(hook: Hook, step: int, acted: dict[Hook, float]) -> bool:
 
 
 def _acted(due: list[Hook], step: int, figures: dict[str, float], acted: dict[Hook, float]) -> bool:
-    """Let hooks act, and return whether one of them has seen enough."""
+    """Run hooks, and return whether one of them ends training."""
     enough = False
     for hook in due:
         try:

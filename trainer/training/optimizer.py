@@ -1,4 +1,4 @@
-"""Optimizers whose updates are single locked operations, since Keras's lose updates under parameter servers."""
+"""Optimizers whose updates are single locked operations, since Keras's lose updates with parameter servers."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ class FusedOptimizer:
 
     Attributes:
       slots: the moments of each parameter, by `moment/path`.
-      averages: the moving average of each parameter, by path; empty where it is turned off.
+      averages: the moving average of each parameter, by path; empty if disabled.
     """
 
     def __init__(self, config: Optimizer, params: dict[str, tf.Variable], *, total_steps: int) -> None:
@@ -33,10 +33,10 @@ class FusedOptimizer:
         )
 
     def learning_rate(self, step: tf.Tensor) -> tf.Tensor:
-        """Linear warm-up times the schedule; float32 [].
+        """Return the learning rate, float32 []: linear warm-up times the schedule.
 
-        `cosine` is half a cosine from the end of the warm-up down to zero at `total_steps`; `staircase` falls by
-        `decay_rate` every `decay_steps`; `constant` stays.
+        `cosine` is half a cosine from the end of the warm-up down to zero at `total_steps`; `staircase` multiplies by
+        `decay_rate` every `decay_steps`; `constant` does not change.
         """
         config, step = self.config, tf.cast(step, tf.float32)
         warmup = float(config.warmup_steps)
@@ -49,7 +49,7 @@ class FusedOptimizer:
         return rate
 
     def apply(self, gradients: dict[str, tf.Tensor], params: dict[str, tf.Variable], step: tf.Tensor) -> dict[str, Any]:
-        """Clips the gradients by their joint norm and updates parameters, moments and averages in place.
+        """Clip the gradients by their global norm, and update parameters, moments and averages in place.
 
         Returns:
           `learning_rate` and `gradient_norm`, float32 [].
@@ -58,11 +58,11 @@ class FusedOptimizer:
         norm = tf.linalg.global_norm([gradients[path] for path in paths])
         scale = tf.minimum(config.clip_norm / norm, 1.0) if config.clip_norm else 1.0
         rate, number = self.learning_rate(step), tf.cast(step, tf.float32)
-        # The average starts close to the weights: an early one would remember the initial values for long.
+        # A lower decay at first: otherwise the average would retain the initial values for a long time.
         decay = tf.minimum(config.ema_decay, (1.0 + number) / (10.0 + number))
         for path in paths:
             param = params[path]
-            with tf.device(param.device):  # on a parameter server only the gradient moves
+            with tf.device(param.device):  # with parameter servers only the gradient is sent
                 if config.weight_decay and param.shape.rank > 1:  # not scales and biases
                     param.assign_sub(rate * config.weight_decay * param)
                 self._update(path, param, gradients[path] * scale, rate=rate, number=number)
@@ -80,7 +80,7 @@ class FusedOptimizer:
                 var=param.handle,
                 m=self.slots[f"moment1/{path}"].handle,
                 v=self.slots[f"moment2/{path}"].handle,
-                # Of the step: no variables of their own, which would have to be multiplied without losing a turn.
+                # Computed from the step, since variables for them would need updates that are never lost.
                 beta1_power=tf.pow(config.beta1, number + 1.0),
                 beta2_power=tf.pow(config.beta2, number + 1.0),
                 lr=rate,

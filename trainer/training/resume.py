@@ -1,4 +1,4 @@
-"""Starts or resumes a run: the values that a learner begins with, and what the work folder says about the run."""
+"""Start or resume a run: initialise its variables, and record the run in its work folder."""
 
 import logging
 from typing import Any
@@ -23,21 +23,21 @@ def resume(
     *,
     inputs: dict[str, Any],
 ) -> str:
-    """Give a learner the values of the newest checkpoint, else those of the source, and return where they are from.
+    """Initialise a train state from the newest checkpoint, else from the source, and return where its values are from.
 
-    Nothing is written before all of that has worked.
+    Nothing is written before this has succeeded.
 
     Args:
-      wanted: the configuration.
+      wanted: the config.
       workdir: the work folder.
-      train_state: what gets the values.
+      train_state: receives the values.
       checkpoints: those of the work folder.
       training: the images to train on.
       source: the weights of another run, for a new work folder only.
-      inputs: the folders that the images are from, by the names of the options.
+      inputs: the folders of the images, by option name.
     Raises:
-      UserError: the work folder holds another model, or no weight of the source fits.
-      checkpoint.UnreadableCheckpoint: there are checkpoints, and none of them can be read.
+      UserError: the work folder contains another model, or no weight of the source matches.
+      checkpoint.UnreadableCheckpoint: checkpoints exist, but none of them can be read.
     """
     described = inputs | {"images": f"{len(training)}, checksum {leakage.checksum(training.fingerprints)}"}
     files.check(workdir, wanted, described)
@@ -48,10 +48,10 @@ def resume(
             begins_from, train_state.params, train_state.state, averages=train_state.optimizer.averages
         )
     elif source:
-        log.info("%s goes on from its own checkpoint: --init-from was only for its beginning", workdir)
+        log.info("%s resumes from its own checkpoint: --init-from only applies to a new work folder", workdir)
     files.start(workdir, wanted, described)
     leakage.remember(workdir, training.fingerprints)
     if begins_from:
         leakage.remember(workdir, begins_from.trained_on)
         restored = checkpoints.save(0)  # from now on the work folder is self-contained
-    return f"from {restored}" if restored else "new"
+    return f"from {restored}" if restored else "newly initialised"

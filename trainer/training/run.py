@@ -38,17 +38,17 @@ def train_and_evaluate(
     strategy: str = "auto",
     limits: Limits | None = None,
 ) -> None:
-    """Train until the configured step, going on from the newest checkpoint in the work folder.
+    """Train until the configured step, resuming from the newest checkpoint in the work folder.
 
     Args:
-      wanted: the configuration; it is stored in the work folder.
-      inputs: the datasets, and the weights to begin with.
+      wanted: the config; it is stored in the work folder.
+      inputs: the datasets and the initial weights.
       workdir: where checkpoints, metrics and summaries go.
-      task: what this process is: alone, the chief, or a synchronous worker.
+      task: the role of this process: alone, the chief, or a synchronous worker.
       strategy: see `strategies.choose`.
-      limits: of a cluster.
+      limits: timeouts and retry limits of a cluster.
     Raises:
-      UserError: the data or the work folder is not usable, or the validation data are trained on, too.
+      UserError: the data or the work folder is not usable, or validation images are, or were, trained on.
       Stopped: a signal asked to stop; a checkpoint was saved.
       FloatingPointError: the loss is no longer finite.
       Failed: no checkpoint can be read, or the disk or the memory is full.
@@ -58,8 +58,8 @@ def train_and_evaluate(
     finished = files.finished_step(workdir, wanted)
     if finished is not None and finished < wanted.train.steps and checkpoint.to_read(workdir):
         log.info(
-            "%s: training stopped early at step %d, as there was no better validation for %d evaluations: raise "
-            "train.steps or change train.patience to go on",
+            "%s: training stopped early at step %d, as validation had not improved for %d evaluations: raise "
+            "train.steps or change train.patience to continue",
             *(workdir, finished, wanted.train.patience),
         )
         return
@@ -72,7 +72,7 @@ def train_and_evaluate(
         try:
             _train(wanted, inputs, workdir, task, name, limits, lock)
         except tf.errors.ResourceExhaustedError as error:
-            raise Failed(f"no room is left, on a disk or in memory: {error.message.splitlines()[0]}") from error
+            raise Failed(f"out of disk space or memory: {error.message.splitlines()[0]}") from error
 
 
 def _train(
@@ -102,12 +102,12 @@ def _train(
         lock.check()
         files.finish(workdir, wanted, int(train_state.step.numpy()))
     elif not files.wait_for_finish(workdir, wanted, limits.wait):
-        raise Interrupted(f"{task}: the chief has not finished what all trained; starting again, to join it")
+        raise Interrupted(f"{task}: the chief has not finished the run after the last step; restarting to rejoin it")
     log.info("done at step %d after %s", int(train_state.step.numpy()), clock(time.monotonic() - begin))
 
 
 def _waiting_hooks(wanted: schema.Config) -> list[loop.Hook]:
-    """Return hooks that do nothing at the steps at which the chief's act, so that all wait for it together."""
+    """Return hooks that do nothing at the steps of the chief's hooks, so that all workers wait for it together."""
     every = wanted.train
     intervals = (every.log_every, every.checkpoint_every, wanted.tensorboard.every, every.evaluate_every)
     return [loop.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
@@ -123,7 +123,7 @@ def _chief_hooks(
     validating: LabelledImages,
     lock: Lock,
 ) -> list[loop.Hook]:
-    """Return what the chief does between steps, each only while it holds the lock."""
+    """Return the chief's hooks, each of which only runs while the chief holds the lock."""
     every = wanted.train
     monitor = ChiefHooks(workdir, wanted, checkpoints, first_step=runner.read_step())
     predictor = Predictor(train_state.recogniser, train_state.reading_params, train_state.state, wanted)
@@ -154,10 +154,10 @@ def _chief_hooks(
 
 
 def run_task(wanted: schema.Config, task: Task, inputs: Inputs, *, workdir: str, strategy: str, limits: Limits) -> None:
-    """Do what this process is there for: see `train_and_evaluate`, `server.serve` and `sidecar_evaluator.follow`.
+    """Run the task of this process: see `train_and_evaluate`, `server.serve` and `sidecar_evaluator.follow`.
 
     Raises:
-      UserError: the settings do not fit the inputs; or as those do.
+      UserError: the settings do not fit the inputs; these functions document further errors.
     """
     inputs.check(wanted)
     if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):

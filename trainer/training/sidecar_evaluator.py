@@ -1,4 +1,4 @@
-"""The evaluator: a process that reads validation images with each checkpoint while others train."""
+"""The evaluator: a process that evaluates each checkpoint on the validation images while others train."""
 
 import functools
 import logging
@@ -23,13 +23,13 @@ POLL_SECONDS = 2.0
 
 
 def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) -> int:
-    """Evaluate the checkpoints of a work folder, the newest first, and keeps the best, until training is finished.
+    """Evaluate the checkpoints of a work folder, newest first, and keep the best, until training is finished.
 
-    Started again, it takes up those that it missed. The last one is always evaluated. It only reads what the chief
-    writes; its own are its metrics file and the folder of the best checkpoint.
+    After a restart, it catches up on checkpoints that it missed. The last one is always evaluated. It only reads the
+    chief's files; it writes its own metrics file and the folder of the best checkpoint.
 
     Args:
-      wait: seconds without a new checkpoint after which it fails, so that it never idles for ever.
+      wait: seconds without a new checkpoint after which it fails, so that it never idles forever.
     Returns:
       The exit status.
     """
@@ -46,7 +46,7 @@ def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) 
     recent = os.path.join(folder, checkpoint.RECENT)
     since = time.monotonic()
     while True:
-        finished = files.finished_step(folder, wanted)  # before the checkpoints are listed, the last among them
+        finished = files.finished_step(folder, wanted)  # read before listing, so that the list has the last checkpoint
         evaluated = {row["step"] for row in files.read_metrics(folder) if row["kind"] == "validation"}
         left = [
             path
@@ -61,13 +61,13 @@ def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) 
                 keep = functools.partial(checkpoint.keep_best, folder, left[0])
                 validation.measure(checkpoint.step_of(left[0]), predictor, best, keep)
             except checkpoint.UNREADABLE as error:
-                log.warning("%s cannot be read (%s): passing it over", left[0], str(error).splitlines()[0])
+                log.warning("%s cannot be read (%s): skipping it", left[0], str(error).splitlines()[0])
                 passed.add(left[0])
         elif finished is not None:
-            log.info("evaluator: training is finished, and so are its evaluations")
+            log.info("evaluator: training is finished and its checkpoints are evaluated")
             return 0
         elif time.monotonic() - since > wait:
-            log.error("there has been no new checkpoint in %s for %.0f s: look at the chief's log", folder, wait)
+            log.error("no new checkpoint in %s for %.0f s: check the chief's log", folder, wait)
             return FAILED_STATUS
         else:
             time.sleep(POLL_SECONDS)

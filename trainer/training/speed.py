@@ -1,25 +1,25 @@
-"""The speed of training, and durations as people read them."""
+"""Training speed, and durations formatted for display."""
 
 import time
 
 
 class Speed:
-    """Measure examples per second and time left, since the last call or since the beginning."""
+    """Measures examples per second and time left, since the last call or since the start."""
 
     def __init__(self, batch_size: int, first_step: int, total_steps: int) -> None:
         self.batch_size, self.total_steps = batch_size, total_steps
         self.step, self.time = first_step, time.monotonic()
 
     def pause(self, seconds: float) -> None:
-        """Leave out seconds that were not spent training."""
+        """Exclude seconds that were not spent training."""
         self.time += seconds
 
     def restart(self, step: int) -> None:
-        """Measure from this step on, to which training has gone back, and from now."""
+        """Restart the measurement now, at the step from which training resumes."""
         self.step, self.time = step, time.monotonic()
 
     def measure(self, step: int) -> tuple[float, float]:
-        """Return the examples per second since the last call, and at that rate the seconds to the end."""
+        """Return the examples per second since the last call, and the seconds left at that rate."""
         now = time.monotonic()
         steps_per_second = (step - self.step) / max(now - self.time, 1e-9)
         self.step, self.time = step, now

@@ -1,6 +1,6 @@
-"""What TensorBoard shows beside scalars: images, histograms, the graph, hyper-parameters, an embedding projector.
+"""Write TensorBoard data other than scalars: images, histograms, the graph, hyper-parameters, an embedding projector.
 
-Each is behind a flag of `schema.TensorBoard`, since each costs time.
+Each has its own flag in `schema.TensorBoard`, since each costs time.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ EMBEDDING_FILES = ("embedding.tsv", "labels.tsv", "sprite.png")
 
 
 class Board:
-    """Writes beside the scalars of a monitor, into the same folder."""
+    """Writes to the same folder as the scalars of a `ChiefHooks`."""
 
     def __init__(
         self, monitor: ChiefHooks, train_state: TrainState, training: LabelledImages, validating: LabelledImages
@@ -35,7 +35,7 @@ class Board:
         self._gradients = tf.function(self.gradients)
 
     def start(self) -> None:
-        """Writes what stays the same: hyper-parameters and graph."""
+        """Write what never changes: hyper-parameters and graph."""
         with self.monitor.summaries.as_default(step=0):
             if self.flags.hparams:
                 hparams_plugin.hparams(hyper_parameters(self.config))
@@ -46,7 +46,7 @@ class Board:
         self.monitor.summaries.flush()
 
     def write(self, step: int, _: dict[str, float]) -> None:
-        """Writes what moves with the steps; a hook of `loop.run`."""
+        """Write what changes from step to step; a hook of `loop.run`."""
         begin = time.monotonic()
         with self.monitor.summaries.as_default(step=step):
             if self.flags.images:
@@ -74,7 +74,7 @@ class Board:
             tf.summary.histogram(f"gradients/{path}", gradient)
 
     def gradients(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Of the loss on a batch by path, as the next step would see them; nothing is moved."""
+        """Return the gradients of the loss on a batch, by path, as in the next step; no variable is updated."""
         values, state = _values(self.train_state.params), _values(self.train_state.state)
         with tf.GradientTape() as tape:
             tape.watch(values)
@@ -105,9 +105,9 @@ class Board:
         projector.visualize_embeddings(folder, settings)
 
     def embed(self, images: tf.Tensor) -> tf.Tensor:
-        """The decoder's state before the first character, float32 [B, D], of float32 [B, H, W, 3].
+        """Return the decoder's state before the first character, float32 [B, D], for float32 [B, H, W, 3].
 
-        Where the state has no numbers (`five_heads` knows all its answers at once), its memory.
+        If the state has no floats (`five_heads` computes all its answers at once), return the memory.
         """
         params, state = _values(self.train_state.reading_params), _values(self.train_state.state)
         memory, first = self.train_state.recogniser.encode(params, state, images)
@@ -120,7 +120,7 @@ class Board:
 
 
 def sprite_sheet(images: np.ndarray) -> np.ndarray:
-    """Images, uint8 [N, H, W, 3], row by row on the smallest square that holds them; the rest is black."""
+    """Arrange images, uint8 [N, H, W, 3], row by row in the smallest square that holds them; the rest is black."""
     count, height, width, channels = images.shape
     side = int(np.ceil(np.sqrt(count)))
     cells = np.zeros((side * side, height, width, channels), np.uint8)
@@ -130,7 +130,7 @@ def sprite_sheet(images: np.ndarray) -> np.ndarray:
 
 
 def hyper_parameters(wanted: schema.Config) -> dict[str, Any]:
-    """All settings by the names that `--set` takes; lists as JSON, since TensorBoard knows none."""
+    """Return all settings by their `--set` names; lists as JSON, since TensorBoard does not support lists."""
     raw = dataclasses.asdict(wanted)
     values: dict[str, Any] = {}
     for key in schema.keys(wanted):

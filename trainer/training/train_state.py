@@ -1,4 +1,4 @@
-"""What is trained: the variables, the loss, and one step on a batch."""
+"""The train state: the variables, the loss, and one step on a batch."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from trainer.vocab import Vocab
 
 @dataclass(frozen=True)
 class Replicas:
-    """Which of how many replicas a step runs on, each with its slice of the batch, and how all of them sum tensors."""
+    """This replica's index, the replica count, and the all-reduce function; each replica has its slice of the batch."""
 
     index: int = 0
     count: int = 1
@@ -26,12 +26,12 @@ ALONE = Replicas()
 
 
 class TrainState:
-    """A recogniser with the variables that training moves, by path.
+    """A recogniser with the variables that training updates, by path.
 
     Attributes:
-      params: what gradients move.
+      params: updated by gradients.
       state: the statistics of batch normalisation.
-      step: how many steps were made, int64 [].
+      step: the number of steps completed, int64 [].
     """
 
     def __init__(self, config: Config) -> None:
@@ -48,12 +48,12 @@ class TrainState:
 
     @property
     def reading_params(self) -> dict[str, tf.Variable]:
-        """The parameters to read numbers with: the moving averages, where there are any."""
+        """The parameters for inference: the moving averages, if enabled."""
         return self.optimizer.averages or self.params
 
     @property
     def count(self) -> str:
-        """How many parameters there are, as people write it."""
+        """The number of parameters, formatted for display."""
         return f"{sum(p.shape.num_elements() for p in self.params.values()):,}"
 
     def groups(self) -> dict[str, dict[str, tf.Variable]]:
@@ -79,8 +79,8 @@ class TrainState:
         """Return a train state of other variables, with the same values.
 
         Args:
-          place: makes the variables of each of the `groups`.
-          whole: makes whole parameters of their values where `place` cuts some into parts; see `placement`.
+          place: creates the variables of each of the `groups`.
+          whole: assembles whole parameters from their values if `place` partitions some; see `placement`.
         """
         placed = {kind: place(group) for kind, group in self.groups().items()}
         other = copy.copy(self)
@@ -91,7 +91,7 @@ class TrainState:
         return other
 
     def checkpointed(self) -> tf.train.Checkpoint:
-        """Return all that a restart needs. The input needs nothing: its position is the step."""
+        """Return all that a restart needs. The input pipeline needs nothing: its position is the step."""
         return tf.train.Checkpoint(
             params=self.params,
             state=self.state,
@@ -108,7 +108,7 @@ class TrainState:
           batch: `image` float32 [B, H, W, 3], `tokens` int32 [B, T].
           step: the seed of dropout.
         Returns:
-          The loss, float32 []; the next state, `token_accuracy` float32 [], and how many tokens count, float32 [].
+          The loss, float32 []; the next state, `token_accuracy` float32 [], and the number of tokens, float32 [].
         """
         targets = batch["tokens"]
         fed = tf.concat([tf.fill([tf.shape(targets)[0], 1], self.vocab.start), targets[:, :-1]], axis=1)
@@ -125,11 +125,11 @@ class TrainState:
         return tf.reduce_sum(losses * counts) / total, (next_state, accuracy, total)
 
     def train_step(self, batch: dict[str, tf.Tensor], replicas: Replicas = ALONE) -> dict[str, tf.Tensor]:
-        """Make one step on one batch: move all variables, and return `loss` and other figures, float32 [].
+        """Run one step on one batch: update all variables, and return `loss` and other figures, float32 [].
 
-        With several replicas, `batch` is this one's slice, and each makes the step of the whole batch: gradients and
-        figures are means over all its tokens. Batch norm normalises by the slice's own statistics; the moving ones
-        move by the mean over the replicas.
+        With several replicas, `batch` is this one's slice, and each applies the step of the whole batch: gradients
+        and figures are means over all its tokens. Batch norm normalises by the slice's own statistics; the moving
+        statistics are updated by the mean over the replicas.
         """
         with tf.GradientTape() as tape:
             values = {path: tf.convert_to_tensor(v) for path, v in self.params.items()}
@@ -137,7 +137,7 @@ class TrainState:
             before = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
             seed = self.step * replicas.count + replicas.index
             loss, (after, accuracy, tokens) = self.loss(self._whole(values), before, batch, seed)
-        # Those of embeddings come sparse, with an index for each token: made dense, they can be summed and clipped.
+        # Gradients of embeddings are sparse, with an index per token: only dense ones can be summed and clipped.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, list(values.values()))]
         moves = [after[path] - value for path, value in before.items()]
         if replicas.count > 1:

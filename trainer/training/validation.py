@@ -1,4 +1,4 @@
-"""Measure a model on validation images while it trains: in the chief, or in the evaluator beside it."""
+"""Evaluate a model on the validation images during training: in the chief, or in a separate evaluator."""
 
 import logging
 import time
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Validation:
-    """Where the measurements of a run go.
+    """The validation images of a run, and where its measurements go.
 
     Attributes:
       folder: the work folder.
       images: the validation images.
       metrics_file: the name of the metrics file of this process, in the work folder.
-      summaries: for TensorBoard; None where scalars are not wanted.
+      summaries: for TensorBoard; None if scalars are disabled.
     """
 
     folder: str
@@ -32,13 +32,13 @@ class Validation:
     summaries: tf.summary.SummaryWriter | None
 
     def measure(self, step: int, predictor: Predictor, best: float, keep: Callable[[], object]) -> float:
-        """Read the validation images, and return the proportion of numbers that were read right.
+        """Read the validation images, and return the proportion of numbers that were read correctly.
 
         Args:
-          step: the step that the weights are of.
-          predictor: what reads.
+          step: the step of the weights.
+          predictor: reads the images.
           best: the best accuracy so far.
-          keep: keeps the weights as the best; called before the measurement is stored, so that none is kept unmeasured.
+          keep: keeps the weights as the best; called before the measurement is stored, so that a stored best is kept.
         """
         begin = time.monotonic()
         summary = metrics.summarise(predictor.answers(self.images))
@@ -46,7 +46,7 @@ class Validation:
         if accuracy > best:
             keep()
         log.info(
-            "step %d validation: %.2f %% of %d numbers whole, %.2f %% of digits, best %.2f %%, in %.1f s",
+            "step %d validation: %.2f %% of %d numbers correct, %.2f %% of digits, best %.2f %%, in %.1f s",
             step,
             100 * accuracy,
             summary["examples"],
@@ -67,7 +67,7 @@ def store(
     *,
     file_name: str = files.METRICS_FILE,
 ) -> None:
-    """Append figures to a metrics file of the work folder, and write them for TensorBoard where there is a writer."""
+    """Append figures to a metrics file of the work folder, and write them for TensorBoard if a writer is given."""
     files.append_metrics(folder, {"kind": kind, "step": step, **scalars}, file_name=file_name)
     if summaries:
         with summaries.as_default(step=step):

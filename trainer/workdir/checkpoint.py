@@ -1,4 +1,4 @@
-"""Checkpoints in a work folder: the newest few, the best, and the way back past a torn one."""
+"""Checkpoints in a work folder: the newest few and the best, with a fallback if one is damaged."""
 
 import functools
 import logging
@@ -18,21 +18,21 @@ log = logging.getLogger(__name__)
 
 RECENT = "checkpoints"
 BEST = "best"
-STATE_FILE = "checkpoint"  # in which TensorFlow notes what there is
-PATTERN = "[]*?\\"  # characters that TensorFlow's readers do not take as they are
-ROOM = 1.1  # a checkpoint's size against its variables'
+STATE_FILE = "checkpoint"  # TensorFlow's list of the checkpoints
+PATTERN = "[]*?\\"  # characters that TensorFlow's readers do not take literally
+ROOM = 1.1  # a checkpoint's size relative to its variables'
 UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, LookupError)  # what reading a damaged one raises
 
 
 class UnreadableCheckpoint(Failed):
-    """There are checkpoints, and none of them can be read."""
+    """There are checkpoints, but none of them can be read."""
 
 
 class Checkpoints:
-    """The checkpoints of one work folder, in one format for every way of training.
+    """The checkpoints of one work folder, in one format for every strategy.
 
     TensorFlow writes each under a temporary name, renames it, and stores a CRC-32C with every tensor, which
-    restoring checks. `size` is that of the variables in bytes, for which there must be room.
+    is checked on restore. `size` is the size of the variables in bytes, for which there must be disk space.
     """
 
     def __init__(self, workdir: str, variables: tf.train.Checkpoint, *, keep: int, size: int = 0) -> None:
@@ -48,98 +48,98 @@ class Checkpoints:
         return _manager(self.variables, self.best_folder, keep=1)
 
     def save(self, step: int) -> str:
-        """Save, and remove the oldest.
+        """Save a checkpoint, and remove the oldest.
 
         Raises:
-          OSError: there is too little room.
+          OSError: there is too little disk space.
         """
         self._check_room(self.folder)
         return self.recent.save(checkpoint_number=step)
 
     def save_best(self, step: int) -> str:
-        """Like `save`, beside the best one so far."""
+        """Save a checkpoint as the best, in place of the previous best."""
         self._check_room(self.best_folder)
         return self.best.save(checkpoint_number=step)
 
     def _check_room(self, folder: str) -> None:
         if "://" in folder:
-            return  # a bucket has no end
+            return  # object stores have no size limit
         os.makedirs(folder, exist_ok=True)
         needed, free = self.size * ROOM, shutil.disk_usage(folder).free
         if free < needed:
             raise OSError(
-                f"{folder} has {free / 1e6:.0f} MB free, and a checkpoint needs {needed / 1e6:.0f} MB: make room, "
-                "or lower train.keep_checkpoints; the checkpoints before are whole"
+                f"{folder} has {free / 1e6:.0f} MB free, but a checkpoint needs {needed / 1e6:.0f} MB: free some "
+                "space, or lower train.keep_checkpoints; earlier checkpoints are intact"
             )
 
     def restore(self) -> str | None:
-        """Restore the newest checkpoint that can be read; return its path, or None where there is none at all.
+        """Restore the newest checkpoint that can be read; return its path, or None if there is none.
 
         Raises:
-          Unreadable: there are checkpoints, and none of them can be read.
+          UnreadableCheckpoint: there are checkpoints, but none of them can be read.
         """
         return read_first(self.variables, listed(self.folder))
 
 
 def read_first(variables: tf.train.Checkpoint, paths: list[str]) -> str | None:
-    """Read the first checkpoint that can be read; return its path, or None where there are no paths.
+    """Restore the first checkpoint that can be read; return its path, or None if there are no paths.
 
     Args:
-      variables: what is read.
-      paths: the checkpoints, the one to prefer first.
+      variables: what to restore.
+      paths: the checkpoints, in order of preference.
     Raises:
-      Unreadable: none of them can be read.
+      UnreadableCheckpoint: none of them can be read.
     """
     for path in paths:
         try:
-            # What does not match is told below; TensorFlow would tell it again, value by value, when the process ends.
+            # Mismatches are reported below; TensorFlow would also log them, value by value, when the process ends.
             status = variables.read(path)
             status.expect_partial()
             status.assert_existing_objects_matched()
         except UNREADABLE as error:
-            log.warning("checkpoint %s cannot be read (%s): trying the one before", path, _first_line(error))
+            log.warning("checkpoint %s cannot be read (%s): trying the previous one", path, _first_line(error))
         else:
             return path
     if paths:
-        raise UnreadableCheckpoint(f"none of the checkpoints {', '.join(paths)} can be read: delete them to start anew")
+        raise UnreadableCheckpoint(f"none of the checkpoints {', '.join(paths)} can be read: delete them to start over")
     return None
 
 
 def check_name(folder: str, option: str) -> None:
-    """Check that TensorFlow takes a folder's name for nothing else.
+    """Check that TensorFlow takes a folder's name literally.
 
-    It saves under any name, but it reads, and removes, what the name matches as a pattern.
+    It saves under any name, but reads and removes what the name matches as a pattern.
 
     Raises:
-      UserError: it would take the name for a pattern.
+      UserError: TensorFlow would treat the name as a pattern.
     """
     if found := sorted(set(PATTERN) & set(folder)):
         raise UserError(
-            f"{option} {folder}: TensorFlow takes {' '.join(found)} in a name for a pattern, and would read or remove "
-            "other files: choose a name without"
+            f"{option} {folder}: TensorFlow treats {' '.join(found)} in a name as a pattern, and would read or remove "
+            "other files: choose a name without such characters"
         )
 
 
 def to_read(workdir: str) -> str | None:
-    """Return the checkpoint to read numbers with: the best, else the newest; None where there is none.
+    """Return the checkpoint to decode with: the best, else the newest; None if there is none.
 
-    One whose index is damaged is returned only where all are.
+    One with a damaged index is returned only if all are damaged.
     """
     paths = in_order_to_read(workdir)
     return next(filter(_opens, paths), paths[0] if paths else None)
 
 
 def in_order_to_read(workdir: str) -> list[str]:
-    """Return the checkpoints to read numbers with: the best, then the newest first."""
+    """Return the checkpoints to decode with: the best, then the others, newest first."""
     paths = [path for folder in (BEST, RECENT) for path in listed(os.path.join(workdir, folder))]
     return [path for path in paths if tf.io.gfile.exists(f"{path}.index")]
 
 
 def listed(folder: str) -> list[str]:
-    """Return the checkpoints in a folder, the newest first: those of its state file, else those whose files are there.
+    """Return the checkpoints in a folder, newest first: those in its state file, else those whose files exist.
 
-    The state file, `checkpoint`, is written last, so what it does not list may not be whole. But a loss of power or a
-    full disk leaves it empty, and people delete it.
+    The state file, `checkpoint`, is written last, so what it does not list may be incomplete. But a power failure or a
+    full disk may leave it empty, and people delete it.
     """
     paths = _in_state_file(folder)
     if any(tf.io.gfile.exists(f"{path}.index") for path in paths):
@@ -147,7 +147,7 @@ def listed(folder: str) -> list[str]:
     paths = _files(folder)
     if paths:
         names = ", ".join(map(os.path.basename, paths))
-        _tell(f"{folder}/checkpoint is missing or damaged: using the checkpoints whose files are there, {names}")
+        _tell(f"{folder}/checkpoint is missing or damaged: using the checkpoints whose files exist, {names}")
     return paths
 
 
@@ -157,7 +157,7 @@ def step_of(path: str) -> int:
 
 
 def _in_state_file(folder: str) -> list[str]:
-    """Return the checkpoints that the state file lists, the newest last; none where it is missing or damaged."""
+    """Return the checkpoints that the state file lists, newest last; none if it is missing or damaged."""
     try:
         state = tf.train.get_checkpoint_state(folder)
     except ValueError:  # empty, or not text
@@ -166,7 +166,7 @@ def _in_state_file(folder: str) -> list[str]:
 
 
 def _files(folder: str) -> list[str]:
-    """Return the checkpoints whose files are there, the newest first."""
+    """Return the checkpoints whose files exist, newest first."""
     if not tf.io.gfile.isdir(folder):
         return []
     names = set(tf.io.gfile.listdir(folder))
@@ -176,13 +176,13 @@ def _files(folder: str) -> list[str]:
 
 
 def _manager(variables: tf.train.Checkpoint, folder: str, *, keep: int) -> tf.train.CheckpointManager:
-    """Return TensorFlow's manager of a folder, whose state file is written anew where it is missing or damaged."""
+    """Return TensorFlow's manager of a folder; rewrite its state file if that is missing or damaged."""
     state = os.path.join(folder, "checkpoint")
     paths = listed(folder)[::-1]
     if paths and paths != _in_state_file(folder):
         _record(folder, paths)
     elif not paths and tf.io.gfile.exists(state):
-        tf.io.gfile.remove(state)  # it lists nothing that is there, and the manager may fail at it
+        tf.io.gfile.remove(state)  # it lists no checkpoint that exists, and the manager may fail on it
     return tf.train.CheckpointManager(variables, folder, max_to_keep=keep)
 
 
@@ -212,16 +212,16 @@ def _opens(path: str) -> bool:
 
 @functools.cache
 def _tell(message: str) -> None:
-    """Log a warning once, since an evaluator looks every few seconds."""
+    """Log a warning once, since an evaluator polls every few seconds."""
     log.warning("%s", message)
 
 
 def keep_best(workdir: str, path: str) -> None:
-    """Copy a checkpoint beside the recent ones as the best; for a process that has not its variables."""
+    """Copy a recent checkpoint as the best, for a process that does not hold its variables."""
     source, name, folder = os.path.dirname(path), os.path.basename(path), os.path.join(workdir, BEST)
     tf.io.gfile.makedirs(folder)
     before = [old for old in tf.io.gfile.listdir(folder) if old.startswith("ckpt-")]
-    # The index last: a checkpoint that has one is whole.
+    # The index is copied last: a checkpoint that has one is complete.
     parts = sorted(part for part in tf.io.gfile.listdir(source) if part.startswith(f"{name}."))
     for part in parts:
         tf.io.gfile.copy(os.path.join(source, part), os.path.join(folder, part), overwrite=True)

@@ -1,4 +1,4 @@
-"""The work folder: alone enough to resume, evaluate, export and report."""
+"""The work folder: it holds all that is needed to resume, evaluate, export and report."""
 
 import contextlib
 import json
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
 LOCK_FILE = "chief.json"
-INPUTS_FILE = "inputs.json"  # what it is trained on
+INPUTS_FILE = "inputs.json"  # the datasets and initial weights
 METRICS_FILE = "metrics.jsonl"
-EVALUATOR_FILE = "metrics-evaluator.jsonl"  # its own, since a file in a bucket has one writer
+EVALUATOR_FILE = "metrics-evaluator.jsonl"  # a separate file, since a file in a bucket can have only one writer
 FINISHED_FILE = "FINISHED"
 ANSWERS_FILE = "answers.jsonl"
 EVALUATION_FILE = "evaluation.json"
@@ -32,7 +32,7 @@ POLL_SECONDS = 0.5
 
 @contextlib.contextmanager
 def locked(workdir: str) -> Iterator[Lock]:
-    """Hold the lock of a work folder, which is made; a new one where nothing was written is removed.
+    """Create a work folder and hold its lock; if it is new and nothing was written, remove it at the end.
 
     Raises:
       Locked: another process trains there.
@@ -52,7 +52,7 @@ def _remove_empty(workdir: str) -> None:
         with contextlib.suppress(OSError):  # something was written
             os.rmdir(workdir)
         return
-    with contextlib.suppress(tf.errors.NotFoundError):  # in an object store it is gone with its last file
+    with contextlib.suppress(tf.errors.NotFoundError):  # in an object store it disappears with its last file
         if not tf.io.gfile.listdir(workdir):
             tf.io.gfile.rmtree(workdir)
 
@@ -75,13 +75,13 @@ class _Store:
 
 
 def read_config(workdir: str) -> Config:
-    """Return the configuration of a work folder.
+    """Return the config of a work folder.
 
     Raises:
-      UserError: it is not a work folder, or its configuration is damaged.
+      UserError: it is not a work folder, or its config is damaged.
     """
     path = f"{workdir}/{CONFIG_FILE}"
-    raw = whole_file.read_json(path, advice="run the trainer.train command of this run again, which writes it again")
+    raw = whole_file.read_json(path, advice="run the trainer.train command of this run again, which rewrites it")
     if raw is None:
         raise UserError(f"{workdir} is not a work folder: {CONFIG_FILE} is missing; train one with trainer.train first")
     return _config_of(path, raw)
@@ -95,25 +95,27 @@ def _config_of(path: str, raw: dict[str, Any]) -> Config:
 
 
 def check(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) -> None:
-    """Check that what is in a work folder can go on under the wanted configuration; log what changes.
+    """Check that a run can resume in a work folder with the given config; log what has changed.
 
-    A description that is damaged is passed over, since `start` writes it again; whether the checkpoints fit shows when
-    they are restored.
+    Damaged files are skipped, since `start` rewrites them; whether the checkpoints fit is then noticed when they are
+    restored.
 
     Args:
       workdir: the folder, which need not exist.
-      wanted: the configuration.
-      inputs: what it is trained on, by name.
+      wanted: the config.
+      inputs: the datasets and initial weights, by name.
     Raises:
-      UserError: it holds another model.
+      UserError: the folder holds another model or optimizer.
     """
+    if tf.io.gfile.isdir(f"{workdir}/{CONFIG_FILE}"):
+        raise UserError(f"{workdir}/{CONFIG_FILE} is a folder, not a file: choose another --workdir")
     changes: list[str] = []
     if raw := _unless_damaged(f"{workdir}/{CONFIG_FILE}"):
         found = _config_of(f"{workdir}/{CONFIG_FILE}", raw)
         if _checkpoint_kind(found) != _checkpoint_kind(wanted):
             raise UserError(
                 f"{workdir} holds another model or optimizer (experiment {found.experiment}), whose checkpoints do not "
-                "fit: choose another --workdir, or the configuration in its config.json"
+                "fit: choose another --workdir, or use the settings in its config.json"
             )
         changes += schema.changes(found, wanted)
     if inputs and (before := _unless_damaged(f"{workdir}/{INPUTS_FILE}")):
@@ -123,7 +125,7 @@ def check(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) ->
 
 
 def start(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) -> None:
-    """Make the work folder, or describe in it how it goes on: the configuration, and what it is trained on."""
+    """Create the work folder if needed; write the config and the inputs with which training starts or resumes."""
     tf.io.gfile.makedirs(workdir)
     whole_file.write(f"{workdir}/{CONFIG_FILE}", wanted.to_json())
     if inputs:
@@ -132,32 +134,32 @@ def start(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) ->
 
 def _unless_damaged(path: str) -> dict[str, Any] | None:
     try:
-        return whole_file.read_json(path, advice="it is written again as the command line says")
+        return whole_file.read_json(path, advice="it is rewritten from the command line")
     except UserError as error:
         log.warning("%s", error)
         return None
 
 
 def _checkpoint_kind(config: Config) -> tuple[Any, ...]:
-    """What decides which variables a checkpoint has."""
+    """Return the settings that determine which variables a checkpoint has."""
     return config.model, config.optimizer.name, bool(config.optimizer.ema_decay)
 
 
 def finish(workdir: str, wanted: Config, step: int) -> None:
-    """Tell all other tasks, and later starts, that training is done, and whether it stopped early."""
+    """Record for all other tasks, and for later starts, that training is done, and whether it stopped early."""
     early = step < wanted.train.steps
     done = {"step": step, "stopped_early": early, "config": json.loads(wanted.to_json())}
     whole_file.write_json(f"{workdir}/{FINISHED_FILE}", done)
 
 
 def finished_step(workdir: str, wanted: Config) -> int | None:
-    """Return the step at which training with exactly this configuration was done, None where it was not."""
+    """Return the step at which training with exactly this config finished, None if it did not."""
     found = last_finish(workdir)
     return found["step"] if found and found["config"] == json.loads(wanted.to_json()) else None
 
 
 def last_finish(workdir: str) -> dict[str, Any] | None:
-    """Return what `finish` wrote last, for whichever configuration; None where it never did, or the file is damaged."""
+    """Return what `finish` wrote last, for any config; None if the file is missing or damaged."""
     try:
         found = whole_file.read_json(f"{workdir}/{FINISHED_FILE}", advice="it counts as missing")
     except UserError:
@@ -166,7 +168,7 @@ def last_finish(workdir: str) -> dict[str, Any] | None:
 
 
 def wait_for_finish(workdir: str, wanted: Config, seconds: float) -> bool:
-    """Whether `finish` was told within so many seconds."""
+    """Wait for `finish`; return whether it was recorded within that many seconds."""
     until = time.monotonic() + seconds
     while finished_step(workdir, wanted) is None:
         if time.monotonic() > until:
@@ -176,14 +178,14 @@ def wait_for_finish(workdir: str, wanted: Config, seconds: float) -> bool:
 
 
 def append_metrics(workdir: str, row: dict[str, Any], *, file_name: str = METRICS_FILE) -> None:
-    """Append a row to the metrics."""
+    """Append a row to a metrics file."""
     whole_file.append_line(f"{workdir}/{file_name}", json.dumps(row))
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:
-    """Return all rows in the order of their steps; where a restart repeated a step, the later row.
+    """Return all rows in the order of their steps; if a restart repeated a step, only the later row.
 
-    A line that is not whole, as a killed process leaves it, is passed over.
+    An incomplete line, e.g. from a killed process, is skipped.
     """
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     for path in (f"{workdir}/{METRICS_FILE}", f"{workdir}/{EVALUATOR_FILE}"):

@@ -1,4 +1,4 @@
-"""Begins a run with the weights of another, for fine-tuning: `trainer.train --init-from`."""
+"""Start a run with the weights of another, for fine-tuning: `trainer.train --init-from`."""
 
 import logging
 import os
@@ -15,16 +15,16 @@ from trainer.workdir import checkpoint
 
 log = logging.getLogger(__name__)
 
-EXPORTED = "variables/variables"  # where a SavedModel has its checkpoint
+EXPORTED = "variables/variables"  # the checkpoint within a SavedModel
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Where weights come from.
+    """The source of initial weights.
 
     Attributes:
       checkpoint: its path, without `.index`.
-      trained_on: the fingerprints of what it was ever trained on, int64 [M].
+      trained_on: the fingerprints of all images that it was ever trained on, int64 [M].
     """
 
     checkpoint: str
@@ -32,23 +32,25 @@ class InitialWeights:
 
 
 def find(path: str) -> InitialWeights:
-    """The best checkpoint of a work folder, else its newest; the checkpoint that the path itself names; or the weights
-    of an exported model, `released` being the one in the package.
+    """Return the weights at a path: a work folder (its best checkpoint, else its newest), a checkpoint, or an exported
+    model, where `released` is the one in the package.
 
     Raises:
-      UserError: it is none of them.
+      UserError: the path is none of these.
     """
     exported = f"{released.folder_of(path).rstrip('/')}/{EXPORTED}"
     candidates = (checkpoint.to_read(path.rstrip("/")), exported, path.removesuffix(".index"))
     prefix = next((found for found in candidates if found and tf.io.gfile.exists(f"{found}.index")), None)
     if prefix is None:
         raise UserError(
-            f"--init-from {path}: that is no work folder with a checkpoint, no checkpoint, and no exported model: "
+            f"--init-from {path}: this is neither a work folder with a checkpoint, nor a checkpoint or exported model: "
             "give e.g. runs/first, runs/first/checkpoints/ckpt-500, runs/first/export, or released"
         )
     trained_on = leakage.remembered(os.path.dirname(os.path.dirname(prefix)))
     if not len(trained_on):
-        log.warning("%s does not tell what it was trained on, so no check can find images of that", prefix)
+        log.warning(
+            "%s does not record what it was trained on, so validation images among that data cannot be detected", prefix
+        )
     return InitialWeights(prefix, trained_on)
 
 
@@ -59,13 +61,13 @@ def initialise(
     *,
     averages: Mapping[str, tf.Variable],
 ) -> None:
-    """Takes all values that fit by path and shape, moving averages where there are any, and logs which did not.
+    """Copy all values whose path and shape match, moving averages if there are any, and log those that do not match.
 
     Args:
-      source: what to take them from.
-      params, state, averages: by path; the averages begin at the weights.
+      source: where to copy from.
+      params, state, averages: by path; the averages start as copies of the weights.
     Raises:
-      UserError: no weight fits, or the checkpoint cannot be read.
+      UserError: no weight matches, or the checkpoint cannot be read.
     """
     try:
         reader = tf.train.load_checkpoint(source.checkpoint)
@@ -91,15 +93,15 @@ def initialise(
         average.assign(params[path])
     what = "moving averages" if kind == "averages" else "weights"
     unused = sum(name.startswith((f"{kind}/", "state/")) for name in shapes.keys() - wanted.keys())
-    log.info("%d of %d variables are %s of %s", len(values), len(wanted), what, source.checkpoint)
+    log.info("%d of %d variables initialised with %s of %s", len(values), len(wanted), what, source.checkpoint)
     for misfit in filter(None, misfits.values()):
-        log.info("new: %s", misfit)
+        log.info("newly initialised: %s", misfit)
     if unused:
-        log.info("%d variables there have no place here", unused)
+        log.info("%d variables there are not used here", unused)
 
 
 def _misfit(variable: tf.Variable, shape: list[int] | None) -> str:
-    """Why a stored value cannot be taken; empty where it can."""
+    """Return why a stored value cannot be used; empty if it can."""
     if shape is None:
         return f"{variable.name.removesuffix(':0')} is missing there"
     if shape != variable.shape.as_list():
@@ -108,5 +110,5 @@ def _misfit(variable: tf.Variable, shape: list[int] | None) -> str:
 
 
 def _stored(kind: str, path: str) -> str:
-    """The name of a variable in TensorFlow's object-based checkpoints, which escape slashes in keys."""
+    """Return the name of a variable in TensorFlow's object-based checkpoints, which escape slashes in keys."""
     return f"{kind}/{path.replace('.', '..').replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE"

@@ -94,7 +94,7 @@ def test_what_a_killed_run_left_is_replaced_and_never_read(tmp_path: Path) -> No
 def test_a_folder_with_other_files_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     synthesise(tmp_path, "--overwrite", status=2)
-    assert "thesis.txt, which is not ours" in capsys.readouterr().err
+    assert "thesis.txt, which this program did not write" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").exists()
 
 
@@ -154,7 +154,7 @@ def test_digit_structs_are_cropped_and_each_reject_is_named(
     assert info.records_in == 11
     assert info.splits["train"].records + sum(info.rejects.values()) == 11
     assert info.notes == {"images without an entry": 1}
-    assert "note: images without an entry           1" in capsys.readouterr().out
+    assert "note: images without an entry             1" in capsys.readouterr().out
     found = parsed(out)
     assert {key: record["label/text"] for key, record in found.items()} == {
         "svhn/good.png": b"3",
@@ -217,8 +217,8 @@ def test_shares_split_by_key_and_a_image_never_moves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--format", "csv", "--input", "nowhere.csv"], "there is no nowhere.csv"),
-        (["--format", "csv", "--input", "nowhere"], "there is no nowhere/labels.csv"),
+        (["--format", "csv", "--input", "nowhere.csv"], "nowhere.csv does not exist"),
+        (["--format", "csv", "--input", "nowhere"], "nowhere/labels.csv does not exist"),
         (["--format", "digitstruct", "--input", "nowhere"], "has no digitStruct.mat"),
         (["--format", "tiff", "--input", "x"], "invalid choice"),
         (["--format", "csv", "--input", "{good}", "--nonsense=3"], "unknown option --nonsense=3"),

@@ -133,7 +133,7 @@ def test_an_array_of_one_image_is_stored_without_references(tmp_path: Path) -> N
         (lambda refs: refs["box0/label"].__setitem__((0, 0), 11.0), "a label is 11, not 1 to 10"),
         (lambda refs: refs["box0/label"].__setitem__((0, 0), np.nan), "a label is nan"),
         (lambda refs: refs["box0"].pop("left"), "entry 1 is damaged"),
-        (lambda refs: refs["name0"].__setitem__((0, 0), 0xD800), "a name is no text"),
+        (lambda refs: refs["name0"].__setitem__((0, 0), 0xD800), "a name is not text"),
     ],
 )
 def test_a_damaged_entry_is_named_and_the_others_are_read(tmp_path: Path, change: Any, message: str) -> None:

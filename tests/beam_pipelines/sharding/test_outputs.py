@@ -13,6 +13,7 @@ from beam_pipelines import draw, inspect, prepare, score, synthesize
 from beam_pipelines.sharding import outputs
 from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
 from trainer.files import lock
+from trainer.inference.exported_model import CHECKSUMS
 
 Main = Callable[[list[str]], int]
 
@@ -64,7 +65,7 @@ def test_a_folder_with_a_file_of_somebody_else_is_refused_untouched(
     put(tmp_path / "out", name)
     before = snapshot(tmp_path)
     made(tmp_path / "out", *flags, status=2)
-    assert f"holds {name}, which is not ours" in capsys.readouterr().err
+    assert f"holds {name}, which this program did not write" in capsys.readouterr().err
     assert snapshot(tmp_path) == before
 
 
@@ -79,7 +80,7 @@ def test_a_file_of_somebody_else_in_an_output_of_ours_stays(
     put(out, name)
     before = snapshot(out)
     made(out, "--seed", 4, "--overwrite", status=2)
-    assert f"holds {name}, which is not ours" in capsys.readouterr().err
+    assert f"holds {name}, which this program did not write" in capsys.readouterr().err
     assert snapshot(out) == before
 
 
@@ -94,7 +95,7 @@ def test_nothing_is_removed_through_a_link(tmp_path: Path, capsys: pytest.Captur
     (out / "tfds").symlink_to(elsewhere)
     before = snapshot(tmp_path)
     made(out, "--overwrite", status=2)
-    assert "holds tfds, which is not ours" in capsys.readouterr().err
+    assert "holds tfds, which this program did not write" in capsys.readouterr().err
     (out / "tfds").unlink()
     (out / INFO_FILE).unlink()
     (out / INFO_FILE).symlink_to(elsewhere / "thesis.txt")
@@ -210,7 +211,7 @@ def test_a_dataset_of_inputs_that_changed_since_is_not_taken_for_theirs(
     changed = next((images / "images").iterdir())
     Image.new("RGB", (9, 9)).save(changed)
     assert prepare.main(args) == 2
-    assert "made from other inputs" in capsys.readouterr().err
+    assert "written from other inputs" in capsys.readouterr().err
     assert prepare.main([*args, "--overwrite"]) == 0
 
 
@@ -228,13 +229,15 @@ def test_what_decides_the_answers_decides_whether_predictions_are_there(
     assert score.main(args) == 2
     assert score.main([*args, "--overwrite"]) == 0
     # The same weights, calibrated otherwise.
-    info = tiny_model / "assets" / "model_info.json"
-    before = info.read_text()
+    info, checksums = tiny_model / "assets" / "model_info.json", tiny_model / CHECKSUMS
+    before, sums = info.read_text(), checksums.read_text()
     try:
         info.write_text(json.dumps({**json.loads(before), "calibration": {"thresholds": []}}))
+        checksums.unlink()
         assert score.main(args) == 2
     finally:
         info.write_text(before)
+        checksums.write_text(sums)
 
 
 def text(path: Path) -> None:

@@ -131,4 +131,4 @@ def test_what_is_no_share_is_refused(share: str, tmp_path: Path, capsys: pytest.
 
 def test_shares_do_not_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(tmp_path / "out", "--share", "0/2", "--overwrite", status=2)
-    assert "do not go together" in capsys.readouterr().err
+    assert "--overwrite cannot be combined with --partition" in capsys.readouterr().err

@@ -153,12 +153,12 @@ def test_a_preview_is_written_instead_of_a_dataset(tmp_path: Path) -> None:
     ("args", "message"),
     [
         (["--source", "mnist"], "needs --mnist DIR"),
-        (["--source", "mnist", "--mnist", "nowhere"], "there is no train-images-idx3-ubyte"),
+        (["--source", "mnist", "--mnist", "nowhere"], "train-images-idx3-ubyte is missing"),
         (["--source", "mnist", "--mnist", "{mnist}", "--max-digits", "6"], "--max-digits up to 5"),
         (["--source", "crops"], "needs --records DIR"),
         (["--source", "crops", "--records", "nowhere"], "nowhere has no COMPLETED"),
         (["--source", "crops", "--records", "{tiny}", "--alphabet", "0123456789A"], "draws digits only"),
-        (["--lengths", "nowhere.csv"], "there is no such file"),
+        (["--lengths", "nowhere.csv"], "neither a file nor a known distribution"),
         (["--source", "paint"], "invalid choice"),
         (["--split", "a:1,b:1"], "all go to one split"),
         ([], "--output is missing"),
@@ -176,7 +176,7 @@ def test_a_damaged_idx_file_is_refused(tmp_path: Path, mnist_folder: str) -> Non
     for path in Path(mnist_folder).iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"no idx at all"))
-    with pytest.raises(mnist.UserError, match="is no idx file"):
+    with pytest.raises(mnist.UserError, match="is not an idx file"):
         mnist.read(str(tmp_path), "train")
 
 

@@ -70,13 +70,13 @@ def test_where_letters_belong_to_the_numbers_none_stand_beside_them() -> None:
 @pytest.mark.parametrize(
     ("lengths", "digits", "message"),
     [
-        ("long", "uniform", "there is no such file, nor such a distribution"),
+        ("long", "uniform", "neither a file nor a known distribution"),
         ("{lengths}", "uniform", "has no length from 1 to 5"),
-        ("{letters}", "uniform", "'x' is no length"),
+        ("{letters}", "uniform", "'x' is not a length"),
         ("uniform", "{digits}", "a is not in the alphabet"),
         ("uniform", "{negative}", "must not be negative"),
         ("uniform", "{columns}", "its first line must be digit,weight"),
-        ("uniform", "{text}", "a weight is no number"),
+        ("uniform", "{text}", "a weight is not a number"),
     ],
 )
 def test_bad_distributions_say_what_to_do(tmp_path: Path, lengths: str, digits: str, message: str) -> None:

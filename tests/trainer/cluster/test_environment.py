@@ -80,7 +80,7 @@ def test_a_pod_and_its_tf_config_agree(workers: int, servers: int, role: str, da
     ],
 )
 def test_a_wrong_pod_variable_is_named(change: dict[str, str], names: str) -> None:
-    with pytest.raises(UserError, match=r"expected is .*; set it in the Pod's manifest") as caught:
+    with pytest.raises(UserError, match=r"expected .*; set it in the Pod's manifest") as caught:
         read_task({**POD, **change})
     assert str(caught.value).startswith(names)
 

@@ -48,8 +48,8 @@ def test_an_alphabet_of_digits_stays_a_text() -> None:
     ("setting", "message"),
     [
         ("train.step=3", "did you mean train.steps"),
-        ("nonsense=3", "there is no 'nonsense'"),
-        ("train=3", "there is no 'train'"),
+        ("nonsense=3", "unknown setting 'nonsense'"),
+        ("train=3", "unknown setting 'train'"),
         ("train.steps", "write it as key=value"),
         ("train.steps=many", "must be of type int"),
         ("train.steps=0", "at least 1"),

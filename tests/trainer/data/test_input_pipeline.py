@@ -74,7 +74,7 @@ def test_holding_out_is_disjoint_and_stable(tiny_dataset: Path) -> None:
     ("settings", "message"),
     [
         (["model.max_length=1"], "set model.max_length=2"),
-        (["model.alphabet=0123456789x"], "has the alphabet '0123456789', the model '0123456789x'"),
+        (["model.alphabet=0123456789x"], "has the alphabet '0123456789', but the model has '0123456789x'"),
     ],
 )
 def test_data_that_do_not_fit_the_model_are_refused(tiny_dataset: Path, settings: list[str], message: str) -> None:

@@ -73,7 +73,7 @@ def test_validation_images_that_are_trained_on_are_refused(
     run = str(tmp_path / "run")
     with pytest.raises(UserError) as error:
         train_and_evaluate(smoke(*settings), train.Inputs([str(training)], [str(validation)]), workdir=run)
-    assert "1 of the 6 images of the validation data are trained on, too" in str(error.value)
+    assert "1 of the 6 images of the validation data were also trained on" in str(error.value)
     assert message in str(error.value)
     assert not (tmp_path / "run").exists()
 
@@ -116,7 +116,7 @@ def test_evaluating_on_what_was_trained_on_is_refused_unless_asked_for(
     run("trainer.train", *args, "--set", "train.steps=2", "data.holdout=0.1")
     seen = ["--workdir", str(workdir), "--data", str(tiny_dataset), "--split", "train"]
     assert evaluate.main(seen) == 2
-    assert f"72 of the 80 images of split train of {tiny_dataset} are trained on" in capsys.readouterr().err
+    assert f"72 of the 80 images of split train of {tiny_dataset} were also trained on" in capsys.readouterr().err
     assert evaluate.main([*seen, "--allow-seen"]) == 0
     assert "72 of them were trained on" in capsys.readouterr().out
     # The same images under other names: another seed would draw others.

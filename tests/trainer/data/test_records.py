@@ -128,7 +128,7 @@ def write_dataset(folder: Path, text: str, *, completed: bool = True) -> str:
 
 
 def test_unfinished_and_foreign_datasets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no dataset folder"):
+    with pytest.raises(UserError, match=r"the dataset folder .* does not exist"):
         dataset_info.read_info(str(tmp_path / "nowhere"))
     unfinished = write_dataset(tmp_path / "unfinished", info().to_json(), completed=False)
     with pytest.raises(UserError, match="has no COMPLETED"):

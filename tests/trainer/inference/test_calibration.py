@@ -117,16 +117,16 @@ def test_it_belongs_to_the_way_that_numbers_are_read_in(tiny_model: Path, tiny_d
     shutil.copytree(tiny_model.parent / "run", run)
     seen = {"allow_seen": True, "calibrate": True}
     evaluation.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=otherwise)
-    with pytest.raises(UserError, match=r"another way to read, .*'views': \[1.0, 1.2\]"):
+    with pytest.raises(UserError, match=r"is for other decode settings, .*'views': \[1.0, 1.2\]"):
         saved_model.export(run, out)
     info = saved_model.export(run, out, settings=otherwise)
     assert info["calibration"]["decode"]["views"] == [1.0, 1.2]
     stored = Path(run, "calibration.json")
     older = {name: value for name, value in json.loads(stored.read_text()).items() if name != "decode"}
     stored.write_text(json.dumps(older))  # from before the way to read was stored
-    with pytest.raises(UserError, match=r"another way to read, None: run trainer.evaluate --calibrate again"):
+    with pytest.raises(UserError, match=r"is for other decode settings, None: run trainer.evaluate --calibrate again"):
         saved_model.export(run, out, settings=otherwise)
-    with pytest.raises(UserError, match=r"--set train.steps=5: a trained model can only be told how to read"):
+    with pytest.raises(UserError, match=r"--set train.steps=5: a trained model only accepts decode settings"):
         evaluation.evaluate(run, [str(tiny_dataset)], "train", **seen, settings=["train.steps=5"])
 
 

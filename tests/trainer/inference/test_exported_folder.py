@@ -154,7 +154,8 @@ KINDS = [
 def test_nothing_else_is_replaced(tmp_path: Path, kind: str) -> None:
     output = strange(tmp_path, kind)
     before = sorted((path, path.is_file() and path.read_bytes()) for path in tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=f"--output {output.rstrip('/')} .*: (give the folder|choose another)"):
+    advice = "(give the folder|choose a folder|choose another)"
+    with pytest.raises(UserError, match=f"--output {output.rstrip('/')} .*: {advice}"):
         exported_folder.replace(output, write("new"))
     assert sorted((path, path.is_file() and path.read_bytes()) for path in tmp_path.rglob("*")) == before
 

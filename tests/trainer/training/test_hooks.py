@@ -32,7 +32,7 @@ def test_it_stops_early_where_validation_gets_no_better(
         run(tiny_dataset, tmp_path, "train.steps=10000", "train.evaluate_every=5", "train.patience=2")
     rows = [row for row in files.read_metrics(str(tmp_path)) if row["kind"] == "validation"]
     *before, best, first, second = rows
-    assert f"no better validation for 2 evaluations: stopping at {second['step']}" in caplog.text
+    assert f"validation did not improve for 2 evaluations: stopping at {second['step']}" in caplog.text
     assert best["sequence_accuracy"] >= max(first["sequence_accuracy"], second["sequence_accuracy"])
     assert all(row["sequence_accuracy"] < best["sequence_accuracy"] for row in before)
     assert (tmp_path / "best" / f"ckpt-{best['step']}.index").exists()

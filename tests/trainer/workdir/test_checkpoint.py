@@ -53,7 +53,7 @@ def test_a_damaged_newest_falls_back_and_says_so(tmp_path: Path, damage: str, ca
 def test_all_damaged_is_an_error_and_no_new_beginning(tmp_path: Path) -> None:
     saved(tmp_path, [1])
     (tmp_path / "checkpoints" / "ckpt-1.data-00000-of-00001").write_bytes(b"")
-    with pytest.raises(RuntimeError, match="delete them to start anew"):
+    with pytest.raises(RuntimeError, match="delete them to start over"):
         saved(tmp_path, [])[0].restore()
 
 
@@ -71,7 +71,7 @@ def test_without_room_nothing_is_written(tmp_path: Path, monkeypatch: pytest.Mon
     checkpoints = saved(tmp_path, [])[0]
     checkpoints.size = 4000
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: SimpleNamespace(free=4001))
-    with pytest.raises(OSError, match="make room"):
+    with pytest.raises(OSError, match="free some space"):
         checkpoints.save(2)
     assert str(saved(tmp_path, [])[0].restore()).endswith("ckpt-1")
 
@@ -108,7 +108,7 @@ def test_a_damaged_list_of_checkpoints_falls_back_to_those_that_are_there(
     checkpoints, value = saved(tmp_path, [])
     assert str(checkpoints.restore()).endswith("checkpoints/ckpt-11")
     assert value[0] == 11
-    assert "using the checkpoints whose files are there, ckpt-11, ckpt-10, ckpt-9" in caplog.text
+    assert "using the checkpoints whose files exist, ckpt-11, ckpt-10, ckpt-9" in caplog.text
     checkpoints.save(12)
     checkpoints.save_best(12)
     for folder, kept in (("checkpoints", [10, 11, 12]), ("best", [12])):

@@ -40,7 +40,7 @@ def test_a_damaged_description_is_written_again(
         files.read_config(str(tmp_path))
     assert files.finished_step(str(tmp_path), wanted) is None
     files.check(str(tmp_path), wanted, {"data": ["a"]})
-    assert "is written again as the command line says" in caplog.text
+    assert "is rewritten from the command line" in caplog.text
     files.start(str(tmp_path), wanted, {"data": ["a"]})
     assert files.read_config(str(tmp_path)) == wanted
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "inputs.json", "FINISHED"}
@@ -49,7 +49,7 @@ def test_a_damaged_description_is_written_again(
 def test_a_configuration_of_another_kind_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
     wanted = experiments.find("smoke")
     (tmp_path / "config.json").write_text('{"experiment": "smoke", "from_the_future": 1}')
-    with pytest.raises(UserError, match=r"config\.json: the configuration has unknown keys: from_the_future"):
+    with pytest.raises(UserError, match=r"config\.json: the config has unknown keys: from_the_future"):
         files.check(str(tmp_path), wanted)
 
 

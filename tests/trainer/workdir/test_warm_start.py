@@ -54,8 +54,8 @@ def test_averages_and_statistics_are_taken_and_all_else_begins_anew(
         np.testing.assert_array_equal(here.state[path], value)
     assert all(not np.any(slot) for slot in here.optimizer.slots.values())
     assert int(here.step) == 0
-    assert f"30 of 30 variables are moving averages of {folder}/checkpoints/ckpt-7" in caplog.text
-    assert "new: " not in caplog.text
+    assert f"30 of 30 variables initialised with moving averages of {folder}/checkpoints/ckpt-7" in caplog.text
+    assert "newly initialised: " not in caplog.text
 
 
 def test_what_does_not_fit_is_named(first: tuple[Path, TrainState], caplog: pytest.LogCaptureFixture) -> None:
@@ -71,16 +71,16 @@ def test_what_does_not_fit_is_named(first: tuple[Path, TrainState], caplog: pyte
         )
     path = "recogniser/encoder/stem/conv/kernel"
     np.testing.assert_array_equal(here.params[path], first[1].optimizer.averages[path])
-    assert "new: recogniser/logits/bias has the shape [12] there, [13] here" in caplog.text
-    assert "new: recogniser/encoder/stage2/widen/conv/kernel is missing there" in caplog.text
-    assert "new: recogniser/encoder/stem" not in caplog.text
+    assert "newly initialised: recogniser/logits/bias has the shape [12] there, [13] here" in caplog.text
+    assert "newly initialised: recogniser/encoder/stage2/widen/conv/kernel is missing there" in caplog.text
+    assert "newly initialised: recogniser/encoder/stem" not in caplog.text
 
 
 def test_another_model_takes_the_encoder(first: tuple[Path, TrainState], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         initialised(warm_start.find(str(first[0])), "model.name=five_heads")
-    assert "15 of 21 variables are moving averages of" in caplog.text
-    assert "15 variables there have no place here" in caplog.text
+    assert "15 of 21 variables initialised with moving averages of" in caplog.text
+    assert "15 variables there are not used here" in caplog.text
 
 
 def test_the_released_model_can_be_begun_with(caplog: pytest.LogCaptureFixture) -> None:
@@ -95,14 +95,14 @@ def test_the_released_model_can_be_begun_with(caplog: pytest.LogCaptureFixture) 
         np.testing.assert_array_equal(train_state.params[path], tf.cast(value, tf.float32))
     for path, value in there.state.items():
         np.testing.assert_array_equal(train_state.state[path], value)
-    assert "released_model/variables/variables does not tell what it was trained on" in caplog.text
-    assert "new: " not in caplog.text
+    assert "released_model/variables/variables does not record what it was trained on" in caplog.text
+    assert "newly initialised: " not in caplog.text
 
 
 def test_where_nothing_fits_it_is_an_error(first: tuple[Path, TrainState], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no weight of .* fits this model, e\.g\. .* is missing there"):
         initialised(warm_start.find(str(first[0])), "model.name=svhn_rnn")
-    with pytest.raises(UserError, match="no work folder with a checkpoint, no checkpoint, and no exported model"):
+    with pytest.raises(UserError, match="neither a work folder with a checkpoint, nor a checkpoint or exported model"):
         warm_start.find(str(tmp_path))
 
 
@@ -130,10 +130,10 @@ def test_a_run_begins_with_another_remembers_its_images_and_goes_on_from_itself(
     with caplog.at_level(logging.INFO):
         longer = schema.override(whole, ["train.steps=6"])
         run.train_and_evaluate(longer, train.Inputs(other, [], one), workdir=two)
-    assert "--init-from was only for its beginning" in caplog.text
+    assert "--init-from only applies to a new work folder" in caplog.text
     assert f"from {two}/checkpoints/ckpt-4" in caplog.text
     again = schema.override(whole, ["data.holdout=0.5"])
-    with pytest.raises(UserError, match="of the validation data are trained on"):
+    with pytest.raises(UserError, match="of the validation data were also trained on"):
         run.train_and_evaluate(again, train.Inputs([str(tiny_dataset)], [], one), workdir=three)
     reference = schema.override(whole, ["model.name=svhn_rnn"])
     with pytest.raises(UserError, match="no weight of"):

@@ -1,9 +1,9 @@
-"""Runs steps on workers that move variables on parameter servers, each at its own speed (Dean et al. 2012).
+"""Run steps on workers that update variables on parameter servers, each at its own speed (Dean et al. 2012).
 
-Each step's batch is named by its number, which the chief gives out: whichever worker makes it, and however often
-a worker is lost, every batch is trained on, in the order of a single process. Steps are given out in bounded
-chunks, and all of a chunk is waited for, so no update is staler than a chunk, and the chief can check that
-the count of steps is exactly right, save, and stop.
+The chief schedules step numbers, and a step's number determines its batch: whichever worker runs it, and however
+often a worker is lost, every batch is trained on, in the order of a single process. Steps are scheduled in bounded
+chunks, and the chief waits for each chunk to complete, so no update is staler than a chunk, and between chunks the
+chief can verify the step count, save, and stop.
 """
 
 import contextlib
@@ -31,19 +31,19 @@ from trainer.training.train_state import TrainState
 
 log = logging.getLogger(__name__)
 
-STEPS_AHEAD = 8  # given out for each worker at a time
+STEPS_AHEAD = 8  # scheduled per worker at a time
 
 
 class ParameterServers(Runner):
-    """Give out steps to workers: the chief's side.
+    """Schedules steps on workers: the chief's side.
 
-    It connects when it is made, which must come before any other TensorFlow operation, since it renames the devices
-    that variables lie on.
+    It connects on creation, which must precede any other TensorFlow operation, since it renames the devices on which
+    variables are placed.
 
     Args:
-      config: the configuration.
-      task: what this process is in the cluster.
-      watchdog: limits how long is waited for the other tasks.
+      config: the config.
+      task: the role of this process in the cluster.
+      watchdog: limits the time to wait for the other tasks.
       limits: workers that do not answer within `wait` are left out, if at least `least_workers` do.
     Raises:
       Interrupted: a server, or too many workers, did not answer in time.
@@ -58,7 +58,7 @@ class ParameterServers(Runner):
         self.connect()
 
     def connect(self) -> None:
-        """Connect to all that answer.
+        """Connect to all tasks that answer.
 
         Raises:
           Interrupted: a server, or too many workers, did not answer in time.
@@ -77,25 +77,25 @@ class ParameterServers(Runner):
         log.info("connected to %d servers and %d workers in %.1f s", self.servers, self.workers, seconds)
 
     def begin(self, train_state: TrainState, images: LabelledImages, restore: Callable[[], str | None]) -> None:
-        """Spread the values of the train state over the servers, and load the images on the workers."""
+        """Distribute the values of the train state over the servers, and load the images on the workers."""
         self.train_state, self.images, self.restore = train_state, images, restore
         self.step = int(train_state.step.numpy())
-        with self.watchdog.limit("spreading the variables"), _interrupted():
+        with self.watchdog.limit("distributing the variables"), _interrupted():
             self.served = Served(train_state, self.servers)
             self.images_there = iter(self.coordinator.create_per_worker_dataset(self._resident))
         self._step_there = tf.function(self._train_on)
 
     def recover(self, reason: Interrupted) -> None:
-        """Restore the newest checkpoint and spread it over the servers that are there, trying as often as allowed.
+        """Restore the newest checkpoint and distribute it over the servers, retrying as often as allowed.
 
         Raises:
-          Failed: it was not enough.
+          Failed: no retry is left.
         """
         begin, reached, restarts = time.monotonic(), self.step, self.limits.restarts
         while True:
             self.failures += 1
             if self.failures > restarts:
-                raise Failed(f"gave up after {restarts} recoveries without a step gained") from reason
+                raise Failed(f"gave up after {restarts} recoveries without progress") from reason
             log.warning("interrupted at step %d: %s", reached, reason)
             path = self.restore()
             try:
@@ -110,7 +110,7 @@ class ParameterServers(Runner):
         log.warning("recovered in %.1f s: %d steps lost, from step %d (%s)", seconds, lost, self.step, path)
 
     def _reconnect(self) -> None:
-        """Connect to what is there now, and begin with the values of the local train state."""
+        """Connect to the tasks that answer now, and begin with the values of the local train state."""
         self.coordinator = self.served = self.images_there = self._step_there = None  # type: ignore[assignment]
         gc.collect()  # TensorFlow ends the old cluster when nothing refers to it
         self.connect()
@@ -120,7 +120,7 @@ class ParameterServers(Runner):
         return self.step
 
     def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
-        """Run steps as `Runner` says; where `stop` is set, those of whole chunks."""
+        """Run steps as in `Runner`; if `stop` is set, complete the current chunk."""
         figures: list[dict[str, Any]] = []
         while len(figures) < count and not stop.is_set():
             chunk = min(count - len(figures), STEPS_AHEAD * self.workers)
@@ -138,12 +138,12 @@ class ParameterServers(Runner):
             self.served.collect()
 
     def after_checkpoint(self) -> None:
-        """Take in workers that were left out and now answer: the cluster has to be made anew for them."""
+        """Readmit workers that were left out and now answer: the cluster has to be rebuilt for them."""
         if self.absent and (back := set(self.absent) - set(liveness.silent(self.task.jobs, seconds=1.0))):
             raise Interrupted(f"{liveness.names(back)} answers again")
 
     def _present(self) -> dict[str, list[str]]:
-        """Return the addresses of all servers and of the workers that are there, as a cluster."""
+        """Return the addresses of all servers and of the workers that answer, as a cluster."""
         jobs = {job: list(self.task.jobs[job]) for job in ("ps", "worker")}
         missing = liveness.wait_for(jobs, self.limits.wait)
         self.absent = [member for member in missing if member.job == "worker"]
@@ -156,33 +156,33 @@ class ParameterServers(Runner):
             )
         if self.absent:
             names = liveness.names(missing)
-            log.warning("going on without %s, which did not answer within %.0f s", names, self.limits.wait)
+            log.warning("continuing without %s, which did not answer within %.0f s", names, self.limits.wait)
         return {"chief": list(self.task.jobs["chief"]), "worker": here, "ps": jobs["ps"]}
 
     def _resident(self, _: Any = None) -> tf.data.Dataset:
-        """Return all images in a worker's memory, again and again as one element, which costs no copy."""
+        """Return all images in a worker's memory, repeated as one element, which costs no copy."""
         element = {"images": self.images.read_images(), "tokens": tf.constant(self.images.tokens)}
         return tf.data.Dataset.from_tensors(element).repeat()
 
     def _train_on(self, number: tf.Tensor, there: Any) -> dict[str, tf.Tensor]:
-        """Make a step on a worker, on the batch of that number."""
+        """Run a step on a worker, on the batch of that number."""
         images = replace(self.images, **next(there))
         return self.served.train_state.train_step(input_pipeline.training_batch(images, self.config, number))
 
     def _count(self, expected: int) -> None:
-        """Check the count of steps, which a worker that was lost after its update had counted twice."""
+        """Verify the step count, and correct it if a worker was lost after its update, which was then counted twice."""
         found = int(self.served.train_state.step.numpy())
         if found < expected:
             raise RuntimeError(f"{expected - found} updates were lost: the count is {found}, not {expected}")
         if found > expected:
-            log.warning("%d steps up to %d were made twice, after a worker was lost", found - expected, expected)
+            log.warning("%d steps up to %d were applied twice, after a worker was lost", found - expected, expected)
             self.served.train_state.step.assign(expected)
         self.step = expected
 
 
 @contextlib.contextmanager
 def _interrupted() -> Iterator[None]:
-    """Turn TensorFlow's errors, which a lost machine raises in many forms, into `Interrupted`."""
+    """Turn TensorFlow's errors, which take many forms when a machine is lost, into `Interrupted`."""
     try:
         yield
     except tf.errors.OpError as error:

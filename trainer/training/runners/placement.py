@@ -1,6 +1,6 @@
-"""Where variables lie on parameter servers: by bytes, the large ones in parts, so that no server is the slowest.
+"""Place variables on parameter servers: balanced by size, large ones partitioned, so that no server is a bottleneck.
 
-TensorFlow's own placement is round robin, which gives one of two servers 90 % of a model with two large layers.
+TensorFlow's own placement is round robin, which puts 90 % of a model with two large layers on one of two servers.
 """
 
 import itertools
@@ -16,13 +16,13 @@ from trainer.training.train_state import TrainState
 
 log = logging.getLogger(__name__)
 
-IMBALANCE = 0.05  # aimed at: how far the fullest server may be above the mean
+IMBALANCE = 0.05  # target: how far the fullest server may be above the mean
 PART_LIMITS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.025)  # the largest part, as a share of the mean load of a server
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows `begin` to `end` along an axis of a variable, and the server they lie on."""
+    """Rows `begin` to `end` along an axis of a variable, and the server they are placed on."""
 
     server: int
     axis: int
@@ -31,10 +31,10 @@ class Part:
 
 
 def plan(shapes: Mapping[str, Sequence[int]], servers: int) -> dict[str, list[Part]]:
-    """Parts of each variable such that the servers hold about the same number of values, in as few parts as will do.
+    """Partition the variables so that the servers hold about equally many values, in as few parts as possible.
 
-    Parts are placed the largest first, each on the least loaded server (Graham 1969), so only parts that are large
-    against a server's share can unbalance them.
+    The largest parts are placed first, each on the least loaded server (Graham 1969), so only parts that are large
+    compared with a server's load can unbalance them.
     """
     for limit in PART_LIMITS:
         parts = _greedy(shapes, servers, limit)
@@ -44,7 +44,7 @@ def plan(shapes: Mapping[str, Sequence[int]], servers: int) -> dict[str, list[Pa
 
 
 def loads(parts: Mapping[str, list[Part]], shapes: Mapping[str, Sequence[int]], servers: int) -> list[int]:
-    """How many values each server holds."""
+    """Return how many values each server holds."""
     held = [0] * servers
     for name, of_name in parts.items():
         for part in of_name:
@@ -53,7 +53,7 @@ def loads(parts: Mapping[str, list[Part]], shapes: Mapping[str, Sequence[int]], 
 
 
 def imbalance(held: Sequence[float]) -> float:
-    """How far the fullest is above the mean, as a share of the mean."""
+    """Return how far the fullest server is above the mean, as a share of the mean."""
     mean = sum(held) / len(held)
     return max(held) / mean - 1 if mean else 0.0
 
@@ -71,7 +71,7 @@ def _greedy(shapes: Mapping[str, Sequence[int]], servers: int, limit: float) -> 
 
 
 def _cuts(shape: Sequence[int], most: float) -> list[Part]:
-    """A variable in parts of about equal size, none above `most` values where its longest axis allows."""
+    """Cut a variable into parts of about equal size, none above `most` values if its longest axis allows."""
     if not shape:
         return [Part(0, 0, 0, 1)]
     axis = max(range(len(shape)), key=lambda i: shape[i])
@@ -85,10 +85,10 @@ def _size(shape: Sequence[int], part: Part) -> int:
 
 
 class Served:
-    """A train state whose variables lie on parameter servers, begun from the values of a local one.
+    """A train state whose variables are on parameter servers, initialised from a local one.
 
     Attributes:
-      train_state: its `train_step` moves the variables on the servers.
+      train_state: its `train_step` updates the variables on the servers.
     """
 
     def __init__(self, local: TrainState, servers: int) -> None:
@@ -101,10 +101,10 @@ class Served:
         held = self.bytes_held(servers)
         shares = " + ".join(f"{size / 1e6:.2f}" for size in held)
         cut = sum(len(parts) > 1 for parts in self.plan.values())
-        log.info("the servers hold %s MB, %.1f %% above the mean; %d in parts", shares, 100 * imbalance(held), cut)
+        log.info("servers hold %s MB, up to %.1f %% above the mean; %d partitioned", shares, 100 * imbalance(held), cut)
 
     def bytes_held(self, servers: int) -> list[int]:
-        """How many bytes of variables lie on each server."""
+        """Return how many bytes of variables each server holds."""
         held = [0] * servers
         for group in self.train_state.groups().values():
             for variable in group.values():
@@ -113,7 +113,7 @@ class Served:
         return held
 
     def collect(self) -> None:
-        """Bring the local train state up to date. Nothing may be training meanwhile."""
+        """Update the local train state. No step may run meanwhile."""
         variables = [variable for group in self.local.groups().values() for variable in group.values()]
         for variable, value in zip(variables, self._fetch(), strict=True):
             variable.assign(value)
@@ -142,6 +142,6 @@ class Served:
         return placed
 
     def _parts(self, name: str) -> dict[str, Part]:
-        """The parts of a variable by name. Slots, named `slot/path`, lie with their parameters."""
+        """Return the parts of a variable by name. Slots, named `slot/path`, are placed with their parameters."""
         parts = self.plan.get(name) or self.plan[name.partition("/")[2]]
         return {name if len(parts) == 1 else f"{name}/part{i}": part for i, part in enumerate(parts)}

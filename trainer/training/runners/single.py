@@ -1,4 +1,4 @@
-"""Runs steps alone, on one device."""
+"""Run steps in a single process, on one device."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from trainer.training.train_state import TrainState
 
 
 class Single(Runner):
-    """Run steps in this process."""
+    """Runs steps in this process."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

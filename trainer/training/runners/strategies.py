@@ -1,4 +1,4 @@
-"""Which of the runners trains, by the command line and the cluster that the environment describes."""
+"""Choose the runner, by the command line and the cluster that the environment describes."""
 
 import logging
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 def choose(wanted: str, task: Task) -> str:
-    """Return one of `environment.STRATEGIES`; `auto` is what the cluster is made for, and on one host all its GPUs.
+    """Return one of `environment.STRATEGIES`; `auto` follows the cluster, and on a single host uses all its GPUs.
 
     Raises:
-      UserError: what is wanted does not fit the cluster.
+      UserError: the requested strategy does not fit the cluster.
     """
     if wanted == "auto":
         several = task.strategy == "single" and len(tf.config.list_physical_devices("GPU")) > 1
@@ -38,10 +38,10 @@ def choose(wanted: str, task: Task) -> str:
 
 
 def connect(name: str, task: Task, config: Config, watchdog: Watchdog, limits: Limits) -> Runner:
-    """Connect with the other tasks, before any other TensorFlow operation, and return what runs the steps.
+    """Connect to the other tasks, before any other TensorFlow operation, and return the runner.
 
     Raises:
-      UserError: the replicas cannot share the batch equally.
+      UserError: the batch cannot be divided equally among the replicas.
       Interrupted: too few tasks answer.
     """
     if name == "single":

@@ -1,7 +1,7 @@
-"""Runs steps on several replicas at once, of which each has its slice of every batch.
+"""Run steps on several replicas at once, each with its slice of every batch.
 
-The variables are plain ones, a copy on each device, that all make the same updates from the summed gradients;
-the strategy lends only its sums. So there is no mirrored variable, and checkpoints are those of a single process.
+The variables are ordinary ones, with a copy on each device; all copies get the same updates from the summed gradients,
+and the strategy is only used for the all-reduce. So checkpoints are the same as those of a single process.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 
 class Synchronous(Runner):
-    """Run steps on replicas, each with a slice of the batch. One runner on each worker; all make the same calls.
+    """Runs steps on replicas, each with a slice of the batch. Each worker has one runner; all make the same calls.
 
     Args:
-      config: the configuration.
+      config: the config.
       strategy: a `MirroredStrategy` or `MultiWorkerMirroredStrategy`.
       worker: the index of this process among those of the strategy.
-      watchdog: limits how long is waited for the other workers.
+      watchdog: limits the time to wait for the other workers.
     """
 
     def __init__(self, config: Config, *, strategy: tf.distribute.Strategy, worker: int, watchdog: Watchdog) -> None:
@@ -39,7 +39,7 @@ class Synchronous(Runner):
 
     def begin(self, train_state: TrainState, images: LabelledImages, restore: Callable[[], str | None]) -> None:
         self.train_state = train_state
-        with self.watchdog.limit("agreeing with the other workers on the values to begin with"):
+        with self.watchdog.limit("agreeing with the other workers on the initial values"):
             self._begin_alike()
         self.replicas = [train_state, *(_copied(train_state, device) for device in self.devices[1:])]
         first_step = self.read_step()
@@ -58,7 +58,7 @@ class Synchronous(Runner):
         return int(self.train_state.step.numpy())
 
     def run_steps(self, count: int, stop: threading.Event) -> dict[str, float]:
-        """Run steps as `Runner` says; any worker's `stop` stops all of them after the same step."""
+        """Run steps as in `Runner`; any worker's `stop` stops all of them after the same step."""
         figures: list[dict[str, tf.Tensor]] = []
         stopped = False
         while len(figures) < count and not stopped:
@@ -75,26 +75,26 @@ class Synchronous(Runner):
         return mean_figures(figures)
 
     def agree_to_stop(self, enough: bool) -> bool:
-        """Agree as `Runner` says. Here the others wait while the chief saves and validates."""
+        """Agree as in `Runner`. The other workers wait here while the chief saves and validates."""
         with self.watchdog.limit("waiting for the chief to save and validate"):
             return bool(self._agree_together(tf.constant(float(enough))).numpy())
 
     def close(self) -> None:
-        """Meet the other workers a last time, so that nobody leaves while another still fetches a sum from it.
+        """Meet the other workers at a final barrier, so that none exits while another still fetches a sum from it.
 
-        A failure means nothing: others may leave as soon as they have seen all arrive here.
+        Failures are ignored: the others may exit as soon as all have arrived.
         """
-        with self.watchdog.limit("taking leave of the other workers"), contextlib.suppress(tf.errors.OpError):
+        with self.watchdog.limit("waiting at the final barrier"), contextlib.suppress(tf.errors.OpError):
             self._agree_together(tf.constant(0.0)).numpy()
 
     def _begin_alike(self) -> None:
-        """Give every worker the chief's values, so that no other needs to see its checkpoints."""
+        """Give every worker the chief's values, so that the others need no access to its checkpoints."""
         variables = [variable for group in self.train_state.groups().values() for variable in group.values()]
 
         def values() -> list[tf.Tensor]:
             first = _replica_index() == 0
             mine = [tf.convert_to_tensor(v) if first else tf.zeros_like(v) for v in variables]
-            # The step, last and the only integer, cannot be packed with the others.
+            # The step comes last: as the only integer, it cannot be packed with the others.
             return [*_sum_over_replicas(mine[:-1]), *_sum_over_replicas(mine[-1:])]
 
         summed = tf.function(lambda: self.strategy.run(values))()
@@ -120,7 +120,7 @@ def _replica_index() -> int:
 
 
 def _sum_over_replicas(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-    # The strategy wants each tensor's device, which a tensor read from a variable does not tell in a graph.
+    # The strategy needs each tensor's device, which is unknown in a graph for a tensor read from a variable.
     placed = [tf.identity(tensor) for tensor in tensors]
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
 
@@ -129,7 +129,7 @@ def check_batch(config: Config, replicas: int) -> None:
     """Log each replica's share of the batch.
 
     Raises:
-      UserError: the batch cannot be shared equally.
+      UserError: the batch cannot be divided equally.
     """
     size = config.data.batch_size
     if size % replicas:
@@ -142,7 +142,7 @@ def check_batch(config: Config, replicas: int) -> None:
 
 
 def _copied(train_state: TrainState, device: str) -> TrainState:
-    """Return a train state of the same values on another device."""
+    """Return a train state with the same values on another device."""
 
     def place(group: dict[str, tf.Variable]) -> dict[str, tf.Variable]:
         with tf.device(device):
