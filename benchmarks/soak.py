@@ -25,7 +25,7 @@ from trainer.workdir import files
 LOG_EVERY, CHECKPOINT_EVERY = 10, 50
 NOTICED = 1.0  # seconds after a loss in which earlier steps may still be logged; they count as recovery
 STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
-RUNS = ("killed", "in peace")
+RUNS = ("killed", "undisturbed")
 MODES = {"parameter-server": {"servers": 2, "evaluators": 1}, "multi-worker": {"servers": 0, "evaluators": 0}}
 
 

@@ -325,9 +325,9 @@ def test_what_is_broken_is_found(break_it: Break, finding: str) -> None:
     assert any(re.search(finding, line) for line in found), found
 
 
-def test_the_tests_that_the_readme_names_are_there() -> None:
+def test_the_tests_that_the_docs_name_exist() -> None:
     """Each as `file.py::test_name`, below tests/ or, without a folder, beside this file."""
-    text = (ROOT / "k8s" / "README.md").read_text()
+    text = (ROOT / "docs" / "kubernetes-operations.md").read_text()
     named = re.findall(r"`((?:tests/)?)([\w/]+\.py)::(test_\w+)`", text)
     assert len(named) >= 20
     here = Path(__file__).parent
@@ -341,11 +341,15 @@ def test_the_tests_that_the_readme_names_are_there() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    re.findall(
-        r"^python -m k8s\.submit (--overlay (?:.*\\\n)*.*)$", (ROOT / "k8s" / "README.md").read_text(), re.MULTILINE
-    ),
+    [
+        line
+        for page in ("k8s/README.md", "docs/kubernetes.md")
+        for line in re.findall(
+            r"^python -m k8s\.submit (--overlay (?:.*\\\n)*.*)$", (ROOT / page).read_text(), re.MULTILINE
+        )
+    ],
 )
-def test_the_commands_of_the_readme_are_taken(
+def test_the_commands_of_the_docs_are_accepted(
     line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("BUCKET", "my-bucket"), ("REGISTRY", "europe-docker.pkg.dev/my-project/svhn")):
