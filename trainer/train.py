@@ -1,5 +1,6 @@
 """Train a recogniser: `python -m trainer.train --help`."""
 
+import argparse
 import contextlib
 import sys
 import traceback
@@ -8,7 +9,7 @@ from dataclasses import replace
 from trainer import cli
 from trainer.cluster import environment
 from trainer.cluster.limits import Limits
-from trainer.cluster.stopping import Stopped, command_again
+from trainer.cluster.stopping import Stopped, command_again, ended_by_sigterm_at_start
 from trainer.config import experiments, schema, typed
 from trainer.exit_status import FAILED_STATUS, Failed, Interrupted, leave
 from trainer.training.inputs import Inputs
@@ -82,6 +83,13 @@ def _run(argv: list[str] | None) -> None:
     wanted = schema.override(experiments.find(args.experiment), args.set)
     limits = Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
     inputs = Inputs(args.data, args.validation_data, args.init_from)
+    with ended_by_sigterm_at_start():
+        _train(argv, args, wanted, inputs, limits)
+
+
+def _train(
+    argv: list[str] | None, args: argparse.Namespace, wanted: schema.Config, inputs: Inputs, limits: Limits
+) -> None:
     task = environment.configure()
     from trainer.training import run
 
