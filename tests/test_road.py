@@ -144,7 +144,7 @@ def test_the_report_holds_all_its_images(road: Path) -> None:
         ("trainer.report --workdir {top}/run --predictions {top}/run --output {new}", "no finished predictions"),
         (
             "beam_pipelines.score --model {top}/run --input {top}/pictures --output {new}",
-            "it is not a model written by trainer.export",
+            "it is not a complete model written by trainer.export",
         ),
         ("beam_pipelines.score --model {top}/model --input {top}/none --output {new}", "matches no images"),
     ],

@@ -55,6 +55,5 @@ def test_every_command_takes_every_model(
         "1",
         "2",
         "3",
-        "confidence",
     ]
     assert report.main(["--workdir", run, "--predictions", scored, "--output", page]) == 0

@@ -61,7 +61,7 @@ def test_a_run_in_a_bucket_goes_on_and_is_exported_there(run_there: Run, tiny_da
     )
     places = run_there("-c", listing)
     assert ".tmp-" not in places
-    assert "export/assets.extra" not in places  # which the second does not have
+    assert "export/assets.extra/model.tflite" not in places  # which the second does not have
     image = tmp_path / "image.png"
     Image.new("RGB", (40, 30)).save(image)
     assert "No." in run_there("trainer.predict", "--model", f"gs://{BUCKET}/export", str(image))

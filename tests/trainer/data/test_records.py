@@ -134,7 +134,7 @@ def test_unfinished_and_foreign_datasets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no COMPLETED"):
         dataset_info.read_info(unfinished)
     newer = json.loads(info().to_json()) | {"schema_version": 2}
-    with pytest.raises(UserError, match="schema version 2, this program reads version 1"):
+    with pytest.raises(UserError, match="schema version 2, but this program reads version 1"):
         dataset_info.read_info(write_dataset(tmp_path / "newer", json.dumps(newer)))
     with pytest.raises(UserError, match="damaged"):
         dataset_info.read_info(write_dataset(tmp_path / "damaged", "{"))

@@ -197,7 +197,7 @@ def test_an_export_goes_over_an_older_one_on_another_file_system(tiny_model: Pat
     try:
         exported_folder.replace(str(output), write("tflite"))
         assert export.main(["--workdir", str(run), "--output", str(output)]) == 0
-        assert not (output / "assets.extra").exists()
+        assert not (output / "assets.extra/model.tflite").exists()
         assert list(output.parent.iterdir()) == [output]
         assert tf.saved_model.load(str(output)).signatures
     finally:
