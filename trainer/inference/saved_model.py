@@ -77,7 +77,7 @@ def checksums(folder: str) -> dict[str, str]:
     found = {}
     for place, _, names in tf.io.gfile.walk(folder):
         for name in names:
-            path = f"{place}/{name}"
+            path = f"{place.rstrip('/')}/{name}"  # in a bucket, places end in a slash
             found[path[len(folder) + 1 :]] = crc32c(whole_file.read(path, advice="") or b"")
     return found
 
