@@ -7,6 +7,7 @@ from k8s import render
 from k8s.render import Choices
 from trainer import cli
 from trainer.cli import UserError
+from trainer.config import typed
 
 VERBS = ("run", "status", "logs", "delete")
 
@@ -134,7 +135,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--component", nargs="+", action="extend", default=[], help="additional ones, e.g. spot kueue")
     parser.add_argument("--dry-run", action="store_true", help="only print the input for kubectl apply -f -")
     parser.add_argument(
-        "--give-up", type=float, default=600.0, metavar="SECONDS", help="how long to follow a run that cannot start"
+        "--give-up",
+        type=typed.argument(float, typed.Range(0, 10**7)),
+        default=600.0,
+        metavar="SECONDS",
+        help="how long to follow a run that cannot start",
     )
     return parser
 

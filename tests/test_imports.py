@@ -38,7 +38,7 @@ LAYERS = {
     "k8s": ["client diagnose render", "run", "watch", "submit"],
 }
 # What the others may import of trainer.
-OF_TRAINER = {"beam_pipelines": "cli cluster config data files inference released troubles vocab", "k8s": "cli"}
+OF_TRAINER = {"beam_pipelines": "cli cluster config data files inference released troubles vocab", "k8s": "cli config"}
 
 
 @functools.cache

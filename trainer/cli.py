@@ -84,7 +84,11 @@ def exit_status(run: Callable[[list[str] | None], None], argv: list[str] | None)
 
 def _status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> int:
     try:
-        run(argv)
+        try:
+            run(argv)
+        finally:  # also after --help; a full disk may show only here
+            if sys.stdout:
+                sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS

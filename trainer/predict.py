@@ -14,7 +14,7 @@ from PIL import Image
 from trainer import cli, released
 from trainer.cluster import environment
 from trainer.data import image_io, image_kinds
-from trainer.files import image_output, local_file
+from trainer.files import local_file, replaceable
 from trainer.inference import attention_overlay, beam_width, exported_model
 from trainer.inference.exported_model import Answer, ExportedModel
 
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     if args.draw:
-        image_output.check_replaceable(args.draw, "--draw")
+        replaceable.check_replaceable(args.draw, "--draw")
     image_kinds.limit_megapixels(args.max_megapixels)
     environment.configure()
     model = exported_model.load(released.folder_of(args.model))

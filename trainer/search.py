@@ -22,6 +22,7 @@ from trainer.config import experiments, schema, search_space, typed
 from trainer.files import whole_file
 from trainer.inference import metrics
 from trainer.training import speed
+from trainer.training.inputs import Inputs
 
 log = logging.getLogger(__name__)
 
@@ -286,6 +287,7 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
     cli.add_settings(parser, what="settings of all runs, e.g. train.steps=2000")
     args = parser.parse_args(argv)
     environment.configure()
+    Inputs(args.data, args.validation_data).check_datasets()
     rows = search(args)
     print(table(rows))
     return rows

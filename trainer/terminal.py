@@ -19,7 +19,7 @@ def printable(text: str) -> str:
 def printable_output() -> Iterator[None]:
     """Escape unsafe characters in all that is printed and logged within the block."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Printable(stream) for stream in before)
+    sys.stdout, sys.stderr = (stream and _Printable(stream) for stream in before)  # None: closed, as by `>&-`
     try:
         yield
     finally:

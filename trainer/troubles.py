@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -30,12 +31,15 @@ _REFUSED = {
 # TensorFlow's and Google's exceptions are found by module and name, so that neither library is loaded for this.
 _TENSORFLOW = {"ResourceExhaustedError": FAILED_STATUS, "UnauthenticatedError": REFUSED_STATUS}
 _TENSORFLOW |= dict.fromkeys(["PermissionDeniedError", "NotFoundError"], REFUSED_STATUS)
+_SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of a file name that are not UTF-8
 _LONGEST = 300  # characters of another library's message
 
 
 def describe(error: BaseException) -> tuple[str, int] | None:
     """Return a line and the exit status for an exception, or None if it is not one of these errors."""
     for one in _chain(error):
+        if isinstance(one, UnicodeEncodeError) and _SURROGATES.search(one.object):
+            return f"{one.object}: TensorFlow cannot use a name that is not valid UTF-8; rename it", REFUSED_STATUS
         if isinstance(one, OSError) and one.errno in (_ADVICE | _REFUSED):
             refused = one.errno in _REFUSED
             advice = (_REFUSED if refused else _ADVICE)[one.errno]

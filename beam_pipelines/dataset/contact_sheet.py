@@ -10,7 +10,7 @@ from beam_pipelines.inputs import images
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.data.records import Box, Record
-from trainer.files import image_output
+from trainer.files import replaceable
 
 CELL = 150  # pixels; also the longest side of an image
 CAPTION = 46  # pixels below each image
@@ -28,10 +28,10 @@ def check_replaceable(path: str, flag: str) -> None:
       UserError: it would replace something else.
     """
     if not listing.is_remote(path):
-        image_output.check_replaceable(path, flag)
+        replaceable.check_replaceable(path, flag)
     elif FileSystems.exists(path):
         with FileSystems.open(path) as file:
-            image_output.check_header(file.read(image_output.HEADER_BYTES), path, flag)
+            replaceable.check_header(file.read(replaceable.HEADER_BYTES), path, flag)
 
 
 def draw(sampled: Sequence[tuple[str, Record]]) -> Image.Image:

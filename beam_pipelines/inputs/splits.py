@@ -1,5 +1,6 @@
 """Which split of a dataset an image belongs to."""
 
+import math
 import re
 import zlib
 
@@ -20,8 +21,13 @@ def parse_split(text: str) -> list[tuple[str, float]]:
     except ValueError as error:
         raise UserError(f"--split {text}: write a name, or shares as in train:0.9,validation:0.1") from error
     for name, share in shares:
-        if not re.fullmatch(SPLIT_NAME, name) or not share > 0:
-            raise UserError(f"--split {text}: {name!r} must be lower-case letters and digits, its share above 0")
+        if not re.fullmatch(SPLIT_NAME, name) or not 0 < share < math.inf:
+            raise UserError(
+                f"--split {text}: {name!r} must be lower-case letters, digits and underscores, "
+                "its share finite and above 0"
+            )
+    if len({name for name, _ in shares}) < len(shares):
+        raise UserError(f"--split {text}: name each split once")
     return shares
 
 

@@ -8,13 +8,14 @@ every engine runs more than that correctly.
 
 import argparse
 import functools
+import io
 import json
 import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -188,7 +189,12 @@ def options_from(beam_args: Sequence[str]) -> PipelineOptions:
     """
     # Beam would log its own warning about unknown options before the error below names them.
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
-    options = PipelineOptions(list(beam_args))
+    printed = io.StringIO()
+    try:
+        with redirect_stderr(printed):
+            options = PipelineOptions(list(beam_args))
+    except SystemExit as error:  # as Beam's parser ends the process after some hundred lines of usage
+        raise UserError(f"{printed.getvalue().strip().splitlines()[-1]} (see --help)") from error
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or LOCAL_RUNNER
     try:

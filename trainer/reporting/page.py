@@ -7,7 +7,7 @@ import jinja2
 import tensorflow as tf
 
 from trainer import cli
-from trainer.files import whole_file
+from trainer.files import replaceable, whole_file
 from trainer.inference import evaluation
 from trainer.reporting import plots, report_images
 from trainer.workdir import files
@@ -23,8 +23,9 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
     """Write the page.
 
     Raises:
-      UserError: the work folder or the predictions do not exist.
+      UserError: the work folder or the predictions are missing or damaged, or the output exists and is not a report.
     """
+    _check_output(output)
     config = files.read_config(workdir)
     metrics = files.read_metrics(workdir)
     model, optimizer, train = config.model, config.optimizer, config.train
@@ -54,6 +55,13 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
     )
     tf.io.gfile.makedirs(output.rpartition("/")[0] or ".")
     whole_file.write(output, page.render(values))
+
+
+def _check_output(output: str) -> None:
+    if "://" not in output:
+        replaceable.check_replaceable(output, "--output", replaceable.REPORT)
+    elif (before := whole_file.read(output, advice="")) is not None:
+        replaceable.check_header(before, output, "--output", replaceable.REPORT)
 
 
 def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -36,6 +36,17 @@ class Inputs:
         if wanted.data.shares:
             batch_order.slots([1] * len(self.data), wanted.data.shares, wanted.data.batch_size)
 
+    def check_datasets(self) -> None:
+        """Check that all datasets are complete.
+
+        Raises:
+          UserError: one is missing, unfinished or damaged.
+        """
+        from trainer.data import dataset_info
+
+        for folder in (*self.data, *self.validation):
+            dataset_info.read_info(folder)
+
     def load(self, wanted: Config, workdir: str) -> "tuple[LabelledImages, LabelledImages, InitialWeights | None]":
         """Return the images to train on and to validate on; the weights have never been trained on the latter.
 

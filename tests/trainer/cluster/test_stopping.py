@@ -58,26 +58,44 @@ def test_once_stoppable_the_handler_gets_the_signal_and_nothing_stays_blocked() 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["multi-worker", "parameter-server"])
 def test_sigterm_at_any_moment_of_start_up_ends_the_task(strategy: str, tiny_dataset: Path, tmp_path: Path) -> None:
-    """The other task never answers, so that all of these moments are before the first step."""
-    here, other, third = (f"127.0.0.1:{port}" for port in free_ports(3))
-    jobs = {"worker": [here, other]}
-    if strategy == "parameter-server":
-        jobs = {"chief": [here], "worker": [other], "ps": [third]}
-    task = {"type": next(iter(jobs)), "index": 0}
-    environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": jobs, "task": task})}
-    args = ["--experiment", "smoke", "--data", str(tiny_dataset), "--workdir", str(tmp_path / "run")]
-    for moment in (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15):
-        with subprocess.Popen(
-            [sys.executable, "-m", "trainer.train", *args],
+    """It is never lost. While workers wait for each other TensorFlow holds the GIL: then it ends once all are there."""
+    here, other, server = (f"127.0.0.1:{port}" for port in free_ports(3))
+    jobs = (
+        {"worker": [here, other]}
+        if strategy == "multi-worker"
+        else {"chief": [here], "worker": [other], "ps": [server]}
+    )
+    first = next(iter(jobs))
+    peers = [("worker", 1)] if strategy == "multi-worker" else [("worker", 0), ("ps", 0)]
+    args = [
+        "--experiment",
+        "smoke",
+        "--data",
+        tiny_dataset,
+        "--workdir",
+        tmp_path / "run",
+        "--set",
+        "train.steps=100000",
+    ]
+
+    def started(role: str, index: int) -> subprocess.Popen:
+        config = {"cluster": jobs, "task": {"type": role, "index": index}}
+        return subprocess.Popen(
+            [sys.executable, "-m", "trainer.train", *map(str, args)],
             cwd=ROOT,
-            env=environment,
+            env={**os.environ, "TF_CONFIG": json.dumps(config)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        ) as process:
+        )
+
+    for moment in (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15):
+        tasks = [started(first, 0), *(started(role, index) for role, index in peers)]
+        try:
             time.sleep(moment)
-            process.send_signal(signal.SIGTERM)
-            try:
-                status = process.wait(20)
-            finally:
-                process.kill()
+            tasks[0].send_signal(signal.SIGTERM)
+            status = tasks[0].wait(60)
+        finally:
+            for task in tasks:
+                task.kill()
+                task.wait()
         assert status in (143, -signal.SIGTERM), f"after {moment} s"  # the latter while Python itself starts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trainer.cli import UserError
-from trainer.files.image_output import check_header, check_replaceable
+from trainer.files.replaceable import check_header, check_replaceable
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])

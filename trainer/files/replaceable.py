@@ -1,0 +1,70 @@
+"""Protect the user's files from options that write a file: only an existing file of its kind may be replaced."""
+
+import os
+import stat
+from dataclasses import dataclass
+
+from trainer.cli import UserError
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What an option writes.
+
+    Attributes:
+      name: what a file of the kind is, as in "this is not ...".
+      new: what to give instead of another file, as in "give the path of ...".
+      signatures: the first bytes of a file of the kind are one of these.
+    """
+
+    name: str
+    new: str
+    signatures: tuple[bytes, ...]
+
+
+IMAGE = FileKind("a PNG or JPEG file", "a new PNG", (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
+REPORT = FileKind(
+    "a report written by this program",
+    "a new HTML file",
+    (b'<!doctype html>\n<html lang="en">\n<meta name="generator" content="svhn-sequences report">',),
+)
+HEADER_BYTES = 128  # enough for the longest signature
+
+
+def check_replaceable(path: str, flag: str, kind: FileKind = IMAGE) -> None:
+    """Check, before the work begins, that a file may be written to a local path.
+
+    Only regular files are opened, and nothing is changed.
+
+    Args:
+      path: the file to write.
+      flag: the option that named it, e.g. `--draw`.
+      kind: what will be written.
+    Raises:
+      UserError: something else exists at the path.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise UserError(f"{flag} {path!r}: {getattr(error, 'strerror', error)}; give the path of {kind.new}") from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise UserError(f"{flag} {path}: this is {what}, which is not replaced; give the path of {kind.new}")
+    try:
+        with open(path, "rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError as error:
+        raise UserError(f"{flag} {path}: {error.strerror}; give the path of {kind.new}") from error
+    check_header(header, path, flag, kind)
+
+
+def check_header(header: bytes, path: str, flag: str, kind: FileKind = IMAGE) -> None:
+    """Check the first `HEADER_BYTES` of an existing file, wherever it is stored.
+
+    Raises:
+      UserError: it is not of the kind.
+    """
+    if not header.startswith(kind.signatures):
+        raise UserError(f"{flag} {path}: this is not {kind.name} and is not replaced; give the path of {kind.new}")
