@@ -9,7 +9,7 @@ from beam_pipelines.dataset import writer
 from beam_pipelines.inputs import csv_file, identity, images, labelled, splits, svhn
 from beam_pipelines.inputs.crops import POLICIES, CropPolicy, check_size
 from beam_pipelines.inputs.labelled import Labelled, Source
-from beam_pipelines.sharding import places, shards
+from beam_pipelines.sharding import beam_options, places
 from beam_pipelines.sharding.shards import Reject
 from trainer import cli
 from trainer.cli import UserError
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args, beam_args = _parser().parse_known_args(argv)
-    shards.options_from(beam_args)
+    beam_options.parse(beam_args)
     shares = splits.parse_split(args.split)
     source = _open(args)
     args.crop = args.crop or ("tight" if source.has_boxes else "whole")

@@ -18,7 +18,7 @@ from beam_pipelines.scoring import find_images, model_store, predictions
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
 from beam_pipelines.scoring.predictions import KIND, SUMMARY_FILE, DescribePredictions
-from beam_pipelines.sharding import partition, places, shards
+from beam_pipelines.sharding import beam_options, partition, places, write_output
 from beam_pipelines.sharding.shards import ShardSpec
 from trainer import cli, released
 from trainer.cli import UserError
@@ -35,7 +35,7 @@ def _run(argv: list[str] | None) -> None:
     begin = time.time()
     logging.getLogger().addFilter(_is_of_use)
     args, beam_args = _parser().parse_known_args(argv)
-    options = shards.options_from(beam_args)
+    options = beam_options.parse(beam_args)
     for name in ("batch_size", "num_shards"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
@@ -63,28 +63,23 @@ def _run(argv: list[str] | None) -> None:
     def same(text: str) -> bool:
         return json.loads(text).get("request") == request
 
-    share = partition.parse(args.share)
-    with partition.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
-        if ticket is None:
-            print(f"{args.output} is already complete: nothing to do (use --overwrite to regenerate it)")
-            return
-        specs = slices(images.items, args.output, args.num_shards, reading.file_format)
-        work = RunInference(ReadShards(args.model, reading))
-        describe = DescribePredictions(model, request, images.endings, begin)
-        seconds = partition.run(
-            specs,
-            work,
-            describe,
-            output=args.output,
-            kind=KIND,
-            options=options,
-            share=share,
-            request=request,
-            ticket=ticket,
-        )
-        if seconds is not None:
-            with FileSystems.open(FileSystems.join(args.output, SUMMARY_FILE)) as file:
-                print(_table(json.loads(file.read()), args.output))
+    def finish(_: dict[str, float]) -> None:
+        with FileSystems.open(FileSystems.join(args.output, SUMMARY_FILE)) as file:
+            print(_table(json.loads(file.read()), args.output))
+
+    write_output.write(
+        slices(images.items, args.output, args.num_shards, reading.file_format),
+        RunInference(ReadShards(args.model, reading)),
+        DescribePredictions(model, request, images.endings, begin),
+        output=args.output,
+        kind=KIND,
+        same=same,
+        overwrite=args.overwrite,
+        share=partition.parse(args.share),
+        request=request,
+        options=options,
+        finish=finish,
+    )
 
 
 def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str) -> list[ShardSpec]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from beam_pipelines.dataset import contact_sheet, writer
 from beam_pipelines.inputs import identity, images, splits
-from beam_pipelines.sharding import listing, places, shards
+from beam_pipelines.sharding import beam_options, listing, places, shards
 from beam_pipelines.synthesis import crops, mnist, texts, typefaces
 from beam_pipelines.synthesis.crops import RecombinedDigits
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args, beam_args = _parser().parse_known_args(argv)
-    shards.options_from(beam_args)
+    beam_options.parse(beam_args)
     if len(splits.parse_split(args.split)) > 1:
         raise UserError(f"--split {args.split}: synthetic numbers all go to one split; run the command once per split")
     if args.count < 1:

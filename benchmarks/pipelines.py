@@ -20,7 +20,7 @@ from beam_pipelines import draw, prepare
 from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, WriteRecords
 from beam_pipelines.inputs import csv_file, labelled
 from beam_pipelines.inputs.crops import CropPolicy
-from beam_pipelines.sharding import shards
+from beam_pipelines.sharding import beam_options, shards
 from beam_pipelines.sharding.shards import Reject, ShardSpec
 from trainer import cli
 from trainer.data import dataset_info, records, tfrecord
@@ -59,7 +59,7 @@ def plain_loop(specs: list[ShardSpec], make: MakeRecord) -> None:
 def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
     """Run the pipeline as the commands do, including verification."""
     vocab = Vocab(DIGITS)
-    options = shards.options_from(engine)
+    options = beam_options.parse(engine)
     output = str(Path(specs[0].path).parent)
     shards.run(specs, WriteRecords(make, vocab), DescribeDataset(vocab, [], {}, {}), output=output, options=options)
 

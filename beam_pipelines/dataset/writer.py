@@ -10,7 +10,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.dataset import tfds_metadata
 from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, WriteRecords
-from beam_pipelines.sharding import outputs, partition, shards
+from beam_pipelines.sharding import beam_options, outputs, partition, shards, write_output
 from beam_pipelines.sharding.outputs import Kind
 from trainer.cli import UserError
 from trainer.config import typed
@@ -116,31 +116,25 @@ def write(
             items, output=args.output, split=split, num_shards=args.num_shards, name=dataset_info.shard_name
         )
     ]
-    options = shards.options_from(beam_args)
+    options = beam_options.parse(beam_args)
 
     def same(text: str) -> bool:
         return dataset_info.info_from_json(text, args.output).request == json.loads(json.dumps(request))
 
-    with partition.opened(args.output, KIND, same, overwrite=args.overwrite, share=share, request=request) as ticket:
-        if ticket is None:
-            print(f"{args.output} is already complete: nothing to do (use --overwrite to regenerate it)")
-            return
-        command = ["python", "-m", module, *partition.common(sys.argv[1:] if argv is None else argv)]
-        describe = DescribeDataset(vocab, command, request, dict(notes or {}))
-        work = WriteRecords(make, vocab)
-        seconds = partition.run(
-            specs,
-            work,
-            describe,
-            output=args.output,
-            kind=KIND,
-            options=options,
-            share=share,
-            request=request,
-            ticket=ticket,
-        )
-        if seconds is not None:
-            print(_table(_checked_info(args.output), args.output, seconds))
+    command = ["python", "-m", module, *partition.common(sys.argv[1:] if argv is None else argv)]
+    write_output.write(
+        specs,
+        WriteRecords(make, vocab),
+        DescribeDataset(vocab, command, request, dict(notes or {})),
+        output=args.output,
+        kind=KIND,
+        same=same,
+        overwrite=args.overwrite,
+        share=share,
+        request=request,
+        options=options,
+        finish=lambda seconds: print(_table(_checked_info(args.output), args.output, seconds)),
+    )
 
 
 def _checked_info(output: str) -> dataset_info.DatasetInfo:

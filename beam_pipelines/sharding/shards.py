@@ -6,32 +6,27 @@ a retry writes the same bytes again. The pipeline is linear, without tags or sid
 every engine runs more than that correctly.
 """
 
-import argparse
 import functools
-import io
 import json
 import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions, TestOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TestOptions
 
-from beam_pipelines.sharding import interrupts, outputs, progress
+from beam_pipelines.sharding import beam_options, interrupts, outputs, progress
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import UserError
 from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
 from trainer.files.lock import Ticket
-
-# DirectRunner would try to download the Prism engine at each start.
-LOCAL_RUNNER = "FnApiRunner"
 
 
 class Reject(Exception):
@@ -181,37 +176,6 @@ def reject_counts(results: Iterable[ShardResult]) -> dict[str, int]:
     return dict(sorted(Counter(reason for result in results for _, reason, _ in result.rejects).items()))
 
 
-def options_from(beam_args: Sequence[str]) -> PipelineOptions:
-    """Return Beam's options, from the arguments that a command did not recognise itself.
-
-    Raises:
-      UserError: Beam does not recognise one either, has no such runner, or the runner rejects a value.
-    """
-    # Beam would log its own warning about unknown options before the error below names them.
-    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
-    printed = io.StringIO()
-    try:
-        with redirect_stderr(printed):
-            options = PipelineOptions(list(beam_args))
-    except SystemExit as error:  # as Beam's parser ends the process after some hundred lines of usage
-        raise UserError(f"{printed.getvalue().strip().splitlines()[-1]} (see --help)") from error
-    standard = options.view_as(StandardOptions)
-    standard.runner = standard.runner or LOCAL_RUNNER
-    try:
-        beam.Pipeline(options=options)  # loads the runner and so its options, and validates their values
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"--runner {standard.runner}: {' '.join(str(error).split())}") from error
-    parsers: list[argparse.ArgumentParser] = []
-    options.get_all_options(add_extra_args_fn=parsers.append)
-    unknown = parsers[0].parse_known_args(list(beam_args))[1]
-    if unknown:
-        raise UserError(f"unknown option {unknown[0]}: neither this command nor Beam has it (see --help)")
-    if options.view_as(TestOptions).dry_run and not standard.runner.endswith("DataflowRunner"):
-        raise UserError(f"--dry_run: {standard.runner} does not support it and would write; use DataflowRunner")
-    options.view_as(SetupOptions).save_main_session = False
-    return options
-
-
 def run(
     specs: list[ShardSpec],
     work: beam.PTransform,
@@ -264,7 +228,7 @@ def execute(
 
     All else is as in `run`.
     """
-    local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
+    local = options.view_as(StandardOptions).runner == beam_options.LOCAL_RUNNER
     elsewhere = "" if local else "; a remote job keeps running until it is cancelled there"
     with interrupts.ended_at_once(f"interrupted: run the same command again to complete {output}{elsewhere}"):
         return _execute(specs, work, conclude, output=output, options=options)
@@ -281,7 +245,7 @@ def _execute(
     # Beam relays each worker's log, including harmless warnings; failures are both logged and raised.
     for name in ("apache_beam", "distributed"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
+    local = options.view_as(StandardOptions).runner == beam_options.LOCAL_RUNNER
     pipeline = beam.Pipeline(runner=interrupts.local_runner(options) if local else None, options=options)
     _ = (
         pipeline

@@ -14,7 +14,7 @@ import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
 
 from beam_pipelines import download, prepare, score, synthesize
-from beam_pipelines.sharding import shards
+from beam_pipelines.sharding import beam_options
 from tests.beam_pipelines.inputs.test_csv_file import listed
 from trainer import cli, train
 
@@ -73,7 +73,7 @@ class Full(beam.DoFn):
 
 def test_it_is_found_within_what_beam_raises(capsys: pytest.CaptureFixture) -> None:
     def run(_: list[str] | None) -> None:
-        pipeline = beam.Pipeline(options=shards.options_from([]))
+        pipeline = beam.Pipeline(options=beam_options.parse([]))
         _ = pipeline | beam.Create(["/full/shard"]) | beam.ParDo(Full())
         pipeline.run().wait_until_finish()
 

@@ -66,7 +66,7 @@ def at(path: str, store: Store | None) -> LockFile:
 
 
 def read(path: str, store: Store | None) -> Claim | None:
-    """Return the claim in the lock file at a path; None if there is no file, or no claim in it."""
+    """Return the claim in the lock file at a path; None if the file does not exist or holds no claim."""
     if "://" in path:
         text = store.read(path) if store else None
         return None if text is None else claims.parse(text.encode())

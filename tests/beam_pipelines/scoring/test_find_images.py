@@ -193,7 +193,7 @@ def test_what_is_gone_when_it_is_read_is_rejected(tmp_path: Path) -> None:
     items = find_images.find([str(touch(tmp_path, "1.png"))]).items
     tar = archive(tmp_path / "a.tar", {"2.png": b"two"})
     items += find_images.find([str(tar)]).items
-    items += [Item(str(tmp_path), str(tmp_path))]  # a folder is no image
+    items += [Item(str(tmp_path), str(tmp_path))]  # a folder is not an image
     (tmp_path / "1.png").unlink()
     tar.unlink()
     assert list(rejects(items).values()) == ["missing-picture", "missing-picture", "not-a-file"]

@@ -10,7 +10,7 @@ import pytest
 from apache_beam.io.tfrecordio import WriteToTFRecord
 
 from beam_pipelines.dataset.write_records import DescribeDataset, WriteRecords
-from beam_pipelines.sharding import shards
+from beam_pipelines.sharding import beam_options, shards
 from beam_pipelines.sharding.shards import ShardResult
 from trainer.data import dataset_info, records
 from trainer.vocab import DIGITS, Vocab
@@ -28,7 +28,7 @@ def payload(index: int) -> bytes:
 def one_by_one(folder: Path) -> int:
     """Writes records as each element of a pipeline; gives how many arrived."""
     folder.mkdir()
-    options = shards.options_from(THREADS)
+    options = beam_options.parse(THREADS)
     with beam.Pipeline(options=options) as pipeline:
         _ = pipeline | beam.Create(range(COUNT)) | beam.Map(payload) | WriteToTFRecord(str(folder / "x"), num_shards=8)
     framing = 8 + 4 + 4
@@ -65,7 +65,7 @@ def by_shard(
     """Writes them by shard; gives how many the finished output says and has."""
     specs = shards.deal(range(count), output=str(folder), split="train", num_shards=8, name=dataset_info.shard_name)
     describe = DescribeDataset(Vocab(DIGITS), ["test"], {}, {})
-    shards.run(specs, Faulty(fault), describe, output=str(folder), options=shards.options_from(engine))
+    shards.run(specs, Faulty(fault), describe, output=str(folder), options=beam_options.parse(engine))
     written = dataset_info.read_info(str(folder)).splits["train"].records
     shutil.rmtree(folder)
     return written

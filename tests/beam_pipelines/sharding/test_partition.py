@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from beam_pipelines import synthesize
 from beam_pipelines.dataset import verify
-from beam_pipelines.sharding import partition
+from beam_pipelines.sharding import write_output
 from tests.conftest import ROOT
 from trainer.data import dataset_info
 from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
@@ -72,7 +72,7 @@ def test_two_that_complete_at_once_write_the_same(whole: dict[str, bytes], tmp_p
     made(out, "--share", "0/2")
     notes = tmp_path / "notes"
     notes.mkdir()
-    for path in out.glob(f"{partition.NOTE}*"):
+    for path in out.glob(f"{write_output.NOTE}*"):
         shutil.copy(path, notes)
     made(out, "--share", "1/2")
     # As if the other one had not yet seen that it is complete.
@@ -105,7 +105,7 @@ def test_shares_meet_in_a_bucket(bucket: storage.Bucket) -> None:
         made("gs://my-bucket/out", "--share", f"{index}/2")
     names = {blob.name.removeprefix("out/") for blob in bucket.list_blobs()}
     assert COMPLETED_FILE in names
-    assert not any(name.startswith(partition.NOTE) for name in names)
+    assert not any(name.startswith(write_output.NOTE) for name in names)
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ def test_sigterm_ends_a_share_at_once_and_not_with_success(tmp_path: Path) -> No
         process.terminate()
         assert process.wait(60) == -signal.SIGTERM
     assert not (out / COMPLETED_FILE).exists()
-    assert not list(out.glob(f"{partition.NOTE}*"))
+    assert not list(out.glob(f"{write_output.NOTE}*"))
 
 
 @pytest.mark.parametrize("share", ["2/2", "1", "a/b", "-1/2", "0/0", "1/2/3"])

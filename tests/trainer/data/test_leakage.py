@@ -60,7 +60,11 @@ def training(tmp_path: Path) -> Path:
     [
         (record("train/3", image(99)), [], "'train/3' (1 have the same key, 0 are the same image)"),
         (record("other/3", image(3)), [], "'other/3' (0 have the same key, 1 are the same image)"),
-        (record("anew", image(3, compress_level=9)), [], "'anew' (0 have the same key, 1 are the same image)"),
+        (
+            record("compressed-again", image(3, compress_level=9)),
+            [],
+            "'compressed-again' (0 have the same key, 1 are the same image)",
+        ),
         (record("large", image(3)), ["data.memory_gb=0.00001"], "1 are the same image"),
     ],
 )

@@ -1,0 +1,273 @@
+"""Write an output under its lock, in one process or partitioned among several, of which the last completes it.
+
+Each process writes the shards of its partition, and a note of what is in them beside them. Whichever finds the notes
+of all partitions has all results, checks them as a single process would, and completes the output. Two that do so at
+once write the same bytes. A partition that has its note is not written again, so any process can be restarted.
+"""
+
+import functools
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import apache_beam as beam
+import google_crc32c
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions, TestOptions
+
+from beam_pipelines.sharding import listing, outputs, shards
+from beam_pipelines.sharding.outputs import Kind
+from beam_pipelines.sharding.partition import Share
+from beam_pipelines.sharding.shards import Describe, ShardResult, ShardSpec
+from beam_pipelines.sharding.whole_file import whole_file
+from trainer.cli import Locked, UserError
+from trainer.data.dataset_info import COMPLETED_FILE
+from trainer.files.lock import Lock, Ticket, describe, owner
+
+NOTE = outputs.NOTE
+
+
+def write(
+    specs: list[ShardSpec],
+    work: beam.PTransform,
+    describe: Describe,
+    *,
+    output: str,
+    kind: Kind,
+    same: Callable[[str], bool],
+    overwrite: bool,
+    share: Share | None,
+    request: dict[str, Any],
+    options: PipelineOptions,
+    finish: Callable[[dict[str, float]], None],
+) -> None:
+    """Write an output, or one partition of it, under its lock, unless exactly this output is already complete.
+
+    Args:
+      specs, work, describe, options: see `shards.run`.
+      output, kind, same, overwrite: see `outputs.is_done`.
+      share: the partition to write, which completes the output if all others are done; None for all shards.
+      request: what was asked for; notes of other requests are ignored.
+      finish: called with the seconds of each step once the output is complete.
+    Raises:
+      UserError or Locked: as `_opened`.
+      RuntimeError: as `shards.run`.
+    """
+    with _opened(output, kind, same, overwrite=overwrite, share=share, request=request) as ticket:
+        if ticket is None:
+            print(f"{output} is already complete: nothing to do (use --overwrite to regenerate it)")
+            return
+        seconds = _run(
+            specs,
+            work,
+            describe,
+            output=output,
+            kind=kind,
+            options=options,
+            share=share,
+            request=request,
+            ticket=ticket,
+        )
+        if seconds is not None:
+            finish(seconds)
+
+
+@contextmanager
+def _opened(
+    output: str,
+    kind: Kind,
+    same: Callable[[str], bool],
+    *,
+    overwrite: bool,
+    share: Share | None,
+    request: dict[str, Any],
+) -> Iterator[Ticket | None]:
+    """Hold the lock of an output, and yield its ticket, or None if the output is already complete.
+
+    Partitions of one request run side by side, each only once; all other runs exclude each other.
+
+    Raises:
+      UserError: as `outputs.is_done`, or a partition is combined with `overwrite`.
+      Locked: another process is writing there, or has taken over the output.
+    """
+    if share and overwrite:
+        raise UserError(f"--overwrite cannot be combined with --partition: remove {output} first")
+    if outputs.is_done(output, kind, same, overwrite=overwrite):
+        yield None
+        return
+    is_new = not listing.is_remote(output) and not os.path.isdir(output)
+    try:
+        with _locked(output, share, request) as lock:
+            # Another run may have completed it since.
+            done = outputs.is_done(output, kind, same, overwrite=overwrite)
+            try:
+                yield None if done else lock.ticket
+            except Exception:
+                lock.check()  # engines wrap what their workers raise, so a lost lock must be found here
+                raise
+            lock.check()
+    finally:
+        if is_new:
+            with suppress(OSError):  # not empty: something was written
+                os.rmdir(output)
+
+
+@contextmanager
+def _locked(output: str, share: Share | None, request: dict[str, Any]) -> Iterator[Lock]:
+    name, friends = outputs.LOCK_FILE, None
+    if share:  # the name says which others may run: partitions of the same request and count
+        asked = google_crc32c.value(json.dumps(request, sort_keys=True).encode())
+        name += f"-{asked:08x}-{share.index:05d}-of-{share.count:05d}"
+        friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{share.count:05d}")
+    with Lock(FileSystems.join(output, name), _Store()) as lock:
+        for other in outputs.sizes(output):
+            if outputs.is_lock(other) and other != name and not (friends and friends.fullmatch(other)):
+                path = FileSystems.join(output, other)
+                claim = owner(path, _Store())
+                if claim is not None:
+                    raise Locked(describe(path, claim))
+        yield lock
+
+
+class _Store:
+    """The files of an object store, through Beam."""
+
+    def read(self, path: str) -> str | None:
+        try:
+            with FileSystems.open(path) as file:
+                return file.read().decode()
+        except Exception:  # each file system has its own exception for a missing file
+            if FileSystems.exists(path):
+                raise
+            return None
+
+    def write(self, path: str, text: str) -> None:
+        with whole_file(path) as file:
+            file.write(text.encode())
+
+    def remove(self, path: str) -> None:
+        listing.delete(path)
+
+
+def _run(
+    specs: list[ShardSpec],
+    work: beam.PTransform,
+    describe: Describe,
+    *,
+    output: str,
+    kind: Kind,
+    options: PipelineOptions,
+    share: Share | None,
+    request: dict[str, Any],
+    ticket: Ticket,
+) -> dict[str, float] | None:
+    """Remove what other runs left; return the seconds of each step, or None if other partitions are not done yet."""
+    names = [outputs.name_of(spec.path) for spec in specs]
+    specs = [replace(spec, ticket=ticket) for spec in specs]
+    if options.view_as(TestOptions).dry_run:  # nothing is written, so nothing is removed
+        return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
+    if share is None:
+        outputs.remove(output, kind)
+        outputs.mark(output, kind, names, forget=True)
+        return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
+    outputs.mark(output, kind, names)
+    mine = share.of(specs)
+    seconds: dict[str, float] = {}
+    note = functools.partial(_write_note, output=output, share=share, request=request, mine=mine, ticket=ticket)
+    if _is_noted(output, share, request):
+        print(f"partition {share.index}/{share.count} of {output} is already done")
+    elif mine:
+        seconds = shards.execute(mine, work, note, output=output, options=options)
+        if not _is_complete(output):  # once it is complete, the notes may be gone
+            shards.check_there(output, {_note_name(share.index, share.count)})
+    else:
+        note([])
+    if not _complete_if_last(specs, describe, output=output, share=share, request=request, ticket=ticket):
+        return None
+    # Remove the notes, and the shards of unfinished runs with other options.
+    outputs.remove(output, kind, keep={*names, *kind.fixed})
+    outputs.mark(output, kind, names, forget=True)
+    return seconds
+
+
+def _is_complete(output: str) -> bool:
+    return FileSystems.exists(FileSystems.join(output, COMPLETED_FILE))
+
+
+def _note_name(index: int, count: int) -> str:
+    return f"{NOTE}{index:05d}-of-{count:05d}"
+
+
+def _write_note(
+    results: list[ShardResult],
+    *,
+    output: str,
+    share: Share,
+    request: dict[str, Any],
+    mine: list[ShardSpec],
+    ticket: Ticket,
+) -> None:
+    ticket.check()
+    shards.check_counts(results, output, {spec.path: len(spec.items) for spec in mine})
+    note = {"request": request, "results": [vars(result) for result in results]}
+    with shards.whole_file(FileSystems.join(output, _note_name(share.index, share.count))) as file:
+        file.write(json.dumps(note).encode())
+
+
+def _read_note(output: str, index: int, count: int, request: dict[str, Any]) -> list[ShardResult] | None:
+    """Return the results of a partition; None if its note is missing or belongs to another request."""
+    path = FileSystems.join(output, _note_name(index, count))
+    try:
+        with FileSystems.open(path) as file:
+            note = json.loads(file.read())
+    except Exception:  # each file system has its own exception for a missing file
+        if FileSystems.exists(path):
+            raise
+        return None
+    if note["request"] != json.loads(json.dumps(request)):
+        return None
+    results = [ShardResult(**raw) for raw in note["results"]]
+    for result in results:
+        result.tallies = {name: Counter(counts) for name, counts in result.tallies.items()}
+        result.rejects = [(key, reason, detail) for key, reason, detail in result.rejects]
+    return results
+
+
+def _is_noted(output: str, share: Share, request: dict[str, Any]) -> bool:
+    """Return whether the partition has its note, and its files are still as noted."""
+    results = _read_note(output, share.index, share.count, request)
+    there = outputs.sizes(output)
+    return results is not None and all(there.get(outputs.name_of(r.path)) == r.bytes for r in results)
+
+
+def _complete_if_last(
+    specs: list[ShardSpec],
+    describe: Describe,
+    *,
+    output: str,
+    share: Share,
+    request: dict[str, Any],
+    ticket: Ticket,
+) -> bool:
+    notes = [_read_note(output, index, share.count, request) for index in range(share.count)]
+    results = [result for note in notes if note is not None for result in note]
+    if None not in notes:
+        shards.complete(
+            sorted(results, key=lambda result: result.path),
+            output,
+            {spec.path: len(spec.items) for spec in specs},
+            describe,
+            ticket,
+        )
+        return True
+    # Another process may have completed it and removed the notes while they were read.
+    if _is_complete(output):
+        return True
+    there = sum(note is not None for note in notes)
+    print(f"partition {share.index}/{share.count} of {output} is done; {there} of {share.count} are done so far")
+    return False
