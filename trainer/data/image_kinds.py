@@ -1,15 +1,15 @@
 """The kinds of image files that all commands read, and Pillow's process-wide settings, set here and nowhere else."""
 
 import argparse
+import importlib.util
 import warnings
 from typing import BinaryIO
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-try:
-    import pillow_heif  # type: ignore[import-not-found]
-except ImportError:
-    pillow_heif = None
+HEIF_INSTALLED = importlib.util.find_spec("pillow_heif") is not None  # an extra
+if HEIF_INSTALLED:
+    from pillow_heif import register_heif_opener
 
 # Registered by Pillow, but not accepted: data containers that Pillow only recognises, videos, and formats that it opens
 # by starting Ghostscript.
@@ -21,8 +21,8 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", 
 DEFAULT_MEGAPIXELS, LARGEST_MEGAPIXELS = 89.478485, 100_000  # Pillow's own limit; its sizes in memory are 64-bit
 
 Image.init()
-if pillow_heif:
-    pillow_heif.register_heif_opener()
+if HEIF_INSTALLED:
+    register_heif_opener()
 # With Pillow's own 1 MB, a photo with a large XMP or ICC block would be rejected.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 16 << 20
 # malloc does not return freed blocks below 32 MB, such as Pillow's of 16 MB, to the system; 4 threads keep many.
@@ -124,6 +124,6 @@ def _unidentified(file: BinaryIO) -> str:
     header = file.read(12)
     if not header:
         return "the file is empty"
-    if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS and not pillow_heif:
+    if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS and not HEIF_INSTALLED:
         return "it is a HEIC image: pip install 'svhn-sequences[heif]'"
     return "its first bytes match no supported image format"

@@ -283,7 +283,7 @@ def test_heic_is_told_by_its_content() -> None:
     data = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(100)
     error = reject(data)
     assert error.reason == "undecodable"
-    assert image_kinds.pillow_heif or "pip install 'svhn-sequences[heif]'" in error.detail
+    assert image_kinds.HEIF_INSTALLED or "pip install 'svhn-sequences[heif]'" in error.detail
 
 
 def test_heic_is_read_where_pillow_heif_is_installed() -> None:
