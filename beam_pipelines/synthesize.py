@@ -3,47 +3,24 @@
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from beam_pipelines.dataset import contact_sheet, writer
-from beam_pipelines.inputs import identity, images, splits
+from beam_pipelines.dataset.write_records import MakeRecord
+from beam_pipelines.inputs import identity, splits
 from beam_pipelines.sharding import beam_options, listing, places, shards
 from beam_pipelines.synthesis import crops, mnist, texts, typefaces
 from beam_pipelines.synthesis.crops import RecombinedDigits
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
+from beam_pipelines.synthesis.make_records import MakeDrawnRecord, MakeSceneRecord
 from beam_pipelines.synthesis.mnist import Mnist
+from beam_pipelines.synthesis.scenes import backdrop, cutouts
+from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer import cli
 from trainer.cli import UserError
 from trainer.config import typed
-from trainer.data import dataset_info, image_io
-from trainer.data.records import Box, Record
+from trainer.data import dataset_info
+from trainer.data.image_kinds import IMAGE_ENDINGS
 from trainer.vocab import DIGITS, Vocab
-
-
-@dataclass(frozen=True)
-class MakeDrawnRecord:
-    """Draws and encodes the image with a given index."""
-
-    draw: Callable[[int], Drawn]
-    source: str
-    key_prefix: str
-    file_type: str
-
-    def key(self, item: int) -> str:
-        return f"{self.source}/{self.key_prefix}/{item}"
-
-    def __call__(self, item: int) -> Record:
-        drawn = self.draw(item)
-        whole: Box = (0.0, 0.0, float(drawn.image.width), float(drawn.image.height))
-        return Record(
-            image_io.encode(drawn.image, self.file_type),
-            self.file_type,
-            self.key(item),
-            drawn.text,
-            self.source,
-            images.relative(images.union(drawn.char_boxes), whole),
-            [images.relative(box, whole) for box in drawn.char_boxes],
-        )
 
 
 def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
@@ -66,14 +43,48 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
         return Mnist(args.seed, wanted, args.mnist, part)
     if not args.records:
         raise UserError("--source crops needs --records DIR, datasets with character boxes: write one with prepare")
-    # Only the train split: otherwise validation digits would leak into training.
-    infos = {folder: writer.read_info(folder) for folder in args.records}
-    paths = tuple(path for folder, info in infos.items() for path in writer.shard_paths(folder, info, "train"))
+    paths = _train_shards(args.records)
     stock = crops.load(paths, args.record_limit)
     lacking = sorted({c for c, _ in (*wanted.first, *wanted.rest)} - {char for char, _ in stock.digits})
     if lacking:
         raise UserError(f"--records has no usable {', '.join(lacking)}: give more records, or other --digits")
     return RecombinedDigits(args.seed, wanted, paths, args.record_limit)
+
+
+def scenes_of(args: argparse.Namespace) -> Scenes:
+    """Return what makes the scenes that the command line asks for, after checking that all it needs exists.
+
+    Raises:
+      UserError: a folder has no images, or no usable numbers.
+    """
+    wanted = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
+    typefaces.installed()
+    backgrounds = _backgrounds(args.backgrounds) if args.backgrounds else ()
+    photos, records = _train_shards(args.photos), _train_shards(args.records)
+    for paths in (photos, records):
+        cutouts.load(paths, args.record_limit)
+    size, limit = args.scene_size, args.record_limit
+    return Scenes(args.seed, wanted, size, args.empty, backgrounds, photos, records, limit)
+
+
+def _backgrounds(folder: str) -> tuple[str, ...]:
+    def fail(error: OSError) -> None:
+        raise UserError(f"--backgrounds {folder} cannot be listed: {error.strerror}") from error
+
+    paths = sorted(file.path for file in listing.below(folder, fail) if file.path.lower().endswith(IMAGE_ENDINGS))
+    if not paths:
+        raise UserError(f"--backgrounds {folder} has no images: give a folder of photos in which there are no numbers")
+    try:
+        backdrop.load(tuple(paths))
+    except shards.Reject as reject:
+        raise UserError(f"--backgrounds: {reject.detail}: remove this file from the folder") from reject
+    return tuple(paths)
+
+
+def _train_shards(folders: list[str]) -> tuple[str, ...]:
+    """Return the shards of the train split only: otherwise validation numbers would leak into training."""
+    infos = {folder: writer.read_info(folder) for folder in folders}
+    return tuple(path for folder, info in infos.items() for path in writer.shard_paths(folder, info, "train"))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,8 +99,12 @@ def _run(argv: list[str] | None) -> None:
         raise UserError(f"--split {args.split}: synthetic numbers all go to one split; run the command once per split")
     if args.count < 1:
         raise UserError(f"--count {args.count}: it must be at least 1")
-    draw = source_of(args)
-    make = MakeDrawnRecord(draw, f"synthetic-{args.source}", f"{args.split}/{args.seed}", args.image_format)
+    prefix = f"{args.split}/{args.seed}"
+    make: MakeRecord
+    if args.source == "scenes":
+        make = MakeSceneRecord(scenes_of(args), prefix, args.image_format)
+    else:
+        make = MakeDrawnRecord(source_of(args), f"synthetic-{args.source}", prefix, args.image_format)
     if args.preview:
         contact_sheet.check_replaceable(args.preview, "--preview")
         with shards.whole_file(args.preview) as file:
@@ -114,13 +129,26 @@ def _inputs(args: argparse.Namespace) -> dict[str, str]:
     """Return what identifies the content of the files that the options name."""
     tables = [path for path in (args.lengths, args.digits) if path not in texts.NAMED]
     found = {"tables": identity.of_paths(tables)} if tables else {}
-    if args.source == "fonts":
+    if args.source in ("fonts", "scenes"):
         found["typefaces"] = typefaces.fingerprint()
     if args.mnist:
         found["mnist"] = identity.of_files(listing.files(args.mnist).values())
-    if args.records:
-        found["records"] = identity.of_datasets(args.records, dataset_info.INFO_FILE)
+    for name, folders in (("records", args.records), ("photos", args.photos)):
+        if folders:
+            found[name] = identity.of_datasets(folders, dataset_info.INFO_FILE)
+    if args.backgrounds:
+        found["backgrounds"] = identity.of_paths(list(_backgrounds(args.backgrounds)))
     return found
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,22 +159,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--source",
-        choices=["fonts", "mnist", "crops"],
+        choices=["fonts", "mnist", "crops", "scenes"],
         default="fonts",
-        help="fonts: drawn in many typefaces; mnist: MNIST digits side by side, 28x140; crops: real digits recombined",
+        help="fonts: drawn in many typefaces; mnist: MNIST digits side by side, 28x140; crops: real digits recombined; "
+        "scenes: no number, one or several anywhere in a photo or before a drawn wall, for training a finder",
     )
     parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
     parser.add_argument("--split", default="train", help="split that all images go to")
     parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
     parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
     parser.add_argument("--mnist", metavar="DIR", help="mnist: folder with the idx files")
-    parser.add_argument("--records", nargs="+", default=[], metavar="DIR", help="crops: datasets with character boxes")
+    parser.add_argument(
+        "--records",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="crops: datasets with character boxes; scenes: datasets with boxes, whose numbers appear",
+    )
     parser.add_argument(
         "--record-limit",
         type=typed.integer(1, 10**9),
         default=20_000,
-        help="crops: records held in memory per worker",
+        help="crops, scenes: records held in memory per worker",
     )
+    parser.add_argument(
+        "--backgrounds", metavar="DIR", help="scenes: folder of photos without numbers; else walls are drawn"
+    )
+    parser.add_argument(
+        "--photos",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="scenes: datasets with boxes of photos that appear whole, with what is around their numbers",
+    )
+    parser.add_argument(
+        "--scene-size", type=typed.integer(64, 4096), default=384, help="scenes: the longer side in pixels"
+    )
+    parser.add_argument("--empty", type=_share, default=0.25, help="scenes: share without a number, 0 to 1")
     parser.add_argument("--preview", metavar="FILE", help="write a PNG showing the images instead of a dataset")
     writer.add_arguments(parser, output_required=False)
     return parser

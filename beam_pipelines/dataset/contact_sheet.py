@@ -61,9 +61,18 @@ def _cell(split: str, record: Record) -> Image.Image:
         left, top = (CELL - shown.width) // 2, CELL - shown.height
         cell.paste(shown, (left, top))
         for box, colour in [*((box, CHARACTER_BOX) for box in record.char_boxes), (record.box, NUMBER_BOX)]:
-            if box:
+            if box and not record.numbers:
                 canvas.rectangle(_placed(box, shown.size, (left, top)), outline=colour)
-    canvas.text((0, CELL), record.text, fill=INK, font=ImageFont.load_default(18))
+        for number in record.numbers:
+            points = [(left + x * shown.width, top + y * shown.height) for x, y in number.points]
+            canvas.polygon(points, outline=NUMBER_BOX)
+            canvas.line(points[:2], fill=CHARACTER_BOX, width=2)  # the top edge, to show how the number is turned
+    canvas.text(
+        (0, CELL),
+        " ".join(number.text for number in record.numbers) or record.text,
+        fill=INK,
+        font=ImageFont.load_default(18),
+    )
     for line, text in enumerate((f"{split} {record.source} {size}", record.key[-KEY_END:])):
         canvas.text((0, CELL + 21 + 12 * line), text, fill=FAINT, font=ImageFont.load_default(10))
     return cell

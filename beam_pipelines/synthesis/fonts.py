@@ -47,7 +47,7 @@ class Fonts:
         surfaces.neighbours(np.random.default_rng([self.seed, index, 1]), canvas, ink)
         if rng.random() < 0.5 or wall != plate:
             surfaces.plate(rng, canvas, seen, plane.mask.size, plate, ink)
-        _paint(rng, canvas, seen.project(plane.mask), ink)
+        paint(rng, canvas, seen.project(plane.mask), ink)
         image = camera.photograph(rng, canvas)
         return Drawn(image, text, _boxes(plane, seen, image))
 
@@ -59,7 +59,7 @@ def _boxes(plane: glyphs.Plane, seen: View, image: Image.Image) -> tuple[Box, ..
     return tuple((left * across, top * down, right * across, bottom * down) for left, top, right, bottom in boxes)
 
 
-def _paint(rng: np.random.Generator, canvas: Image.Image, mask: Image.Image, ink: surfaces.Colour) -> None:
+def paint(rng: np.random.Generator, canvas: Image.Image, mask: Image.Image, ink: surfaces.Colour) -> None:
     """Paint the number: flat, with a shadow, as raised digits with a lit and a dark side, or outlined."""
     kind = rng.random()
     shift = [int(s) for s in rng.integers(-2, 3, size=2)]

@@ -1,5 +1,6 @@
 """Typesetting: a number as a mask in its own plane, and the projective map from image to plane."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,36 @@ def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str
     return Plane(mask, boxes[len(before) : len(before) + len(text)])
 
 
+def stack(rng: np.random.Generator, text: str) -> Plane:
+    """Set a text with its characters below each other, in a random typeface, size and spacing."""
+    faces = typefaces.installed()
+    font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
+    gap, wobble = rng.uniform(0.02, 0.5) * font.size, rng.uniform(0, 0.05) * font.size
+    bounds = [font.getbbox(char, anchor="ls") for char in text]
+    widest = max(right - left for left, _, right, _ in bounds)
+    y = float(MARGIN)
+    spots = []
+    for left, top, right, bottom in bounds:
+        middle = MARGIN + wobble + widest / 2 + rng.uniform(-wobble, wobble)
+        spots.append((middle - (left + right) / 2, y - top))
+        y += bottom - top + gap
+    mask = Image.new("L", (int(widest + 2 * wobble) + 2 * MARGIN + 1, int(y - gap) + MARGIN + 1))
+    pen = ImageDraw.Draw(mask)
+    for char, spot in zip(text, spots, strict=True):
+        pen.text(spot, char, fill=255, font=font, anchor="ls")
+    boxes = [
+        (x + left, y + top, x + right, y + bottom)
+        for (x, y), (left, top, right, bottom) in zip(spots, bounds, strict=True)
+    ]
+    return Plane(mask, boxes)
+
+
+def reduced(plane: Plane, factor: int) -> Plane:
+    """Return a plane shrunk by an integer factor, averaging its pixels."""
+    boxes = [(b[0] / factor, b[1] / factor, b[2] / factor, b[3] / factor) for b in plane.boxes]
+    return Plane(plane.mask.reduce(factor), boxes)
+
+
 @dataclass(frozen=True)
 class View:
     """How a plane is seen: the size of the image, and the eight coefficients of the map from image to plane."""
@@ -66,11 +97,15 @@ class View:
         """Return a mask of the plane as seen in the image."""
         return mask.transform(self.size, Image.Transform.PERSPECTIVE, self.to_plane, Image.Resampling.BILINEAR)
 
+    def to_image(self, points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+        """Return where points of the plane, (x, y), are seen in the image, float64 [N, 2]."""
+        image = np.linalg.inv(np.array([*self.to_plane, 1.0]).reshape(3, 3))
+        seen = np.array([(x, y, 1.0) for x, y in points]) @ image.T
+        return seen[:, :2] / seen[:, 2:]
+
     def project_box(self, box: Box) -> Box:
         """Return the box in the image that encloses a box in the plane, clipped to the image."""
-        image = np.linalg.inv(np.array([*self.to_plane, 1.0]).reshape(3, 3))
-        corners = np.array([(box[i], box[j], 1.0) for i in (0, 2) for j in (1, 3)]) @ image.T
-        points = corners[:, :2] / corners[:, 2:]
+        points = self.to_image([(box[i], box[j]) for i in (0, 2) for j in (1, 3)])
         low, high = (np.clip(edge, 0, self.size) for edge in (points.min(axis=0), points.max(axis=0)))
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
@@ -93,11 +128,11 @@ def view(rng: np.random.Generator, plane: tuple[int, int]) -> View:
         border += rng.uniform(0, 1, size=4) * (2.0, 0.6, 2.0, 0.6) * scale * height
     border = np.maximum(border, -0.6 * scale * MARGIN)
     size = np.maximum(np.ceil(high - low + border[:2] + border[2:]), 8).astype(int)
-    return View((int(size[0]), int(size[1])), _projective(corners - low + border[:2], plane))
+    return View((int(size[0]), int(size[1])), projective(corners - low + border[:2], plane))
 
 
-def _projective(quad: NDArray[np.float64], plane: tuple[int, int]) -> tuple[float, ...]:
-    """Return the map from the quadrilateral's corners to the plane's, as Pillow's coefficients."""
+def projective(quad: NDArray[np.float64], plane: tuple[int, int]) -> tuple[float, ...]:
+    """Return the map from a quadrilateral's corners to the plane's, as Pillow's coefficients."""
     width, height = plane
     targets = [(0, 0), (width, 0), (width, height), (0, height)]
     rows, values = [], []

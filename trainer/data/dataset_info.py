@@ -12,7 +12,8 @@ from trainer.data.tfrecord import Damaged, count_records
 from trainer.files import json_content, whole_file
 from trainer.vocab import Vocab
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)  # version 1 has no `numbers`
 INFO_FILE = "dataset_info.json"
 REGENERATE = "run the prepare or synthesize command again, with --overwrite"
 COMPLETED_FILE = "COMPLETED"
@@ -81,9 +82,9 @@ def info_from_json(text: str | bytes, folder: str) -> DatasetInfo:
     raw = json_content.parse(text, f"{folder}/{INFO_FILE}", advice=REGENERATE, keys=("schema_version",))
     try:
         version = raw["schema_version"]
-        if version != SCHEMA_VERSION:
+        if version not in READABLE_VERSIONS:
             raise UserError(
-                f"{folder} has records of schema version {version}, but this program reads version {SCHEMA_VERSION}: "
+                f"{folder} has records of schema version {version}, but this program reads versions 1 and 2: "
                 "regenerate the dataset with beam_pipelines.prepare or synthesize"
             )
         del raw["alphabet_fingerprint"]

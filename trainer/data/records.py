@@ -26,9 +26,38 @@ FEATURES: dict[str, tuple[Kind, Literal["one", "many"]]] = {
     "box": ("float", "many"),
     "char_boxes": ("float", "many"),
     "source": ("bytes", "one"),
+    "numbers/text": ("bytes", "many"),
+    "numbers/corners": ("float", "many"),
 }
 
 Box = tuple[float, float, float, float]
+Corners = tuple[float, float, float, float, float, float, float, float]
+EDGES, COORDINATES = 4, 8  # floats per box, and per oriented box
+
+
+@dataclass(frozen=True)
+class Number:
+    """One of the numbers that an image shows.
+
+    Attributes:
+      text: as written, e.g. `007`.
+      corners: x and y of each corner of its oriented box in the stored image, 0-1 but for parts outside: top left, top
+        right, bottom right, bottom left, as seen by someone to whom the characters stand upright.
+    """
+
+    text: str
+    corners: Corners
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """The corners as (x, y) pairs."""
+        return list(zip(self.corners[::2], self.corners[1::2], strict=True))
+
+    @property
+    def upright_box(self) -> Box:
+        """The smallest box with vertical sides around it, clipped to the image."""
+        xs, ys = ([min(1.0, max(0.0, c)) for c in self.corners[i::2]] for i in (0, 1))
+        return min(xs), min(ys), max(xs), max(ys)
 
 
 @dataclass(frozen=True)
@@ -39,10 +68,11 @@ class Record:
       encoded: the RGB image as a PNG or JPEG file.
       format: `png` or `jpeg`.
       key: stable, unique id, e.g. `train/123.png`.
-      text: the number as written, e.g. `007`.
+      text: the number as written, e.g. `007`; of several, the largest one; empty if there is none.
       source: where it comes from, e.g. `svhn`, `csv`, `synthetic-fonts`.
       box: left, top, right, bottom of the number in the stored image, 0-1, or None if unknown.
       char_boxes: likewise, one for each character, or empty.
+      numbers: all numbers with their oriented boxes; empty if there is none, or if boxes are unknown.
     """
 
     encoded: bytes
@@ -52,6 +82,7 @@ class Record:
     source: str
     box: Box | None = None
     char_boxes: Sequence[Box] = ()
+    numbers: Sequence[Number] = ()
 
 
 def to_example(record: Record, vocab: Vocab) -> bytes:
@@ -69,6 +100,8 @@ def to_example(record: Record, vocab: Vocab) -> bytes:
         "box": list(record.box or ()),
         "char_boxes": [edge for box in record.char_boxes for edge in box],
         "source": [record.source.encode()],
+        "numbers/text": [number.text.encode() for number in record.numbers],
+        "numbers/corners": [c for number in record.numbers for c in number.corners],
     }
     example = example_class()()
     for name, (kind, _) in FEATURES.items():
@@ -90,13 +123,19 @@ def from_example(data: bytes) -> Record:
     for name, (kind, count) in FEATURES.items():
         if count == "one" and len(values[name]) != 1:
             raise Damaged(f"{name} has {len(values[name])} values of type {kind}, expected exactly one")
-    if len(values["box"]) not in (0, 4) or len(values["char_boxes"]) % 4:
+    if len(values["box"]) not in (0, EDGES) or len(values["char_boxes"]) % EDGES:
         raise Damaged(
             f"box has {len(values['box'])} and char_boxes {len(values['char_boxes'])} edges, expected 4 per box"
         )
-    edges = iter(values["char_boxes"])
+    if len(values["numbers/corners"]) != COORDINATES * len(values["numbers/text"]):
+        raise Damaged(
+            f"numbers/corners has {len(values['numbers/corners'])} coordinates for {len(values['numbers/text'])} "
+            "numbers, expected 8 per number"
+        )
+    edges, coordinates = iter(values["char_boxes"]), iter(values["numbers/corners"])
     try:
         texts = {name: values[name][0].decode() for name in ("image/format", "image/key", "label/text", "source")}
+        numbers = [text.decode() for text in values["numbers/text"]]
     except UnicodeDecodeError as error:
         raise Damaged(f"a text is not valid UTF-8: {error}") from error
     return Record(
@@ -106,7 +145,8 @@ def from_example(data: bytes) -> Record:
         text=texts["label/text"],
         source=texts["source"],
         box=tuple(values["box"]) or None,
-        char_boxes=list(zip(edges, edges, edges, edges, strict=True)),
+        char_boxes=list(zip(*[edges] * EDGES, strict=True)),
+        numbers=list(map(Number, numbers, zip(*[coordinates] * COORDINATES, strict=True))),
     )
 
 
@@ -129,5 +169,6 @@ def parse_batch(serialized: Any, max_length: int) -> dict[str, Any]:
     parsed = tf.io.parse_example(serialized, spec)
     parsed["label/ids"] = tf.cast(parsed["label/ids"].to_tensor(-1, shape=[None, max_length]), tf.int32)
     parsed["box"] = parsed["box"].to_tensor(-1.0, shape=[None, 4])
-    del parsed["char_boxes"]
+    for name in ("char_boxes", "numbers/text", "numbers/corners"):
+        del parsed[name]
     return parsed

@@ -1,0 +1,64 @@
+"""What is in a scene but is no number: words, bars, panes, rings, logos, and pieces of other photos."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from beam_pipelines.synthesis.scenes import backdrop, placing
+from beam_pipelines.synthesis.scenes.placing import Places
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# fmt: off
+WORDS = (
+    "street", "road", "avenue", "lane", "drive", "court", "house", "flat", "apartments", "villa", "cottage", "the",
+    "private", "parking", "entrance", "exit", "open", "closed", "push", "pull", "no", "smoking", "please", "ring",
+    "bell", "welcome", "home", "post", "mail", "office", "family", "sale", "hotel", "cafe", "bar", "pizza", "taxi",
+    "rue", "calle", "strasse", "weg", "platz", "via", "reserved", "keep", "out", "beware", "of", "dog", "alarm",
+    "security", "taylor", "smith", "green", "park", "hill",
+)
+# fmt: on
+
+
+def text(rng: np.random.Generator) -> str:
+    """Return a word, a few words, initials or random letters."""
+    kind = rng.random()
+    if kind < 0.3:
+        count = int(rng.integers(1, 8))
+        return "".join(LETTERS[i] for i in rng.integers(0, len(LETTERS), count))
+    words = [WORDS[rng.integers(len(WORDS))] for _ in range(rng.integers(1, 4))]
+    style = str.upper if rng.random() < 0.5 else str.title
+    return style(" ".join(words))
+
+
+def shape(rng: np.random.Generator, canvas: Image.Image, places: Places) -> None:
+    """Draw bars as of a fence or blinds, a grid as of bricks or panes, a ring, or a logo of a few shapes."""
+    low = 0.05 * min(places.size)
+    width, height = np.exp(rng.uniform(np.log(low), np.log(0.7 * min(places.size)), 2))
+    spot = places.take(rng, (int(width), int(height)))
+    if spot is None:
+        return
+    x, y, pen = *spot, ImageDraw.Draw(canvas)
+    line = max(1, int(rng.uniform(0.02, 0.15) * min(width, height)))
+    colour, other = (tuple(int(c) for c in rng.integers(0, 256, 3)) for _ in range(2))
+    kind = rng.integers(4)
+    if kind < 2:
+        step = max(2 * line, int(rng.uniform(0.06, 0.25) * width))
+        for at in range(x, x + int(width), step):
+            pen.line((at, y, at, y + height), fill=colour, width=line)
+        if kind == 1:
+            step = max(2 * line, int(rng.uniform(0.06, 0.4) * height))
+            for at in range(y, y + int(height), step):
+                pen.line((x, at, x + width, at), fill=colour, width=line)
+    elif kind == 2:
+        pen.ellipse((x, y, x + width, y + height), outline=colour, width=line)
+    else:
+        pen.rounded_rectangle((x, y, x + width, y + height), radius=0.2 * min(width, height), fill=colour)
+        points = rng.uniform(0.1, 0.9, (int(rng.integers(3, 7)), 2)) * (width, height) + (x, y)
+        pen.polygon([tuple(p) for p in points], fill=other)
+
+
+def piece(rng: np.random.Generator, canvas: Image.Image, places: Places, photos: tuple[bytes, ...]) -> None:
+    """Paste a piece of another photo, so that an edge of something pasted is no sign of a number."""
+    other = backdrop.draw(rng, photos, 64)
+    width, height = (int(rng.integers(12, max(13, side))) for side in other.size)
+    size = placing.height(rng, places.size, tallest=0.4) / height
+    placing.paste(rng, canvas, places, other.crop((0, 0, width, height)), size)

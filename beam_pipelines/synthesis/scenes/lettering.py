@@ -1,0 +1,109 @@
+"""Numbers and words painted into a scene: on plates or straight onto what is there, level, turned or stacked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from beam_pipelines.synthesis import fonts, glyphs, surfaces
+from beam_pipelines.synthesis.glyphs import Plane, View
+from beam_pipelines.synthesis.texts import Texts
+from trainer.data.records import Corners
+
+LEAST_CONTRAST = 35  # between ink and ground, of 255
+LARGEST = 1.6  # of a layer's sides, relative to the scene's
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Something to be put into a scene: how its plane is seen, and the corners of its text, both in pixels."""
+
+    plane: Plane
+    seen: View
+    corners: NDArray[np.float64]
+
+
+def number(rng: np.random.Generator, texts: Texts, height: float) -> tuple[str, Layer]:
+    """Set a random number whose characters are about `height` pixels high; one in seven is stacked."""
+    text = texts.draw(rng)
+    if len(text) > 1 and rng.random() < 0.15:
+        return text, _layer(rng, glyphs.stack(rng, text), 0.5 * height, _angle(rng, turned=0.0))
+    before, after = texts.surroundings(rng)
+    return text, _layer(rng, glyphs.typeset(rng, text, before=before, after=after), height, _angle(rng, turned=0.05))
+
+
+def word(rng: np.random.Generator, text: str, height: float) -> Layer:
+    """Set a word, which is not a number."""
+    plane = glyphs.stack(rng, text) if rng.random() < 0.05 else glyphs.typeset(rng, text)
+    return _layer(rng, plane, height, _angle(rng, turned=0.05))
+
+
+def upside_down(rng: np.random.Generator, texts: Texts, height: float) -> Layer:
+    """Set a number upside down, which is not to be read."""
+    return _layer(rng, glyphs.typeset(rng, texts.draw(rng)), height, np.pi + _angle(rng, turned=0.0))
+
+
+def _angle(rng: np.random.Generator, *, turned: float) -> float:
+    """Return by how much to turn, in radians clockwise: mostly little, at times up to 40 or by about 90 degrees."""
+    kind = rng.random()
+    if kind < turned:
+        return float(np.deg2rad(rng.choice([-90, 90]) + rng.normal(0, 6)))
+    return float(np.deg2rad(rng.uniform(-40, 40) if kind > 0.9 else rng.normal(0, 4)))
+
+
+def _layer(rng: np.random.Generator, plane: Plane, height: float, angle: float) -> Layer:
+    """See a plane so that its characters are about `height` pixels high."""
+    tallest = max(bottom - top for _, top, _, bottom in plane.boxes)
+    scale = height / max(tallest, 1.0)
+    if scale < 0.5:  # the projection samples single pixels: shrinking further needs averages
+        plane, scale = glyphs.reduced(plane, factor := min(8, max(2, round(0.7 / scale)))), scale * factor
+    width, depth = plane.mask.size
+    quad = np.array([(0, 0), (width, 0), (width, depth), (0, depth)], float) - (width / 2, depth / 2)
+    quad *= scale * rng.uniform(0.8, 1.25), scale
+    quad[:, 0] += rng.normal(0, 0.1) * quad[:, 1]
+    quad += rng.uniform(-0.06, 0.06, (4, 2)) * scale * min(width, depth)
+    quad = quad @ np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
+    quad -= quad.min(axis=0)
+    across, down = (int(np.ceil(side)) + 1 for side in quad.max(axis=0))
+    seen = View((across, down), glyphs.projective(quad, (width, depth)))
+    lefts, tops, rights, bottoms = zip(*plane.boxes, strict=True)
+    left, top, right, bottom = min(lefts), min(tops), max(rights), max(bottoms)
+    return Layer(plane, seen, seen.to_image([(left, top), (right, top), (right, bottom), (left, bottom)]))
+
+
+def paint(rng: np.random.Generator, canvas: Image.Image, layer: Layer, spot: tuple[int, int]) -> None:
+    """Paint a layer onto a scene with its top left corner at `spot`, half of the time on a plate."""
+    box = (*spot, spot[0] + layer.seen.size[0], spot[1] + layer.seen.size[1])
+    patch = canvas.crop(box)
+    _, plate, ink = surfaces.colours(rng)
+    if rng.random() < 0.5:
+        surfaces.plate(rng, patch, layer.seen, layer.plane.mask.size, plate, ink)
+    else:
+        ink = _ink(rng, np.asarray(patch, np.float32).mean(axis=(0, 1)))
+    mask = layer.seen.project(layer.plane.mask)
+    if min(patch.size) > 12 and rng.random() < 0.3:  # worn paint, metal that shines unevenly
+        mask = _worn(rng, mask)
+    fonts.paint(rng, patch, mask, ink)
+    canvas.paste(patch, box[:2])
+
+
+def _ink(rng: np.random.Generator, ground: NDArray[np.float32]) -> surfaces.Colour:
+    """Return a colour that stands out from the ground, sometimes only just."""
+    level, reach = float(ground.mean()), rng.uniform(LEAST_CONTRAST + 10, 200)
+    room = [side for side in (level + reach, level - reach) if 0 <= side <= 255]
+    target = room[rng.integers(len(room))] if room else (255.0 if level < 128 else 0.0)
+    colour = np.clip(target + rng.normal(0, 12 if rng.random() < 0.7 else 50, 3), 0, 255)
+    if abs(colour.mean() - level) < LEAST_CONTRAST:
+        colour = np.full(3, 250.0 if level < 128 else 8.0)
+    return tuple(int(c) for c in colour)
+
+
+def _worn(rng: np.random.Generator, mask: Image.Image) -> Image.Image:
+    grain = Image.fromarray(rng.integers(90, 256, (5, 7), dtype=np.uint8)).resize(mask.size, Image.Resampling.BICUBIC)
+    return Image.fromarray((np.asarray(mask, np.float32) * np.asarray(grain, np.float32) / 255).astype(np.uint8))
+
+
+def relative(corners: NDArray[np.float64], size: tuple[int, int]) -> Corners:
+    """Return corners in pixels of an image of this size as a record holds them, 0-1."""
+    return tuple(float(v) for v in (corners / size).ravel())  # type: ignore[return-value]

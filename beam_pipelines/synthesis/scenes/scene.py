@@ -1,0 +1,155 @@
+"""Scenes with no number, one or several: a pure function of (seed, index)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from beam_pipelines.synthesis import camera, typefaces
+from beam_pipelines.synthesis.scenes import backdrop, cutouts, distractors, lettering, placing
+from beam_pipelines.synthesis.scenes.placing import Places
+from beam_pipelines.synthesis.texts import Texts
+from trainer.data.records import Number
+
+TALLEST = 0.6  # of a number's characters, relative to the scene
+WHOLE_PHOTOS = 0.25  # of scenes, where there are real photos
+REAL = 0.5  # of the other scenes' numbers, where there are real photos
+NUMBERS = ((1, 0.6), (2, 0.25), (3, 0.1), (4, 0.05))  # how many numbers a scene is given, and how often
+DISTRACTORS = ((0, 0.3), (1, 0.25), (2, 0.2), (3, 0.15), (6, 0.1))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An RGB image and all numbers in it, the largest first."""
+
+    image: Image.Image
+    numbers: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Makes scene `index` of a seed, independently of which other scenes are made.
+
+    Attributes:
+      size: the longer side in pixels.
+      empty: the share of scenes without a number.
+      backgrounds: photos without numbers; if empty, walls and house fronts are drawn.
+      photos: shards of records with boxes that appear whole, with their own surroundings, as do their numbers alone.
+      records: shards of records with boxes of which only the numbers appear, and stacks of their digits.
+      record_limit: how many records of either kind a worker holds in memory.
+      faces: the fingerprint of the typefaces; a worker with other typefaces would draw different images, so it fails.
+    """
+
+    seed: int
+    texts: Texts
+    size: int
+    empty: float
+    backgrounds: tuple[str, ...] = ()
+    photos: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    record_limit: int = 20_000
+    faces: str = field(default_factory=typefaces.fingerprint)
+
+    def __call__(self, index: int) -> Scene:
+        if self.faces != typefaces.fingerprint():
+            raise RuntimeError("a worker has other typefaces than the machine that launched it: install the same there")
+        rng = np.random.default_rng([self.seed, index])
+        photos = cutouts.load(self.photos, self.record_limit)
+        stock = photos + cutouts.load(self.records, self.record_limit)
+        if photos and rng.random() < WHOLE_PHOTOS * (1 - self.empty):
+            return _photographed(rng, *self._whole_photo(rng, photos))
+        canvas = backdrop.draw(rng, backdrop.load(self.backgrounds), self.size)
+        places, numbers = Places(canvas.size), []
+        if rng.random() >= self.empty:
+            for _ in range(_pick(rng, NUMBERS)):
+                numbers += self._number(rng, canvas, places, stock)
+        self._distract(rng, canvas, places)
+        return _photographed(rng, canvas, numbers)
+
+    def _number(
+        self, rng: np.random.Generator, canvas: Image.Image, places: Places, stock: tuple[cutouts.Photo, ...]
+    ) -> list[Number]:
+        """Put one number into a scene: real or drawn; none if there is no place for it."""
+        height = placing.height(rng, places.size, tallest=TALLEST)
+        if stock and rng.random() < REAL:
+            return _paste(rng, canvas, places, stock, height)
+        text, layer = lettering.number(rng, self.texts, height)
+        spot = places.take(rng, layer.seen.size)
+        if spot is None:
+            return []
+        lettering.paint(rng, canvas, layer, spot)
+        return [Number(text, lettering.relative(layer.corners + spot, canvas.size))]
+
+    def _distract(self, rng: np.random.Generator, canvas: Image.Image, places: Places) -> None:
+        """Put words, shapes, pieces of photos and upside-down numbers into a scene."""
+        for _ in range(_pick(rng, DISTRACTORS)):
+            kind, height = rng.random(), placing.height(rng, places.size, tallest=0.3)
+            if kind < 0.6:
+                layer = lettering.word(rng, distractors.text(rng), height)
+            elif kind < 0.65:
+                layer = lettering.upside_down(rng, self.texts, height)
+            elif kind < 0.8:
+                distractors.shape(rng, canvas, places)
+                continue
+            else:
+                distractors.piece(rng, canvas, places, backdrop.load(self.backgrounds))
+                continue
+            spot = places.take(rng, layer.seen.size)
+            if spot:
+                lettering.paint(rng, canvas, layer, spot)
+
+    def _whole_photo(
+        self, rng: np.random.Generator, photos: tuple[cutouts.Photo, ...]
+    ) -> tuple[Image.Image, list[Number]]:
+        """Return a real photo with its own surroundings, sometimes smaller and before a backdrop."""
+        photo = photos[rng.integers(len(photos))]
+        image = photo.open()
+        if rng.random() < 0.4:
+            size, (left, top) = backdrop.scaled(self.size, image.size), (0, 0)
+            canvas = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        else:
+            canvas = backdrop.draw(rng, backdrop.load(self.backgrounds), self.size)
+            size = backdrop.scaled(int(rng.uniform(0.35, 1.0) * min(canvas.size)), image.size)
+            left, top = (int(rng.integers(0, a - b + 1)) for a, b in zip(canvas.size, size, strict=True))
+            canvas.paste(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0), (left, top))
+        numbers = []
+        for number in photo.numbers:
+            corners = np.array(number.corners).reshape(4, 2) * size + (left, top)
+            numbers.append(Number(number.text, lettering.relative(corners, canvas.size)))
+        return canvas, numbers
+
+
+def _paste(
+    rng: np.random.Generator,
+    canvas: Image.Image,
+    places: Places,
+    stock: tuple[cutouts.Photo, ...],
+    height: float,
+) -> list[Number]:
+    photo = stock[rng.integers(len(stock))]
+    piece = cutouts.stack(rng, stock) if rng.random() < 0.2 else cutouts.cut(rng, photo)
+    if piece is None:
+        return []
+    characters = len(piece.text) if piece.corners[3, 1] - piece.corners[0, 1] > piece.image.width else 1
+    scale = height * min(characters, 2) / float(np.linalg.norm(piece.corners[3] - piece.corners[0]))
+    pasted = placing.paste(rng, canvas, places, piece.image, scale)
+    if pasted is None:
+        return []
+    spot, scaled = pasted
+    return [Number(piece.text, lettering.relative(piece.corners * scaled + spot, canvas.size))]
+
+
+def _photographed(rng: np.random.Generator, canvas: Image.Image, numbers: list[Number]) -> Scene:
+    largest_first = sorted(numbers, key=lambda number: -_area(number))
+    return Scene(camera.photograph(rng, canvas), tuple(largest_first))
+
+
+def _area(number: Number) -> float:
+    """Return the area of a number's oriented box by the shoelace formula."""
+    x, y = np.array(number.corners).reshape(4, 2).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def _pick(rng: np.random.Generator, weighted: tuple[tuple[int, float], ...]) -> int:
+    values, shares = zip(*weighted, strict=True)
+    return int(rng.choice(values, p=shares))
