@@ -18,7 +18,7 @@ def reader(workdir: str) -> Callable[[Path], str]:
 
     @tf.function
     def encode(file: tf.Tensor) -> Any:
-        image = preprocess.decode_and_fit(file[tf.newaxis], model.image_height, model.image_width)
+        image = preprocess.decode_and_fit(file[tf.newaxis], model)
         return recogniser.encode(params, state, preprocess.normalise(image))
 
     @tf.function(reduce_retracing=True)

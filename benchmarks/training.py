@@ -67,6 +67,7 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
         sources=["none"] * count,
         fingerprints=np.zeros((count, 3), np.int64),
         datasets=np.zeros(count, np.int64),
+        corners=np.zeros((count, 0, 8), np.float32),
         paths=(),
         rows=np.arange(count),
         model=model,
@@ -75,7 +76,7 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
     batches = iter(input_pipeline.training_batches(images, wanted, first_step=0))
     batch = next(batches)
     step = tf.function(train_state.train_step)
-    forward = tf.function(lambda b: train_state.loss(train_state.params, train_state.state, b, train_state.step)[0])
+    forward = tf.function(lambda b: train_state.loss(train_state.params, train_state.state, b, train_state.step).mean)
     work = flops(forward, batch) / size
     alone = median_seconds(lambda: step(batch)["loss"].numpy(), repeats)
     reading = median_seconds(lambda: next(batches)["image"].numpy(), repeats)

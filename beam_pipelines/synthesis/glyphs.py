@@ -80,22 +80,28 @@ def stack(rng: np.random.Generator, text: str) -> Plane:
     return Plane(mask, boxes)
 
 
-def reduced(plane: Plane, factor: int) -> Plane:
-    """Return a plane shrunk by an integer factor, averaging its pixels."""
-    boxes = [(b[0] / factor, b[1] / factor, b[2] / factor, b[3] / factor) for b in plane.boxes]
-    return Plane(plane.mask.reduce(factor), boxes)
-
-
 @dataclass(frozen=True)
 class View:
-    """How a plane is seen: the size of the image, and the eight coefficients of the map from image to plane."""
+    """How a plane is seen.
+
+    Attributes:
+      size: of the image.
+      to_plane: the eight coefficients of the map from image to plane.
+      averaged: the side of the squares of the plane's pixels that are averaged first: without, a plane that is shrunk
+        to less than half its size would lose thin strokes.
+    """
 
     size: tuple[int, int]
     to_plane: tuple[float, ...]
+    averaged: int = 1
 
     def project(self, mask: Image.Image) -> Image.Image:
         """Return a mask of the plane as seen in the image."""
-        return mask.transform(self.size, Image.Transform.PERSPECTIVE, self.to_plane, Image.Resampling.BILINEAR)
+        coefficients = self.to_plane
+        if self.averaged > 1:
+            mask = mask.reduce(self.averaged)
+            coefficients = (*(c / self.averaged for c in coefficients[:6]), *coefficients[6:])
+        return mask.transform(self.size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
 
     def to_image(self, points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
         """Return where points of the plane, (x, y), are seen in the image, float64 [N, 2]."""

@@ -128,6 +128,37 @@ def released_stage2() -> Config:
     )
 
 
+def finder() -> Config:
+    """The finder, which says where in a photo numbers are; the recogniser then reads what it cuts out.
+
+    `python -m trainer.train --experiment finder --data data/scenes --workdir runs/finder`
+    """
+    return Config(
+        experiment="finder",
+        model=Model(
+            name="finder",
+            image_height=384,
+            image_width=384,
+            widths=(16, 32, 48, 96, 128),
+            strides=(2, 2, 2, 2, 2),
+            blocks=(0, 1, 2, 2),
+        ),
+        distortion=Distortion(
+            rotate_degrees=8.0,
+            shear=0.1,
+            scale=(0.6, 1.4),
+            stretch=0.2,
+            shift=0.2,
+            perspective=0.05,
+            invert=0.05,
+            coarsen=0.15,
+        ),
+        data=Data(batch_size=16, eval_batch_size=16),
+        optimizer=Optimizer(learning_rate=2e-3, weight_decay=0.02),
+        train=Train(steps=20_000, checkpoint_every=500, evaluate_every=1_000),
+    )
+
+
 def smoke() -> Config:
     """A tiny `compact` that trains in seconds and is not accurate, for tests and for trying out a dataset.
 
@@ -158,7 +189,7 @@ def find(name: str) -> Config:
     Raises:
       UserError: it does not exist; the message lists those that do.
     """
-    named = (compact, five_heads, svhn_rnn, demo, released, released_stage2, smoke)
+    named = (compact, five_heads, svhn_rnn, demo, released, released_stage2, finder, smoke)
     known: dict[str, Callable[[], Config]] = {f.__name__: f for f in named}
     name = FORMER_NAMES.get(name, name)
     if name not in known:

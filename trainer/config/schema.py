@@ -39,9 +39,12 @@ class _Group:
 
 @dataclass(frozen=True)
 class Model(_Group):
-    """The recogniser. Sizes are in pixels, widths in channels or units. A model ignores settings of other models."""
+    """The recogniser, or the finder: sizes are in pixels, widths in channels or units.
 
-    name: Literal["compact", "five_heads", "svhn_rnn"] = "compact"
+    A model ignores settings of other models.
+    """
+
+    name: Literal["compact", "five_heads", "svhn_rnn", "finder"] = "compact"
     alphabet: str = DIGITS
     max_length: Annotated[int, Range(1, 256)] = 5  # the longest number that can be read, in characters
     image_height: Side = 56
@@ -54,6 +57,8 @@ class Model(_Group):
         2,
         1,
     )  # of the stages of `widths`; their product is the size of a map cell in pixels
+    blocks: tuple[Annotated[int, Range(0, 100)], ...] = ()  # finder: residual blocks of each width but the first
+    neck_units: Units = 48  # finder: channels of the maps that are merged
     attention_units: Units = 128
     lstm_units: Units = 128
     embedding_units: Units = 32
@@ -61,6 +66,16 @@ class Model(_Group):
     dropout: ShareBelowOne = 0.1
     lstm_dropout: ShareBelowOne = 0.3  # svhn_rnn: of the LSTM's inputs and outputs
     image_at_every_step: bool = False  # svhn_rnn: feed the LSTM the image at every step, not only the first
+
+    @property
+    def finds(self) -> bool:
+        """Whether it finds numbers in photos, rather than reading one."""
+        return self.name == "finder"
+
+    @property
+    def measure(self) -> str:
+        """The name of the validation figure that the best checkpoint has the highest of."""
+        return "f1" if self.finds else "sequence_accuracy"
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -103,11 +118,25 @@ class Model(_Group):
                 f"{', '.join(f'model.{name}={side}' for name, side in sides.items())}{cropped}: "
                 f"each must be at least {stride}, the product of model.strides"
             )
+        if self.finds:
+            self._check_finder()
         units = self.attention_units if self.name == "compact" else self.widths[-1] * max(self.dense_units, default=1)
         if (weights := math.prod(self.map_size) * units) > WEIGHTS:
             raise UserError(
                 f"model.strides={list(self.strides)}: they give a map of {' x '.join(map(str, self.map_size))}, whose "
                 f"{weights:,} weights are too many: give larger strides or smaller images"
+            )
+
+    def _check_finder(self) -> None:
+        if self.strides != (2,) * 5 or len(self.blocks) != len(self.widths) - 1:
+            raise UserError(
+                f"model.strides={list(self.strides)}, model.blocks={list(self.blocks)}: a finder has five strides "
+                "of 2, five widths, and four numbers of blocks"
+            )
+        if self.image_height % 32 or self.image_width % 32 or self.crop:
+            raise UserError(
+                f"model.image_height={self.image_height}, model.image_width={self.image_width}, model.crop="
+                f"{list(self.crop)}: the sides of a finder's input must be multiples of 32, without a crop"
             )
 
 

@@ -34,6 +34,8 @@ class LabelledImages:
       keys, texts, sources: from the records, N each.
       fingerprints: int64 [N, 2 or 3], by which `leakage` recognises an image.
       datasets: int [N], ascending, the index of the dataset that each image is from.
+      corners: of all numbers for a finder, float32 [N, M, 8], in pixels of the model's input, NaN beyond an image's own
+        numbers; for a recogniser, M is 0.
       paths, rows: the files, and the index of each image among all their records, int64 [N].
     """
 
@@ -44,6 +46,7 @@ class LabelledImages:
     sources: list[str]
     fingerprints: np.ndarray
     datasets: np.ndarray
+    corners: np.ndarray | tf.Tensor
     paths: tuple[str, ...]
     rows: np.ndarray
     model: Model
@@ -55,7 +58,7 @@ class LabelledImages:
         """Return the images at int [B] indices, uint8 [B, H, W, 3]; for use inside a graph."""
         chosen = tf.gather(self.images, indices)
         if chosen.dtype == tf.string:
-            return preprocess.decode_and_fit(chosen, self.model.image_height, self.model.image_width)
+            return preprocess.decode_and_fit(chosen, self.model)
         return chosen
 
     def select(self, indices: np.ndarray) -> "LabelledImages":
@@ -67,6 +70,7 @@ class LabelledImages:
             sources=[self.sources[i] for i in indices],
             fingerprints=self.fingerprints[indices],
             datasets=self.datasets[indices],
+            corners=self.corners[indices],
             paths=self.paths,
             rows=self.rows[indices],
             model=self.model,
@@ -80,7 +84,7 @@ class LabelledImages:
             encoded = records.parse_batch(serialized, self.model.max_length)["image/encoded"]
             if not decode:
                 return encoded
-            return preprocess.decode_and_fit(encoded, self.model.image_height, self.model.image_width)
+            return preprocess.decode_and_fit(encoded, self.model)
 
         files = tf.data.TFRecordDataset(list(self.paths)).batch(PARSE_BATCH).map(parse, num_parallel_calls=2)
         needed = int(self.rows.max()) + 1
@@ -104,7 +108,10 @@ def load(folders: list[str], split: str, config: Config) -> LabelledImages:
     decoded_bytes = sum(counts) * model.image_height * model.image_width * 3
     decode = decoded_bytes <= config.data.memory_gb * 1e9
     parts = list(_parse_all(paths, model, decode=decode))
+    _pad_corners(parts)
     fields: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if model.finds:
+        _check_boxes(fields, folders)
     keys = [key.decode() for key in fields["image/key"]]
     _check_unique(keys, folders)
     with tf.device("CPU"):
@@ -117,6 +124,7 @@ def load(folders: list[str], split: str, config: Config) -> LabelledImages:
         sources=[source.decode() for source in fields["source"]],
         fingerprints=fields["fingerprints"],
         datasets=np.repeat(np.arange(len(folders)), counts),
+        corners=fields["corners"],
         paths=tuple(paths),
         rows=np.arange(len(keys)),
         model=model,
@@ -149,8 +157,9 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = records.parse_batch(serialized, model.max_length)
         encoded = batch.pop("image/encoded")
-        images = preprocess.decode_and_fit(encoded, model.image_height, model.image_width) if decode else None
+        images = preprocess.decode_and_fit(encoded, model) if decode else None
         batch["image"] = encoded if images is None else images
+        batch["corners"] = _corners(serialized, encoded, batch, model)
         batch["fingerprints"] = leakage.fingerprints(batch["image/key"], encoded, images)
         return batch
 
@@ -163,6 +172,46 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
         raise UserError(
             f"a record in {', '.join(folders)} is damaged ({error.message.splitlines()[0]}): regenerate the dataset"
         ) from error
+
+
+def _corners(serialized: tf.Tensor, encoded: tf.Tensor, batch: dict[str, tf.Tensor], model: Model) -> tf.Tensor:
+    """Return the corners of all numbers in pixels of the model's input, float32 [B, N, 8]; see `LabelledImages`.
+
+    Records of schema version 1 have only the upright box of one number.
+    """
+    if not model.finds:
+        return tf.zeros([tf.shape(encoded)[0], 0, records.COORDINATES])
+    corners = records.parse_corners(serialized)
+    left, top, right, bottom = tf.unstack(tf.where(batch["box"] < 0, float("nan"), batch["box"]), axis=-1)
+    upright = tf.stack([left, top, right, top, right, bottom, left, bottom], axis=-1)[:, tf.newaxis]
+    unlisted = tf.reduce_all(tf.math.is_nan(corners), axis=[1, 2])[:, tf.newaxis, tf.newaxis]
+    corners = tf.concat([tf.where(unlisted, upright, float("nan")), corners], axis=1)
+    height, width = tf.map_fn(preprocess.size_of, encoded, fn_output_signature=(tf.int32, tf.int32))
+    rows, columns = preprocess.letterboxed(height, width, model.image_height, model.image_width)
+    extent = tf.cast(tf.stack([columns, rows] * 4, axis=-1), tf.float32)
+    return corners * extent[:, tf.newaxis]
+
+
+def _check_boxes(fields: dict[str, np.ndarray], folders: list[str]) -> None:
+    """Check that the place of every number is known.
+
+    Raises:
+      UserError: one is not.
+    """
+    without = np.isnan(fields["corners"]).all(axis=(1, 2)) & (fields["label/text"] != b"")
+    if without.any():
+        raise UserError(
+            f"{', '.join(folders)}: {without.sum():,} images have a number but no box, the first "
+            f"{fields['image/key'][without][0].decode()!r}: a finder can only learn from numbers with boxes"
+        )
+
+
+def _pad_corners(parts: list[dict[str, np.ndarray]]) -> None:
+    """Give all parts the same number of corners."""
+    most = max(part["corners"].shape[1] for part in parts)
+    for part in parts:
+        spare = most - part["corners"].shape[1]
+        part["corners"] = np.pad(part["corners"], ((0, 0), (0, spare), (0, 0)), constant_values=np.nan)
 
 
 def _check_images(paths: list[str]) -> None:
@@ -221,7 +270,7 @@ def training_batches(
     images: LabelledImages, config: Config, *, first_step: int, index: int = 0, slices: int = 1
 ) -> tf.data.Dataset:
     """Return endless batches from `first_step` on, or only one replica's slice of each: see `training_batch`."""
-    images = replace(images, tokens=tf.constant(images.tokens))
+    images = replace(images, tokens=tf.constant(images.tokens), corners=tf.constant(images.corners))
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     batches = steps.map(
         lambda step: training_batch(images, config, step, index=index, slices=slices),
@@ -236,6 +285,8 @@ def training_batch(
 ) -> dict[str, tf.Tensor]:
     """Return the batch of a step, int64 []: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
 
+    For a finder, it has `corners` float32 [B, N, 8] in pixels of the distorted image in place of the tokens.
+
     `batch_order` chooses the images: from all datasets shuffled together or, if `data.shares` are given, in these
     proportions. With several `slices`, return the slice at `index`, where B is its size: every `slices`-th image, so
     that each slice has its share of every dataset.
@@ -244,9 +295,14 @@ def training_batch(
       UserError: the shares do not fit the datasets.
     """
     indices = batch_order.batch_indices(step, *places(images, config), seed=config.seed)[index::slices]
-    seed = tf.stack([tf.constant(config.seed, tf.int64), step * slices + index])
-    distorted = augment.distort(images.at(indices), config.distortion, seed=tf.cast(seed, tf.int32))
-    return {"image": preprocess.normalise(distorted), "tokens": tf.gather(images.tokens, indices)}
+    seed = tf.cast(tf.stack([tf.constant(config.seed, tf.int64), step * slices + index]), tf.int32)
+    distorted = preprocess.normalise(augment.distort(images.at(indices), config.distortion, seed=seed))
+    if not config.model.finds:
+        return {"image": distorted, "tokens": tf.gather(images.tokens, indices)}
+    corners = tf.gather(images.corners, indices)
+    points = tf.reshape(corners, [tf.shape(corners)[0], -1, 2])
+    moved = augment.move(points, config.model.image_height, config.model.image_width, config.distortion, seed=seed)
+    return {"image": distorted, "corners": tf.reshape(moved, tf.shape(corners))}
 
 
 def places(images: LabelledImages, config: Config) -> tuple[list[int], list[int]]:

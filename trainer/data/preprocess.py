@@ -5,6 +5,10 @@ Training and the exported model call the same `decode`, `fit` and `normalise`.
 
 import tensorflow as tf
 
+from trainer.config.schema import Model
+
+PADDING = 114  # of 255: what letterboxed images are padded with
+
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decode one PNG, JPEG, BMP or GIF file (its first frame), string [], to uint8 [height, width, 3].
@@ -28,10 +32,42 @@ def fit(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
 
 
-def decode_and_fit(encoded: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Decode and fit each of string [B] files: uint8 [B, height, width, 3]."""
+def letterbox(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Resize uint8 [h, w, 3] to fit into uint8 [height, width, 3], keeping the aspect ratio; pad right and bottom."""
+    rows, columns = letterboxed(tf.shape(image)[0], tf.shape(image)[1], height, width)
+    resized = tf.image.resize(image, [rows, columns], antialias=True)
+    resized = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+    padded = tf.pad(resized, [[0, height - rows], [0, width - columns], [0, 0]], constant_values=PADDING)
+    return tf.ensure_shape(padded, [height, width, 3])
+
+
+def letterboxed(rows: tf.Tensor, columns: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the height and width, int32, of an image of that size after `letterbox`."""
+    scale = tf.minimum(height / rows, width / columns)
+    fitted = [tf.cast(tf.round(tf.cast(side, scale.dtype) * scale), tf.int32) for side in (rows, columns)]
+    return tf.clip_by_value(fitted[0], 1, height), tf.clip_by_value(fitted[1], 1, width)
+
+
+def size_of(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the height and width, int32 [], of a PNG or JPEG file, string [], without decoding its pixels."""
+
+    def of_jpeg() -> tf.Tensor:
+        return tf.io.extract_jpeg_shape(encoded)[:2]
+
+    def of_png() -> tf.Tensor:  # width and height stand at bytes 16 to 24, most significant byte first
+        sides = tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, little_endian=False)
+        return sides[::-1]
+
+    size = tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), of_jpeg, of_png), [2])
+    return size[0], size[1]
+
+
+def decode_and_fit(encoded: tf.Tensor, model: Model) -> tf.Tensor:
+    """Decode each of string [B] files and fit it to the model's input: uint8 [B, height, width, 3]."""
+    height, width = model.image_height, model.image_width
+    fitted = letterbox if model.finds else fit
     return tf.map_fn(
-        lambda one: fit(decode(one), height, width),
+        lambda one: fitted(decode(one), height, width),
         encoded,
         fn_output_signature=tf.TensorSpec([height, width, 3], tf.uint8),
         parallel_iterations=8,

@@ -172,3 +172,16 @@ def parse_batch(serialized: Any, max_length: int) -> dict[str, Any]:
     for name in ("char_boxes", "numbers/text", "numbers/corners"):
         del parsed[name]
     return parsed
+
+
+def parse_corners(serialized: Any) -> Any:
+    """Parse the oriented boxes of a batch of serialised records, string [B], inside a graph.
+
+    Returns:
+      float32 [B, N, 8] in 0-1 of the stored images, NaN beyond an image's own numbers.
+    """
+    import tensorflow as tf
+
+    parsed = tf.io.parse_example(serialized, {"numbers/corners": tf.io.RaggedFeature(tf.float32)})
+    flat = parsed["numbers/corners"].to_tensor(float("nan"))
+    return tf.reshape(flat, [tf.shape(serialized)[0], -1, COORDINATES])

@@ -8,6 +8,7 @@ import tensorflow as tf
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.inference import beam_search, beam_width, calibration, metrics, test_time_augmentation
+from trainer.inference.measured import Measured
 from trainer.models.recogniser import PureRecogniser
 from trainer.vocab import Vocab
 
@@ -131,3 +132,12 @@ class Predictor:
                     )
                 )
         return found
+
+    def validate(self, labelled: input_pipeline.LabelledImages) -> Measured:
+        """Measure how many labelled images are read correctly."""
+        summary = metrics.summarise(self.answers(labelled))
+        text = (
+            f"{summary['sequence_accuracy']:.2%} of {summary['examples']} numbers correct, "
+            f"{summary['digit_accuracy']:.2%} of digits"
+        )
+        return Measured(float(summary["sequence_accuracy"]), text.replace("%", " %"), metrics.scalars(summary))

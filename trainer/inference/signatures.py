@@ -37,7 +37,7 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
 
     @tf.function(input_signature=[files, *sizes])
     def read_files(images, beam_width=followed, candidates=configured):
-        return read(preprocess.decode_and_fit(images, height, width), beam_width, candidates)
+        return read(preprocess.decode_and_fit(images, model), beam_width, candidates)
 
     @tf.function(input_signature=[pixels, *sizes])
     def read_decoded(images, beam_width=followed, candidates=configured):
@@ -45,7 +45,7 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
 
     @tf.function(input_signature=[files])
     def look(images):
-        fitted = preprocess.normalise(preprocess.decode_and_fit(images, height, width))
+        fitted = preprocess.normalise(preprocess.decode_and_fit(images, model))
         best = predictor.search(fitted).tokens[:, 0]
         best = tf.ensure_shape(best, [None, model.max_length + 1])
         attention = predictor.attend(fitted, best)

@@ -1,12 +1,7 @@
-"""The recogniser: Keras layers behind `encode` and `step`, evaluated as pure functions of their variables.
+"""The recogniser: Keras layers behind `encode` and `step`."""
 
-Keras creates the layers; the values are in dictionaries by variable path that the caller owns, since Keras's own
-assignments and optimizers lose updates with parameter servers.
-"""
-
-import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,10 +12,9 @@ from trainer.models.attention_decoder import AttentionDecoder
 from trainer.models.crop import Crop
 from trainer.models.encoders import ResidualEncoder
 from trainer.models.five_heads import Heads
+from trainer.models.pure import PureNetwork, Values
 from trainer.models.svhn_rnn import ConvolutionalEncoder, EmbeddingDecoder
 from trainer.vocab import Vocab
-
-SEEDS_A_STEP = 64  # more than any layer draws in one step, so that no two steps share a seed
 
 
 class Recogniser(keras.Layer):
@@ -81,72 +75,27 @@ def _parts(config: Model) -> tuple[keras.Layer, keras.Layer]:
     return ResidualEncoder(config), AttentionDecoder(config, math.prod(config.map_size))
 
 
-Values = dict[str, Any]
+class PureRecogniser(PureNetwork):
+    """A recogniser whose methods take the values of its variables."""
 
-
-class PureRecogniser:
-    """A recogniser whose methods take the values of its variables.
-
-    Attributes:
-      params: initial values of the trained variables, by path.
-      state: initial values of the other variables (batch norm statistics), by path.
-    """
+    layer: Recogniser
 
     def __init__(self, config: Model, *, seed: int, precision: str = "float32") -> None:
-        keras.utils.set_random_seed(seed)
+        images = ops.zeros((1, config.image_height, config.image_width, 3))
+        tokens = ops.zeros((1, config.max_length + 1), dtype="int32")
+        super().__init__(lambda: Recogniser(config), images, tokens, seed=seed, precision=precision)
         self.config = config
-        with _dtype_policy(precision):
-            self.layer = Recogniser(config)
-            self.layer(
-                ops.zeros((1, config.image_height, config.image_width, 3)),
-                ops.zeros((1, config.max_length + 1), dtype="int32"),
-            )
-        self._params = {v.path: v for v in self.layer.trainable_variables}
-        others = self.layer.non_trainable_variables
-        self._seeds = [v for v in others if v.path.endswith("seed_generator_state")]
-        self._state = {v.path: v for v in others if not v.path.endswith("seed_generator_state")}
-
-    @property
-    def params(self) -> Values:
-        return {path: ops.convert_to_numpy(v) for path, v in self._params.items()}
-
-    @property
-    def state(self) -> Values:
-        return {path: ops.convert_to_numpy(v) for path, v in self._state.items()}
 
     def teach(self, params: Mapping[str, Any], state: Mapping[str, Any], images, tokens, *, step) -> tuple[Any, Values]:
         """Return logits in training mode and the next state; randomness depends only on the layer and `step`."""
-        mapping = self._mapping(params, state)
-        for number, variable in enumerate(self._seeds):  # Keras's names for them depend on what else was built
-            seed = ops.stack([ops.convert_to_tensor(number, "int64"), ops.cast(step, "int64") * SEEDS_A_STEP])
-            mapping.append((variable, ops.cast(seed, variable.dtype)))
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            logits = self.layer(images, tokens, training=True)
-        moved = {path: scope.get_current_value(v) for path, v in self._state.items()}
-        return logits, {path: state[path] if value is None else value for path, value in moved.items()}
+        return self.run_training(params, state, images, tokens, step=step)
 
     def encode(self, params: Mapping[str, Any], state: Mapping[str, Any], images) -> tuple[Any, Any]:
         """Run `Recogniser.encode` in inference mode."""
-        with keras.StatelessScope(state_mapping=self._mapping(params, state)):
+        with self.holding(params, state):
             return self.layer.encode(images)
 
     def step(self, params: Mapping[str, Any], tokens, state, memory) -> tuple[Any, Any, Any]:
         """Run `Recogniser.step` in inference mode."""
-        with keras.StatelessScope(state_mapping=self._mapping(params, {})):
+        with self.holding(params, {}):
             return self.layer.step(tokens, state, memory)
-
-    def _mapping(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-        return [(self._params[path], value) for path, value in params.items()] + [
-            (self._state[path], value) for path, value in state.items()
-        ]
-
-
-@contextlib.contextmanager
-def _dtype_policy(precision: str) -> Iterator[None]:
-    """Make layers created inside compute in this precision; variables, and logits by their own policy, are float32."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

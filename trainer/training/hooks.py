@@ -8,10 +8,9 @@ import tensorflow as tf
 
 from trainer.config.schema import Config
 from trainer.data.input_pipeline import LabelledImages
-from trainer.inference.predictor import Predictor
 from trainer.training import loop
 from trainer.training.speed import Speed, clock
-from trainer.training.validation import Validation, store
+from trainer.training.validation import Validated, Validation, store
 from trainer.workdir import files
 from trainer.workdir.checkpoint import Checkpoints
 
@@ -21,14 +20,16 @@ log = logging.getLogger(__name__)
 class ChiefHooks:
     """Hooks for `loop.run`."""
 
-    def __init__(self, folder: str, config: Config, checkpoints: Checkpoints, *, first_step: int) -> None:
-        self.folder, self.config, self.checkpoints = folder, config, checkpoints
+    def __init__(self, folder: str, config: Config, checkpoints: Checkpoints, *, figure: str, first_step: int) -> None:
+        """Begin at a step; `figure` is the one that is logged beside the loss."""
+        self.folder, self.config, self.checkpoints, self.figure = folder, config, checkpoints, figure
         self.speed = Speed(config.data.batch_size, first_step, config.train.steps)
         self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")
         self._scalars = self.summaries if config.tensorboard.scalars else None
         done = files.last_finish(folder)  # by a shorter run, or one with less patience: patience restarts there
         self.counted_from = done["step"] if done else 0
-        self.best, self.since_best = best_so_far(folder, upto=first_step, counted_from=self.counted_from)
+        measure, counted_from = config.model.measure, self.counted_from
+        self.best, self.since_best = best_so_far(folder, measure, upto=first_step, counted_from=counted_from)
         self.profiling = False
         self.profile_left = config.train.profile_after > 0
 
@@ -46,11 +47,12 @@ class ChiefHooks:
             )
         examples_per_second, left = self.speed.measure(step)
         log.info(
-            "step %d/%d  loss %.4f  token accuracy %.3f  %.0f examples/s  left %s",
+            "step %d/%d  loss %.4f  %s %.3f  %.0f examples/s  left %s",
             step,
             self.config.train.steps,
             figures["loss"],
-            figures["token_accuracy"],
+            self.figure.replace("_", " "),
+            figures[self.figure],
             examples_per_second,
             clock(left),
         )
@@ -73,7 +75,7 @@ class ChiefHooks:
         log.info("saved %s in %.2f s", path, time.monotonic() - begin)
         self.speed.pause(time.monotonic() - begin)
 
-    def validate(self, step: int, predictor: Predictor, images: LabelledImages) -> None:
+    def validate(self, step: int, predictor: Validated, images: LabelledImages) -> None:
         """Read the validation images, keep the best checkpoint, and stop when patience runs out.
 
         Raises:
@@ -94,7 +96,8 @@ class ChiefHooks:
         Raises:
           loop.StopTraining: validation has not improved for `train.patience` evaluations.
         """
-        self.best, self.since_best = best_so_far(self.folder, upto=step, counted_from=self.counted_from)
+        measure, counted_from = self.config.model.measure, self.counted_from
+        self.best, self.since_best = best_so_far(self.folder, measure, upto=step, counted_from=counted_from)
         self._check_patience(step)
 
     def _check_patience(self, step: int) -> None:
@@ -102,12 +105,13 @@ class ChiefHooks:
             raise loop.StopTraining(f"validation did not improve for {self.since_best} evaluations: stopping at {step}")
 
 
-def best_so_far(folder: str, *, upto: float = math.inf, counted_from: int = 0) -> tuple[float, int]:
-    """Return the best validation accuracy up to a step, -1 if there was none, and the number of evaluations since.
+def best_so_far(folder: str, measure: str, *, upto: float = math.inf, counted_from: int = 0) -> tuple[float, int]:
+    """Return the highest value of a validation figure up to a step, and the number of evaluations since.
 
-    As in training, a tie is no improvement; evaluations up to the step `counted_from` are not counted.
+    It is -1 if there was none. As in training, a tie is no improvement; evaluations up to the step `counted_from` are
+    not counted.
     """
     rows = [row for row in files.read_metrics(folder) if row["kind"] == "validation" and row["step"] <= upto]
-    best = max((row["sequence_accuracy"] for row in rows), default=-1.0)
-    first = next((row["step"] for row in rows if row["sequence_accuracy"] == best), 0)
+    best = max((row[measure] for row in rows), default=-1.0)
+    first = next((row["step"] for row in rows if row[measure] == best), 0)
     return best, sum(row["step"] > max(first, counted_from) for row in rows)

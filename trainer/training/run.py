@@ -15,7 +15,6 @@ from trainer.config import schema
 from trainer.data.input_pipeline import LabelledImages
 from trainer.exit_status import Failed, Interrupted, leave
 from trainer.files.lock import Lock
-from trainer.inference.predictor import Predictor
 from trainer.training import loop, resume, sidecar_evaluator
 from trainer.training.hooks import ChiefHooks
 from trainer.training.inputs import Inputs
@@ -125,8 +124,9 @@ def _chief_hooks(
 ) -> list[loop.Hook]:
     """Return the chief's hooks, each of which only runs while the chief holds the lock."""
     every = wanted.train
-    monitor = ChiefHooks(workdir, wanted, checkpoints, first_step=runner.read_step())
-    predictor = Predictor(train_state.recogniser, train_state.reading_params, train_state.state, wanted)
+    figure = train_state.objective.figure
+    monitor = ChiefHooks(workdir, wanted, checkpoints, figure=figure, first_step=runner.read_step())
+    predictor = train_state.objective.predictor(train_state.reading_params, train_state.state)
     board = Board(monitor, train_state, training, validating)
     lock.check()
     board.start()

@@ -11,9 +11,8 @@ import tensorflow as tf
 from trainer.config.schema import Config
 from trainer.data.input_pipeline import LabelledImages
 from trainer.exit_status import FAILED_STATUS, STOPPED_STATUS
-from trainer.inference.predictor import Predictor
-from trainer.models.recogniser import PureRecogniser
 from trainer.training.hooks import best_so_far
+from trainer.training.objective import objective_of
 from trainer.training.validation import Validation
 from trainer.workdir import checkpoint, files
 
@@ -34,12 +33,12 @@ def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) 
       The exit status.
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED_STATUS))
-    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
-    params = {path: tf.Variable(value, name=path) for path, value in recogniser.params.items()}
-    state = {path: tf.Variable(value, name=path) for path, value in recogniser.state.items()}
+    objective = objective_of(wanted)
+    params = {path: tf.Variable(value, name=path) for path, value in objective.network.params.items()}
+    state = {path: tf.Variable(value, name=path) for path, value in objective.network.state.items()}
     weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
     reading = tf.train.Checkpoint(state=state, **weights)
-    predictor = Predictor(recogniser, params, state, wanted)
+    predictor = objective.predictor(params, state)
     writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator") if wanted.tensorboard.scalars else None
     validation = Validation(folder, images, files.EVALUATOR_FILE, writer)
     passed: set[str] = set()
@@ -57,7 +56,7 @@ def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) 
             since = time.monotonic()
             try:
                 reading.read(left[0]).assert_existing_objects_matched().expect_partial()
-                best, _ = best_so_far(folder)
+                best, _ = best_so_far(folder, wanted.model.measure)
                 keep = functools.partial(checkpoint.keep_best, folder, left[0])
                 validation.measure(checkpoint.step_of(left[0]), predictor, best, keep)
             except checkpoint.UNREADABLE as error:

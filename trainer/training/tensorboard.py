@@ -78,8 +78,8 @@ class Board:
         values, state = _values(self.train_state.params), _values(self.train_state.state)
         with tf.GradientTape() as tape:
             tape.watch(values)
-            loss, _ = self.train_state.loss(values, state, batch, self.train_state.step)
-        return tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            loss = self.train_state.loss(values, state, batch, self.train_state.step)
+        return tape.gradient(loss.mean, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     def _write_projector(self) -> None:
         count = min(self.flags.embedded, len(self.validating))
@@ -105,18 +105,9 @@ class Board:
         projector.visualize_embeddings(folder, settings)
 
     def embed(self, images: tf.Tensor) -> tf.Tensor:
-        """Return the decoder's state before the first character, float32 [B, D], for float32 [B, H, W, 3].
-
-        If the state has no floats (`five_heads` computes all its answers at once), return the memory.
-        """
+        """Return the network's embedding of float32 [B, H, W, 3], float32 [B, D]."""
         params, state = _values(self.train_state.reading_params), _values(self.train_state.state)
-        memory, first = self.train_state.recogniser.encode(params, state, images)
-
-        def floating(values: Any) -> list[tf.Tensor]:
-            return [tf.cast(x, tf.float32) for x in tf.nest.flatten(values) if x.dtype.is_floating]
-
-        parts = floating(first) or floating(memory)
-        return tf.concat([tf.reshape(x, [tf.shape(x)[0], np.prod(x.shape[1:])]) for x in parts], axis=-1)
+        return self.train_state.objective.embed(params, state, images)
 
 
 def sprite_sheet(images: np.ndarray) -> np.ndarray:

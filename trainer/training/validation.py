@@ -4,15 +4,22 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import tensorflow as tf
 
 from trainer.data.input_pipeline import LabelledImages
-from trainer.inference import metrics
-from trainer.inference.predictor import Predictor
+from trainer.inference.measured import Measured
 from trainer.workdir import files
 
 log = logging.getLogger(__name__)
+
+
+class Validated(Protocol):
+    """What can be validated: a recogniser's predictor, or a finder."""
+
+    def validate(self, labelled: LabelledImages) -> Measured:
+        """Measure it on labelled images."""
 
 
 @dataclass(frozen=True)
@@ -31,31 +38,23 @@ class Validation:
     metrics_file: str
     summaries: tf.summary.SummaryWriter | None
 
-    def measure(self, step: int, predictor: Predictor, best: float, keep: Callable[[], object]) -> float:
-        """Read the validation images, and return the proportion of numbers that were read correctly.
+    def measure(self, step: int, predictor: Validated, best: float, keep: Callable[[], object]) -> float:
+        """Read the validation images, and return the figure that the best checkpoint has the highest of.
 
         Args:
           step: the step of the weights.
-          predictor: reads the images.
-          best: the best accuracy so far.
+          predictor: reads the images, or finds their numbers.
+          best: the highest figure so far.
           keep: keeps the weights as the best; called before the measurement is stored, so that a stored best is kept.
         """
         begin = time.monotonic()
-        summary = metrics.summarise(predictor.answers(self.images))
-        accuracy = summary["sequence_accuracy"]
-        if accuracy > best:
+        measured = predictor.validate(self.images)
+        if measured.score > best:
             keep()
-        log.info(
-            "step %d validation: %.2f %% of %d numbers correct, %.2f %% of digits, best %.2f %%, in %.1f s",
-            step,
-            100 * accuracy,
-            summary["examples"],
-            100 * summary["digit_accuracy"],
-            100 * max(best, accuracy),
-            time.monotonic() - begin,
-        )
-        store(self.folder, "validation", step, metrics.scalars(summary), self.summaries, file_name=self.metrics_file)
-        return float(accuracy)
+        seconds, highest = time.monotonic() - begin, 100 * max(best, measured.score)
+        log.info("step %d validation: %s, best %.2f %%, in %.1f s", step, measured.text, highest, seconds)
+        store(self.folder, "validation", step, measured.scalars, self.summaries, file_name=self.metrics_file)
+        return measured.score
 
 
 def store(

@@ -56,8 +56,6 @@ def _layer(rng: np.random.Generator, plane: Plane, height: float, angle: float) 
     """See a plane so that its characters are about `height` pixels high."""
     tallest = max(bottom - top for _, top, _, bottom in plane.boxes)
     scale = height / max(tallest, 1.0)
-    if scale < 0.5:  # the projection samples single pixels: shrinking further needs averages
-        plane, scale = glyphs.reduced(plane, factor := min(8, max(2, round(0.7 / scale)))), scale * factor
     width, depth = plane.mask.size
     quad = np.array([(0, 0), (width, 0), (width, depth), (0, depth)], float) - (width / 2, depth / 2)
     quad *= scale * rng.uniform(0.8, 1.25), scale
@@ -66,7 +64,8 @@ def _layer(rng: np.random.Generator, plane: Plane, height: float, angle: float) 
     quad = quad @ np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
     quad -= quad.min(axis=0)
     across, down = (int(np.ceil(side)) + 1 for side in quad.max(axis=0))
-    seen = View((across, down), glyphs.projective(quad, (width, depth)))
+    averaged = max(1, round(0.7 / scale)) if scale < 0.5 else 1
+    seen = View((across, down), glyphs.projective(quad, (width, depth)), averaged)
     lefts, tops, rights, bottoms = zip(*plane.boxes, strict=True)
     left, top, right, bottom = min(lefts), min(tops), max(rights), max(bottoms)
     return Layer(plane, seen, seen.to_image([(left, top), (right, top), (right, bottom), (left, bottom)]))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from trainer.config.schema import Distortion
+from trainer.config.schema import Distortion, Model
 from trainer.data import augment, color_jitter, preprocess
 
 NONE = Distortion(colour=False, rotate_degrees=0, shear=0, scale=(1, 1), stretch=0, shift=0, perspective=0, noise=0)
@@ -62,7 +62,7 @@ def test_colour_distortion_is_tensorflows_own_in_one_of_the_two_orders(monkeypat
 def test_files_are_decoded_and_fitted(file_format: str) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (70, 30), (200, 30, 30)).save(buffer, file_format)
-    out = preprocess.decode_and_fit(tf.constant([buffer.getvalue()]), 16, 32)
+    out = preprocess.decode_and_fit(tf.constant([buffer.getvalue()]), Model(image_height=16, image_width=32))
     assert out.shape == (1, 16, 32, 3)
     assert out.dtype == tf.uint8
     np.testing.assert_allclose(out[0, 8, 16], (200, 30, 30), atol=6)

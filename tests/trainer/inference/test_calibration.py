@@ -13,6 +13,7 @@ from trainer.config import experiments
 from trainer.inference import calibration, evaluation, saved_model
 from trainer.inference.calibration import Calibration
 from trainer.inference.predictor import Predictor
+from trainer.models.recogniser import PureRecogniser
 from trainer.training.train_state import TrainState
 
 
@@ -102,12 +103,13 @@ def test_thresholds_are_the_lowest_that_keep_the_accuracy() -> None:
 def test_the_graph_and_numpy_agree() -> None:
     wanted = experiments.find("smoke")
     train_state = TrainState(wanted)
+    network = PureRecogniser(wanted.model, seed=0)
     calibrated = Calibration(0.56, 1.67)
     images = tf.random.stateless_uniform([6, wanted.model.image_height, wanted.model.image_width, 3], [1, 2], -1, 1)
-    out = Predictor(train_state.recogniser, train_state.params, train_state.state, wanted, calibrated).read(images)
+    out = Predictor(network, train_state.params, train_state.state, wanted, calibrated).read(images)
     expected = calibrated.confidence(out["probability"].numpy()[:, 0])
     np.testing.assert_allclose(out["confidence"], expected, rtol=1e-4)
-    plain = Predictor(train_state.recogniser, train_state.params, train_state.state, wanted).read(images)
+    plain = Predictor(network, train_state.params, train_state.state, wanted).read(images)
     np.testing.assert_allclose(plain["confidence"], plain["probability"][:, 0], rtol=1e-4)
 
 

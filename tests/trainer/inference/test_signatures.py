@@ -64,7 +64,7 @@ def test_logits_are_those_of_training_time_preprocessing(predictor: Predictor, t
     raw = tf.data.TFRecordDataset(shards).batch(100).get_single_element()
     files = tf.io.parse_example(raw, {"image/encoded": tf.io.FixedLenFeature([], tf.string)})["image/encoded"]
     model = predictor.config.model
-    served = preprocess.normalise(preprocess.decode_and_fit(files, model.image_height, model.image_width))
+    served = preprocess.normalise(preprocess.decode_and_fit(files, model))
     tokens = tf.constant(held.tokens)
     logits = []
     for images in (trained, served):
@@ -76,9 +76,7 @@ def test_logits_are_those_of_training_time_preprocessing(predictor: Predictor, t
 def test_width_1_is_greedy(predictor: Predictor, signatures: dict, encoded_images: list[bytes]) -> None:
     out = read(signatures, encoded_images, width=1, candidates=1)
     model, vocab = predictor.config.model, Vocab(predictor.config.model.alphabet)
-    images = preprocess.normalise(
-        preprocess.decode_and_fit(tf.constant(encoded_images), model.image_height, model.image_width)
-    )
+    images = preprocess.normalise(preprocess.decode_and_fit(tf.constant(encoded_images), model))
     memory, state = predictor.recogniser.encode(predictor.params, predictor.state, images)
     tokens, texts = tf.fill([len(encoded_images), 1], vocab.start), [""] * len(encoded_images)
     ended = np.zeros(len(encoded_images), bool)
@@ -118,7 +116,7 @@ def test_evaluation_and_the_exported_model_search_as_wide(
 ) -> None:
     """Wider than what is returned, and both the same."""
     model = predictor.config.model
-    images = preprocess.decode_and_fit(tf.constant(encoded_images), model.image_height, model.image_width)
+    images = preprocess.decode_and_fit(tf.constant(encoded_images), model)
     evaluated = predictor.read(preprocess.normalise(images))
     served = read(signatures, encoded_images, *beam_width.sizes(None, None, predictor.config.decode.beam_width))
     narrow = read(signatures, encoded_images, width=3)
@@ -207,7 +205,7 @@ def test_tflite_reads_the_same(predictor: Predictor, signatures: dict, encoded_i
     model, vocab = predictor.config.model, Vocab(predictor.config.model.alphabet)
     wanted = read(signatures, encoded_images)
     for i, file in enumerate(encoded_images):
-        fitted = preprocess.decode_and_fit(tf.constant([file]), model.image_height, model.image_width)
+        fitted = preprocess.decode_and_fit(tf.constant([file]), model)
         out = run(images=fitted.numpy())
         assert out["tokens"].shape == (1, 3, model.max_length + 1)
         np.testing.assert_allclose(out["log_prob"][0], wanted["log_prob"][i], atol=0.3)

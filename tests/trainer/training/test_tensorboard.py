@@ -21,7 +21,11 @@ def board(dataset: Path, folder: Path, flags: dict[str, bool]) -> Board:
     training, validating = input_pipeline.hold_out(input_pipeline.load([str(dataset)], "train", wanted), wanted)
     train_state = TrainState(wanted)
     monitor = ChiefHooks(
-        str(folder), wanted, Checkpoints(str(folder), train_state.checkpointed(), keep=1), first_step=0
+        str(folder),
+        wanted,
+        Checkpoints(str(folder), train_state.checkpointed(), keep=1),
+        figure="token_accuracy",
+        first_step=0,
     )
     return Board(monitor, train_state, training, validating)
 

@@ -7,7 +7,8 @@ from trainer.data import preprocess
 from trainer.data.input_pipeline import LabelledImages
 from trainer.inference.predictor import Predictor
 from trainer.models.recogniser import PureRecogniser
-from trainer.training.train_state import TrainState, target_weights
+from trainer.training.reading import target_weights
+from trainer.training.train_state import TrainState
 
 MODELS = ["compact", "five_heads", "svhn_rnn"]
 
@@ -31,7 +32,7 @@ def values(variables: dict[str, tf.Variable]) -> dict[str, np.ndarray]:
 
 
 def loss(train_state: TrainState, data: dict[str, tf.Tensor], step: int = 0) -> float:
-    return float(train_state.loss(values(train_state.params), values(train_state.state), data, tf.constant(step))[0])
+    return float(train_state.loss(values(train_state.params), values(train_state.state), data, tf.constant(step)).mean)
 
 
 def test_weights_reach_up_to_and_including_the_first_end() -> None:
@@ -89,11 +90,13 @@ def test_numbers_of_every_length_are_learnt_by_heart_and_read(model: str) -> Non
         sources=["csv"] * 8,
         fingerprints=np.zeros((8, 3), np.int64),
         datasets=np.zeros(8, np.int64),
+        corners=np.zeros((8, 0, 8), np.float32),
         paths=(),
         rows=np.arange(8),
         model=wanted.model,
     )
-    answers = Predictor(train_state.recogniser, train_state.params, train_state.state, wanted).answers(images)
+    network = PureRecogniser(wanted.model, seed=0)
+    answers = Predictor(network, train_state.params, train_state.state, wanted).answers(images)
     assert [answer.candidates[0] for answer in answers] == texts
     rough = PureRecogniser(wanted.model, seed=0, precision="mixed_bfloat16")
     roughly = Predictor(rough, train_state.params, train_state.state, wanted).answers(images)

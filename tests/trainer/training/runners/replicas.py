@@ -49,6 +49,7 @@ def images() -> input_pipeline.LabelledImages:
         sources=[""] * COUNT,
         fingerprints=np.zeros((COUNT, 2), np.int64),
         datasets=np.zeros(COUNT, np.int64),
+        corners=np.zeros((COUNT, 0, 8), np.float32),
         paths=(),
         rows=np.arange(COUNT),
         model=model,

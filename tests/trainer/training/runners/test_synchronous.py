@@ -36,11 +36,12 @@ def one_process() -> dict[str, np.ndarray]:
                 weights = {path: tf.convert_to_tensor(v) for path, v in train_state.params.items()}
                 tape.watch(list(weights.values()))
                 before = {path: tf.convert_to_tensor(v) for path, v in train_state.state.items()}
-                loss, (after, _, tokens) = train_state.loss(weights, before, batch, tf.constant(0))
-            gradients = tape.gradient(loss, list(weights.values()))
-            sums = [s + tf.convert_to_tensor(g).numpy() * float(tokens) for s, g in zip(sums, gradients, strict=True)]
-            moves = {path: m + (after[path] - before[path]).numpy() / 2 for path, m in moves.items()}
-            total, loss_sum = total + float(tokens), loss_sum + float(loss * tokens)
+                loss = train_state.loss(weights, before, batch, tf.constant(0))
+            gradients = tape.gradient(loss.mean, list(weights.values()))
+            weight = float(loss.weight)
+            sums = [s + tf.convert_to_tensor(g).numpy() * weight for s, g in zip(sums, gradients, strict=True)]
+            moves = {path: m + (loss.next_state[path] - before[path]).numpy() / 2 for path, m in moves.items()}
+            total, loss_sum = total + weight, loss_sum + float(loss.mean) * weight
         mean = {path: tf.constant(s / total, tf.float32) for path, s in zip(paths, sums, strict=True)}
         train_state.optimizer.apply(mean, train_state.params, train_state.step)
         for path, move in moves.items():

@@ -1,0 +1,68 @@
+"""Oriented boxes in TensorFlow: between corners, centres, and what the finder's cells say."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from trainer.models.finder import CELL
+
+UNIT = 24.0  # pixels that a logarithm of 0 stands for
+FURTHEST = 4.0  # the largest logarithm: exp(4) units
+COORDINATES = 8
+
+
+@dataclass(frozen=True)
+class OrientedBoxes:
+    """Boxes by their centre, size and direction; all float32 [..., N] in pixels, but for the unit vector (cos, sin).
+
+    The direction is that of the top edge, from left to right as one reads.
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    width: tf.Tensor
+    height: tf.Tensor
+    cos: tf.Tensor
+    sin: tf.Tensor
+
+
+def from_corners(corners: tf.Tensor) -> OrientedBoxes:
+    """Return the oriented boxes nearest to quadrilaterals, float32 [..., 8]: x, y clockwise from the top left."""
+    x, y = corners[..., ::2], corners[..., 1::2]
+    right_x = (x[..., 1] - x[..., 0] + x[..., 2] - x[..., 3]) / 2
+    right_y = (y[..., 1] - y[..., 0] + y[..., 2] - y[..., 3]) / 2
+    down_x = (x[..., 3] - x[..., 0] + x[..., 2] - x[..., 1]) / 2
+    down_y = (y[..., 3] - y[..., 0] + y[..., 2] - y[..., 1]) / 2
+    width, height = tf.sqrt(right_x**2 + right_y**2), tf.sqrt(down_x**2 + down_y**2)
+    safe = tf.maximum(width, 1e-6)
+    return OrientedBoxes(
+        tf.reduce_mean(x, axis=-1), tf.reduce_mean(y, axis=-1), width, height, right_x / safe, right_y / safe
+    )
+
+
+def cells(height: tf.Tensor | int, width: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the pixels at the middle of each cell of a map: x float32 [1, W], y float32 [H, 1]."""
+    xs = (tf.range(width, dtype=tf.float32) + 0.5) * CELL
+    ys = (tf.range(height, dtype=tf.float32) + 0.5) * CELL
+    return xs[tf.newaxis, :], ys[:, tf.newaxis]
+
+
+def distances(said: tf.Tensor) -> tf.Tensor:
+    """Return the pixels from a cell to the left, top, right and bottom side, float32 [..., 4], by what the map says."""
+    return UNIT * tf.exp(tf.clip_by_value(said[..., 1:5], -FURTHEST, FURTHEST))
+
+
+def direction(said: tf.Tensor) -> tf.Tensor:
+    """Return unit vectors (cos, sin), float32 [..., 2], by what the map says."""
+    return tf.math.l2_normalize(said[..., 5:7], axis=-1, epsilon=1e-6)
+
+
+def corners(said: tf.Tensor) -> tf.Tensor:
+    """Return the corners of the box that each cell says, float32 [B, H, W, 8] in pixels, for a map [B, H, W, 7]."""
+    xs, ys = cells(tf.shape(said)[1], tf.shape(said)[2])
+    left, top, right, bottom = tf.unstack(distances(said), axis=-1)
+    cos, sin = tf.unstack(direction(said), axis=-1)
+    points = []
+    for across, down in ((-left, -top), (right, -top), (right, bottom), (-left, bottom)):
+        points += [xs + across * cos - down * sin, ys + across * sin + down * cos]
+    return tf.stack(points, axis=-1)

@@ -1,0 +1,23 @@
+"""The loss on a batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss on one batch.
+
+    Attributes:
+      mean: float32 [].
+      next_state: the values of the state after it, by path.
+      figures: further means, float32 [] by name.
+      weight: how many things the means are over, float32 []; replicas are averaged by it.
+    """
+
+    mean: tf.Tensor
+    next_state: dict[str, Any]
+    figures: dict[str, tf.Tensor]
+    weight: tf.Tensor
