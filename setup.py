@@ -8,7 +8,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TRAINING = ["keras>=3.12,<3.16", "shapely>=2.0.6,<3", "tensorboard>=2.20,<3"]
+TRAINING = ["keras>=3.12,<3.16", "scipy>=1.15,<2", "shapely>=2.0.6,<3", "tensorboard>=2.20,<3"]
 TYPEFACES = [  # the licences of all of them allow redistribution (OFL, Apache-2.0, DejaVu, STIX)
     "font-amatic-sc",
     "font-caladea",

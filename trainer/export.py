@@ -2,7 +2,7 @@
 
 import sys
 
-from trainer import cli
+from trainer import cli, released
 from trainer.cluster import environment
 
 
@@ -13,7 +13,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Write a trained recogniser as a SavedModel: image files in, candidates out.",
+        description="Write a trained recogniser as a SavedModel: image files in, candidates out; or a finder together "
+        "with the recogniser that reads what it finds: photos in, numbers with their boxes out.",
         example="python -m trainer.export --workdir runs/first --output runs/first/export",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
@@ -24,13 +25,24 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument(
         "--tflite", action="store_true", help="also write assets.extra/model.tflite, which takes images already resized"
     )
+    parser.add_argument(
+        "--reader",
+        default=released.FAST,
+        metavar="EXPORT",
+        help=f"for a finder, the recogniser that reads what it finds, which becomes part of the model: {released.HELP}",
+    )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)
     environment.configure()
-    from trainer.inference import saved_model
+    from trainer.inference import exported_model, photo_model, saved_model
+    from trainer.workdir import files
 
     with environment.native_stderr():
-        info = saved_model.export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
+        if files.read_config(args.workdir).model.finds:
+            reader = exported_model.load(released.folder_of(args.reader))
+            info = photo_model.export(args.workdir, args.output, reader, half=args.half)
+        else:
+            info = saved_model.export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
     if not info["calibration"]:
         print("its confidence is not calibrated: run trainer.evaluate --calibrate, then export again")

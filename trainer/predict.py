@@ -38,7 +38,8 @@ def _run(argv: list[str] | None) -> None:
     for path in args.images:
         try:
             with _opened(path) as source:
-                file = image_io.encode(image_io.for_model(source, model.info["image_size"]), "bmp")
+                shrunk = image_io.for_model(source, model.image_size)
+                file = image_io.encode(shrunk.image, "bmp")
                 [answer] = model.read([file], beam_width=width, candidates=candidates)
                 if args.draw:
                     looks.append(_look(model, file, _drawn(source), answer))

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from apache_beam.io.filesystems import FileSystems
-from PIL import Image
 
 from beam_pipelines.sharding.shards import Reject
 from trainer.data import image_io, image_kinds
-from trainer.data.image_io import DecodedImage
+from trainer.data.image_io import DecodedImage, ShrunkImage
 from trainer.data.records import Box
 from trainer.files.local_file import NotAFile, open_regular
 
@@ -61,7 +60,7 @@ def load_file(file: BinaryIO) -> DecodedImage:
         return image_io.load_file(file)
 
 
-def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
+def for_model(file: BinaryIO, size: tuple[int, int]) -> ShrunkImage:
     """Call `image_io.for_model`. Raise `Reject` if it fails."""
     with _rejecting():
         return image_io.for_model(file, size)

@@ -14,6 +14,7 @@ from beam_pipelines.inputs import archives, images, labelled
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.sharding.shards import Reject
 from trainer.data import image_io, records
+from trainer.data.image_io import ShrunkImage
 from trainer.data.tfrecord import Damaged
 
 LOCAL_THREADS, REMOTE_THREADS = 4, 32  # object stores have a high latency per file
@@ -27,12 +28,14 @@ class FetchedImage(NamedTuple):
     Attributes:
       key: unique.
       file: its pixels as a BMP file.
+      factors: by how much the original is larger across and down.
       label: the number that it shows, if known.
       found_as: a `file`, whose path is the key, a `member` of an archive, or a `record`.
     """
 
     key: str
     file: bytes
+    factors: tuple[float, float]
     label: str | None = None
     found_as: str = "file"
 
@@ -141,7 +144,7 @@ def _read(item: Item, containers: Containers, size: tuple[int, int]) -> FetchedI
             return _from_record(item, file.read(), size)
     with images.opened(item.path) if item.kind == "file" else containers.part(item) as file:
         found_as = "file" if item.kind == "file" else "member"
-        return FetchedImage(item.key, image_io.encode(images.for_model(file, size), "bmp"), found_as=found_as)
+        return _fetched(item.key, images.for_model(file, size), None, found_as)
 
 
 def _from_record(item: Item, data: bytes, size: tuple[int, int]) -> FetchedImage:
@@ -149,5 +152,8 @@ def _from_record(item: Item, data: bytes, size: tuple[int, int]) -> FetchedImage
         record = records.from_example(data)
     except Damaged as error:
         raise Reject("damaged-record", str(error)) from error
-    image = images.for_model(io.BytesIO(record.encoded), size)
-    return FetchedImage(item.key, image_io.encode(image, "bmp"), record.text, "record")
+    return _fetched(item.key, images.for_model(io.BytesIO(record.encoded), size), record.text, "record")
+
+
+def _fetched(key: str, shrunk: ShrunkImage, label: str | None, found_as: str) -> FetchedImage:
+    return FetchedImage(key, image_io.encode(shrunk.image, "bmp"), shrunk.factors, label, found_as)

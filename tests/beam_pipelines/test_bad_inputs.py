@@ -24,7 +24,7 @@ READ = ""  # instead of a reason
 
 def for_model(data: bytes) -> bytes:
     """What the model gets, where its input is so large that nothing is shrunk."""
-    return image_io.encode(images.for_model(io.BytesIO(data), (1000, 1000)), "bmp")
+    return image_io.encode(images.for_model(io.BytesIO(data), (1000, 1000)).image, "bmp")
 
 
 def truncated() -> dict[str, tuple[bytes, str]]:

@@ -87,7 +87,7 @@ def answers(data: bytes, path: Path) -> list[object]:
         for read in (images.for_model, image_io.for_model):  # as score, as predict
             try:
                 with open_regular(str(path)) as file:
-                    pixels = image_io.encode(read(file, model), "bmp")
+                    pixels = image_io.encode(read(file, model).image, "bmp")
                 found.append(preprocess.decode(tf.constant(pixels)).numpy())
             except Exception as error:
                 found.append(error.reason)  # type: ignore[attr-defined]

@@ -98,7 +98,7 @@ def test_batches_are_full_and_the_model_is_loaded_once(
         loads.append(path)
         return load(path)
 
-    def counting_read(self: ExportedModel, images: list, **options: int) -> list:
+    def counting_read(self: ExportedModel, images: list, **options: Any) -> list:
         sizes.append(len(images))
         return read(self, images, **options)
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
@@ -78,11 +78,24 @@ def load_file(file: BinaryIO) -> DecodedImage:
     Raises:
       UnreadableImage: not such a file, damaged, or larger than the limit.
     """
-    image, plain = _decode(file, None)
-    return DecodedImage(image, file if plain else None)
+    decoded = _decode(file, None)
+    return DecodedImage(decoded.image, file if decoded.plain else None)
 
 
-def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
+@dataclass(frozen=True)
+class ShrunkImage:
+    """An image for a model, and the width and height in pixels of the upright image that it was shrunk from."""
+
+    image: Image.Image
+    original: tuple[int, int]
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """By how much the original is larger, across and down."""
+        return self.original[0] / self.image.width, self.original[1] / self.image.height
+
+
+def for_model(file: BinaryIO, size: tuple[int, int]) -> ShrunkImage:
     """Decode an image file for a model whose input has this height and width: like `load`, but shrunk if far larger.
 
     Little more memory is used than the decoded pixels take; for JPEG, less.
@@ -90,7 +103,8 @@ def for_model(file: BinaryIO, size: tuple[int, int]) -> Image.Image:
     Raises:
       UnreadableImage: as `load`.
     """
-    return _decode(file, size)[0]
+    decoded = _decode(file, size)
+    return ShrunkImage(decoded.image, decoded.original)
 
 
 def most_bytes(size: tuple[int, int]) -> int:
@@ -109,8 +123,15 @@ def encode(image: Image.Image, file_type: str) -> bytes:
     return buffer.getvalue()
 
 
-def _decode(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Image.Image, bool]:
-    """Return an image, and whether it is a PNG or JPEG whose pixels needed no change."""
+class _Decoded(NamedTuple):
+    """An image, its size before shrinking, and whether it is a PNG or JPEG whose pixels needed no change."""
+
+    image: Image.Image
+    original: tuple[int, int]
+    plain: bool
+
+
+def _decode(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
     try:
         return _decode_as_it_is(file, size)
     except UnreadableImage as error:
@@ -120,15 +141,15 @@ def _decode(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Image.Image, 
         mended = image_files.mended(file.read())
         if mended is None:
             raise
-    return _decode_as_it_is(io.BytesIO(mended), size)[0], False
+    return _decode_as_it_is(io.BytesIO(mended), size)._replace(plain=False)
 
 
-def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Image.Image, bool]:
+def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
     image = image_kinds.open_image(file)
     try:
         # In a PNG, the orientation may come after the pixels.
         turn = None if image.format == "PNG" else _orientation(image)
-        pixels = image.width * image.height
+        original, pixels = image.size, image.width * image.height
         if size:
             factor = min(_factors(image.size, size, turn))
             image.draft(None, (image.width // factor, image.height // factor))  # JPEG decodes to 1/2, 1/4 and 1/8
@@ -140,7 +161,9 @@ def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> tuple[Imag
             factors = _factors(image.size, size, turn) if size else (1, 1)
             plain = image.mode == "RGB" and "transparency" not in image.info and turn is None
             rgb = _shrunk_rgb(image, factors)
-            return (rgb if turn is None else rgb.transpose(turn)), plain and image.format in ("PNG", "JPEG")
+            upright = rgb if turn is None else rgb.transpose(turn)
+            original = original[::-1] if turn in _SIDEWAYS else original
+            return _Decoded(upright, original, plain and image.format in ("PNG", "JPEG"))
     except Exception as error:  # Pillow's plug-ins may raise any exception type
         raise image_kinds.undecodable(error) from error
 

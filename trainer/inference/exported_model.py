@@ -1,5 +1,6 @@
 """Read images with an exported model, and read its metadata."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,11 @@ INFO_FILE = "model_info.json"
 INFO_PATH = f"assets/{INFO_FILE}"
 GRAPH = "saved_model.pb"
 CHECKSUMS = "assets.extra/checksums.json"  # CRC-32C of every other file, in hexadecimal, by path
+PIXEL_DIGITS = 1  # after the point, of coordinates
+LEAST_CONFIDENCE = 0.5  # of a region that counts as a number
+MOST_NUMBERS = 100
+_COLUMNS = ("text", "log_prob", "probability", "confidence")
+_FOUND = ("numbers/text", "numbers/confidence", "numbers/corners")
 DIGITS_KEPT = 7  # significant digits of each probability; any more would be float32 noise
 
 
@@ -26,10 +32,23 @@ class Answer:
     Attributes:
       candidates: best first, each with `text`, `log_prob` and `probability`.
       confidence: the calibrated probability that the first candidate is correct.
+      box: of the number that the candidates are about: x and y of each corner in pixels, clockwise from the top left as
+        one reads. None if the model does not find numbers.
+      numbers: all numbers that are more likely right than wrong, most confident first, each with `text`, `confidence`
+        and `box`; None if the model does not find numbers.
     """
 
     candidates: list[dict[str, Any]]
     confidence: float
+    box: list[float] | None = None
+    numbers: list[dict[str, Any]] | None = None
+
+    def scaled(self, factors: tuple[float, float]) -> "Answer":
+        """Return the answer for an image that is larger by these factors across and down."""
+        if self.numbers is None or self.box is None:
+            return self
+        numbers = [{**number, "box": _scaled(number["box"], factors)} for number in self.numbers]
+        return dataclasses.replace(self, box=_scaled(self.box, factors), numbers=numbers)
 
 
 @dataclass(frozen=True)
@@ -39,15 +58,41 @@ class ExportedModel:
     loaded: Any
     info: dict[str, Any]
 
-    def read(self, files: Sequence[bytes], *, beam_width: int, candidates: int) -> list[Answer]:
-        """Return the answer for each encoded image."""
+    def read(
+        self, files: Sequence[bytes], *, beam_width: int, candidates: int, most: int = MOST_NUMBERS, whole: bool = False
+    ) -> list[Answer]:
+        """Return the answer for each encoded image.
+
+        Args:
+          files: PNG, JPEG, BMP or GIF.
+          beam_width: of the beam search.
+          candidates: how many to return, at most `beam_width`.
+          most: the most numbers of an image, if the model finds numbers.
+          whole: read each image as a whole even then.
+        """
         import tensorflow as tf
 
-        out = self.loaded.signatures["serving_default"](
+        whole = whole and "whole" in self.loaded.signatures
+        out = self.loaded.signatures["whole" if whole else "serving_default"](
             images=tf.constant(files), beam_width=tf.constant(beam_width), candidates=tf.constant(candidates)
         )
-        columns = (out[name].numpy().tolist() for name in ("text", "log_prob", "probability", "confidence"))
-        return [_answer(*row) for row in zip(*columns, strict=True)]
+        out = {name: value.numpy().tolist() for name, value in out.items()}
+        answers = [_answer(*row) for row in zip(*(out[name] for name in _COLUMNS), strict=True)]
+        if _FOUND[0] not in out:
+            return answers
+        found = zip(*(out[name] for name in _FOUND), strict=True)
+        return [_with_numbers(answer, row, most) for answer, row in zip(answers, found, strict=True)]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images that it is best given, in pixels."""
+        height, width = self.info["image_size"]
+        return height, width
+
+    @property
+    def decoded(self) -> Callable[..., dict[str, Any]]:
+        """The signature that takes decoded images, see `signatures.signatures`."""
+        return self.loaded.signatures["decoded"]
 
     def attention(self, file: bytes) -> tuple[str, np.ndarray] | None:
         """Return the best text and where the model looked for each character; None if it has no attention."""
@@ -124,6 +169,22 @@ def _answer(texts: list[bytes], log_probs: list[float], probabilities: list[floa
         for text, log_prob, probability in zip(texts, log_probs, probabilities, strict=True)
     ]
     return Answer(candidates, _rounded(confidence))
+
+
+def _with_numbers(answer: Answer, regions: tuple[list[Any], ...], most: int) -> Answer:
+    """Return an answer with its numbers, given the texts, confidences and boxes of all regions, best first."""
+    texts, confidences, boxes = regions
+    rounded = [[round(edge, PIXEL_DIGITS) for edge in box] for box in boxes]
+    numbers = [
+        {"text": text.decode(), "confidence": _rounded(confidence), "box": box}
+        for text, confidence, box in zip(texts, confidences, rounded, strict=True)
+        if confidence >= LEAST_CONFIDENCE and text
+    ]
+    return dataclasses.replace(answer, box=rounded[0], numbers=numbers[:most])
+
+
+def _scaled(box: list[float], factors: tuple[float, float]) -> list[float]:
+    return [round(edge * factors[i % 2], PIXEL_DIGITS) for i, edge in enumerate(box)]
 
 
 def _rounded(value: float) -> float:

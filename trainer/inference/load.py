@@ -11,6 +11,9 @@ from trainer.cli import UserError
 from trainer.config import schema
 from trainer.config.schema import Config, Decode
 from trainer.files import whole_file
+from trainer.inference.number_finder import NumberFinder
+from trainer.models.finder import PureFinder
+from trainer.models.pure import PureNetwork
 from trainer.models.recogniser import PureRecogniser
 from trainer.workdir import checkpoint, files
 
@@ -38,7 +41,8 @@ def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any]
     return stored
 
 
-Loaded = tuple[Config, PureRecogniser, dict[str, tf.Variable], dict[str, tf.Variable], int]
+Weights = dict[str, tf.Variable]
+Loaded = tuple[Config, PureRecogniser, Weights, Weights, int]
 
 
 def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
@@ -56,12 +60,23 @@ def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
         raise UserError(f"--set {trained[0]}: a trained model only accepts decode settings, e.g. decode.beam_width=5")
     checkpoint.check_name(workdir, "--workdir")
     wanted = schema.override(files.read_config(workdir), list(settings))
+    if wanted.model.finds:
+        raise UserError(f"{workdir} holds a finder: give the work folder of a recogniser")
+    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
+    return wanted, recogniser, *_read(workdir, wanted, recogniser)
+
+
+def _read(workdir: str, wanted: Config, network: PureNetwork) -> tuple[Weights, Weights, int]:
+    """Return the parameters and the state of the best checkpoint, or else the newest, and its step.
+
+    Raises:
+      UserError: there is none, or none can be read.
+    """
     paths = checkpoint.in_order_to_read(workdir)
     if not paths:
         raise UserError(f"{workdir} has no checkpoint yet: train it with trainer.train first")
-    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
-    params = {name: tf.Variable(value, name=name) for name, value in recogniser.params.items()}
-    state = {name: tf.Variable(value, name=name) for name, value in recogniser.state.items()}
+    params = {name: tf.Variable(value, name=name) for name, value in network.params.items()}
+    state = {name: tf.Variable(value, name=name) for name, value in network.state.items()}
     step = tf.Variable(0, dtype=tf.int64)
     weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
     reading = tf.train.Checkpoint(state=state, step=step, **weights)
@@ -69,4 +84,30 @@ def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
         checkpoint.read_first(reading, paths)
     except checkpoint.UnreadableCheckpoint as error:
         raise UserError(str(error)) from error
-    return wanted, recogniser, params, state, int(step.numpy())
+    return params, state, int(step.numpy())
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedFinder:
+    """A finder of a work folder, and the step that its weights are from."""
+
+    finder: NumberFinder
+    step: int
+
+
+def load_finder(workdir: str, size: Sequence[int] = ()) -> LoadedFinder:
+    """Load a finder for inference; `size` is the height and width of its input, by default as in training.
+
+    Raises:
+      UserError: as `load_model`, or the work folder holds a recogniser.
+    """
+    wanted = files.read_config(workdir)
+    if not wanted.model.finds:
+        raise UserError(f"{workdir} holds a recogniser, {wanted.experiment}: give the work folder of a finder")
+    if size:
+        wanted = dataclasses.replace(
+            wanted, model=dataclasses.replace(wanted.model, image_height=size[0], image_width=size[1])
+        )
+    network = PureFinder(wanted.model, seed=wanted.seed, precision=wanted.precision)
+    params, state, step = _read(workdir, wanted, network)
+    return LoadedFinder(NumberFinder(network, params, state, wanted), step)

@@ -2,7 +2,8 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -57,19 +58,42 @@ def export(
     module = tf.Module()
     module.params, module.state = params, state
 
-    def write(folder: str) -> None:
+    lite = {exported_folder.TFLITE_FILE: lambda: signatures.lite(predictor)} if tflite else {}
+    write(output, module, signatures.signatures(predictor), info, lite)
+    return info
+
+
+def write(
+    output: str,
+    module: tf.Module,
+    found: dict[str, Any],
+    info: dict[str, Any],
+    extras: Mapping[str, Callable[[], bytes]] = MappingProxyType({}),
+) -> None:
+    """Write a module as a SavedModel.
+
+    Args:
+      output: the folder; a model that trainer.export wrote there is replaced.
+      module: holds the variables.
+      found: the signatures by name.
+      info: the content of the asset `model_info.json`.
+      extras: further files, by their path in the model.
+    Raises:
+      UserError: the output contains anything else or cannot be written.
+    """
+
+    def write_into(folder: str) -> None:
         described = f"{folder}.{INFO_FILE}/{INFO_FILE}"
         tf.io.gfile.makedirs(described.rpartition("/")[0])
         whole_file.write_json(described, info)
         module.info = tf.saved_model.Asset(described)
-        tf.saved_model.save(module, folder, signatures.signatures(predictor))
+        tf.saved_model.save(module, folder, found)
         tf.io.gfile.makedirs(f"{folder}/assets.extra")
-        if tflite:
-            whole_file.write(f"{folder}/{exported_folder.TFLITE_FILE}", signatures.lite(predictor))
+        for path, content in extras.items():
+            whole_file.write(f"{folder}/{path}", content())
         whole_file.write_json(f"{folder}/{CHECKSUMS}", checksums(folder))
 
-    exported_folder.replace(output, write)
-    return info
+    exported_folder.replace(output, write_into)
 
 
 def checksums(folder: str) -> dict[str, str]:

@@ -40,6 +40,15 @@ def from_corners(corners: tf.Tensor) -> OrientedBoxes:
     )
 
 
+def to_corners(box: OrientedBoxes) -> tf.Tensor:
+    """Return the corners of boxes, float32 [..., 8]: x, y clockwise from the top left."""
+    points = []
+    for across, down in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)):
+        right, below = across * box.width, down * box.height
+        points += [box.x + right * box.cos - below * box.sin, box.y + right * box.sin + below * box.cos]
+    return tf.stack(points, axis=-1)
+
+
 def cells(height: tf.Tensor | int, width: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the pixels at the middle of each cell of a map: x float32 [1, W], y float32 [H, 1]."""
     xs = (tf.range(width, dtype=tf.float32) + 0.5) * CELL

@@ -52,7 +52,7 @@ def of_row(row: dict[str, Any]) -> str:
 def _data_url(file: Any) -> str:
     """Return a thumbnail as a data URL; empty if the file is not an image that can be decoded."""
     try:
-        image = image_io.for_model(file, (SIDE, SIDE))
+        image = image_io.for_model(file, (SIDE, SIDE)).image
     except image_kinds.UnreadableImage:
         return ""
     image.thumbnail((SIDE, SIDE))

@@ -25,7 +25,7 @@ def load(paths: tuple[str, ...]) -> tuple[bytes, ...]:
 
 def _shrunk(path: str) -> bytes:
     with images.opened(path) as file:
-        image = images.for_model(file, WORKING_SIZE)
+        image = images.for_model(file, WORKING_SIZE).image
     image.thumbnail((SHRUNK_TO, SHRUNK_TO))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=92)

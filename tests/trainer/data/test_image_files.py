@@ -125,5 +125,5 @@ def test_a_png_without_its_checksum_is_read_but_not_kept() -> None:
     decoded = image_io.load(data)
     assert decoded.image.tobytes() == image.tobytes()
     assert decoded.file_type is None
-    kept = image_io.for_model(io.BytesIO(data), (56, 96))
+    kept = image_io.for_model(io.BytesIO(data), (56, 96)).image
     np.testing.assert_array_equal(preprocess.decode(tf.constant(image_io.encode(kept, "bmp"))), np.asarray(image))

@@ -300,7 +300,7 @@ def test_large_images_are_shrunk_for_a_model_and_look_the_same(kind: str, orient
     data = encoded(large, kind, exif=made, **KINDS[kind])
     whole = image_io.load(data).image
     for size in ((10, 40), (40, 10), (60, 96)):
-        kept = image_io.for_model(io.BytesIO(data), size)
+        kept = image_io.for_model(io.BytesIO(data), size).image
         assert 3 * kept.width * kept.height <= image_io.most_bytes(size)
         assert kept.width >= min(whole.width, image_io.ROOM * size[1])
         assert kept.height >= min(whole.height, image_io.ROOM * size[0])
@@ -311,7 +311,7 @@ def test_large_images_are_shrunk_for_a_model_and_look_the_same(kind: str, orient
 def test_small_images_stay_as_they_are() -> None:
     for kind in ("JPEG", "PNG"):
         data = encoded(NOISE, kind)
-        assert image_io.for_model(io.BytesIO(data), (10, 10)) == image_io.load(data).image
+        assert image_io.for_model(io.BytesIO(data), (10, 10)).image == image_io.load(data).image
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "I;16", "L"])
@@ -321,10 +321,10 @@ def test_bands_leave_no_trace(mode: str, monkeypatch: pytest.MonkeyPatch) -> Non
         mode if mode != "P" else "RGB"
     )
     data = encoded(image.quantize(32) if mode == "P" else image, "TIFF" if mode == "CMYK" else "PNG")
-    expected = [image_io.load(data).image, image_io.for_model(io.BytesIO(data), (7, 5))]
+    expected = [image_io.load(data).image, image_io.for_model(io.BytesIO(data), (7, 5)).image]
     monkeypatch.setattr(image_io, "_BAND", 3000)
     for one, other in zip(
-        expected, [image_io.load(data).image, image_io.for_model(io.BytesIO(data), (7, 5))], strict=True
+        expected, [image_io.load(data).image, image_io.for_model(io.BytesIO(data), (7, 5)).image], strict=True
     ):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 

@@ -1,0 +1,174 @@
+"""Measure a finder, and the recogniser that reads what it finds, on datasets with boxes."""
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.cli import UserError
+from trainer.data import dataset_info, leakage, records
+from trainer.data.records import Record
+from trainer.files import whole_file
+from trainer.inference import finding_metrics, photo_metrics, region_calibration
+from trainer.inference.exported_model import ExportedModel
+from trainer.inference.finding_metrics import Found
+from trainer.inference.load import load_finder
+from trainer.inference.photo_metrics import PhotoAnswer
+from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader
+from trainer.inference.region_calibration import RegionCalibration
+from trainer.workdir import files
+
+BATCH = 16
+
+
+def evaluate(
+    workdir: str, data: list[str], split: str, reader: ExportedModel, *, allow_seen: bool, calibrate: bool
+) -> dict[str, Any]:
+    """Evaluate the best checkpoint of a finder's work folder, and what `reader` reads in the regions it finds.
+
+    Args:
+      workdir: of the finder.
+      data, split: datasets with boxes, and the split to read.
+      reader: the recogniser.
+      allow_seen: accept images that the finder was trained on.
+      calibrate: fit the confidence of regions on these images and store it, for `trainer.export`.
+    Returns:
+      `finding` from `finding_metrics.summarise`, `reading` from `photo_metrics.summarise`, `step`, `data`, `split` and
+      the reader's fingerprint; they and each answer are also stored in the work folder.
+    Raises:
+      UserError: the work folder or a dataset is not usable, or images were trained on.
+    """
+    found = load_finder(workdir)
+    stored = None if calibrate else read_region_calibration(workdir, found.step, reader)
+    photos = PhotoReader(found.finder, reader.decoded, reader.image_size, RegionCalibration(), most=MOST_REGIONS)
+    answers = _answers(photos, reader, workdir, data, split, allow_seen=allow_seen)
+    calibrated = stored or RegionCalibration()
+    summary = {"step": found.step, "data": data, "split": split, "reader": reader.info["fingerprint"]}
+    if calibrate:
+        calibrated = region_calibration.fit(
+            np.stack([a.scores for a in answers]),
+            np.stack([a.readings for a in answers]),
+            np.stack([a.right() for a in answers]),
+        )
+        whole_file.write_json(f"{workdir}/{files.CALIBRATION_FILE}", {**summary, **calibrated.to_json()})
+    answers = [_confident(answer, calibrated) for answer in answers]
+    summary["finding"] = finding_metrics.summarise([Found(a.truth, a.corners[1:], a.scores[1:]) for a in answers])
+    summary["reading"] = photo_metrics.summarise(answers)
+    whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(_row(a)) + "\n" for a in answers))
+    whole_file.write_json(f"{workdir}/{files.EVALUATION_FILE}", summary)
+    return summary
+
+
+def _answers(
+    photos: PhotoReader, reader: ExportedModel, workdir: str, data: list[str], split: str, *, allow_seen: bool
+) -> list[PhotoAnswer]:
+    """Read all photos of a split.
+
+    Raises:
+      UserError: a dataset is not usable, or photos were trained on and `allow_seen` is not set.
+    """
+    width = tf.constant(reader.info["beam_width"])
+    regions = tf.function(
+        lambda encoded: photos.regions(encoded, width, tf.constant(1)),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+    paths = [p for folder in data for p in dataset_info.shard_paths(folder, dataset_info.read_info(folder), split)]
+    trained_on, answers = leakage.remembered(workdir), []
+    for serialized in tf.data.TFRecordDataset(paths).batch(BATCH):
+        batch = [records.from_example(one) for one in serialized.numpy()]
+        encoded = tf.constant([record.encoded for record in batch])
+        if not allow_seen:
+            keys = [record.key for record in batch]
+            prints = leakage.fingerprints(tf.constant(keys), encoded, None).numpy()
+            advice = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
+            leakage.check(keys, prints, trained_on, data=f"split {split} of {', '.join(data)}", advice=advice)
+        out = {name: value.numpy() for name, value in regions(encoded).items()}
+        answers += [_answer(record, {name: value[i] for name, value in out.items()}) for i, record in enumerate(batch)]
+    return answers
+
+
+def _answer(record: Record, regions: dict[str, np.ndarray]) -> PhotoAnswer:
+    width, height = (float(side) for side in regions["corners"][0, 4:6])
+    truth = np.array([number.corners for number in record.numbers]).reshape(-1, 8) * np.tile([width, height], 4)
+    return PhotoAnswer(
+        key=record.key,
+        size=(int(width), int(height)),
+        labels=tuple(number.text for number in record.numbers),
+        truth=truth,
+        texts=tuple(text.decode() for text in regions["text"][:, 0]),
+        corners=regions["corners"],
+        scores=regions["score"],
+        readings=regions["confidence"],
+        confidences=regions["confidence"],
+    )
+
+
+def _confident(answer: PhotoAnswer, calibrated: RegionCalibration) -> PhotoAnswer:
+    scores, readings = tf.constant(answer.scores[np.newaxis]), tf.constant(answer.readings[np.newaxis])
+    return dataclasses.replace(answer, confidences=calibrated.confidence(scores, readings).numpy()[0])
+
+
+def _row(answer: PhotoAnswer) -> dict[str, Any]:
+    """Return the answer as a JSON object."""
+    numbers = [
+        {
+            "text": answer.texts[i],
+            "confidence": round(float(answer.confidences[i]), 4),
+            "score": round(float(answer.scores[i]), 4),
+            "reading": round(float(answer.readings[i]), 4),
+            "box": [round(float(c), 1) for c in answer.corners[i]],
+        }
+        for i in np.argsort(-answer.confidences, kind="stable")
+        if answer.scores[i] > 0
+    ]
+    return {"key": answer.key, "labels": list(answer.labels), "right": answer.best_right, "numbers": numbers}
+
+
+def read_region_calibration(workdir: str, step: int, reader: ExportedModel) -> RegionCalibration | None:
+    """Return the calibration that `evaluate` stored, None if it never ran with `calibrate`.
+
+    Raises:
+      UserError: it is corrupt, or for another step or another reader.
+    """
+    path, again = f"{workdir}/{files.CALIBRATION_FILE}", "run trainer.evaluate --calibrate again"
+    stored = whole_file.read_json(path, advice=f"{again}, or delete it")
+    if stored is None:
+        return None
+    if not {"step", "reader", "box", "whole"} <= stored.keys():
+        raise UserError(f"{path} is not a finder's calibration: {again}, or delete it")
+    if stored["step"] != step or stored["reader"] != reader.info["fingerprint"]:
+        raise UserError(f"{path} is for another checkpoint or another --reader: {again}, or delete it")
+    return RegionCalibration(tuple(stored["box"]), tuple(stored["whole"]))
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Return the figures as a table with a heading."""
+    finding, reading = summary["finding"], summary["reading"]
+    low, high = reading["interval_95"]
+    rows = [
+        ("best number right", f"{reading['best_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})"),
+        (
+            "numbers found and right",
+            f"F1 {reading['text_f1']:.2%}, precision {reading['text_precision']:.2%}, recall "
+            f"{reading['text_recall']:.2%}",
+        ),
+        (
+            "numbers found",
+            f"F1 {finding['f1']:.2%}, precision {finding['precision']:.2%}, recall "
+            f"{finding['recall']:.2%}, from score {finding['threshold']:.2f} on",
+        ),
+        ("best box right", f"{finding['best_recall']:.2%}"),
+        ("empty photos answered", f"{reading['empty_answered']:.2%}  of {reading['empty']}"),
+    ]
+    rows += [
+        (name, f"{group['best_accuracy']:.2%}  of {group['photos']}")
+        for kind in ("by_area", "by_layout", "by_angle")
+        for name, group in reading[kind].items()
+    ]
+    heading = (
+        f"{reading['photos']} photos with numbers and {reading['empty']} without, of {', '.join(summary['data'])}, "
+        f"checkpoint of step {summary['step']}"
+    )
+    return "\n".join([heading, *(f"  {name:<26}{value}" for name, value in rows)])

@@ -1,0 +1,127 @@
+"""Find the numbers in photos, then read them: a finder and a recogniser in one graph."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.data import preprocess
+from trainer.inference import regions
+from trainer.inference.number_finder import NumberFinder
+from trainer.inference.region_calibration import RegionCalibration
+
+MOST_REGIONS = 8  # per photo, beside the whole photo
+Reader = Callable[..., dict[str, tf.Tensor]]
+
+
+class PhotoReader(tf.Module):
+    """Reads photos: the whole photo is one of the regions that are read, and each number that was found is another.
+
+    Args:
+      finder: finds the regions.
+      reader: the `decoded` signature of an exported recogniser: images uint8 [N, H, W, 3], `beam_width` and
+        `candidates` int32 [] to `text` string [N, C], `log_prob`, `probability` float32 [N, C], `confidence` [N].
+      reader_size: height and width of its input.
+      calibrated: turns what both say of a region into a confidence.
+      most: the most regions per photo beside the whole photo.
+    """
+
+    def __init__(
+        self,
+        finder: NumberFinder,
+        reader: Reader,
+        reader_size: tuple[int, int],
+        calibrated: RegionCalibration,
+        *,
+        most: int,
+    ) -> None:
+        super().__init__()
+        self.calibrated = calibrated
+        self.finder, self.reader, self.reader_size, self.most = finder, reader, reader_size, most
+        model = finder.config.model
+        self.size = model.image_height, model.image_width
+
+    def read(self, files: tf.Tensor, beam_width: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Read photos; for use inside a graph.
+
+        Args:
+          files, beam_width, candidates: as in `regions`.
+        Returns:
+          Of the most probable region: `text` string [B, C]; `log_prob`, `probability` float32 [B, C]; `confidence`
+          float32 [B]. Of all regions, most confident first: `numbers/text` string [B, R], `numbers/confidence` float32
+          [B, R], the probability that a number with this text is there, and `numbers/corners` float32 [B, R, 8]; the
+          whole photo only counts where it comes first. There are R - 1 regions at most; the rest has confidence 0.
+        """
+        found = self.regions(files, beam_width, candidates)
+        confidence = self.calibrated.confidence(found["score"], found["confidence"])
+        boxes_best = tf.reduce_max(confidence[:, 1:], axis=1)
+        whole = tf.where(confidence[:, 0] > boxes_best, confidence[:, 0], 0.0)
+        confidence = tf.concat([whole[:, tf.newaxis], confidence[:, 1:]], axis=1)
+        ranked = tf.argsort(confidence, axis=1, direction="DESCENDING", stable=True)
+        first = ranked[:, 0]
+        best = {name: tf.gather(found[name], first, batch_dims=1) for name in ("text", "log_prob", "probability")}
+        return {
+            **best,
+            "confidence": tf.gather(confidence, first, batch_dims=1),
+            "numbers/text": tf.gather(found["text"][..., 0], ranked, batch_dims=1),
+            "numbers/confidence": tf.gather(confidence, ranked, batch_dims=1),
+            "numbers/corners": tf.gather(found["corners"], ranked, batch_dims=1),
+        }
+
+    def regions(self, files: tf.Tensor, beam_width: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Read all regions of photos, the whole photo first; for use inside a graph.
+
+        Args:
+          files: string [B], PNG, JPEG, BMP or GIF.
+          beam_width, candidates: int32 [], as for the reader.
+        Returns:
+          `corners` float32 [B, R, 8] in pixels of each photo; `score` float32 [B, R], of the finder, 1 for the whole
+          photo, 0 where there are fewer than R regions; `text` string [B, R, C]; `log_prob`, `probability` float32
+          [B, R, C]; `confidence` float32 [B, R], of the reader.
+        """
+        photos, padded, scales, sizes = self._decoded(files)
+        corners, scores = self.finder.find(preprocess.normalise(padded), self.most)
+        corners /= scales[:, tf.newaxis, tf.newaxis]
+        cuts = self._cuts(photos, corners, scores)
+        batch, count = tf.shape(scores)[0], self.most + 1
+        whole_scores = tf.concat([tf.ones([batch, 1]), scores], axis=1)
+        used = tf.where(tf.reshape(whole_scores > 0, [-1]))
+        out = self.reader(images=tf.gather(cuts, used[:, 0]), beam_width=beam_width, candidates=candidates)
+        read: dict[str, Any] = {}
+        for name in ("text", "log_prob", "probability", "confidence"):
+            value = out[name]
+            shape = tf.concat([[batch * count], tf.shape(value)[1:]], axis=0)
+            blank = tf.fill(shape, tf.constant("" if value.dtype == tf.string else 0, value.dtype))
+            spread = tf.tensor_scatter_nd_update(blank, used, value)
+            read[name] = tf.reshape(spread, tf.concat([[batch, count], tf.shape(value)[1:]], axis=0))
+        height, width = tf.unstack(tf.cast(sizes, tf.float32), axis=1)
+        zero = tf.zeros_like(width)
+        whole = tf.stack([zero, zero, width, zero, width, height, zero, height], axis=1)
+        return {"corners": tf.concat([whole[:, tf.newaxis], corners], axis=1), "score": whole_scores, **read}
+
+    def _decoded(self, files: tf.Tensor) -> tuple[tf.TensorArray, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return the decoded photos, and letterboxed ones, uint8 [B, H, W, 3], how much they shrank, their sizes."""
+        count, (height, width) = tf.size(files), self.size
+        photos = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=[None, None, 3])
+        padded = tf.TensorArray(tf.uint8, count, element_shape=[height, width, 3])
+        sizes = tf.TensorArray(tf.int32, count, element_shape=[2])
+        for i in tf.range(count):
+            photo = preprocess.decode(files[i])
+            photos = photos.write(i, photo)
+            padded = padded.write(i, preprocess.letterbox(photo, height, width))
+            sizes = sizes.write(i, tf.shape(photo)[:2])
+        all_sizes = sizes.stack()
+        scale = tf.reduce_min(tf.constant([height, width], tf.float32) / tf.cast(all_sizes, tf.float32), axis=1)
+        return photos, padded.stack(), scale, all_sizes
+
+    def _cuts(self, photos: tf.TensorArray, corners: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        """Return the regions of all photos, the whole photo first, uint8 [B * R, H, W, 3]."""
+        height, width = self.reader_size
+        shape = [self.most + 1, height, width, 3]
+        cuts = tf.TensorArray(tf.uint8, tf.shape(scores)[0], element_shape=shape)
+        for i in tf.range(tf.shape(scores)[0]):
+            photo = photos.read(i)
+            whole = preprocess.fit(photo, height, width)
+            found = regions.cut(photo, regions.widened(corners[i]), height, width)
+            cuts = cuts.write(i, tf.concat([whole[tf.newaxis], found], axis=0))
+        return tf.reshape(cuts.stack(), [-1, height, width, 3])
