@@ -15,6 +15,7 @@ from apache_beam.ml.inference.base import RunInference
 
 from beam_pipelines.inputs import identity
 from beam_pipelines.scoring import find_images, model_store, predictions
+from beam_pipelines.scoring.check_readable import check_readable
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
 from beam_pipelines.scoring.predictions import KIND, SUMMARY_FILE, DescribePredictions
@@ -44,7 +45,8 @@ def _run(argv: list[str] | None) -> None:
     model = model_store.read_info(args.model)
     reading = _reading(args, model)
     images = find_images.find(args.input)
-    find_images.check_readable(images)
+    image_kinds.limit_megapixels(args.max_megapixels)
+    check_readable(images, model["image_size"])
     request = {
         "images": len(images.items),
         "images_crc32c": _checksum(images.items),

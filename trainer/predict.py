@@ -68,6 +68,8 @@ def _opened(path: str) -> BinaryIO:
     """
     import tensorflow as tf
 
+    if "://" in path:
+        cli.local_or_gs("the image", path)
     try:
         return io.BytesIO(tf.io.read_file(path).numpy()) if "://" in path else local_file.open_regular(path)
     except (FileNotFoundError, tf.errors.NotFoundError) as error:
@@ -105,6 +107,12 @@ def _draw(looks: Sequence[attention_overlay.Look], path: str) -> None:
     print(f"drawn: {path}", file=sys.stderr)
 
 
+def _check_place(flag: str, path: str) -> None:
+    """Check the places of all arguments but the images: one that cannot be read must not stop the others."""
+    if flag != "images":
+        cli.local_or_gs(flag, path)
+
+
 def table(candidates: Sequence[str], confidence: float, *, calibrated: bool = True) -> str:
     """Return a table of the candidates, best first; only the best has a confidence, as only that is calibrated."""
     rows = [f"{'No.':>4}  {'result':<10}{'confidence':>12}{'' if calibrated else '  (not calibrated)'}"]
@@ -117,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Read the number in each of a few images.",
         example="python -m trainer.predict image.png --draw read.png",
+        check_place=_check_place,
     )
     parser.add_argument("--model", default=released.NAME, metavar="EXPORT", help=released.HELP)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files of any format that Pillow reads")

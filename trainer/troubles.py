@@ -13,7 +13,6 @@ REFUSED_STATUS = 2  # no retry can help
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "the quota is used up: free some space, or choose another folder",
-    errno.EROFS: "choose a writable folder",
     errno.EIO: "the disk or network drive is failing",
     errno.ESTALE: "the network drive lost the file: run the command again",
     errno.EMFILE: "raise the limit of open files: ulimit -n",
@@ -21,6 +20,7 @@ _ADVICE = {
     errno.EFBIG: "the file system does not allow larger files: choose another one",
 }
 _REFUSED = {
+    errno.EROFS: "choose a writable folder",  # it stays so until the user mounts it otherwise
     errno.EACCES: "check its permissions",
     errno.EPERM: "check its permissions",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -57,12 +57,12 @@ def describe(error: BaseException) -> tuple[str, int] | None:
 
 
 @contextlib.contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Add the path to errors of the operating system that name none, e.g. those of writing."""
+def naming(path: str, *, temporary: str = "") -> Iterator[None]:
+    """Name the path in errors of the operating system that name no file, e.g. those of writing, or a temporary one."""
     try:
         yield
     except OSError as error:
-        if error.errno and not error.filename:
+        if error.errno and (not error.filename or error.filename == temporary):
             error.filename = path
         raise
 

@@ -47,10 +47,14 @@ class Item(NamedTuple):
 
 @dataclass
 class Found:
-    """Items in the order of their keys, and other files in folders and archives, counted by extension."""
+    """Items in the order of their keys, and other files in folders and archives, counted by extension.
+
+    `named` holds the paths of files that an input names itself, rather than a folder, a pattern or a list.
+    """
 
     items: list[Item] = field(default_factory=list)
     endings: Counter[str] = field(default_factory=Counter)
+    named: set[str] = field(default_factory=set)
 
     @property
     def others(self) -> int:
@@ -78,6 +82,8 @@ def find(inputs: Iterable[str]) -> Found:
                 "list of paths; quote a pattern, e.g. 'photos/*.png'"
             )
         paths.update(dict.fromkeys(listed))
+        if listed in ([one], [os.path.normpath(one)]):
+            found.named.add(listed[0])
     finished: dict[str, dict[str, Shard]] = {}
     # Including those in lists; each bucket is checked once.
     for bucket in sorted({"/".join(path.split("/")[:3]) for path in paths if listing.is_remote(path)}):
@@ -87,16 +93,6 @@ def find(inputs: Iterable[str]) -> Found:
     found.items.sort(key=lambda item: (item.key, item.path, item.start))
     _mark_duplicates(found.items)
     return found
-
-
-def check_readable(found: Found) -> None:
-    """Raise UserError if there is nothing to read: only rejects, or only other files."""
-    if not found.items:
-        raise UserError(f"--input contains no images; other files: {endings_text(found.endings) or 'none'}")
-    if all(item.reject for item in found.items):
-        reason, detail = found.items[0].reject or ("", "")
-        first = f"the first is {found.items[0].key}: {reason}, {detail}"
-        raise UserError(f"none of the {len(found.items)} images that --input names can be read; {first}")
 
 
 def endings_text(endings: Counter[str]) -> str:

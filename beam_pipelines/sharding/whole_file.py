@@ -18,7 +18,7 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
     temporary = f"{path}.tmp-{uuid.uuid4().hex}"
     try:
         with (
-            troubles.naming(path),
+            troubles.naming(path, temporary=temporary),
             FileSystems.create(temporary, "application/octet-stream", "uncompressed") as file,
         ):
             yield file

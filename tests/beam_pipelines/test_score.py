@@ -263,3 +263,17 @@ def test_predict_names_a_drawing_that_cannot_be_written(
     image = str(next(photos.glob("4-*.png")))
     assert predict.main(["--model", str(tiny_model), image, "--draw", str(tmp_path)]) == 2
     assert f"--draw {tmp_path}: this is a folder, which is not replaced" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scheme", ["s3", "https", "no-such"])
+def test_predict_reads_what_it_can_and_names_the_rest_at_the_end(
+    photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture, scheme: str
+) -> None:
+    first, last = (str(path) for path in sorted(photos.glob("4-*.png"))[:2])
+    unread = [f"{scheme}://bucket/1.png", str(photos / "~1.png"), str(tmp_path / "nowhere.png")]
+    args = ["--model", str(tiny_model), "--format", "json", first, *unread, last]
+    assert predict.main(args) == 2
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["key"] for line in out.splitlines()] == [first, last]
+    for line, path in zip(err.splitlines(), unread, strict=True):
+        assert path in line

@@ -94,15 +94,22 @@ def _become(request: dict[str, Any]) -> None:
     os._exit(status & 0xFF)
 
 
-def _processor_ticks(session: int) -> int:
-    """What all processes of a session have used of the processor."""
-    ticks = 0
+def processor_ticks(command: int) -> int:
+    """Return what a command's session and all processes started from it have used of the processor.
+
+    A trainer that `trainer.search` waits for has a session of its own.
+    """
+    found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                ticks += sum(map(int, fields[11:15]))
-    return ticks
+            found[int(path.parent.name)] = int(fields[1]), int(fields[3]), sum(map(int, fields[11:15]))
+    counted: set[int] = set()
+    more = {pid for pid, (_, session, _) in found.items() if session == command}
+    while more:
+        counted |= more
+        more = {pid for pid, (parent, _, _) in found.items() if parent in counted} - counted
+    return sum(found[pid][2] for pid in counted)
 
 
 def _wait(pid: int, seconds: float, kill_after: float | None) -> int | str:
@@ -115,7 +122,7 @@ def _wait(pid: int, seconds: float, kill_after: float | None) -> int | str:
         os.killpg(pid, signal.SIGKILL)
     while not poll.poll(1000):
         now, before = time.monotonic(), used
-        if (used := _processor_ticks(pid)) > before:
+        if (used := processor_ticks(pid)) > before:
             since = now
         if hung := now > deadline or now - since > IDLE_SECONDS:
             os.kill(pid, signal.SIGUSR2)  # for the stacks of its threads

@@ -15,6 +15,7 @@ from apache_beam.io.filesystem import BeamIOError
 
 from beam_pipelines import download, prepare, score, synthesize
 from beam_pipelines.sharding import beam_options
+from beam_pipelines.sharding.whole_file import whole_file
 from tests.beam_pipelines.inputs.test_csv_file import listed
 from trainer import cli, train
 
@@ -36,7 +37,7 @@ def ended(error: BaseException, capsys: pytest.CaptureFixture) -> tuple[int, str
             "/x/y: No space left on device; free some space",
         ),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/x/y"), 42, "/x/y: Disk quota exceeded"),
-        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/x/y"), 42, "/x/y: Read-only file system"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/x/y"), 2, "/x/y: Read-only file system; choose a writable"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "/x: Permission denied; check its permissions"),
         (BeamIOError("failed", {"/x": OSError(errno.ENOSPC, "No space", "/x")}), 42, "/x: No space; free some space"),
         (
@@ -58,6 +59,13 @@ def test_what_the_machine_refuses_is_one_line(
     assert ended(wrapped, capsys) == (status, line)
     wrapped.__context__, wrapped.__cause__ = None, error
     assert ended(wrapped, capsys) == (status, line)
+
+
+def test_an_error_names_the_file_that_was_to_be_written_not_its_temporary_one(tmp_path: Path) -> None:
+    path = str(tmp_path / ("x" * 250))  # too long only with the ending of the temporary file
+    with pytest.raises(OSError, match="File name too long") as caught, whole_file(path):
+        pass
+    assert caught.value.filename == path
 
 
 @pytest.mark.parametrize("error", [OSError("odd"), ValueError("odd"), RuntimeError("odd"), KeyError("odd")])

@@ -21,6 +21,7 @@ from PIL import Image
 from beam_pipelines import score
 from beam_pipelines.inputs import archives
 from beam_pipelines.scoring import find_images, prefetch
+from beam_pipelines.scoring.check_readable import check_readable
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.sharding.shards import Reject
 from tests.beam_pipelines.inputs.test_images import encoded
@@ -88,7 +89,7 @@ def test_a_compressed_archive_is_named(tmp_path: Path, compress: Callable[[bytes
     out = find_images.find([str(path)])
     assert contents(out.items, tmp_path) == {name: "compressed-archive"}
     with pytest.raises(UserError, match=r"compressed with .*: repack it as a plain \.tar"):
-        find_images.check_readable(out)
+        check_readable(out, (8, 8))
     written(tmp_path / "2.png", PNG)
     assert contents(find_images.find([str(tmp_path)]).items, tmp_path).keys() >= {"2.png"}
 

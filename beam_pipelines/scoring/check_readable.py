@@ -1,0 +1,53 @@
+"""Check that --input of the scorer has something to read, before anything is written."""
+
+from beam_pipelines.inputs import images
+from beam_pipelines.scoring import find_images
+from beam_pipelines.scoring.find_images import Found, Item
+from beam_pipelines.sharding.shards import Reject
+from trainer.cli import UserError
+
+_EXPECTED = "give images, folders, .tar or .zip archives, TFRecords, or @FILE for a list of paths"
+
+
+def check_readable(found: Found, size: tuple[int, int]) -> None:
+    """Check that not everything is a reject.
+
+    A folder, a pattern or a list may hold anything: what cannot be read there is counted, and the job succeeds. Whoever
+    names each file means an image, and a job in which none of them is one is a mistake, so these are decoded until one
+    can be read; usually that is the first.
+
+    Args:
+      found: what --input names.
+      size: height and width of the model's input.
+    Raises:
+      UserError: there are only rejects, or only other files.
+    """
+    if not found.items:
+        endings = find_images.endings_text(found.endings) or "none"
+        raise UserError(f"--input contains no images; other files: {endings}")
+    if any(item.reject is None and not _is_named(item, found) for item in found.items):
+        return
+    rejects = []
+    for item in found.items:
+        if (reject := item.reject or _reject(item.path, size)) is None:
+            return
+        rejects.append((item.key, *reject))
+    key, reason, detail = rejects[0]
+    if len(rejects) == 1:
+        raise UserError(f"--input {key} cannot be read ({reason}): {detail}; {_EXPECTED}")
+    first = f"the first is {key}: {reason}, {detail}"
+    raise UserError(f"none of the {len(rejects)} images that --input names can be read; {first}; {_EXPECTED}")
+
+
+def _is_named(item: Item, found: Found) -> bool:
+    return item.kind == "file" and item.path in found.named
+
+
+def _reject(path: str, size: tuple[int, int]) -> tuple[str, str] | None:
+    """Return why a file cannot be read as an image, None if it can."""
+    try:
+        with images.opened(path) as file:
+            images.for_model(file, size)
+    except Reject as reject:
+        return reject.reason, reject.detail
+    return None
