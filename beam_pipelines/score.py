@@ -24,7 +24,7 @@ from beam_pipelines.sharding.shards import ShardSpec
 from trainer import cli, released
 from trainer.cli import UserError
 from trainer.data import image_kinds
-from trainer.inference import beam_width
+from trainer.inference import beam_width, region_options
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,6 +58,8 @@ def _run(argv: list[str] | None) -> None:
         "min_confidence": reading.min_confidence,
         "format": reading.file_format,
         "max_megapixels": reading.max_megapixels,
+        "max_numbers": reading.max_numbers,
+        "whole": reading.whole,
         "model": model["fingerprint"],
         "model_crc32c": model_store.checksum(args.model, model),
     }
@@ -101,7 +103,8 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
     confidence = args.min_confidence
     if args.target_accuracy is not None:
         confidence = model_store.threshold(args.model, model, args.target_accuracy)
-    return Reading(args.batch_size, width, candidates, confidence, args.format, args.max_megapixels)
+    regions = {"max_numbers": args.max_numbers, "whole": args.regions == "whole"}
+    return Reading(args.batch_size, width, candidates, confidence, args.format, args.max_megapixels, **regions)
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
@@ -123,6 +126,7 @@ def _table(summary: dict[str, Any], output: str) -> str:
         ("accepted", f"{summary['accepted']:>10}"),
         ("for review", f"{summary['for_review']:>10}"),
         *((f"rejected, {reason}", f"{count:>10}") for reason, count in summary["rejects"].items()),
+        *_number_rows(summary["numbers"]),
         (
             "other files (skipped)",
             f"{summary['other_files']:>10}  {_endings(summary['other_files_by_ending'])}".rstrip(),
@@ -138,6 +142,14 @@ def _table(summary: dict[str, Any], output: str) -> str:
             if group["examples"]
         ]
     return "\n".join([*(f"{name:<24}{value}" for name, value in rows), f"complete: {output}"])
+
+
+def _number_rows(counts: dict[str, int] | None) -> list[tuple[str, str]]:
+    """Return rows on how many numbers were found, by the counts of images with each number of numbers."""
+    if counts is None:
+        return []
+    total = sum(int(numbers) * images for numbers, images in counts.items())
+    return [("numbers found", f"{total:>10}"), ("images without a number", f"{counts.get('0', 0):>10}")]
 
 
 def _endings(counts: dict[str, int]) -> str:
@@ -176,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         help="accept answers from the confidence at which they reached this accuracy in calibration, e.g. 0.98; "
         "expect slightly less on other images (expected_accuracy in model_info.json)",
     )
+    region_options.add_arguments(parser)
     image_kinds.add_argument(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing predictions")
     partition.add_argument(parser)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -15,7 +15,8 @@ from trainer import cli, released
 from trainer.cluster import environment
 from trainer.data import image_io, image_kinds
 from trainer.files import local_file, replaceable
-from trainer.inference import attention_overlay, beam_width, exported_model
+from trainer.inference import attention_overlay, beam_width, box_overlay, exported_model, region_options
+from trainer.inference.box_overlay import Photo
 from trainer.inference.exported_model import Answer, ExportedModel
 
 DRAWN_SIDE = 1024  # pixels
@@ -34,14 +35,20 @@ def _run(argv: list[str] | None) -> None:
     environment.configure()
     model = exported_model.load(released.folder_of(args.model))
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model.info["beam_width"])
-    looks, unread = [], []
+    looks: list[attention_overlay.Look] = []
+    photos: list[Photo] = []
+    unread = []
     for path in args.images:
         try:
             with _opened(path) as source:
                 shrunk = image_io.for_model(source, model.image_size)
                 file = image_io.encode(shrunk.image, "bmp")
-                [answer] = model.read([file], beam_width=width, candidates=candidates)
-                if args.draw:
+                most, whole = args.max_numbers, args.regions == "whole"
+                [answer] = model.read([file], beam_width=width, candidates=candidates, most=most, whole=whole)
+                answer = answer.scaled(shrunk.factors)
+                if args.draw and answer.numbers is not None:
+                    photos.append(Photo(_drawn(source), shrunk.original, answer.numbers))
+                elif args.draw:
                     looks.append(_look(model, file, _drawn(source), answer))
         except image_kinds.UnreadableImage as error:
             unread.append(f"{path} cannot be read as an image: {error.detail}")
@@ -51,11 +58,13 @@ def _run(argv: list[str] | None) -> None:
             continue
         if args.format == "json":
             print(json.dumps({"key": path, **dataclasses.asdict(answer)}, ensure_ascii=False))
+        elif answer.numbers is not None:
+            print(f"{path}\n{numbers_table(answer.numbers)}")
         else:
             texts = [candidate["text"] for candidate in answer.candidates]
             print(f"{path}\n{table(texts, answer.confidence, calibrated=bool(model.info['calibration']))}")
-    if args.draw and looks:
-        _draw(looks, args.draw)
+    if looks or photos:
+        _draw(box_overlay.draw(photos) if photos else attention_overlay.draw(looks), args.draw)
     if unread:
         raise cli.UserError("\n".join(unread))
 
@@ -93,7 +102,7 @@ def _drawn(source: BinaryIO) -> Image.Image:
     return image
 
 
-def _draw(looks: Sequence[attention_overlay.Look], path: str) -> None:
+def _draw(sheet: Image.Image, path: str) -> None:
     """Write the drawing.
 
     Raises:
@@ -101,7 +110,7 @@ def _draw(looks: Sequence[attention_overlay.Look], path: str) -> None:
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        attention_overlay.draw(looks).save(path, "PNG")
+        sheet.save(path, "PNG")
     except OSError as error:
         raise cli.UserError(f"--draw {path} cannot be written: {error.strerror}; give the path of a new PNG") from error
     print(f"drawn: {path}", file=sys.stderr)
@@ -121,6 +130,18 @@ def table(candidates: Sequence[str], confidence: float, *, calibrated: bool = Tr
     return "\n".join(rows)
 
 
+def numbers_table(numbers: Sequence[dict[str, Any]]) -> str:
+    """Return a table of the numbers found in a photo, most confident first."""
+    if not numbers:
+        return "      no number"
+    rows = [f"{'No.':>4}  {'number':<10}{'confidence':>12}  left, top, right, bottom in pixels"]
+    for i, number in enumerate(numbers, start=1):
+        xs, ys = number["box"][::2], number["box"][1::2]
+        edges = ", ".join(f"{edge:.0f}" for edge in (min(xs), min(ys), max(xs), max(ys)))
+        rows.append(f"{i:>4}  {number['text']:<10}{number['confidence']:>12.2%}  {edges}")
+    return "\n".join(rows)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Read the number in each of a few images.",
@@ -133,12 +154,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--draw",
         metavar="PNG",
-        help="also draw each image, its answer, and where the model looked for each character",
+        help="also draw each photo with its numbers framed; or, for a model that reads whole images, each image, its "
+        "answer, and where the model looked for each character",
     )
     parser.add_argument("--beam-width", type=int, help="hypotheses to follow; by default two for each candidate")
     parser.add_argument(
         "--candidates", type=int, help="by default as many as --beam-width, else the model's own number"
     )
+    region_options.add_arguments(parser)
     image_kinds.add_argument(parser)
     return parser
 

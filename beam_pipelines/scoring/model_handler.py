@@ -14,6 +14,7 @@ from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.shards import ShardResult, ShardSpec
 from trainer.data.image_kinds import DEFAULT_MEGAPIXELS, limit_megapixels
 from trainer.inference.exported_model import Answer, ExportedModel
+from trainer.inference.region_options import MOST_NUMBERS
 
 BATCH_BYTES = 32 << 20  # of images; enough for a full batch unless they are large
 
@@ -29,6 +30,8 @@ class Reading:
       min_confidence: lowest confidence of an accepted row.
       file_format: one of `predictions.FORMATS`.
       max_megapixels: larger images are rejected.
+      max_numbers: the most numbers of a photo.
+      whole: read each image as a whole, even with a model that finds numbers.
     """
 
     batch_size: int
@@ -37,6 +40,8 @@ class Reading:
     min_confidence: float
     file_format: str
     max_megapixels: float = DEFAULT_MEGAPIXELS
+    max_numbers: int = MOST_NUMBERS
+    whole: bool = False
 
 
 class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
@@ -79,7 +84,14 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
         def answer(batch: Sequence[FetchedImage]) -> tuple[Sequence[FetchedImage], list[Answer]]:
             files, reading = [image.file for image in batch], self.reading
-            return batch, model.read(files, beam_width=reading.beam_width, candidates=reading.candidates)
+            answers = model.read(
+                files,
+                beam_width=reading.beam_width,
+                candidates=reading.candidates,
+                most=reading.max_numbers,
+                whole=reading.whole,
+            )
+            return batch, [a.scaled(image.factors) for a, image in zip(answers, batch, strict=True)]
 
         with ThreadPoolExecutor(1) as ahead:
             running = None
@@ -111,6 +123,8 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
     def _row(self, image: FetchedImage, answer: Answer, model: ExportedModel, result: ShardResult) -> dict[str, Any]:
         row = {
             "key": image.key,
+            "text": answer.candidates[0]["text"],
+            **({} if answer.numbers is None else {"box": answer.box, "numbers": answer.numbers}),
             "candidates": answer.candidates,
             "confidence": answer.confidence,
             "accepted": answer.confidence >= self.reading.min_confidence,

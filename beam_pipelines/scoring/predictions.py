@@ -21,6 +21,12 @@ FORMATS = ("jsonl", "parquet")
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
+        ("text", pa.string()),
+        ("box", pa.list_(pa.float64())),
+        (
+            "numbers",
+            pa.list_(pa.struct([("text", pa.string()), ("confidence", pa.float64()), ("box", pa.list_(pa.float64()))])),
+        ),
         (
             "candidates",
             pa.list_(pa.struct([("text", pa.string()), ("log_prob", pa.float64()), ("probability", pa.float64())])),
@@ -116,11 +122,13 @@ def writer(file_format: str, file: Counted) -> RowWriter:
 
 def tally(result: ShardResult, row: dict[str, Any]) -> None:
     """Count a row for the summary."""
-    text, label = row["candidates"][0]["text"], row.get("label")
+    text, label = row["text"], row.get("label")
     result.written += 1
     result.tally("accepted", row["accepted"])
     result.tally("confidence", min(int(row["confidence"] * BINS), BINS - 1))
     result.tally("length", len(text))
+    if "numbers" in row:
+        result.tally("numbers", len(row["numbers"]))
     if label is not None:
         result.tally("labelled", len(label))
         result.tally("labelled accepted", row["accepted"])
@@ -161,6 +169,7 @@ class DescribePredictions:
             "other_files": self.others.total(),
             "other_files_by_ending": dict(self.others.most_common()),
             "accuracy": _accuracy(total),
+            "numbers": dict(sorted(total["numbers"].items())) if "numbers" in total else None,
             "lengths": dict(sorted(total.get("length", Counter()).items())),
             "confidence_histogram": [confidence[str(i)] for i in range(BINS)],
             "shards": [

@@ -12,6 +12,7 @@ from trainer import released
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.files import json_content, whole_file
+from trainer.inference import region_options
 
 INFO_FILE = "model_info.json"
 INFO_PATH = f"assets/{INFO_FILE}"
@@ -19,7 +20,6 @@ GRAPH = "saved_model.pb"
 CHECKSUMS = "assets.extra/checksums.json"  # CRC-32C of every other file, in hexadecimal, by path
 PIXEL_DIGITS = 1  # after the point, of coordinates
 LEAST_CONFIDENCE = 0.5  # of a region that counts as a number
-MOST_NUMBERS = 100
 _COLUMNS = ("text", "log_prob", "probability", "confidence")
 _FOUND = ("numbers/text", "numbers/confidence", "numbers/corners")
 DIGITS_KEPT = 7  # significant digits of each probability; any more would be float32 noise
@@ -59,7 +59,13 @@ class ExportedModel:
     info: dict[str, Any]
 
     def read(
-        self, files: Sequence[bytes], *, beam_width: int, candidates: int, most: int = MOST_NUMBERS, whole: bool = False
+        self,
+        files: Sequence[bytes],
+        *,
+        beam_width: int,
+        candidates: int,
+        most: int = region_options.MOST_NUMBERS,
+        whole: bool = False,
     ) -> list[Answer]:
         """Return the answer for each encoded image.
 

@@ -51,12 +51,14 @@ def export(workdir: str, output: str, reader: ExportedModel, *, half: bool = Fal
             "fingerprint": saved_model.fingerprint(params, state),
             "calibration": calibrated.to_json() if calibrated else None,
         },
+        "image_size": [config.model.image_height, config.model.image_width],
         "step": found.step,
         "reader": reader.info["fingerprint"],
         "fingerprint": saved_model.fingerprint(params, state)[:6] + reader.info["fingerprint"][:6],
     }
     module = tf.Module()
-    module.params, module.state, module.reader = params, state, reader.loaded
+    module.params, module.state = params, state
+    module.reader = [reader.loaded.params, reader.loaded.state]  # not all of it: it has a `model_info.json` of its own
     files = tf.TensorSpec([None], tf.string, name="images")
     sizes = (tf.TensorSpec([], tf.int32, name="beam_width"), tf.TensorSpec([], tf.int32, name="candidates"))
     read = tf.function(photos.read, input_signature=[files, *sizes])
