@@ -186,6 +186,6 @@ def test_numbers_on_the_command_line_are_checked(
 
 def test_unknown_experiments_are_listed() -> None:
     with pytest.raises(
-        UserError, match="choose one of compact, five_heads, svhn_rnn, demo, released, released_stage2, smoke"
+        UserError, match="choose one of compact, five_heads, svhn_rnn, demo, released, released_stage2, finder, smoke"
     ):
         experiments.find("nonsense")
