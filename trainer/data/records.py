@@ -96,7 +96,7 @@ def to_example(record: Record, vocab: Vocab) -> bytes:
         "image/format": [record.format.encode()],
         "image/key": [record.key.encode()],
         "label/text": [record.text.encode()],
-        "label/ids": vocab.encode(record.text),
+        "label/ids": vocab.encode(record.text) if record.text else [],
         "box": list(record.box or ()),
         "char_boxes": [edge for box in record.char_boxes for edge in box],
         "source": [record.source.encode()],
