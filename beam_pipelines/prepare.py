@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 from beam_pipelines.dataset import writer
 from beam_pipelines.inputs import csv_file, identity, images, labelled, splits, svhn
-from beam_pipelines.inputs.crops import POLICIES, CropPolicy, check_size
+from beam_pipelines.inputs.crops import POLICIES, CropPolicy, check_corners, check_size
 from beam_pipelines.inputs.labelled import Labelled, Source
+from beam_pipelines.inputs.repeats import NO_REPEATS, Repeats
 from beam_pipelines.sharding import beam_options, places
 from beam_pipelines.sharding.shards import Reject
 from trainer import cli
 from trainer.cli import UserError
 from trainer.data import image_io, image_kinds
-from trainer.data.records import Record
+from trainer.data.records import Number, Record
 from trainer.vocab import Vocab
 
 UNLABELLED = "images without an entry"
+FURTHER = "further rows of an image"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class MakeLabelledRecord:
     max_digits: int
     file_type: str
     max_megapixels: float
+    repeats: Repeats = NO_REPEATS
 
     def key(self, item: int) -> str:
         return self.source.key(item)
@@ -40,27 +43,38 @@ class MakeLabelledRecord:
 
         Raises:
           Reject: `duplicate-name`, `damaged-entry`, `box-value`, `label`, `too-long`, `missing-picture`,
-            `undecodable`, `too-large`, `no-box`, `box-size`, `box-outside`.
+            `undecodable`, `too-large`, `no-box`, `box-size`, `box-outside`, `box-order`, `duplicate-box`.
         """
         if item in self.duplicates:
-            raise Reject("duplicate-name", "an earlier entry has the same name")
-        labelled = self.source.read(item)
+            raise Reject(
+                "duplicate-name", "an earlier entry has the same name; several numbers of an image need --crop whole"
+            )
+        image = labelled.together(list(map(self.source.read, [item, *self.repeats.of(item)])))
+        if image.shows_none and self.crop.policy != "whole":
+            raise Reject("label", "the label is empty: an image without a number needs --crop whole")
+        if not image.shows_none:
+            for text in [number.text for number in image.numbers] or [image.text]:
+                self._check_label(text)
+        for box in image.char_boxes:
+            check_size(box)
+        if isinstance(image.image, str):
+            image_kinds.limit_megapixels(self.max_megapixels)
+            with images.opened(image.image) as file:
+                return self._cut(images.load_file(file), image)
+        return self._cut(image_io.DecodedImage(image.image), image)
+
+    def _check_label(self, text: str) -> None:
         try:
-            self.vocab.encode(labelled.text)
+            self.vocab.encode(text)
         except ValueError as error:
             raise Reject("label", str(error)) from error
-        if len(labelled.text) > self.max_digits:
-            raise Reject("too-long", f"the label {labelled.text!r} has more than {self.max_digits} characters")
-        for box in labelled.char_boxes:
-            check_size(box)
-        if isinstance(labelled.image, str):
-            image_kinds.limit_megapixels(self.max_megapixels)
-            with images.opened(labelled.image) as file:
-                return self._cut(images.load_file(file), labelled)
-        return self._cut(image_io.DecodedImage(labelled.image), labelled)
+        if len(text) > self.max_digits:
+            raise Reject("too-long", f"the label {text!r} has more than {self.max_digits} characters")
 
     def _cut(self, decoded: image_io.DecodedImage, labelled: Labelled) -> Record:
         """Return the record of an image; its file is kept as it is if nothing in it needs to change."""
+        for number in labelled.numbers:
+            check_corners(number.corners, decoded.image.size)
         cut, area = self.crop(decoded.image, labelled.box, labelled.key)
         kept = decoded.file_type if cut is decoded.image else None
         return Record(
@@ -71,6 +85,7 @@ class MakeLabelledRecord:
             self.source.name,
             labelled.box and images.relative(labelled.box, area),
             [images.relative(box, area) for box in labelled.char_boxes],
+            [Number(number.text, images.relative_corners(number.corners, area)) for number in labelled.numbers],
         )
 
 
@@ -92,12 +107,20 @@ def _run(argv: list[str] | None) -> None:
         raise UserError(f"--context {smallest:g} {largest:g}: give the smallest and the largest margin, e.g. 0 0.4")
     if args.size < 1 or args.max_side < 1:
         raise UserError(f"--size {args.size} --max-side {args.max_side}: both must be at least 1")
-    contents = labelled.survey(source, shares, args.seed)
+    contents = labelled.survey(source, shares, args.seed, grouped=source.has_several and args.crop == "whole")
     crop = CropPolicy(args.crop, args.size, args.max_side, (smallest, largest), args.seed)
     vocab = Vocab(args.alphabet)
     make = MakeLabelledRecord(
-        source, contents.duplicates, crop, vocab, args.max_digits, args.image_format, args.max_megapixels
+        source,
+        contents.duplicates,
+        crop,
+        vocab,
+        args.max_digits,
+        args.image_format,
+        args.max_megapixels,
+        contents.repeats,
     )
+    counted = {UNLABELLED: contents.unlabelled, FURTHER: len(contents.repeats.places)}
     writer.write(
         contents.splits,
         make,
@@ -107,7 +130,7 @@ def _run(argv: list[str] | None) -> None:
         module="beam_pipelines.prepare",
         beam_args=beam_args,
         inputs={**identity.of_source(source, _described_in(args)), UNLABELLED: contents.unlabelled},
-        notes={UNLABELLED: contents.unlabelled} if contents.unlabelled else {},
+        notes={note: count for note, count in counted.items() if count},
     )
 
 
@@ -137,7 +160,8 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         choices=["digitstruct", "cropped32", "csv"],
         help="digitstruct: SVHN format 1, photos; cropped32: SVHN format 2, single digits; "
-        "csv: rows of file,label[,split][,left,top,width,height], with the box of the number in pixels",
+        "csv: rows of file,label[,split] and, in pixels, the number's box (left,top,width,height) or its corners "
+        "(x0,y0,...,x3,y3, clockwise from its upper left)",
     )
     parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat or the CSV file")
     parser.add_argument(

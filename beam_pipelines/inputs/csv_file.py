@@ -11,14 +11,13 @@ from functools import lru_cache
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.inputs import labelled
+from beam_pipelines.inputs import csv_boxes, images, labelled
 from beam_pipelines.inputs.labelled import Labelled
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
-from trainer.data.records import Box
+from trainer.data.records import Number
 
-BOX = ("left", "top", "width", "height")
 DELIMITERS = (",", ";", "\t")
 IMAGES = "images"  # folder beside the CSV file
 
@@ -35,6 +34,7 @@ class CsvRows:
       written: modification time of the file, so that no process reads an older version that it still has open.
       folder: of the images.
       columns: the names in the first line.
+      box_columns: those of them that hold a box, or none.
       delimiter: between the values of a row.
       drop: a prefix that names may have although it is the folder itself, e.g. `images/`, or empty.
       chosen: whether the user named the folder, and so allows every name that leads into it.
@@ -44,6 +44,7 @@ class CsvRows:
     written: float
     folder: str
     columns: tuple[str, ...]
+    box_columns: tuple[str, ...] = ()
     delimiter: str = ","
     drop: str = ""
     chosen: bool = False
@@ -51,7 +52,11 @@ class CsvRows:
 
     @property
     def has_boxes(self) -> bool:
-        return set(BOX) <= set(self.columns)
+        return bool(self.box_columns)
+
+    @property
+    def has_several(self) -> bool:
+        return self.has_boxes
 
     @property
     def images(self) -> tuple[str, str]:
@@ -79,7 +84,8 @@ class CsvRows:
 
         Raises:
           Reject: `csv-row` if the row has more values than the first line or names no file, `outside-folder` if the
-            file is not in the folder of the images, `box-value` if a box is not four numbers.
+            file is not in the folder of the images, `box-value` if a box is not numbers, `label` if there is a box
+            without a label.
         """
         values = self._at(place)
         row, count = self._row(values), len(self.columns)
@@ -92,7 +98,13 @@ class CsvRows:
             raise Reject(
                 "outside-folder", f"{row['file']} leads out of {self.folder or '.'}: give a parent folder as --images"
             )
-        return Labelled(self._key(row), posixpath.join(self.folder, name), row["label"].strip(), self._box(row))
+        key, path, text = self._key(row), posixpath.join(self.folder, name), row["label"].strip()
+        corners = csv_boxes.corners_in(row, self.box_columns)
+        if corners is None:
+            return Labelled(key, path, text, shows_none=self.has_boxes and not text)
+        if not text:
+            raise Reject("label", "the label is empty, but there is a box: add the label, or remove the box")
+        return Labelled(key, path, text, images.box_around(corners), numbers=(Number(text, corners),))
 
     def _at(self, place: int) -> list[str]:
         return next(_rows(self.path, self.written, self.delimiter, place))[1]
@@ -125,16 +137,6 @@ class CsvRows:
             "same line, or remove the line breaks from the value"
         )
 
-    def _box(self, row: dict[str, str]) -> Box | None:
-        texts = [row[column].strip() for column in BOX] if self.has_boxes else []
-        if not any(texts):
-            return None
-        try:
-            left, top, width, height = map(float, texts)
-        except ValueError as error:
-            raise Reject("box-value", f"{','.join(BOX)} are {','.join(texts)}, not four numbers") from error
-        return left, top, left + width, top + height
-
 
 def path_of(given: str) -> str:
     """Return the CSV file that --input names: the path itself, or labels.csv in a folder."""
@@ -146,7 +148,7 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
     """Open a CSV file with the columns `file`, `label` and, optionally, `split` and those of a box.
 
     Raises:
-      UserError: the file does not exist, is not CSV in UTF-8, or lacks a column.
+      UserError: the file does not exist, is not CSV in UTF-8, lacks a column, or has two kinds of boxes.
     """
     path = path_of(path)
     if not FileSystems.exists(path):
@@ -160,7 +162,7 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
     drop = f"{last}/" if last and not _holds_files(posixpath.join(folder, last)) else ""
     written = FileSystems.last_updated(path)
     columns, delimiter = _header(path, written)
-    return CsvRows(path, written, folder, columns, delimiter, drop, chosen)
+    return CsvRows(path, written, folder, columns, csv_boxes.columns_of(columns, path), delimiter, drop, chosen)
 
 
 def _holds_files(folder: str) -> bool:
@@ -172,7 +174,7 @@ def _header(path: str, written: float) -> tuple[tuple[str, ...], str]:
     """Return the columns that the first line names, in lower case, and the delimiter.
 
     Raises:
-      UserError: the column `file` or `label` is missing, a column occurs twice, or those of a box are incomplete.
+      UserError: the column `file` or `label` is missing, or a column occurs twice.
     """
     line = next(_lines(path, written, 0), (0, ""))[1]
     found = {d: tuple(name.strip().lower() for name in next(csv.reader([line], delimiter=d), [])) for d in DELIMITERS}
@@ -186,9 +188,6 @@ def _header(path: str, written: float) -> tuple[tuple[str, ...], str]:
         )
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise UserError(f"{path} has the column {', '.join(twice)} more than once: name each only once")
-    boxes = set(BOX) & set(columns)
-    if boxes and boxes != set(BOX):
-        raise UserError(f"{path} has, of the columns {','.join(BOX)}, only {','.join(sorted(boxes))}: give all or none")
     return columns, delimiter
 
 
