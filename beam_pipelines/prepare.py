@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from beam_pipelines.dataset import writer
-from beam_pipelines.inputs import csv_file, identity, images, labelled, splits, svhn
+from beam_pipelines.inputs import coco, csv_file, identity, images, labelled, splits, svhn
 from beam_pipelines.inputs.crops import POLICIES, CropPolicy, check_corners, check_size
 from beam_pipelines.inputs.labelled import Labelled, Source
 from beam_pipelines.inputs.repeats import NO_REPEATS, Repeats
@@ -43,7 +43,8 @@ class MakeLabelledRecord:
 
         Raises:
           Reject: `duplicate-name`, `damaged-entry`, `box-value`, `label`, `too-long`, `missing-picture`,
-            `undecodable`, `too-large`, `no-box`, `box-size`, `box-outside`, `box-order`, `duplicate-box`.
+            `undecodable`, `too-large`, `no-box`, `box-size`, `box-outside`, `box-order`, `duplicate-box`,
+            `several-numbers`, `image-size`.
         """
         if item in self.duplicates:
             raise Reject(
@@ -52,6 +53,11 @@ class MakeLabelledRecord:
         image = labelled.together(list(map(self.source.read, [item, *self.repeats.of(item)])))
         if image.shows_none and self.crop.policy != "whole":
             raise Reject("label", "the label is empty: an image without a number needs --crop whole")
+        if len(image.numbers) > 1 and self.crop.policy != "whole":
+            raise Reject(
+                "several-numbers",
+                f"--crop {self.crop.policy} stores one number, but this image has {len(image.numbers)}; use whole",
+            )
         if not image.shows_none:
             for text in [number.text for number in image.numbers] or [image.text]:
                 self._check_label(text)
@@ -73,6 +79,9 @@ class MakeLabelledRecord:
 
     def _cut(self, decoded: image_io.DecodedImage, labelled: Labelled) -> Record:
         """Return the record of an image; its file is kept as it is if nothing in it needs to change."""
+        if labelled.size not in (None, decoded.image.size):
+            sizes = ["x".join(map(str, size)) for size in (decoded.image.size, labelled.size or ())]
+            raise Reject("image-size", f"the image is {sizes[0]}, but its boxes are listed for {sizes[1]}")
         for number in labelled.numbers:
             check_corners(number.corners, decoded.image.size)
         cut, area = self.crop(decoded.image, labelled.box, labelled.key)
@@ -99,7 +108,7 @@ def _run(argv: list[str] | None) -> None:
     beam_options.parse(beam_args)
     shares = splits.parse_split(args.split)
     source = _open(args)
-    args.crop = args.crop or ("tight" if source.has_boxes else "whole")
+    args.crop = args.crop or ("tight" if source.has_boxes and args.format != "coco" else "whole")
     if args.crop != "whole" and not source.has_boxes:
         raise UserError(f"--crop {args.crop} needs boxes, but {args.input} has none: choose --crop whole")
     smallest, largest = args.context
@@ -139,6 +148,8 @@ def _open(args: argparse.Namespace) -> Source:
         return svhn.open_photos(args.input)
     if args.format == "cropped32":
         return svhn.open_crops(args.input)
+    if args.format == "coco":
+        return coco.open_coco(args.input, args.images)
     return csv_file.open_csv(args.input, args.images)
 
 
@@ -146,6 +157,8 @@ def _described_in(args: argparse.Namespace) -> str:
     """Return the file that lists the images."""
     if args.format == "digitstruct":
         return posixpath.join(args.input, svhn.LABELS_FILE)
+    if args.format == "coco":
+        return coco.path_of(args.input)
     return args.input if args.format == "cropped32" else csv_file.path_of(args.input)
 
 
@@ -158,14 +171,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         required=True,
-        choices=["digitstruct", "cropped32", "csv"],
+        choices=["digitstruct", "cropped32", "csv", "coco"],
         help="digitstruct: SVHN format 1, photos; cropped32: SVHN format 2, single digits; "
         "csv: rows of file,label[,split] and, in pixels, the number's box (left,top,width,height) or its corners "
-        "(x0,y0,...,x3,y3, clockwise from its upper left)",
+        "(x0,y0,...,x3,y3, clockwise from its upper left); coco: a COCO file whose annotations have a text",
     )
-    parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat or the CSV file")
+    parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat, CSV or JSON file")
     parser.add_argument(
-        "--images", help="csv: folder of the images; default: images/ beside the CSV file, else its folder"
+        "--images", help="csv, coco: folder of the images; default: images/ beside the list, else its folder"
     )
     parser.add_argument(
         "--split",
@@ -176,7 +189,8 @@ def _parser() -> argparse.ArgumentParser:
         "--crop",
         choices=POLICIES,
         help="tight: a square 1.3 times the number; context: the number with random margins, its aspect ratio kept, "
-        "which needs images with real surroundings; whole: all of it. Default: tight if there are boxes, else whole",
+        "which needs images with real surroundings; whole: all of it. Default: tight if there are boxes, else whole; "
+        "coco: whole",
     )
     parser.add_argument("--size", type=int, default=64, help="tight: side of the square, in pixels")
     parser.add_argument(

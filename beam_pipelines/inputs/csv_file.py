@@ -11,43 +11,35 @@ from functools import lru_cache
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.inputs import csv_boxes, images, labelled
+from beam_pipelines.inputs import csv_boxes, image_folder, images, labelled
+from beam_pipelines.inputs.image_folder import ImageFolder
 from beam_pipelines.inputs.labelled import Labelled
-from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
 from trainer.data.records import Number
 
 DELIMITERS = (",", ";", "\t")
-IMAGES = "images"  # folder beside the CSV file
 
 
 @dataclass(frozen=True)
 class CsvRows:
     """The rows of a CSV file. A place is the byte at which a row begins.
 
-    A name is relative to the folder of the images; a leading `images/` is dropped if that is the folder's name. A name
-    that leads out of it, such as an absolute path or `..`, is rejected unless the user gave a folder that contains it.
-
     Attributes:
       path: local or remote.
       written: modification time of the file, so that no process reads an older version that it still has open.
-      folder: of the images.
+      list_folder: where the images are.
       columns: the names in the first line.
       box_columns: those of them that hold a box, or none.
       delimiter: between the values of a row.
-      drop: a prefix that names may have although it is the folder itself, e.g. `images/`, or empty.
-      chosen: whether the user named the folder, and so allows every name that leads into it.
     """
 
     path: str
     written: float
-    folder: str
+    list_folder: ImageFolder
     columns: tuple[str, ...]
     box_columns: tuple[str, ...] = ()
     delimiter: str = ","
-    drop: str = ""
-    chosen: bool = False
     name: str = "csv"
 
     @property
@@ -60,7 +52,7 @@ class CsvRows:
 
     @property
     def images(self) -> tuple[str, str]:
-        return self.folder, posixpath.basename(posixpath.dirname(self.path))
+        return self.list_folder.folder, self.list_folder.prefix
 
     def entries(self) -> Iterator[tuple[int, str, str | None]]:
         """Yield the rows.
@@ -74,10 +66,10 @@ class CsvRows:
             if values:
                 self._check_lines(place, values)
                 row = self._row(values)
-                yield place, self._key(row), row.get("split", "").strip() or None
+                yield place, self.list_folder.key(row["file"]), row.get("split", "").strip() or None
 
     def key(self, place: int) -> str:
-        return self._key(self._row(self._at(place)))
+        return self.list_folder.key(self._row(self._at(place))["file"])
 
     def read(self, place: int) -> Labelled:
         """Read a row.
@@ -93,12 +85,7 @@ class CsvRows:
             raise Reject("csv-row", f"it has {len(values)} values, but the first line names {count} columns: {values}")
         if not row["file"].strip():
             raise Reject("csv-row", f"it names no file: {values}")
-        name = self._inside(row["file"])
-        if name is None:
-            raise Reject(
-                "outside-folder", f"{row['file']} leads out of {self.folder or '.'}: give a parent folder as --images"
-            )
-        key, path, text = self._key(row), posixpath.join(self.folder, name), row["label"].strip()
+        path, key, text = self.list_folder.path(row["file"]), self.list_folder.key(row["file"]), row["label"].strip()
         corners = csv_boxes.corners_in(row, self.box_columns)
         if corners is None:
             return Labelled(key, path, text, shows_none=self.has_boxes and not text)
@@ -113,23 +100,11 @@ class CsvRows:
         """Return the values by column; those missing from a short line are empty."""
         return dict(zip(self.columns, [*values, *[""] * len(self.columns)], strict=False))
 
-    def _key(self, row: dict[str, str]) -> str:
-        name = self._inside(row["file"])
-        return f"{self.images[1]}/{row['file']}" if name is None else posixpath.join(self.images[1], name)
-
-    def _inside(self, written: str) -> str | None:
-        """Return the canonical form of a name, relative to the folder; None if it leads out of the folder."""
-        name = labelled.inside(written)
-        if name is not None:
-            return name.removeprefix(self.drop)
-        path = written if listing.is_remote(written) else posixpath.join(posixpath.dirname(self.path), written)
-        return labelled.below(self.folder, path) if self.chosen else None
-
     def _check_lines(self, place: int, values: list[str]) -> None:
         """Raise UserError for a row that spans lines, unless the name of an existing image has the line breaks."""
         several = {column for column, value in itertools.zip_longest(self.columns, values) if "\n" in (value or "")}
-        name = self._inside(self._row(values)["file"])
-        if not several or (several == {"file"} and name and FileSystems.exists(posixpath.join(self.folder, name))):
+        folder, name = self.list_folder.folder, self.list_folder.inside(self._row(values)["file"])
+        if not several or (several == {"file"} and name and FileSystems.exists(posixpath.join(folder, name))):
             return
         line, lines = _line(self.path, self.written, place), sum(value.count("\n") for value in values)
         raise UserError(
@@ -153,21 +128,10 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
     path = path_of(path)
     if not FileSystems.exists(path):
         raise UserError(f"{path} does not exist: give --input a CSV file, or a folder with labels.csv")
-    chosen, folder = images_folder is not None, images_folder
-    if folder is None:
-        folder = posixpath.dirname(path)
-        beside = posixpath.join(folder, IMAGES)
-        folder = beside if _holds_files(beside) else folder
-    last = posixpath.basename(folder.rstrip("/"))
-    drop = f"{last}/" if last and not _holds_files(posixpath.join(folder, last)) else ""
+    list_folder = image_folder.of_list(path, images_folder)
     written = FileSystems.last_updated(path)
     columns, delimiter = _header(path, written)
-    return CsvRows(path, written, folder, columns, csv_boxes.columns_of(columns, path), delimiter, drop, chosen)
-
-
-def _holds_files(folder: str) -> bool:
-    """Return whether there are files anywhere below a folder."""
-    return next(listing.below(folder, on_error=lambda _: None), None) is not None
+    return CsvRows(path, written, list_folder, columns, csv_boxes.columns_of(columns, path), delimiter)
 
 
 def _header(path: str, written: float) -> tuple[tuple[str, ...], str]:

@@ -40,6 +40,7 @@ class Labelled:
       box: of that number, in pixels of the upright image; may extend beyond it. None if unknown.
       char_boxes: of its characters, or empty.
       numbers: all numbers with their corners in the same pixels, or empty if unknown.
+      size: width and height of the image to which the boxes refer, or None if the input does not say.
       shows_none: whether the input says that there is no number in it.
     """
 
@@ -50,6 +51,7 @@ class Labelled:
     char_boxes: tuple[Box, ...] = ()
     numbers: tuple[Number, ...] = ()
     shows_none: bool = False
+    size: tuple[int, int] | None = None
 
 
 class Source(Protocol):
@@ -161,18 +163,21 @@ def together(entries: Sequence[Labelled]) -> Labelled:
     return with_numbers(entries[0].key, entries[0].image, [number for entry in entries for number in entry.numbers])
 
 
-def with_numbers(key: str, image: str | Image.Image, numbers: Sequence[Number]) -> Labelled:
+def with_numbers(
+    key: str, image: str | Image.Image, numbers: Sequence[Number], size: tuple[int, int] | None = None
+) -> Labelled:
     """Return an image that shows numbers with corners in pixels, the largest first, or none.
 
     Raises:
       Reject: `duplicate-box` if two have the same corners.
     """
     if not numbers:
-        return Labelled(key, image, "", shows_none=True)
+        return Labelled(key, image, "", shows_none=True, size=size)
     if len({number.corners for number in numbers}) < len(numbers):
         raise Reject("duplicate-box", "two of its numbers have the same box: list each number once")
     by_area = sorted(numbers, key=lambda number: -abs(images.area_between(number.corners)))
-    return Labelled(key, image, by_area[0].text, images.box_around(by_area[0].corners), numbers=tuple(by_area))
+    box = images.box_around(by_area[0].corners)
+    return Labelled(key, image, by_area[0].text, box, numbers=tuple(by_area), size=size)
 
 
 def _unlabelled(source: Source, hashes: np.ndarray) -> int:
