@@ -12,7 +12,8 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines.dataset import contact_sheet, verify, writer
+from beam_pipelines.dataset import coco_export, contact_sheet, verify, writer
+from beam_pipelines.dataset.coco_export import CocoExport
 from beam_pipelines.sharding import outputs, places, shards
 from trainer import cli
 from trainer.cli import UserError
@@ -127,6 +128,8 @@ def _run(argv: list[str] | None) -> None:
         raise UserError(f"--sample {args.sample}: it must be at least 1")
     if args.sheet:
         contact_sheet.check_replaceable(args.sheet, "--sheet")
+    if args.coco:
+        contact_sheet.check_replaceable(args.coco, "--coco", coco_export.COCO)
     folder = args.folder.rstrip("/")
     info = writer.read_info(folder)
     if args.verify:
@@ -136,10 +139,12 @@ def _run(argv: list[str] | None) -> None:
         shard_count = sum(len(split.shards) for split in info.splits.values())
         print(f"{folder} is intact: {shard_count} shards, all checksums and counts match")
     total = sum(split.records for split in info.splits.values())
-    contents, sampled = DatasetSummary(), []
+    contents, sampled, exported = DatasetSummary(), [], CocoExport()
     chosen = set(np.random.default_rng(args.seed).permutation(total)[: args.sample]) if args.sheet else set()
     for index, (split, record) in enumerate(walk(folder, info)):
         contents.add(split, record)
+        if args.coco:
+            exported.add(split, record)
         if index in chosen:
             sampled.append((split, record))
     print(report(info, contents))
@@ -147,6 +152,16 @@ def _run(argv: list[str] | None) -> None:
         with shards.whole_file(args.sheet) as file:
             contact_sheet.draw(sampled).save(file, "PNG")
         print(f"drew {len(sampled)} of them in {args.sheet}")
+    if args.coco:
+        _write_coco(exported, args.coco)
+
+
+def _write_coco(exported: CocoExport, path: str) -> None:
+    with shards.whole_file(path) as file:
+        file.write(exported.to_json().encode())
+    print(f"wrote {len(exported.images):,} images and {len(exported.annotations):,} numbers to {path}")
+    if exported.unplaced:
+        print(f"{exported.unplaced:,} images have a number without a box: they have no annotation")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", metavar="DIR", help="a dataset written by prepare or synthesize, local or gs://")
     parser.add_argument("--verify", action="store_true", help="first recompute every checksum and count")
     parser.add_argument("--sheet", metavar="PNG", help="draw a sample of images to this file, with labels and boxes")
+    parser.add_argument("--coco", metavar="JSON", help="write the boxes and texts of all numbers as a COCO file")
     parser.add_argument("--sample", type=typed.integer(1, 10**6), default=60, help="images on the sheet")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the sample")
     return parser

@@ -6,18 +6,20 @@ import sys
 from dataclasses import dataclass
 
 from beam_pipelines.dataset import writer
-from beam_pipelines.inputs import csv_file, identity, images, labelled, splits, svhn
-from beam_pipelines.inputs.crops import POLICIES, CropPolicy, check_size
+from beam_pipelines.inputs import coco, csv_file, identity, images, labelled, splits, svhn
+from beam_pipelines.inputs.crops import POLICIES, CropPolicy, check_corners, check_size
 from beam_pipelines.inputs.labelled import Labelled, Source
+from beam_pipelines.inputs.repeats import NO_REPEATS, Repeats
 from beam_pipelines.sharding import beam_options, places
 from beam_pipelines.sharding.shards import Reject
 from trainer import cli
 from trainer.cli import UserError
 from trainer.data import image_io, image_kinds
-from trainer.data.records import Record
+from trainer.data.records import Number, Record
 from trainer.vocab import Vocab
 
 UNLABELLED = "images without an entry"
+FURTHER = "further rows of an image"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class MakeLabelledRecord:
     max_digits: int
     file_type: str
     max_megapixels: float
+    repeats: Repeats = NO_REPEATS
 
     def key(self, item: int) -> str:
         return self.source.key(item)
@@ -40,27 +43,47 @@ class MakeLabelledRecord:
 
         Raises:
           Reject: `duplicate-name`, `damaged-entry`, `box-value`, `label`, `too-long`, `missing-picture`,
-            `undecodable`, `too-large`, `no-box`, `box-size`, `box-outside`.
+            `undecodable`, `too-large`, `no-box`, `box-size`, `box-outside`, `box-order`, `duplicate-box`,
+            `several-numbers`, `image-size`.
         """
         if item in self.duplicates:
-            raise Reject("duplicate-name", "an earlier entry has the same name")
-        labelled = self.source.read(item)
+            raise Reject(
+                "duplicate-name", "an earlier entry has the same name; several numbers of an image need --crop whole"
+            )
+        image = labelled.together(list(map(self.source.read, [item, *self.repeats.of(item)])))
+        if image.shows_none and self.crop.policy != "whole":
+            raise Reject("label", "the label is empty: an image without a number needs --crop whole")
+        if len(image.numbers) > 1 and self.crop.policy != "whole":
+            raise Reject(
+                "several-numbers",
+                f"--crop {self.crop.policy} stores one number, but this image has {len(image.numbers)}; use whole",
+            )
+        if not image.shows_none:
+            for text in [number.text for number in image.numbers] or [image.text]:
+                self._check_label(text)
+        for box in image.char_boxes:
+            check_size(box)
+        if isinstance(image.image, str):
+            image_kinds.limit_megapixels(self.max_megapixels)
+            with images.opened(image.image) as file:
+                return self._cut(images.load_file(file), image)
+        return self._cut(image_io.DecodedImage(image.image), image)
+
+    def _check_label(self, text: str) -> None:
         try:
-            self.vocab.encode(labelled.text)
+            self.vocab.encode(text)
         except ValueError as error:
             raise Reject("label", str(error)) from error
-        if len(labelled.text) > self.max_digits:
-            raise Reject("too-long", f"the label {labelled.text!r} has more than {self.max_digits} characters")
-        for box in labelled.char_boxes:
-            check_size(box)
-        if isinstance(labelled.image, str):
-            image_kinds.limit_megapixels(self.max_megapixels)
-            with images.opened(labelled.image) as file:
-                return self._cut(images.load_file(file), labelled)
-        return self._cut(image_io.DecodedImage(labelled.image), labelled)
+        if len(text) > self.max_digits:
+            raise Reject("too-long", f"the label {text!r} has more than {self.max_digits} characters")
 
     def _cut(self, decoded: image_io.DecodedImage, labelled: Labelled) -> Record:
         """Return the record of an image; its file is kept as it is if nothing in it needs to change."""
+        if labelled.size not in (None, decoded.image.size):
+            sizes = ["x".join(map(str, size)) for size in (decoded.image.size, labelled.size or ())]
+            raise Reject("image-size", f"the image is {sizes[0]}, but its boxes are listed for {sizes[1]}")
+        for number in labelled.numbers:
+            check_corners(number.corners, decoded.image.size)
         cut, area = self.crop(decoded.image, labelled.box, labelled.key)
         kept = decoded.file_type if cut is decoded.image else None
         return Record(
@@ -71,6 +94,7 @@ class MakeLabelledRecord:
             self.source.name,
             labelled.box and images.relative(labelled.box, area),
             [images.relative(box, area) for box in labelled.char_boxes],
+            [Number(number.text, images.relative_corners(number.corners, area)) for number in labelled.numbers],
         )
 
 
@@ -84,7 +108,7 @@ def _run(argv: list[str] | None) -> None:
     beam_options.parse(beam_args)
     shares = splits.parse_split(args.split)
     source = _open(args)
-    args.crop = args.crop or ("tight" if source.has_boxes else "whole")
+    args.crop = args.crop or ("tight" if source.has_boxes and args.format != "coco" else "whole")
     if args.crop != "whole" and not source.has_boxes:
         raise UserError(f"--crop {args.crop} needs boxes, but {args.input} has none: choose --crop whole")
     smallest, largest = args.context
@@ -92,12 +116,20 @@ def _run(argv: list[str] | None) -> None:
         raise UserError(f"--context {smallest:g} {largest:g}: give the smallest and the largest margin, e.g. 0 0.4")
     if args.size < 1 or args.max_side < 1:
         raise UserError(f"--size {args.size} --max-side {args.max_side}: both must be at least 1")
-    contents = labelled.survey(source, shares, args.seed)
+    contents = labelled.survey(source, shares, args.seed, grouped=source.has_several and args.crop == "whole")
     crop = CropPolicy(args.crop, args.size, args.max_side, (smallest, largest), args.seed)
     vocab = Vocab(args.alphabet)
     make = MakeLabelledRecord(
-        source, contents.duplicates, crop, vocab, args.max_digits, args.image_format, args.max_megapixels
+        source,
+        contents.duplicates,
+        crop,
+        vocab,
+        args.max_digits,
+        args.image_format,
+        args.max_megapixels,
+        contents.repeats,
     )
+    counted = {UNLABELLED: contents.unlabelled, FURTHER: len(contents.repeats.places)}
     writer.write(
         contents.splits,
         make,
@@ -107,7 +139,7 @@ def _run(argv: list[str] | None) -> None:
         module="beam_pipelines.prepare",
         beam_args=beam_args,
         inputs={**identity.of_source(source, _described_in(args)), UNLABELLED: contents.unlabelled},
-        notes={UNLABELLED: contents.unlabelled} if contents.unlabelled else {},
+        notes={note: count for note, count in counted.items() if count},
     )
 
 
@@ -116,6 +148,8 @@ def _open(args: argparse.Namespace) -> Source:
         return svhn.open_photos(args.input)
     if args.format == "cropped32":
         return svhn.open_crops(args.input)
+    if args.format == "coco":
+        return coco.open_coco(args.input, args.images)
     return csv_file.open_csv(args.input, args.images)
 
 
@@ -123,6 +157,8 @@ def _described_in(args: argparse.Namespace) -> str:
     """Return the file that lists the images."""
     if args.format == "digitstruct":
         return posixpath.join(args.input, svhn.LABELS_FILE)
+    if args.format == "coco":
+        return coco.path_of(args.input)
     return args.input if args.format == "cropped32" else csv_file.path_of(args.input)
 
 
@@ -135,13 +171,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         required=True,
-        choices=["digitstruct", "cropped32", "csv"],
+        choices=["digitstruct", "cropped32", "csv", "coco"],
         help="digitstruct: SVHN format 1, photos; cropped32: SVHN format 2, single digits; "
-        "csv: rows of file,label[,split][,left,top,width,height], with the box of the number in pixels",
+        "csv: rows of file,label[,split] and, in pixels, the number's box (left,top,width,height) or its corners "
+        "(x0,y0,...,x3,y3, clockwise from its upper left); coco: a COCO file whose annotations have a text",
     )
-    parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat or the CSV file")
+    parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat, CSV or JSON file")
     parser.add_argument(
-        "--images", help="csv: folder of the images; default: images/ beside the CSV file, else its folder"
+        "--images", help="csv, coco: folder of the images; default: images/ beside the list, else its folder"
     )
     parser.add_argument(
         "--split",
@@ -152,7 +189,8 @@ def _parser() -> argparse.ArgumentParser:
         "--crop",
         choices=POLICIES,
         help="tight: a square 1.3 times the number; context: the number with random margins, its aspect ratio kept, "
-        "which needs images with real surroundings; whole: all of it. Default: tight if there are boxes, else whole",
+        "which needs images with real surroundings; whole: all of it. Default: tight if there are boxes, else whole; "
+        "coco: whole",
     )
     parser.add_argument("--size", type=int, default=64, help="tight: side of the square, in pixels")
     parser.add_argument(

@@ -6,14 +6,18 @@ decode.beam_width=6` (evaluation now searches six wide by itself).
 """
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
+import google_crc32c
 import pytest
 
-from beam_pipelines import draw, synthesize
+from beam_pipelines import draw, inspect, synthesize
 from tests.conftest import Run
+from tests.trainer.data.test_records import without_numbers
 from trainer.config import experiments
+from trainer.data import dataset_info, input_pipeline, tfrecord
 
 ARCHIVE = Path(__file__).parent / "written_by_c1d6cc2.tar.gz"
 
@@ -51,6 +55,27 @@ def test_an_exported_model_scores_and_predicts(run: Run, written: Path) -> None:
     assert json.loads((written / "predictions/summary.json").read_text())["rows"] == 3
     images = sorted((written / "images/images").iterdir())
     assert run("trainer.predict", "--model", model, *images).stdout.count("confidence") == 3
+
+
+def test_a_dataset_of_schema_version_1_is_read(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The same dataset as version 1 wrote it: its records have no `numbers`."""
+    folder = Path(shutil.copytree(tiny_dataset, tmp_path / "former"))
+    info = json.loads((folder / dataset_info.INFO_FILE).read_text()) | {"schema_version": 1}
+    for shard in info["splits"]["train"]["shards"]:
+        with (tiny_dataset / shard["name"]).open("rb") as file:
+            payloads = list(map(without_numbers, tfrecord.read_framed(file)))
+        with (folder / shard["name"]).open("wb") as file:
+            shard["bytes"] = sum(len(tfrecord.write_framed(file, payload)) for payload in payloads)
+        content = (folder / shard["name"]).read_bytes()
+        shard["crc32c"] = google_crc32c.Checksum(content).hexdigest().decode()
+    (folder / dataset_info.INFO_FILE).write_text(json.dumps(info))
+    assert inspect.main([str(folder), "--verify", "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert "is intact" in capsys.readouterr().out
+    smoke = experiments.find("smoke")
+    before, after = (input_pipeline.load([str(name)], "train", smoke) for name in (tiny_dataset, folder))
+    assert (before.keys, before.texts) == (after.keys, after.texts)
 
 
 def test_an_experiment_is_found_by_its_former_name() -> None:

@@ -30,7 +30,8 @@ LAYERS = {
     ],
     "beam_pipelines": [
         "sharding",
-        "inputs synthesis",
+        "inputs",
+        "synthesis",
         "dataset",
         "scoring",
         "prepare synthesize score inspect download draw",

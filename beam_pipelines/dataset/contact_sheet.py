@@ -11,6 +11,7 @@ from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.data.records import Box, Record
 from trainer.files import replaceable
+from trainer.files.replaceable import FileKind
 
 CELL = 150  # pixels; also the longest side of an image
 CAPTION = 46  # pixels below each image
@@ -21,17 +22,17 @@ PAPER, INK, FAINT = "white", "black", "#666666"
 NUMBER_BOX, CHARACTER_BOX = "#ff2d2d", "#00c853"
 
 
-def check_replaceable(path: str, flag: str) -> None:
-    """Check that a sheet would replace at most an image.
+def check_replaceable(path: str, flag: str, kind: FileKind = replaceable.IMAGE) -> None:
+    """Check that writing a file, by default a sheet, would replace at most one of its kind.
 
     Raises:
       UserError: it would replace something else.
     """
     if not listing.is_remote(path):
-        replaceable.check_replaceable(path, flag)
+        replaceable.check_replaceable(path, flag, kind)
     elif FileSystems.exists(path):
         with FileSystems.open(path) as file:
-            replaceable.check_header(file.read(replaceable.HEADER_BYTES), path, flag)
+            replaceable.check_header(file.read(replaceable.HEADER_BYTES), path, flag, kind)
 
 
 def draw(sampled: Sequence[tuple[str, Record]]) -> Image.Image:

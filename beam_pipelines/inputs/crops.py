@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL.Image import Image, Resampling
 
+from beam_pipelines.inputs import images
 from beam_pipelines.sharding.shards import Reject
-from trainer.data.records import Box
+from trainer.data.records import Box, Corners
 
 POLICIES = ("tight", "context", "whole")
+FARTHEST = 1e6  # pixels from the origin at which a corner may lie
 ENLARGE = 1.3  # factor by which a square around a number is widened
 
 
@@ -88,6 +90,26 @@ def check_size(box: Box) -> None:
     width, height = box[2] - box[0], box[3] - box[1]
     if not (0 < width < math.inf and 0 < height < math.inf):
         raise Reject("box-size", f"a box has the size {width:g}x{height:g}")
+
+
+def check_corners(corners: Corners, size: tuple[int, int]) -> None:
+    """Check that corners run clockwise around an area that is partly inside an image of this width and height.
+
+    Raises:
+      Reject: `box-value`, `box-size`, `box-outside`, `box-order`.
+    """
+    if not all(abs(value) <= FARTHEST for value in corners):  # also if one is not a number
+        listed = ", ".join(f"{value:g}" for value in corners)
+        raise Reject("box-value", f"a corner lies more than {FARTHEST:,.0f} pixels away: {listed}")
+    _check(images.box_around(corners), size)
+    points = list(zip(corners[::2], corners[1::2], strict=True)) * 2
+    turns = [
+        (x1 - x0) * (y2 - y1) - (y1 - y0) * (x2 - x1)
+        for (x0, y0), (x1, y1), (x2, y2) in zip(points[:4], points[1:5], points[2:6], strict=True)
+    ]
+    if min(turns) < 0 or max(turns) <= 0:
+        listed = " ".join(f"{x:g},{y:g}" for x, y in points[:4])
+        raise Reject("box-order", f"the corners {listed} do not run clockwise from the upper left of the number")
 
 
 def _check(box: Box, size: tuple[int, int]) -> None:

@@ -18,12 +18,14 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines.inputs import splits
+from beam_pipelines.inputs import images, repeats, splits
+from beam_pipelines.inputs.repeats import NO_REPEATS, Repeats
 from beam_pipelines.sharding import listing
+from beam_pipelines.sharding.shards import Reject
 from trainer import troubles
 from trainer.cli import UserError
 from trainer.data.image_kinds import IMAGE_ENDINGS
-from trainer.data.records import Box
+from trainer.data.records import Box, Number
 from trainer.files.local_file import open_regular
 
 
@@ -34,9 +36,12 @@ class Labelled:
     Attributes:
       key: unique among all.
       image: the path of its file, or the image itself.
-      text: the number that it shows.
-      box: of the number, in pixels of the upright image; may extend beyond it. None if unknown.
+      text: the number that it shows; of several, the largest.
+      box: of that number, in pixels of the upright image; may extend beyond it. None if unknown.
       char_boxes: of its characters, or empty.
+      numbers: all numbers with their corners in the same pixels, or empty if unknown.
+      size: width and height of the image to which the boxes refer, or None if the input does not say.
+      shows_none: whether the input says that there is no number in it.
     """
 
     key: str
@@ -44,6 +49,9 @@ class Labelled:
     text: str
     box: Box | None = None
     char_boxes: tuple[Box, ...] = ()
+    numbers: tuple[Number, ...] = ()
+    shows_none: bool = False
+    size: tuple[int, int] | None = None
 
 
 class Source(Protocol):
@@ -56,6 +64,10 @@ class Source(Protocol):
     @property
     def has_boxes(self) -> bool:
         """Whether it has the boxes of numbers."""
+
+    @property
+    def has_several(self) -> bool:
+        """Whether several entries of one image are several numbers that it shows."""
 
     @property
     def images(self) -> tuple[str, str] | None:
@@ -77,24 +89,28 @@ class Survey:
 
     Attributes:
       splits: the places of each split, in a seeded random order.
-      duplicates: the places of all but the first image with the same key.
+      duplicates: the places of all but the first entry of the same image, if entries are not grouped.
+      repeats: the same, by image, if they are; then `splits` has only the first entry of each image.
       unlabelled: the number of image files without an entry.
     """
 
     splits: dict[str, Sequence[int]]
     duplicates: frozenset[int]
     unlabelled: int
+    repeats: Repeats = NO_REPEATS
 
 
-def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Survey:
+def survey(source: Source, shares: list[tuple[str, float]], seed: int, *, grouped: bool = False) -> Survey:
     """Scan the keys of a source, keeping 18 bytes for each.
 
     Args:
       source: only its keys are read.
       shares: determine the split if the input gives none.
       seed: determines the order.
+      grouped: whether several entries of one image belong together.
     Raises:
-      UserError: there are no entries, or a split cannot be used as a file name.
+      UserError: there are no entries, a split cannot be used as a file name, or entries of one image that belong
+        together name different splits.
     """
     places, keys, owners = array("q"), array("Q"), array("H")
     names: dict[str, int] = {}
@@ -109,12 +125,59 @@ def survey(source: Source, shares: list[tuple[str, float]], seed: int) -> Survey
             raise UserError(f"the input names a split {name!r}: it must consist of lower-case letters and digits")
     at, owner, hashes = np.array(places), np.array(owners), np.array(keys)
     order = np.random.default_rng(seed).permutation(len(at))
-    _, first = np.unique(hashes, return_index=True)
+    again, first = repeats.find(at, hashes)
+    if grouped:
+        _check_one_split(source, at[again[owner[again] != owner[first]]])
+        order = order[~np.isin(order, again)]
     return Survey(
         splits={name: array("q", at[order][owner[order] == i].tobytes()) for name, i in names.items()},
-        duplicates=frozenset(np.delete(at, first).tolist()),
+        duplicates=frozenset() if grouped else frozenset(at[again].tolist()),
         unlabelled=_unlabelled(source, hashes),
+        repeats=repeats.by_image(at, again, first) if grouped else NO_REPEATS,
     )
+
+
+def _check_one_split(source: Source, apart: np.ndarray) -> None:
+    """Raise UserError if any entry is in another split than the first entry of its image."""
+    if len(apart):
+        raise UserError(
+            f"the input names the image {source.key(int(apart[0]))} several times, in different splits: give every row "
+            "of an image the same split"
+        )
+
+
+def together(entries: Sequence[Labelled]) -> Labelled:
+    """Return the image that several entries name, with the numbers of all of them, the largest first.
+
+    Raises:
+      Reject: `label` if one says that there is no number, `no-box` if one has no box, `duplicate-box` if two have the
+        same.
+    """
+    if len(entries) == 1:
+        return entries[0]
+    for entry in entries:
+        if entry.shows_none:
+            raise Reject("label", f"one of its {len(entries)} rows has no label: give each its label and box")
+        if not entry.numbers:
+            raise Reject("no-box", f"{entry.text!r}, one of its {len(entries)} rows, has no box: give each its box")
+    return with_numbers(entries[0].key, entries[0].image, [number for entry in entries for number in entry.numbers])
+
+
+def with_numbers(
+    key: str, image: str | Image.Image, numbers: Sequence[Number], size: tuple[int, int] | None = None
+) -> Labelled:
+    """Return an image that shows numbers with corners in pixels, the largest first, or none.
+
+    Raises:
+      Reject: `duplicate-box` if two have the same corners.
+    """
+    if not numbers:
+        return Labelled(key, image, "", shows_none=True, size=size)
+    if len({number.corners for number in numbers}) < len(numbers):
+        raise Reject("duplicate-box", "two of its numbers have the same box: list each number once")
+    by_area = sorted(numbers, key=lambda number: -abs(images.area_between(number.corners)))
+    box = images.box_around(by_area[0].corners)
+    return Labelled(key, image, by_area[0].text, box, numbers=tuple(by_area), size=size)
 
 
 def _unlabelled(source: Source, hashes: np.ndarray) -> int:

@@ -14,6 +14,7 @@ from beam_pipelines.inputs.digit_struct import DamagedEntry, DigitStruct
 from beam_pipelines.inputs.labelled import Labelled, local_file
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
+from trainer.data.records import Number
 
 LABELS_FILE = "digitStruct.mat"
 
@@ -31,6 +32,7 @@ class Photos:
     written: float
     name: str = "svhn"
     has_boxes: bool = True
+    has_several: bool = False
 
     @property
     def images(self) -> tuple[str, str]:
@@ -62,12 +64,14 @@ class Photos:
         if name is None:
             raise Reject("outside-folder", f"entry {place + 1} names {entry.name!r}, which leads out of {self.folder}")
         boxes = tuple((d.left, d.top, d.left + d.width, d.top + d.height) for d in entry.digits)
+        text, box = "".join(str(d.label) for d in entry.digits), images.union(boxes) if boxes else None
         return Labelled(
             key=f"{_last(self.folder)}/{name}",
             image=posixpath.join(self.folder, name),
-            text="".join(str(d.label) for d in entry.digits),
-            box=images.union(boxes) if boxes else None,
+            text=text,
+            box=box,
             char_boxes=boxes,
+            numbers=(Number(text, images.corners_of(box)),) if box else (),
         )
 
     def _file(self) -> DigitStruct:
@@ -86,6 +90,7 @@ class CroppedDigits:
     count: int
     name: str = "cropped32"
     has_boxes: bool = False
+    has_several: bool = False
     images: None = None
 
     def entries(self) -> Iterator[tuple[int, str, None]]:

@@ -13,8 +13,9 @@ from PIL import Image
 from beam_pipelines import inspect
 from beam_pipelines.dataset import contact_sheet
 from trainer.data import dataset_info, tfrecord
-from trainer.data.records import Record
+from trainer.data.records import Number, Record
 
+NUMBER_RED, TOP_GREEN = (255, 45, 45), (0, 200, 83)
 FIRST, SECOND = (dataset_info.shard_name("train", i, 2) for i in range(2))
 
 
@@ -67,7 +68,15 @@ def test_boxes_are_drawn_where_they_are() -> None:
         name: drawn.getpixel((round(contact_sheet.MARGIN + x * scale), bottom))
         for name, x in (("number", 15), ("character", 7))
     }
-    assert colours == {"number": (255, 45, 45), "character": (0, 200, 83)}
+    assert colours == {"number": NUMBER_RED, "character": TOP_GREEN}
+    numbers = [
+        Number("7", (0.1, 0.5, 0.4, 0.5, 0.4, 1.0, 0.1, 1.0)),
+        Number("12", (0.9, 0.5, 0.9, 1.0, 0.6, 1.0, 0.6, 0.5)),  # read downwards: its top edge is the right one
+    ]
+    several = contact_sheet.draw([("train", Record(buffer.getvalue(), "png", "k", "7", "csv", numbers=numbers))])
+    middle = bottom - contact_sheet.CELL // 8
+    edges = [several.getpixel((round(contact_sheet.MARGIN + x * 20 * scale), middle)) for x in (0.1, 0.4, 0.6, 0.9)]
+    assert edges == [NUMBER_RED, NUMBER_RED, NUMBER_RED, TOP_GREEN]
     broken = Record(b"none", "png", "k", "7", "csv")
     assert contact_sheet.draw([("train", broken)]).size == drawn.size
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from beam_pipelines.inputs import images
+from beam_pipelines.sharding.shards import Reject
 from beam_pipelines.synthesis import surfaces
 
 SHRUNK_TO = 800  # pixels of the longer side that are kept of a photo
@@ -25,7 +26,10 @@ def load(paths: tuple[str, ...]) -> tuple[bytes, ...]:
 
 def _shrunk(path: str) -> bytes:
     with images.opened(path) as file:
-        image = images.for_model(file, WORKING_SIZE).image
+        try:
+            image = images.for_model(file, WORKING_SIZE).image
+        except Reject as reject:
+            raise Reject(reject.reason, f"{path} cannot be read: {reject.detail}") from reject
     image.thumbnail((SHRUNK_TO, SHRUNK_TO))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=92)

@@ -53,12 +53,14 @@ def load(paths: tuple[str, ...], limit: int) -> tuple[Photo, ...]:
         try:
             with FileSystems.open(path, compression_type="uncompressed") as file:
                 for data in tfrecord.read_framed(file):
+                    if len(photos) == limit:
+                        return tuple(photos)
                     photos += _with_boxes(records.from_example(data))
         except (Damaged, OSError, BeamIOError) as error:
             raise UserError(f"{path} cannot be read ({error}): write the dataset again") from error
     if paths and not photos:
         raise UserError(f"{paths[0]}: no record has boxes: prepare a dataset from images with boxes")
-    return tuple(photos[:limit])
+    return tuple(photos)
 
 
 def _with_boxes(record: Record) -> list[Photo]:

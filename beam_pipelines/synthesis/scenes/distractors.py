@@ -36,24 +36,26 @@ def shape(rng: np.random.Generator, canvas: Image.Image, places: Places) -> None
     spot = places.take(rng, (int(width), int(height)))
     if spot is None:
         return
-    x, y, pen = *spot, ImageDraw.Draw(canvas)
+    patch = canvas.crop((*spot, spot[0] + int(width), spot[1] + int(height)))  # lines end at its edges
+    pen = ImageDraw.Draw(patch)
     line = max(1, int(rng.uniform(0.02, 0.15) * min(width, height)))
     colour, other = (tuple(int(c) for c in rng.integers(0, 256, 3)) for _ in range(2))
     kind = rng.integers(4)
     if kind < 2:
         step = max(2 * line, int(rng.uniform(0.06, 0.25) * width))
-        for at in range(x, x + int(width), step):
-            pen.line((at, y, at, y + height), fill=colour, width=line)
+        for at in range(0, int(width), step):
+            pen.line((at, 0, at, height), fill=colour, width=line)
         if kind == 1:
             step = max(2 * line, int(rng.uniform(0.06, 0.4) * height))
-            for at in range(y, y + int(height), step):
-                pen.line((x, at, x + width, at), fill=colour, width=line)
+            for at in range(0, int(height), step):
+                pen.line((0, at, width, at), fill=colour, width=line)
     elif kind == 2:
-        pen.ellipse((x, y, x + width, y + height), outline=colour, width=line)
+        pen.ellipse((0, 0, width - 1, height - 1), outline=colour, width=line)
     else:
-        pen.rounded_rectangle((x, y, x + width, y + height), radius=0.2 * min(width, height), fill=colour)
-        points = rng.uniform(0.1, 0.9, (int(rng.integers(3, 7)), 2)) * (width, height) + (x, y)
+        pen.rounded_rectangle((0, 0, width - 1, height - 1), radius=0.2 * min(width, height), fill=colour)
+        points = rng.uniform(0.1, 0.9, (int(rng.integers(3, 7)), 2)) * (width, height)
         pen.polygon([tuple(p) for p in points], fill=other)
+    canvas.paste(patch, spot)
 
 
 def piece(rng: np.random.Generator, canvas: Image.Image, places: Places, photos: tuple[bytes, ...]) -> None:

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from beam_pipelines.inputs import images
 from beam_pipelines.synthesis import fonts, glyphs, surfaces
 from beam_pipelines.synthesis.glyphs import Plane, View
 from beam_pipelines.synthesis.texts import Texts
-from trainer.data.records import Corners
+from trainer.data.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
 LARGEST = 1.6  # of a layer's sides, relative to the scene's
@@ -66,9 +67,17 @@ def _layer(rng: np.random.Generator, plane: Plane, height: float, angle: float) 
     across, down = (int(np.ceil(side)) + 1 for side in quad.max(axis=0))
     averaged = max(1, round(0.7 / scale)) if scale < 0.5 else 1
     seen = View((across, down), glyphs.projective(quad, (width, depth)), averaged)
-    lefts, tops, rights, bottoms = zip(*plane.boxes, strict=True)
-    left, top, right, bottom = min(lefts), min(tops), max(rights), max(bottoms)
+    left, top, right, bottom = _ink_box(plane)
     return Layer(plane, seen, seen.to_image([(left, top), (right, top), (right, bottom), (left, bottom)]))
+
+
+def _ink_box(plane: Plane) -> Box:
+    """Return the smallest box around the characters' ink: typefaces may leave much room beside a 1."""
+    left, top, right, bottom = images.union(plane.boxes)
+    x, y = max(0, int(left) - 1), max(0, int(top) - 1)
+    solid = plane.mask.crop((x, y, int(right) + 2, int(bottom) + 2)).point([0] * 64 + [255] * 192)
+    ink = solid.getbbox() or (0, 0, *solid.size)
+    return float(x + ink[0]), float(y + ink[1]), float(x + ink[2]), float(y + ink[3])
 
 
 def paint(rng: np.random.Generator, canvas: Image.Image, layer: Layer, spot: tuple[int, int]) -> None:

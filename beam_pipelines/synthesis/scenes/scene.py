@@ -15,6 +15,7 @@ TALLEST = 0.6  # of a number's characters, relative to the scene
 WHOLE_PHOTOS = 0.25  # of scenes, where there are real photos
 REAL = 0.5  # of the other scenes' numbers, where there are real photos
 NUMBERS = ((1, 0.6), (2, 0.25), (3, 0.1), (4, 0.05))  # how many numbers a scene is given, and how often
+TRIES_OF_FIRST = 12  # further numbers that are tried where none found a place
 DISTRACTORS = ((0, 0.3), (1, 0.25), (2, 0.2), (3, 0.15), (6, 0.1))
 
 
@@ -59,10 +60,13 @@ class Scenes:
         if photos and rng.random() < WHOLE_PHOTOS * (1 - self.empty):
             return _photographed(rng, *self._whole_photo(rng, photos))
         canvas = backdrop.draw(rng, backdrop.load(self.backgrounds), self.size)
-        places, numbers = Places(canvas.size), []
+        places = Places(canvas.size)
+        numbers: list[Number] = []
         if rng.random() >= self.empty:
-            for _ in range(_pick(rng, NUMBERS)):
+            tries = _pick(rng, NUMBERS)
+            while tries > 0 or (not numbers and tries > -TRIES_OF_FIRST):
                 numbers += self._number(rng, canvas, places, stock)
+                tries -= 1
         self._distract(rng, canvas, places)
         return _photographed(rng, canvas, numbers)
 

@@ -32,7 +32,27 @@ def two_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def test_plain_tf_data_reads_all_features(tiny_dataset: Path) -> None:
+def assert_same_numbers(found: dict, record: records.Record) -> None:
+    assert [text.decode() for text in found["numbers/text"]] == [number.text for number in record.numbers]
+    np.testing.assert_array_equal(
+        found["numbers/corners"], np.ravel([number.corners for number in record.numbers]).astype(np.float32)
+    )
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve small scenes with no number, one or several."""
+    folder = tmp_path_factory.mktemp("scenes") / "out"
+    args = ["--source", "scenes", "--scene-size", "96", "--count", "12", "--seed", "2", "--num-shards", "2"]
+    assert synthesize.main([*args, "--output", str(folder)]) == 0
+    counts = {len(record.numbers) for record in ours(folder, "train").values()}
+    assert counts >= {0, 1, 2}
+    return folder
+
+
+@pytest.mark.parametrize(("name", "count"), [("tiny_dataset", 80), ("scenes", 12)])
+def test_plain_tf_data_reads_all_features(name: str, count: int, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(name)
     spec = {
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
         "image/format": tf.io.FixedLenFeature([], tf.string),
@@ -42,26 +62,29 @@ def test_plain_tf_data_reads_all_features(tiny_dataset: Path) -> None:
         "box": tf.io.RaggedFeature(tf.float32),
         "char_boxes": tf.io.RaggedFeature(tf.float32),
         "source": tf.io.FixedLenFeature([], tf.string),
+        "numbers/text": tf.io.RaggedFeature(tf.string),
+        "numbers/corners": tf.io.RaggedFeature(tf.float32),
     }
-    files = tf.data.Dataset.list_files(f"{tiny_dataset}/train.tfrecord-*", shuffle=False)
+    files = tf.data.Dataset.list_files(f"{folder}/train.tfrecord-*", shuffle=False)
     dataset = tf.data.TFRecordDataset(files).map(lambda data: tf.io.parse_single_example(data, spec))
 
-    expected = ours(tiny_dataset, "train")
+    expected = ours(folder, "train")
     assert set(spec) == set(records.FEATURES)
-    assert len(list(dataset)) == len(expected) == 80
+    assert len(list(dataset)) == len(expected) == count
     for found in dataset.as_numpy_iterator():
         record = expected[found["image/key"].decode()]
         assert found["label/text"].decode() == record.text
         assert found["image/encoded"] == record.encoded
         np.testing.assert_array_equal(found["label/ids"], [int(digit) for digit in record.text])
-        np.testing.assert_array_equal(found["box"], np.array(record.box))
+        np.testing.assert_array_equal(found["box"], np.array(record.box or ()))
         np.testing.assert_array_equal(found["char_boxes"], np.ravel(record.char_boxes))
+        assert_same_numbers(found, record)
 
 
-def test_tensorflow_datasets_reads_all_features_and_sizes(two_splits: Path, tiny_dataset: Path) -> None:
+def test_tensorflow_datasets_reads_all_features_and_sizes(two_splits: Path, tiny_dataset: Path, scenes: Path) -> None:
     import tensorflow_datasets as tfds
 
-    for folder in (two_splits, tiny_dataset):
+    for folder in (two_splits, tiny_dataset, scenes):
         builder = tfds.builder_from_directory(str(folder / "tfds"))
         info = dataset_info.read_info(str(folder))
         assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
@@ -80,6 +103,7 @@ def test_tensorflow_datasets_reads_all_features_and_sizes(two_splits: Path, tiny
                 assert data["source"].decode() == record.source
                 np.testing.assert_array_equal(data["box"], np.array(record.box or ()))
                 np.testing.assert_array_equal(data["char_boxes"], np.ravel(record.char_boxes))
+                assert_same_numbers(data, record)
 
 
 def test_a_part_of_a_split_is_read(tiny_dataset: Path) -> None:

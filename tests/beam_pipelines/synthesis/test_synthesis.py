@@ -1,6 +1,7 @@
 """All sources: an image is a function of (seed, index), whatever draws it."""
 
 import gzip
+import itertools
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from beam_pipelines import prepare, synthesize
 from beam_pipelines.inputs.digit_struct import DigitBox, Entry
@@ -130,6 +132,42 @@ def test_what_stands_beside_a_number_has_no_boxes() -> None:
     np.testing.assert_allclose(widths[0], widths[1])
     assert beside.boxes[0][0] > alone.boxes[0][0]
     assert beside.boxes[2][2] < beside.mask.width - glyphs.MARGIN
+
+
+@pytest.mark.parametrize("text", ["7", "205", "10000"])
+def test_stacked_characters_are_below_each_other_where_they_are_painted(text: str) -> None:
+    for seed in range(10):
+        plane = glyphs.stack(np.random.default_rng(seed), text)
+        mask = np.asarray(plane.mask)
+        assert len(plane.boxes) == len(text)
+        for (_, _, _, bottom), (_, top, _, _) in itertools.pairwise(plane.boxes):
+            assert bottom <= top
+        rest = mask.copy()
+        for left, top, right, bottom in plane.boxes:
+            area = np.s_[int(top) : int(np.ceil(bottom)) + 1, int(left) : int(np.ceil(right)) + 1]
+            assert mask[area].any()
+            rest[area] = 0
+        assert rest.sum() <= 0.01 * mask.sum()  # antialiased edges
+
+
+def test_a_plane_seen_from_afar_is_averaged_and_stays_in_its_place() -> None:
+    quad = np.array([(1.0, 1.0), (31.0, 1.0), (31.0, 16.0), (1.0, 16.0)])
+    plane = Image.new("L", (300, 150))
+    plane.paste(255, (147, 0, 153, 150))  # 0.6 pixels wide as seen: without averages, most of it would be missed
+    seen = glyphs.View((32, 17), glyphs.projective(quad, plane.size), averaged=7)
+    rows = np.asarray(seen.project(plane), float)[3:14]
+    assert (rows.sum(axis=1) > 100).all()
+    np.testing.assert_allclose(rows @ (np.arange(32) + 0.5) / rows.sum(axis=1), 16, atol=0.3)
+
+
+def test_points_of_a_plane_are_seen_where_its_mask_is_projected() -> None:
+    quad = np.array([(3.0, 8.0), (70.0, 2.0), (75.0, 50.0), (8.0, 44.0)])
+    seen = glyphs.View((80, 56), glyphs.projective(quad, (40, 20)))
+    np.testing.assert_allclose(seen.to_image([(0, 0), (40, 0), (40, 20), (0, 20)]), quad, atol=1e-9)
+    spot = Image.new("L", (40, 20))
+    spot.paste(255, (29, 9, 32, 12))  # around (30.5, 10.5)
+    rows, columns = np.nonzero(np.asarray(seen.project(spot)) > 128)
+    np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], seen.to_image([(30.5, 10.5)])[0], atol=0.6)
 
 
 def test_a_worker_with_other_typefaces_fails() -> None:
