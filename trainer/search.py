@@ -19,6 +19,7 @@ from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import experiments, schema, search_space, typed
+from trainer.exit_status import BAD_RESULT_STATUS
 from trainer.files import whole_file
 from trainer.inference import metrics
 from trainer.training import speed
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 SEARCH_FILE = "search.json"
 RUN_FILE = "run.json"
 LOG_FILE = "train.log"
-FAILED_STATUS = 1
 
 
 def plan(args: argparse.Namespace) -> dict[str, list[str]]:
@@ -244,7 +244,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"to resume, run again: {command_again('trainer.search', argv)}", file=sys.stderr)
             print(reason, file=sys.stderr)
         return reason.status
-    return status or (FAILED_STATUS if any(row["status"] == "failed" for row in rows) else 0)
+    return status or (BAD_RESULT_STATUS if any(row["status"] == "failed" for row in rows) else 0)
 
 
 def _stop(number: int) -> None:
