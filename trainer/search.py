@@ -104,20 +104,20 @@ def _command(args: argparse.Namespace, name: str, settings: list[str]) -> list[s
 
 def _is_finished(folder: str, command: list[str]) -> bool:
     try:
-        found = whole_file.read_json(f"{folder}/{RUN_FILE}", advice="the run is restarted, and resumes")
+        record = whole_file.read_json(f"{folder}/{RUN_FILE}", advice="the run is restarted, and resumes")
     except UserError as error:
         log.warning("%s", error)
         return False
-    if not found:
+    if not record:
         return False
-    before = found.get("command")
+    before = record.get("command")
     if before != command:
         made = " ".join(map(str, before)) if isinstance(before, list) else before
         raise UserError(
             f"{folder} was trained with trainer.train {made}, but this search needs "
             f"{' '.join(command)}: choose another --workdir, or give the same experiment, data and --set as before"
         )
-    return bool(found.get("finished"))
+    return bool(record.get("finished"))
 
 
 def _train(folder: str, command: list[str]) -> str | None:
