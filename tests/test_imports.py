@@ -1,4 +1,4 @@
-"""The import rules: a package imports only from those above it, and heavy libraries stay where they belong."""
+"""The import rules: a package imports only from those above it, and heavy libraries load only where needed."""
 
 import ast
 import functools
@@ -57,7 +57,7 @@ def modules() -> dict[str, Path]:
 
 @functools.cache
 def imported(name: str) -> set[str]:
-    """Our modules that a module imports, at its top or inside functions."""
+    """Return our modules that a module imports, at its top or inside functions."""
     names: set[str] = set()
     ours = modules()
     for node in ast.walk(ast.parse(ours[name].read_text())):

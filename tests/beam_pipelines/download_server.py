@@ -8,7 +8,7 @@ ETAG = '"first"'
 
 @dataclass
 class Server:
-    """Serves `files`; each request of one first takes a misdeed from `misdeeds`, until there are none left."""
+    """Serve `files`; each request takes a misdeed from `misdeeds`, until none are left."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     misdeeds: list[str] = field(default_factory=list)

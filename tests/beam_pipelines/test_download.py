@@ -1,4 +1,4 @@
-"""download through its command line, from a server of ours that does all that servers do wrong."""
+"""The download command against a local server that makes every mistake that servers make."""
 
 import gzip
 import hashlib
@@ -54,7 +54,7 @@ MAT = NOISE[::-1]
 
 @pytest.fixture
 def get(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the command for the train part; the official files are small ones of ours."""
+    """Run the command for the train part; the official files are replaced by small ones."""
     official = {"train.tar.gz": Official(len(ARCHIVE)), "train_32x32.mat": Official(len(MAT), sum_of(MAT))}
     monkeypatch.setattr(download, "OFFICIAL", official)
     server.files = {"train.tar.gz": ARCHIVE, "train_32x32.mat": MAT}

@@ -28,7 +28,7 @@ EVERYTHING = ("gpu", "spot", "kueue")
 
 
 def sized(overlay: str, size: int) -> tuple[tuple[str, int], ...]:
-    """The choices that make all of an overlay's sizes so."""
+    """Return the choices that set all sizes of an overlay to this number."""
     if overlay in PIPELINES:
         return (("SHARES", size),)
     keys: dict[str, list[str]] = {"multi-worker": ["CLUSTER_WORKERS"], "local": [], "export": [], "tensorboard": []}
@@ -95,7 +95,7 @@ def test_what_guards_pods_is_applied_before_them(overlay: str) -> None:
 
 
 def test_overlays_of_one_run_do_not_change_what_is_immutable() -> None:
-    """As `kubectl apply -k` does: first local, say, then export, with the same name."""
+    """One overlay after another may be applied under the same name, e.g. local, then export."""
     maps: dict[str, Object] = {}
     for overlay in OVERLAYS:
         for found in render.render(overlay, Choices("my-run")):
@@ -138,7 +138,7 @@ def test_waits_after_a_loss_do_not_grow_with_the_number_of_workers(workers: int,
 
 
 class Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: kubectl does so in resources, not in kustomizations and patches."""
+    """Reject duplicate keys: kubectl does so in resources, but not in kustomizations and patches."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
@@ -166,7 +166,7 @@ def test_files_are_valid_and_say_how_they_are_used(path: Path) -> None:
 
 
 class Parsed(BaseException):
-    """A command line was taken, and its work would begin; no `except Exception` of it may stop this."""
+    """The command line was accepted, and its work would begin; no `except Exception` may catch this."""
 
 
 @pytest.mark.parametrize("overlay", TRAINING)
@@ -241,7 +241,7 @@ def test_those_who_save_get_time_for_it(overlay: str, savers: list[str]) -> None
 
 @pytest.mark.parametrize("overlay", ["parameter-server", "jobset"])
 def test_workers_and_servers_stay_until_the_chief_has_saved(overlay: str) -> None:
-    """Where all are stopped at once: a step cannot end, nor be saved, without them."""
+    """If all tasks are stopped at once, the chief still needs them to complete the step and save."""
     stay = {
         work.labels["app.kubernetes.io/component"]: work.container.get("lifecycle", {}).get("preStop")
         for work in pods.workloads(render.render(overlay, Choices()))
@@ -251,7 +251,7 @@ def test_workers_and_servers_stay_until_the_chief_has_saved(overlay: str) -> Non
 
 
 def test_the_tests_that_the_docs_name_exist() -> None:
-    """Each as `file.py::test_name`, below tests/ or, without a folder, beside this file."""
+    """The docs name tests as `file.py::test_name`, below tests/ or, without a folder, beside this file."""
     text = (ROOT / "docs" / "kubernetes-operations.md").read_text()
     named = re.findall(r"`((?:tests/)?)([\w/]+\.py)::(test_\w+)`", text)
     assert len(named) >= 20

@@ -57,7 +57,7 @@ OWNER = """
 
 
 def owner(folder: Path, *before: str) -> subprocess.Popen:
-    """Start a process that has the lock."""
+    """Start a process that holds the lock."""
     command = [*before, sys.executable, "-c", textwrap.dedent(OWNER), str(folder / "lock")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -97,7 +97,7 @@ def isolated() -> list[str]:
 
 
 def test_an_owner_in_another_process_namespace_is_not_robbed(tmp_path: Path) -> None:
-    """Its process number is small there, and that of a kernel thread or of nobody here."""
+    """Its process number is small there; here it belongs to a kernel thread or to no process."""
     process = owner(tmp_path, *isolated())
     with pytest.raises(Locked):
         take(tmp_path)
@@ -111,7 +111,7 @@ def test_an_owner_in_another_process_namespace_is_not_robbed(tmp_path: Path) -> 
 
 
 def test_a_claim_by_the_number_of_a_thread_of_ours_is_dead(tmp_path: Path) -> None:
-    """As in a Pod that is started again, where small numbers recur."""
+    """As in a restarted Pod, where small process numbers recur."""
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
     thread.start()
@@ -160,7 +160,7 @@ def test_one_elsewhere_that_renews_its_claim_lives_whatever_its_clock_says(
 def test_who_was_robbed_from_elsewhere_neither_writes_nor_claims_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where the kernel's lock is not seen, e.g. on some network file systems, the claim is written over."""
+    """Where the kernel's lock has no effect, e.g. on some network file systems, the claim is overwritten."""
     monkeypatch.setattr(lock, "RENEW_SECONDS", 0.05)
     robbed = take(tmp_path)
     robbed.check()
@@ -188,7 +188,7 @@ def test_a_ticket_is_good_while_the_lock_is_held_and_renewed(monkeypatch: pytest
 def test_a_lock_that_is_just_being_taken_is_not_taken_for_a_dead_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whoever looks at it then gets the claim, and does not remove the file."""
+    """A process that looks at the lock at that moment reads the claim, and does not remove the file."""
     begun, write = threading.Event(), lock_file._Local._write
 
     def slow(self: lock_file._Local, claim: claims.Claim) -> None:
