@@ -55,8 +55,8 @@ def download(name: str, folder: Path, *, url: str, sha256: str | None) -> None:
     """
     path = folder / name
     unpacked, recorded = _unpacked(path), path.with_name(f"{name}.sha256")
-    there = unpacked.exists()
-    if there and not path.exists():
+    was_unpacked = unpacked.exists()
+    if was_unpacked and not path.exists():
         print(f"{unpacked} already exists: nothing to do")
         return
     expected = sha256 or OFFICIAL[name].sha256 or (recorded.read_text().split()[0] if recorded.exists() else None)
@@ -66,7 +66,9 @@ def download(name: str, folder: Path, *, url: str, sha256: str | None) -> None:
         actual = _fetch(f"{url.rstrip('/')}/{name}", path, expected)
     if not unpacked.exists():
         unpack(path, unpacked)
-    print(f"{unpacked} already exists, and {name} is intact: nothing to do" if there else f"{unpacked} is complete")
+    print(
+        f"{unpacked} already exists, and {name} is intact: nothing to do" if was_unpacked else f"{unpacked} is complete"
+    )
     if expected is None:
         recorded.write_text(f"{actual}  {name}\n")
         print(f"no SHA-256 of {name} is published: this one is recorded in {recorded} and checked from now on")

@@ -22,8 +22,8 @@ from trainer.data import image_files, records, tfrecord
 from trainer.data.dataset_info import DatasetInfo
 from trainer.data.records import Record
 from trainer.data.tfrecord import Damaged
+from trainer.exit_status import BAD_RESULT_STATUS
 
-UNSOUND_STATUS = 1
 NAMED = 3  # keys listed in a message
 
 
@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
         return cli.exit_status(_run, argv)
     except Unsound as findings:
         print(findings)
-        return UNSOUND_STATUS
+        return BAD_RESULT_STATUS
 
 
 def _run(argv: list[str] | None) -> None:

@@ -29,10 +29,10 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     Raises:
       UserError: a flag or a file of the source is missing, or it cannot draw such numbers.
     """
-    wanted = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
+    numbers = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
     if args.source == "fonts":
         typefaces.installed()
-        return Fonts(args.seed, wanted)
+        return Fonts(args.seed, numbers)
     if set(args.alphabet) - set(DIGITS):
         raise UserError(f"--source {args.source} draws digits only, but --alphabet is {args.alphabet!r}")
     if args.source == "mnist":
@@ -40,15 +40,15 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
             raise UserError(f"--source mnist needs --mnist DIR with the idx files, and --max-digits up to {mnist.MOST}")
         part = "train" if args.split == "train" else "t10k"
         mnist.read(args.mnist, part)
-        return Mnist(args.seed, wanted, args.mnist, part)
+        return Mnist(args.seed, numbers, args.mnist, part)
     if not args.records:
         raise UserError("--source crops needs --records DIR, datasets with character boxes: write one with prepare")
     paths = _train_shards(args.records)
     stock = crops.load(paths, args.record_limit)
-    lacking = sorted({c for c, _ in (*wanted.first, *wanted.rest)} - {char for char, _ in stock.digits})
+    lacking = sorted({c for c, _ in (*numbers.first, *numbers.rest)} - {char for char, _ in stock.digits})
     if lacking:
         raise UserError(f"--records has no usable {', '.join(lacking)}: give more records, or other --digits")
-    return RecombinedDigits(args.seed, wanted, paths, args.record_limit)
+    return RecombinedDigits(args.seed, numbers, paths, args.record_limit)
 
 
 def scenes_of(args: argparse.Namespace) -> Scenes:
@@ -57,14 +57,14 @@ def scenes_of(args: argparse.Namespace) -> Scenes:
     Raises:
       UserError: a folder has no images, or no usable numbers.
     """
-    wanted = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
+    numbers = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
     typefaces.installed()
     backgrounds = _backgrounds(args.backgrounds) if args.backgrounds else ()
     photos, records = _train_shards(args.photos), _train_shards(args.records)
     for paths in (photos, records):
         cutouts.load(paths, args.record_limit)
     size, limit = args.scene_size, args.record_limit
-    return Scenes(args.seed, wanted, size, args.empty, backgrounds, photos, records, limit)
+    return Scenes(args.seed, numbers, size, args.empty, backgrounds, photos, records, limit)
 
 
 def _backgrounds(folder: str) -> tuple[str, ...]:
@@ -128,17 +128,17 @@ def _run(argv: list[str] | None) -> None:
 def _inputs(args: argparse.Namespace) -> dict[str, str]:
     """Return what identifies the content of the files that the options name."""
     tables = [path for path in (args.lengths, args.digits) if path not in texts.NAMED]
-    found = {"tables": identity.of_paths(tables)} if tables else {}
+    fingerprints = {"tables": identity.of_paths(tables)} if tables else {}
     if args.source in ("fonts", "scenes"):
-        found["typefaces"] = typefaces.fingerprint()
+        fingerprints["typefaces"] = typefaces.fingerprint()
     if args.mnist:
-        found["mnist"] = identity.of_files(listing.files(args.mnist).values())
+        fingerprints["mnist"] = identity.of_files(listing.files(args.mnist).values())
     for name, folders in (("records", args.records), ("photos", args.photos)):
         if folders:
-            found[name] = identity.of_datasets(folders, dataset_info.INFO_FILE)
+            fingerprints[name] = identity.of_datasets(folders, dataset_info.INFO_FILE)
     if args.backgrounds:
-        found["backgrounds"] = identity.of_paths(list(_backgrounds(args.backgrounds)))
-    return found
+        fingerprints["backgrounds"] = identity.of_paths(list(_backgrounds(args.backgrounds)))
+    return fingerprints
 
 
 def _share(text: str) -> float:

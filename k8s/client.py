@@ -74,10 +74,10 @@ class Cluster:
         dynamic = DynamicClient(api, discoverer=lambda *_: None)
         self._resources = {kind: _resource(dynamic, kind) for kind in APIS}
 
-    def apply(self, found: Object) -> None:
+    def apply(self, manifest: Object) -> None:
         """Create or update an object by server-side apply; unknown fields are rejected."""
-        kind, name, strict = found["kind"], found["metadata"]["name"], [("fieldValidation", "Strict")]
-        self._call("server_side_apply", kind, name, body=found, field_manager=MANAGER, query_params=strict)
+        kind, name, strict = manifest["kind"], manifest["metadata"]["name"], [("fieldValidation", "Strict")]
+        self._call("server_side_apply", kind, name, body=manifest, field_manager=MANAGER, query_params=strict)
 
     def list(self, kind: str, run: str | None = None) -> tuple[list[Object], str]:
         """Return the objects of a kind, of one run or all, and the version of that list.

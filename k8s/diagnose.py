@@ -48,14 +48,14 @@ def problem(pod: Object) -> str | None:
 
 def refusals(events: list[Object], jobs: set[str]) -> dict[str, str]:
     """Return why Pods of these Jobs could not be created (quota, policies, admission), by the name of the Job."""
-    found = {}
+    lines = {}
     for event in events:
         about = event.get("involvedObject", {})
         if about.get("kind") == "Job" and about.get("name") in jobs and event.get("reason") == "FailedCreate":
             message = event.get("message", "")
             advice = "request less, or more quota" if "quota" in message else "see kubectl describe job"
-            found[about["name"]] = f"{about['name']}: Pods cannot be created: {message}; {advice}"
-    return found
+            lines[about["name"]] = f"{about['name']}: Pods cannot be created: {message}; {advice}"
+    return lines
 
 
 def exit_code(pod: Object) -> int | None:

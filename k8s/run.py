@@ -49,8 +49,8 @@ class Snapshot:
 
     def of(self, job: str, index: str) -> list[Object]:
         """Return all Pods that a Job has had at an index, oldest first."""
-        found = [pod for pod in self.pods if place(pod) == (job, index)]
-        return sorted(found, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
+        pods = [pod for pod in self.pods if place(pod) == (job, index)]
+        return sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
 
     def places(self) -> list[tuple[str, str]]:
         return sorted({place(pod) for pod in self.pods}, key=lambda at: (at[0], int(at[1] or 0)))
@@ -81,7 +81,7 @@ class Snapshot:
     def problems(self) -> dict[str, str]:
         """Return what keeps the run from progressing, by the name of the affected Pod or Job."""
         newest = [pod for job, index in self.places() if (pod := self.newest(job, index))]
-        found = {pod["metadata"]["name"]: line for pod in newest if (line := diagnose.problem(pod))}
+        lines = {pod["metadata"]["name"]: line for pod in newest if (line := diagnose.problem(pod))}
         short = {job["metadata"]["name"] for job in self.jobs if _result(job) is None and _is_short(job, self.pods)}
         deciding = self.deciding()
         if deciding and _role(deciding) == "chief" and not self.job_sets:  # a JobSet recreates failed Jobs
@@ -89,8 +89,8 @@ class Snapshot:
                 result = _result(job) if _role(job) in FOLLOWERS else None
                 if result not in (None, "Complete"):
                     name = job["metadata"]["name"]
-                    found[name] = f"{result}; see kubectl logs job/{name}, and delete the run"
-        return found | diagnose.refusals(self.events, short)
+                    lines[name] = f"{result}; see kubectl logs job/{name}, and delete the run"
+        return lines | diagnose.refusals(self.events, short)
 
 
 def place(pod: Object) -> tuple[str, str]:
@@ -129,23 +129,24 @@ def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
       UserError: another run of that name is under way, or one that was started by kubectl.
     """
     digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
-    there = [found["metadata"] for kind in ("JobSet", "Job") for found in cluster.list(kind, name)[0]]
-    there = [metadata for metadata in there if not metadata.get("ownerReferences")]  # not those that a JobSet created
-    if there and look(cluster, name).result() is None:
-        if any(metadata.get("annotations", {}).get(DIGEST) != digest for metadata in there):
+    existing = [job["metadata"] for kind in ("JobSet", "Job") for job in cluster.list(kind, name)[0]]
+    # Not those that a JobSet created.
+    existing = [metadata for metadata in existing if not metadata.get("ownerReferences")]
+    if existing and look(cluster, name).result() is None:
+        if any(metadata.get("annotations", {}).get(DIGEST) != digest for metadata in existing):
             raise UserError(
                 f"run {name} is under way with other options, or was started by kubectl: inspect it with "
                 f"python -m k8s.submit status --name {name}, remove it with delete, or choose another --name"
             )
-        wanted = {found["metadata"]["name"] for found in objects if found["kind"] in ("JobSet", "Job")}
-        if wanted == {metadata["name"] for metadata in there}:
+        expected = {manifest["metadata"]["name"] for manifest in objects if manifest["kind"] in ("JobSet", "Job")}
+        if expected == {metadata["name"] for metadata in existing}:
             return False  # otherwise only some objects were applied: apply all now
-    elif there or cluster.list("Pod", name)[0]:
+    elif existing or cluster.list("Pod", name)[0]:
         remove(cluster, name)
-    for found in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # objects that create Pods come last
-        notes = {**found["metadata"].get("annotations", {}), DIGEST: digest}
-        marked = {**found, "metadata": {**found["metadata"], "annotations": notes}}
-        cluster.apply(marked if found["metadata"].get("labels", {}).get(INSTANCE) == name else found)
+    for manifest in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # objects that create Pods come last
+        annotations = {**manifest["metadata"].get("annotations", {}), DIGEST: digest}
+        marked = {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+        cluster.apply(marked if manifest["metadata"].get("labels", {}).get(INSTANCE) == name else manifest)
     return True
 
 
@@ -160,16 +161,16 @@ def remove(cluster: Cluster, name: str, *, seconds: float = REMOVAL_SECONDS) -> 
     Raises:
       UserError: some still exist after `seconds`.
     """
-    found = [(kind, o["metadata"]["name"]) for kind in OF_A_RUN for o in cluster.list(kind, name)[0]]
-    for kind, object_name in found:
+    existing = [(kind, o["metadata"]["name"]) for kind in OF_A_RUN for o in cluster.list(kind, name)[0]]
+    for kind, object_name in existing:
         cluster.delete(kind, object_name)
     deadline = time.monotonic() + seconds
     while True:
         left, version = cluster.list("Pod", name)
         seconds_to_look = 5.0 if left else 1.0  # Pods are watched, the others are not
-        left += [o for kind in OF_A_RUN if kind in dict(found) for o in cluster.list(kind, name)[0]]
+        left += [o for kind in OF_A_RUN if kind in dict(existing) for o in cluster.list(kind, name)[0]]
         if not left:
-            return len(found)
+            return len(existing)
         if time.monotonic() > deadline:
             names = ", ".join(o["metadata"]["name"] for o in left[:3])
             raise UserError(f"after {seconds:.0f} s not removed: {names}; see kubectl describe, is its node gone?")

@@ -62,19 +62,19 @@ def _submit(args: argparse.Namespace, training: list[str]) -> int:
 
 
 def _choices(args: argparse.Namespace, training: list[str]) -> Choices:
-    sizes = {"CLUSTER_WORKERS": args.workers, "CLUSTER_SERVERS": args.servers, "GPUS": args.gpus, "SHARES": args.shares}
-    wanted = {key: value for key, value in sizes.items() if value is not None}
-    for key, value in wanted.items():
+    given = {"CLUSTER_WORKERS": args.workers, "CLUSTER_SERVERS": args.servers, "GPUS": args.gpus, "SHARES": args.shares}
+    sizes = {key: value for key, value in given.items() if value is not None}
+    for key, value in sizes.items():
         if value < 1:
             raise UserError(f"{key} {value}: it must be at least 1")
     if args.restarts is not None:
         if args.restarts < 0:
             raise UserError(f"--restarts {args.restarts}: it must be at least 0")
-        wanted["BACKOFF_LIMIT"] = args.restarts
+        sizes["BACKOFF_LIMIT"] = args.restarts
     components = list(dict.fromkeys(args.component))
     if args.gpus and "gpu" not in components:
         components.insert(0, "gpu")
-    return Choices(args.name, tuple(wanted.items()), args.storage, tuple(components), args.image, tuple(training))
+    return Choices(args.name, tuple(sizes.items()), args.storage, tuple(components), args.image, tuple(training))
 
 
 def _delete(namespace: str | None, name: str) -> int:

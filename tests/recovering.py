@@ -13,12 +13,12 @@ import tensorflow as tf
 from trainer.cluster.local import LocalCluster
 
 EVERY = 20  # steps between checkpoints
-NOTICED = 1.0  # seconds after which no step is told any more that was made before a loss
+NOTICED = 1.0  # seconds after which no step from before a loss is logged any more
 STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
 
 
 class Watched:
-    """A cluster that trains `smoke`, and waits for what is to happen next."""
+    """A cluster that trains `smoke`; its methods wait for events."""
 
     def __init__(self, data: Path, workdir: Path, *, steps: int = 1_000_000, servers: int = 0, flags: str = "", **how):
         self.workdir, self.output = workdir, io.StringIO()
@@ -55,17 +55,17 @@ class Watched:
         return [int(step) for step in STEP.findall(self.output.getvalue()[since:])]
 
     def saved(self) -> int:
-        """The step of the newest checkpoint, 0 where there is none."""
+        """Return the step of the newest checkpoint, 0 if none exists."""
         newest = tf.train.latest_checkpoint(str(self.workdir / "checkpoints"))
         return int(newest.rpartition("-")[2]) if newest else 0
 
     def go_on(self, beyond: int = EVERY) -> None:
-        """Waits until a later checkpoint has been saved by a cluster that makes steps."""
+        """Wait until the cluster has saved a later checkpoint."""
         wanted = self.saved() + beyond
         self.wait_until(lambda: self.saved() >= wanted)
 
     def survive(self, *names: str) -> tuple[int, float]:
-        """Kills tasks, waits until training goes on, and returns the steps lost and the seconds it took."""
+        """Kill tasks, wait until training resumes, and return the steps lost and the seconds it took."""
         begin, killed = time.monotonic(), len(self.output.getvalue())
         for name in names:
             self.cluster.kill(name)

@@ -1,4 +1,4 @@
-"""The road on real images, where they are."""
+"""The end-to-end walkthrough on real images, if available."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whatever is killed, synchronous workers go on together from the last checkpoint and end at the right step."""
+"""Whatever is killed, synchronous workers resume together from the last checkpoint and end at the right step."""
 
 import os
 import signal

@@ -50,14 +50,14 @@ class _Parser(argparse.ArgumentParser):
     check_place: Callable[[str, str], None]
 
     def parse_known_args(self, args=None, namespace=None):
-        found, further = super().parse_known_args(args, namespace)
+        parsed, further = super().parse_known_args(args, namespace)
         for action in self._actions:
-            value = getattr(found, action.dest, None)
+            value = getattr(parsed, action.dest, None)
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, str) and re.match(r"@?[A-Za-z][A-Za-z0-9+.-]*://", one):
                     name = action.option_strings[-1] if action.option_strings else action.dest
                     self.check_place(name, one.removeprefix("@"))
-        return found, further
+        return parsed, further
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError(f"{message} (see --help)")

@@ -5,7 +5,8 @@ import os
 import sys
 from typing import NoReturn
 
-USER_ERROR_STATUS = 2
+BAD_RESULT_STATUS = 1  # the command worked, but what it ran or examined did not: a failed run, an unsound dataset
+USER_ERROR_STATUS = 2  # no retry can help
 HUNG_STATUS = 41
 FAILED_STATUS = LOCKED_STATUS = 42  # worth a retry, unlike user errors
 STOPPED_STATUS = 143  # on SIGTERM; not 0, which would tell Kubernetes that the job is done

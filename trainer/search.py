@@ -19,6 +19,7 @@ from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import experiments, schema, search_space, typed
+from trainer.exit_status import BAD_RESULT_STATUS
 from trainer.files import whole_file
 from trainer.inference import metrics
 from trainer.training import speed
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 SEARCH_FILE = "search.json"
 RUN_FILE = "run.json"
 LOG_FILE = "train.log"
-FAILED_STATUS = 1
 
 
 def plan(args: argparse.Namespace) -> dict[str, list[str]]:
@@ -104,20 +104,20 @@ def _command(args: argparse.Namespace, name: str, settings: list[str]) -> list[s
 
 def _is_finished(folder: str, command: list[str]) -> bool:
     try:
-        found = whole_file.read_json(f"{folder}/{RUN_FILE}", advice="the run is restarted, and resumes")
+        record = whole_file.read_json(f"{folder}/{RUN_FILE}", advice="the run is restarted, and resumes")
     except UserError as error:
         log.warning("%s", error)
         return False
-    if not found:
+    if not record:
         return False
-    before = found.get("command")
+    before = record.get("command")
     if before != command:
         made = " ".join(map(str, before)) if isinstance(before, list) else before
         raise UserError(
             f"{folder} was trained with trainer.train {made}, but this search needs "
             f"{' '.join(command)}: choose another --workdir, or give the same experiment, data and --set as before"
         )
-    return bool(found.get("finished"))
+    return bool(record.get("finished"))
 
 
 def _train(folder: str, command: list[str]) -> str | None:
@@ -244,7 +244,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"to resume, run again: {command_again('trainer.search', argv)}", file=sys.stderr)
             print(reason, file=sys.stderr)
         return reason.status
-    return status or (FAILED_STATUS if any(row["status"] == "failed" for row in rows) else 0)
+    return status or (BAD_RESULT_STATUS if any(row["status"] == "failed" for row in rows) else 0)
 
 
 def _stop(number: int) -> None:

@@ -80,21 +80,21 @@ def _run(argv: list[str] | None) -> None:
         help="with parameter servers: continue with this many",
     )
     args = parser.parse_args(argv)
-    wanted = schema.override(experiments.find(args.experiment), args.set)
+    config = schema.override(experiments.find(args.experiment), args.set)
     limits = Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
     inputs = Inputs(args.data, args.validation_data, args.init_from)
     with ended_by_sigterm_at_start():
-        _train(argv, args, wanted, inputs, limits)
+        _train(argv, args, config, inputs, limits)
 
 
 def _train(
-    argv: list[str] | None, args: argparse.Namespace, wanted: schema.Config, inputs: Inputs, limits: Limits
+    argv: list[str] | None, args: argparse.Namespace, config: schema.Config, inputs: Inputs, limits: Limits
 ) -> None:
     task = environment.configure()
     from trainer.training import run
 
     try:
-        run.run_task(wanted, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
+        run.run_task(config, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
     except Stopped:
         if not task.jobs:
             _say(f"to resume, run again: {command_again('trainer.train', argv)}")

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-FAILED_STATUS = 42  # a retry may succeed, e.g. once there is free space
-REFUSED_STATUS = 2  # no retry can help
+from trainer.exit_status import FAILED_STATUS, USER_ERROR_STATUS
 
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another folder",
@@ -29,8 +28,8 @@ _REFUSED = {
     errno.ELOOP: "its symbolic links form a loop",
 }
 # TensorFlow's and Google's exceptions are found by module and name, so that neither library is loaded for this.
-_TENSORFLOW = {"ResourceExhaustedError": FAILED_STATUS, "UnauthenticatedError": REFUSED_STATUS}
-_TENSORFLOW |= dict.fromkeys(["PermissionDeniedError", "NotFoundError"], REFUSED_STATUS)
+_TENSORFLOW = {"ResourceExhaustedError": FAILED_STATUS, "UnauthenticatedError": USER_ERROR_STATUS}
+_TENSORFLOW |= dict.fromkeys(["PermissionDeniedError", "NotFoundError"], USER_ERROR_STATUS)
 _SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of a file name that are not UTF-8
 _LONGEST = 300  # characters of another library's message
 
@@ -39,20 +38,20 @@ def describe(error: BaseException) -> tuple[str, int] | None:
     """Return a line and the exit status for an exception, or None if it is not one of these errors."""
     for one in _chain(error):
         if isinstance(one, UnicodeEncodeError) and _SURROGATES.search(one.object):
-            return f"{one.object}: TensorFlow cannot use a name that is not valid UTF-8; rename it", REFUSED_STATUS
+            return f"{one.object}: TensorFlow cannot use a name that is not valid UTF-8; rename it", USER_ERROR_STATUS
         if isinstance(one, OSError) and one.errno in (_ADVICE | _REFUSED):
             refused = one.errno in _REFUSED
             advice = (_REFUSED if refused else _ADVICE)[one.errno]
             place = f"{one.filename}: " if one.filename else ""
-            return f"{place}{one.strerror}; {advice}", REFUSED_STATUS if refused else FAILED_STATUS
+            return f"{place}{one.strerror}; {advice}", USER_ERROR_STATUS if refused else FAILED_STATUS
         if status := _TENSORFLOW.get(_name_in("tensorflow.python.framework.errors_impl", one) or ""):
             return _short(getattr(one, "message", one)), status
         if _is_of("google.api_core.exceptions", "GoogleAPICallError", one):
             code = getattr(one, "code", None)
-            status = REFUSED_STATUS if code in (400, 401, 403, 404) else FAILED_STATUS
+            status = USER_ERROR_STATUS if code in (400, 401, 403, 404) else FAILED_STATUS
             return f"{_short(one)}; check the bucket's name, its permissions and your credentials", status
         if _is_of("google.auth.exceptions", "GoogleAuthError", one):
-            return f"{_short(one)}; check your credentials: gcloud auth application-default login", REFUSED_STATUS
+            return f"{_short(one)}; check your credentials: gcloud auth application-default login", USER_ERROR_STATUS
     return None
 
 

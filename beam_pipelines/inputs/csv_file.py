@@ -141,9 +141,9 @@ def _header(path: str, written: float) -> tuple[tuple[str, ...], str]:
       UserError: the column `file` or `label` is missing, or a column occurs twice.
     """
     line = next(_lines(path, written, 0), (0, ""))[1]
-    found = {d: tuple(name.strip().lower() for name in next(csv.reader([line], delimiter=d), [])) for d in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda d: len({"file", "label"} & set(found[d])))
-    columns = found[delimiter]
+    headers = {d: tuple(name.strip().lower() for name in next(csv.reader([line], delimiter=d), [])) for d in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda d: len({"file", "label"} & set(headers[d])))
+    columns = headers[delimiter]
     missing = {"file", "label"} - set(columns)
     if missing:
         begins = f"begins {line.strip()[:60]!r}" if line.strip() else "has no first line"

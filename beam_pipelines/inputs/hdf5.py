@@ -175,12 +175,12 @@ class Hdf5:
         signature, version, count = _TABLE.unpack_from(data, start)
         if (signature, version) != (b"SNOD", 1):
             raise UnknownLayout(f"the group at {address} has no symbol table node")
-        found = {}
+        members = {}
         for i in range(count):
             place, member = _SYMBOL.unpack_from(data, start + _TABLE.size + i * _SYMBOL.size)
             block, begin = self._at(names + place)
-            found[block[begin : block.index(b"\0", begin)].decode()] = member
-        return found
+            members[block[begin : block.index(b"\0", begin)].decode()] = member
+        return members
 
 
 def _count(data: bytes, start: int) -> int:

@@ -100,19 +100,19 @@ def _transfer(session: requests.Session, url: str, path: Path, size: int) -> Non
     if done and validator.exists():
         headers |= {"Range": f"bytes={done}-", "If-Range": validator.read_text()}
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        status, found = response.status_code, response.headers
-        goes_on = status == 206 and found.get("Content-Range", "").startswith(f"bytes {done}-")
-        if status != 200 and not goes_on:
+        status, received = response.status_code, response.headers
+        resumes = status == 206 and received.get("Content-Range", "").startswith(f"bytes {done}-")
+        if status != 200 and not resumes:
             if "Range" not in headers or status not in (206, 416):
                 raise UserError(f"{url}: the server answered {status} {response.reason}; give another --url")
             path.unlink()  # the server cannot resume from here
             return
-        total = found.get("Content-Range", "").rpartition("/")[2] if goes_on else found.get("Content-Length", "")
+        total = received.get("Content-Range", "").rpartition("/")[2] if resumes else received.get("Content-Length", "")
         if total.isdigit() and int(total) != size:
             raise UserError(f"{url} has {int(total):,} bytes, not {size:,}: it is a different file; give another --url")
-        with path.open("ab" if goes_on else "wb") as file:
-            if not goes_on:
-                _keep_validator(validator, found)
+        with path.open("ab" if resumes else "wb") as file:
+            if not resumes:
+                _keep_validator(validator, received)
                 done = 0
             progress = Progress(path.stem, size, done)
             for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):

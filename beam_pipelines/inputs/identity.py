@@ -28,10 +28,10 @@ def of_paths(paths: Iterable[str]) -> str:
 
 def of_source(source: Source, described_in: str) -> dict[str, str]:
     """Return what identifies labelled images: the file that describes them, and all image files that it names."""
-    found = {"labels": of_paths([described_in])}
+    fingerprints = {"labels": of_paths([described_in])}
     if source.images is not None:
-        found["images"] = of_paths(_image_paths(source, *source.images))
-    return found
+        fingerprints["images"] = of_paths(_image_paths(source, *source.images))
+    return fingerprints
 
 
 def of_datasets(folders: Iterable[str], description: str) -> str:
@@ -63,5 +63,5 @@ def _found(paths: Iterable[str]) -> Iterator[File]:
             yield listing.file(path) or File(path, 0, 0.0)
     for folder, named in remote.items():
         files = listing.files(folder).values() if len(named) > FEW else map(listing.remote_file, named)
-        there = {file.path: file for file in files if file}
-        yield from (there.get(path) or File(path, 0, 0.0) for path in named)
+        listed = {file.path: file for file in files if file}
+        yield from (listed.get(path) or File(path, 0, 0.0) for path in named)

@@ -31,10 +31,10 @@ def opened(path: str) -> Iterator[BinaryIO]:
     except NotAFile as error:
         raise Reject("not-a-file", f"{path} cannot be read: {error}") from error
     except Exception as error:  # each object store has its own exceptions
-        there = FileSystems.exists(path)
-        if there and "://" in path:
+        exists = FileSystems.exists(path)
+        if exists and "://" in path:
             raise
-        reason = "unreadable" if there else "missing-picture"
+        reason = "unreadable" if exists else "missing-picture"
         raise Reject(reason, f"{path} cannot be read: {error}") from error
     with file:
         yield file

@@ -139,12 +139,12 @@ def open_crops(path: str) -> CroppedDigits:
         raise UserError(f"{path} does not exist: give --input a .mat file of SVHN format 2, e.g. train_32x32.mat")
     try:
         with local_file(path) as file:
-            found = {name: (shape, kind) for name, shape, kind in whosmat(file)}
+            arrays = {name: (shape, kind) for name, shape, kind in whosmat(file)}
     except Exception as error:  # scipy may raise any exception type on other files
         raise UserError(f"{path} cannot be read as a MATLAB v5 file ({error}): give e.g. train_32x32.mat") from error
-    count = found.get("X", ((0,), ""))[0][-1]
-    if found.get("X") != ((32, 32, 3, count), "uint8") or found.get("y", ((), ""))[0] != (count, 1):
-        raise UserError(f"{path} has {found}, not X of 32x32x3xN bytes and y of Nx1: it is not SVHN format 2")
+    count = arrays.get("X", ((0,), ""))[0][-1]
+    if arrays.get("X") != ((32, 32, 3, count), "uint8") or arrays.get("y", ((), ""))[0] != (count, 1):
+        raise UserError(f"{path} has {arrays}, not X of 32x32x3xN bytes and y of Nx1: it is not SVHN format 2")
     return CroppedDigits(path, FileSystems.last_updated(path), count)
 
 

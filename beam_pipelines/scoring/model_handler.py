@@ -107,15 +107,15 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
         """Yield full batches of the readable images; the last batch, and those of large images, may be smaller."""
         batch: list[FetchedImage] = []
         room = BATCH_BYTES
-        for found in fetched(spec.items, self.reading.batch_size, size):
-            if isinstance(found, FetchedImage):
-                batch.append(found)
-                room -= len(found.file)
+        for outcome in fetched(spec.items, self.reading.batch_size, size):
+            if isinstance(outcome, FetchedImage):
+                batch.append(outcome)
+                room -= len(outcome.file)
                 if len(batch) == self.reading.batch_size or room <= 0:
                     yield batch
                     batch, room = [], BATCH_BYTES
             else:
-                key, reject = found
+                key, reject = outcome
                 result.rejects.append((key, reject.reason, reject.detail))
         if batch:
             yield batch

@@ -124,8 +124,8 @@ class _Part(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        wanted = min(len(memoryview(buffer)), max(0, self._size - self._position))
-        data = os.pread(self._descriptor, wanted, self._start + self._position)
+        count = min(len(memoryview(buffer)), max(0, self._size - self._position))
+        data = os.pread(self._descriptor, count, self._start + self._position)
         memoryview(buffer)[: len(data)] = data
         self._position += len(data)
         return len(data)

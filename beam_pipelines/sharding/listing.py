@@ -47,8 +47,8 @@ def files(folder: str) -> dict[str, File]:
     """
     if is_remote(folder):
         prefix = _prefix(folder)
-        found = {file.path[len(prefix) :]: file for file in _below_prefix(prefix)}
-        return {name: file for name, file in found.items() if name and "/" not in name}
+        by_path = {file.path[len(prefix) :]: file for file in _below_prefix(prefix)}
+        return {name: file for name, file in by_path.items() if name and "/" not in name}
     try:
         with os.scandir(folder or ".") as entries:
             names = [entry.name for entry in entries if not _is_folder(entry)]
@@ -83,13 +83,13 @@ def any_below(path: str) -> bool:
 def file(path: str) -> File | None:
     """Describe a local file, following links; None if it does not exist."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         try:
-            found = os.lstat(path)
+            status = os.lstat(path)
         except OSError:  # removed in the meantime
             return None
-    return File(path, found.st_size, found.st_mtime, stat.S_ISREG(found.st_mode))
+    return File(path, status.st_size, status.st_mtime, stat.S_ISREG(status.st_mode))
 
 
 def remote_file(path: str) -> File | None:

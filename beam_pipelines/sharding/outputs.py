@@ -149,10 +149,10 @@ def _is_ours(name: str, kind: Kind, templates: Collection[str]) -> bool:
 
 def _template(name: str) -> str | None:
     """Return a shard's name without its number, e.g. `train.tfrecord-*-of-00008`; None for other names."""
-    found = _SHARD.fullmatch(name)
-    if found is None or int(found["index"]) >= int(found["count"]):
+    match = _SHARD.fullmatch(name)
+    if match is None or int(match["index"]) >= int(match["count"]):
         return None
-    return f"{found['before']}-*-of-{found['count']}{found['after']}"
+    return f"{match['before']}-*-of-{match['count']}{match['after']}"
 
 
 def _templates(output: str, kind: Kind) -> set[str] | None:
@@ -173,17 +173,17 @@ def _templates(output: str, kind: Kind) -> set[str] | None:
 
 def _listed(output: str, kind: Kind) -> dict[str, listing.File]:
     """Return the files in the folder and in the subfolders that we write to; links count as files."""
-    found = dict(listing.files(output))
+    files = dict(listing.files(output))
     for folder in {os.path.dirname(name) for name in kind.further} - {""}:
         path = FileSystems.join(output, folder)
         if not listing.is_remote(output) and os.path.islink(path):
-            found[folder] = listing.File(path, 0, 0.0, is_regular=False)
+            files[folder] = listing.File(path, 0, 0.0, is_regular=False)
         else:
-            found |= {f"{folder}/{name}": file for name, file in listing.files(path).items()}
+            files |= {f"{folder}/{name}": file for name, file in listing.files(path).items()}
     if not listing.is_remote(output):
-        links = [name for name in found if os.path.islink(os.path.join(output, name))]
-        found |= {name: found[name]._replace(is_regular=False) for name in links}
-    return found
+        links = [name for name in files if os.path.islink(os.path.join(output, name))]
+        files |= {name: files[name]._replace(is_regular=False) for name in links}
+    return files
 
 
 def _read(output: str, name: str) -> str:

@@ -9,7 +9,7 @@ from trainer.cli import UserError
 
 
 @dataclass(frozen=True)
-class Share:
+class Partition:
     """A partition: the shards `index`, `index + count`, ..."""
 
     index: int
@@ -29,7 +29,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parse(text: str | None) -> Share | None:
+def parse(text: str | None) -> Partition | None:
     """Parse `2/4`.
 
     Raises:
@@ -37,10 +37,10 @@ def parse(text: str | None) -> Share | None:
     """
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not found or int(found[1]) >= int(found[2]):
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or int(match[1]) >= int(match[2]):
         raise UserError(f"--partition {text}: write I/N with I from 0 to N-1, e.g. 0/4")
-    return Share(int(found[1]), int(found[2]))
+    return Partition(int(match[1]), int(match[2]))
 
 
 def common(words: list[str]) -> list[str]:

@@ -32,13 +32,13 @@ def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
     begin, total, shown = time.monotonic(), sum(asked.values()), -1
     while not over.wait(PROGRESS_SECONDS):
         try:
-            there = {file.path for file in listing.files(output).values()}
+            written = {file.path for file in listing.files(output).values()}
         except OSError:  # the storage is briefly unavailable; the run itself decides whether that matters
             continue
-        done = sum(count for path, count in asked.items() if path in there)
+        done = sum(count for path, count in asked.items() if path in written)
         if done not in (shown, 0):
             rate = done / (time.monotonic() - begin)
-            shards = sum(path in there for path in asked)
+            shards = sum(path in written for path in asked)
             print(
                 f"{output}: {done:,} of {total:,}, {shards} of {len(asked)} shards, "
                 f"{rate:,.0f}/s, {(total - done) / rate:.0f} s left",
@@ -56,7 +56,7 @@ def count_seconds(step: str, seconds: float) -> None:
 def seconds_by_step(result: PipelineResult) -> dict[str, float]:
     """Return the seconds of each step, summed over all workers; empty if the engine has no metrics."""
     try:
-        found = result.metrics().query(MetricsFilter().with_namespace(MILLISECONDS))["distributions"]
+        metrics = result.metrics().query(MetricsFilter().with_namespace(MILLISECONDS))["distributions"]
     except NotImplementedError:
         return {}
-    return {metric.key.metric.name: metric.result.sum / 1000 for metric in found}
+    return {metric.key.metric.name: metric.result.sum / 1000 for metric in metrics}

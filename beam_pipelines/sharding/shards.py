@@ -145,8 +145,8 @@ def check_counts(results: list[ShardResult], output: str, asked: dict[str, int])
     if len(done) < len(results) or done != asked:
         differing = sorted(set(done.items()) ^ set(asked.items()))
         raise RuntimeError(f"{output}: shards differ from what was asked for: {differing[:4]}")
-    there = outputs.sizes(output)
-    torn = [result.path for result in results if there.get(outputs.name_of(result.path)) != result.bytes]
+    sizes = outputs.sizes(output)
+    torn = [result.path for result in results if sizes.get(outputs.name_of(result.path)) != result.bytes]
     if torn:
         raise RuntimeError(f"{torn[0]} is not as it was written: do all workers share this --output?")
 

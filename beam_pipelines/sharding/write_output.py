@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, TestOptions
 
 from beam_pipelines.sharding import listing, outputs, shards
 from beam_pipelines.sharding.outputs import Kind
-from beam_pipelines.sharding.partition import Share
+from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import Describe, ShardResult, ShardSpec
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import Locked, UserError
@@ -41,7 +41,7 @@ def write(
     kind: Kind,
     same: Callable[[str], bool],
     overwrite: bool,
-    share: Share | None,
+    share: Partition | None,
     request: dict[str, Any],
     options: PipelineOptions,
     finish: Callable[[dict[str, float]], None],
@@ -58,7 +58,7 @@ def write(
       UserError or Locked: as `_opened`.
       RuntimeError: as `shards.run`.
     """
-    with _opened(output, kind, same, overwrite=overwrite, share=share, request=request) as ticket:
+    with _opened(output, kind, same, overwrite=overwrite, partition=share, request=request) as ticket:
         if ticket is None:
             print(f"{output} is already complete: nothing to do (use --overwrite to regenerate it)")
             return
@@ -69,7 +69,7 @@ def write(
             output=output,
             kind=kind,
             options=options,
-            share=share,
+            partition=share,
             request=request,
             ticket=ticket,
         )
@@ -84,7 +84,7 @@ def _opened(
     same: Callable[[str], bool],
     *,
     overwrite: bool,
-    share: Share | None,
+    partition: Partition | None,
     request: dict[str, Any],
 ) -> Iterator[Ticket | None]:
     """Hold the lock of an output, and yield its ticket, or None if the output is already complete.
@@ -95,14 +95,14 @@ def _opened(
       UserError: as `outputs.is_done`, or a partition is combined with `overwrite`.
       Locked: another process is writing there, or has taken over the output.
     """
-    if share and overwrite:
+    if partition and overwrite:
         raise UserError(f"--overwrite cannot be combined with --partition: remove {output} first")
     if outputs.is_done(output, kind, same, overwrite=overwrite):
         yield None
         return
     is_new = not listing.is_remote(output) and not os.path.isdir(output)
     try:
-        with _locked(output, share, request) as lock:
+        with _locked(output, partition, request) as lock:
             # Another run may have completed it since.
             done = outputs.is_done(output, kind, same, overwrite=overwrite)
             try:
@@ -118,12 +118,12 @@ def _opened(
 
 
 @contextmanager
-def _locked(output: str, share: Share | None, request: dict[str, Any]) -> Iterator[Lock]:
+def _locked(output: str, partition: Partition | None, request: dict[str, Any]) -> Iterator[Lock]:
     name, friends = outputs.LOCK_FILE, None
-    if share:  # the name says which others may run: partitions of the same request and count
+    if partition:  # the name says which others may run: partitions of the same request and count
         asked = google_crc32c.value(json.dumps(request, sort_keys=True).encode())
-        name += f"-{asked:08x}-{share.index:05d}-of-{share.count:05d}"
-        friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{share.count:05d}")
+        name += f"-{asked:08x}-{partition.index:05d}-of-{partition.count:05d}"
+        friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{partition.count:05d}")
     with Lock(FileSystems.join(output, name), _Store()) as lock:
         for other in outputs.sizes(output):
             if outputs.is_lock(other) and other != name and not (friends and friends.fullmatch(other)):
@@ -162,7 +162,7 @@ def _run(
     output: str,
     kind: Kind,
     options: PipelineOptions,
-    share: Share | None,
+    partition: Partition | None,
     request: dict[str, Any],
     ticket: Ticket,
 ) -> dict[str, float] | None:
@@ -171,23 +171,23 @@ def _run(
     specs = [replace(spec, ticket=ticket) for spec in specs]
     if options.view_as(TestOptions).dry_run:  # nothing is written, so nothing is removed
         return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
-    if share is None:
+    if partition is None:
         outputs.remove(output, kind)
         outputs.mark(output, kind, names, forget=True)
         return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
     outputs.mark(output, kind, names)
-    mine = share.of(specs)
+    mine = partition.of(specs)
     seconds: dict[str, float] = {}
-    note = functools.partial(_write_note, output=output, share=share, request=request, mine=mine, ticket=ticket)
-    if _is_noted(output, share, request):
-        print(f"partition {share.index}/{share.count} of {output} is already done")
+    note = functools.partial(_write_note, output=output, partition=partition, request=request, mine=mine, ticket=ticket)
+    if _is_noted(output, partition, request):
+        print(f"partition {partition.index}/{partition.count} of {output} is already done")
     elif mine:
         seconds = shards.execute(mine, work, note, output=output, options=options)
         if not _is_complete(output):  # once it is complete, the notes may be gone
-            shards.check_there(output, {_note_name(share.index, share.count)})
+            shards.check_there(output, {_note_name(partition.index, partition.count)})
     else:
         note([])
-    if not _complete_if_last(specs, describe, output=output, share=share, request=request, ticket=ticket):
+    if not _complete_if_last(specs, describe, output=output, partition=partition, request=request, ticket=ticket):
         return None
     # Remove the notes, and the shards of unfinished runs with other options.
     outputs.remove(output, kind, keep={*names, *kind.fixed})
@@ -207,7 +207,7 @@ def _write_note(
     results: list[ShardResult],
     *,
     output: str,
-    share: Share,
+    partition: Partition,
     request: dict[str, Any],
     mine: list[ShardSpec],
     ticket: Ticket,
@@ -215,7 +215,7 @@ def _write_note(
     ticket.check()
     shards.check_counts(results, output, {spec.path: len(spec.items) for spec in mine})
     note = {"request": request, "results": [vars(result) for result in results]}
-    with shards.whole_file(FileSystems.join(output, _note_name(share.index, share.count))) as file:
+    with shards.whole_file(FileSystems.join(output, _note_name(partition.index, partition.count))) as file:
         file.write(json.dumps(note).encode())
 
 
@@ -238,11 +238,11 @@ def _read_note(output: str, index: int, count: int, request: dict[str, Any]) -> 
     return results
 
 
-def _is_noted(output: str, share: Share, request: dict[str, Any]) -> bool:
+def _is_noted(output: str, partition: Partition, request: dict[str, Any]) -> bool:
     """Return whether the partition has its note, and its files are still as noted."""
-    results = _read_note(output, share.index, share.count, request)
-    there = outputs.sizes(output)
-    return results is not None and all(there.get(outputs.name_of(r.path)) == r.bytes for r in results)
+    results = _read_note(output, partition.index, partition.count, request)
+    sizes = outputs.sizes(output)
+    return results is not None and all(sizes.get(outputs.name_of(r.path)) == r.bytes for r in results)
 
 
 def _complete_if_last(
@@ -250,11 +250,11 @@ def _complete_if_last(
     describe: Describe,
     *,
     output: str,
-    share: Share,
+    partition: Partition,
     request: dict[str, Any],
     ticket: Ticket,
 ) -> bool:
-    notes = [_read_note(output, index, share.count, request) for index in range(share.count)]
+    notes = [_read_note(output, index, partition.count, request) for index in range(partition.count)]
     results = [result for note in notes if note is not None for result in note]
     if None not in notes:
         shards.complete(
@@ -268,6 +268,6 @@ def _complete_if_last(
     # Another process may have completed it and removed the notes while they were read.
     if _is_complete(output):
         return True
-    there = sum(note is not None for note in notes)
-    print(f"partition {share.index}/{share.count} of {output} is done; {there} of {share.count} are done so far")
+    count, done = partition.count, sum(note is not None for note in notes)
+    print(f"partition {partition.index}/{count} of {output} is done; {done} of {count} are done so far")
     return False

@@ -1,4 +1,4 @@
-"""A stand-in for the REST API of Dataflow: it takes a job, says that it is done, and does nothing."""
+"""A fake REST API of Dataflow: it accepts a job, reports that it is done, and does nothing."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ JOB_ID = "job-1"
 
 @dataclass
 class Service:
-    """Where it listens, and the jobs that it got."""
+    """The service's address, and the jobs that it received."""
 
     endpoint: str = ""
     jobs: list[dict[str, Any]] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Service:
 
 @contextmanager
 def serve() -> Iterator[Service]:
-    """Runs the service on 127.0.0.1."""
+    """Run the service on 127.0.0.1."""
     service = Service()
 
     class Handler(BaseHTTPRequestHandler):

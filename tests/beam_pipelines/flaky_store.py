@@ -1,4 +1,4 @@
-"""A proxy before a storage server that fails each request twice: by 503, by hanging up, by a connection reset."""
+"""A proxy in front of a storage server that fails each request twice: 503, a closed connection, or a reset."""
 
 import http.client
 import socket
@@ -16,7 +16,7 @@ KINDS = ("503", "hang-up", "reset")
 
 @contextmanager
 def serve(behind: str) -> Iterator[tuple[str, Counter]]:
-    """Runs the proxy of `http://host:port` on 127.0.0.1; gives its URL, and the failures by kind and by method."""
+    """Run the proxy of `http://host:port` on 127.0.0.1; yield its URL, and the failures by kind and by method."""
     failures: Counter[str] = Counter()
     seen: Counter[tuple[str, str]] = Counter()
     lock = threading.Lock()
@@ -25,7 +25,7 @@ def serve(behind: str) -> Iterator[tuple[str, Counter]]:
         protocol_version = "HTTP/1.1"
 
         def _fails(self) -> bool:
-            """Fails in one way after the other, each request twice."""
+            """Fail each request twice, in each way in turn."""
             with lock:
                 seen[self.command, self.path] += 1
                 if seen[self.command, self.path] > FAILURES:

@@ -1,4 +1,4 @@
-"""Runs a server of Beam's, MODULE ARGS, on 127.0.0.1 only: by themselves they listen on every interface."""
+"""Run one of Beam's servers, MODULE ARGS, on 127.0.0.1 only: by default they listen on every interface."""
 
 import runpy
 import signal
@@ -11,7 +11,7 @@ _server = grpc.server
 
 
 def server(*args: Any, **kwargs: Any) -> grpc.Server:
-    """A gRPC server whose ports are those of 127.0.0.1."""
+    """A gRPC server that listens only on 127.0.0.1."""
     made = _server(*args, **kwargs)
     add = made.add_insecure_port
     made.add_insecure_port = lambda address: add(f"127.0.0.1:{address.rsplit(':', 1)[1]}")

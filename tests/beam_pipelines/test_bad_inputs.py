@@ -1,4 +1,4 @@
-"""A corpus of images as the world has them: each is read or named in the rejects, and harms no other."""
+"""A corpus of odd images: each is read or named in the rejects, and none affects another."""
 
 import io
 import json
@@ -23,12 +23,12 @@ READ = ""  # instead of a reason
 
 
 def for_model(data: bytes) -> bytes:
-    """What the model gets, where its input is so large that nothing is shrunk."""
+    """Return what the model receives if its input is so large that nothing is shrunk."""
     return image_io.encode(images.for_model(io.BytesIO(data), (1000, 1000)).image, "bmp")
 
 
 def truncated() -> dict[str, tuple[bytes, str]]:
-    """Files cut at many places, the last bytes included."""
+    """Truncate a file at many places, including its last bytes."""
     found = {}
     for file_format, shares in (("PNG", 12), ("JPEG", 12), ("GIF", 6), ("BMP", 6), ("WEBP", 6), ("TIFF", 4)):
         data = encoded(NOISE, file_format)
@@ -39,14 +39,14 @@ def truncated() -> dict[str, tuple[bytes, str]]:
 
 
 def flipped() -> dict[str, tuple[bytes, str]]:
-    """A PNG whose pixels do not match their checksum, between sound ends."""
+    """Return a PNG whose pixels do not match their checksum, with valid first and last chunks."""
     data = bytearray(encoded(NOISE, "PNG"))
     data[len(data) // 2] ^= 1
     return {"flipped.png": (bytes(data), "undecodable")}
 
 
 def raw_png(width: int, height: int, bits: int = 8, pixels: bytes = bytes(10_000)) -> bytes:
-    """An RGB PNG that says it is so large, whatever pixels it has."""
+    """Return an RGB PNG that claims this size, whatever pixels it has."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -74,7 +74,7 @@ def no_images() -> dict[str, tuple[bytes, str]]:
 
 
 def unusual() -> dict[str, tuple[bytes, str]]:
-    """Images that people have, and that must be read."""
+    """Images of kinds that people have, which must be read."""
     grey16 = Image.fromarray(np.full((30, 40), 40_000, np.uint16))
     rgb16 = b"".join(b"\0" + random.Random(row).randbytes(6 * 20) for row in range(10))
     frames = [NOISE, NOISE.rotate(180)]

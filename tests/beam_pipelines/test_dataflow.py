@@ -1,4 +1,4 @@
-"""What Dataflow would get, offline: the job, what is staged for its workers, and that the staged pipeline works."""
+"""What Dataflow would receive, offline: the job, the files staged for its workers, and a staged pipeline that works."""
 
 import base64
 import bz2
@@ -43,7 +43,7 @@ DATAFLOW = [
 
 
 def do_fns(pipeline: proto.Pipeline) -> dict[str, bytes]:
-    """The pickled function of each step."""
+    """Return the pickled function of each step."""
     return {
         step.unique_name: bz2.decompress(
             base64.b64decode(proto.ParDoPayload.FromString(step.spec.payload).do_fn.payload)
@@ -90,7 +90,7 @@ def test_the_values_of_options_are_checked_before_anything_is_replaced(
 
 
 def run_as_main(module: str, args: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m module args`, in this process."""
+    """Run `python -m module args` in this process."""
     monkeypatch.setattr(sys, "argv", [module, *args])
     monkeypatch.chdir(ROOT)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

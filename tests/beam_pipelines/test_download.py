@@ -1,4 +1,4 @@
-"""download through its command line, from a server of ours that does all that servers do wrong."""
+"""The download command against a local server that makes every mistake that servers make."""
 
 import gzip
 import hashlib
@@ -7,8 +7,7 @@ import re
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -18,53 +17,7 @@ from urllib3.util import Retry
 from beam_pipelines import download
 from beam_pipelines.download import Official
 from beam_pipelines.inputs import http_download
-
-ETAG = '"first"'
-
-
-@dataclass
-class Server:
-    """Serves `files`; each request of one first takes a misdeed from `misdeeds`, until there are none left."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    misdeeds: list[str] = field(default_factory=list)
-    etag: str = ETAG
-    ranges: list[str | None] = field(default_factory=list)  # what each request asked for
-    url: str = ""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server_of_ours: Server
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        server = self.server_of_ours
-        misdeed = server.misdeeds.pop(0) if server.misdeeds else "none"
-        asked = self.headers.get("Range")
-        server.ranges.append(asked)
-        body = server.files.get(self.path.strip("/"))
-        self.close_connection = True
-        if body is None or misdeed.isdigit():
-            self.send_error(int(misdeed) if misdeed.isdigit() else 404)
-            return
-        start, total = 0, len(body)
-        if asked and misdeed != "ignore the range" and self.headers.get("If-Range") == server.etag:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        else:
-            self.send_response(200)
-        self.send_header("ETag", server.etag)
-        self.send_header("Content-Type", "application/x-gzip")
-        if misdeed != "end without a length":
-            self.send_header("Content-Length", str(total - start))
-        self.end_headers()
-        rest = body[start:]
-        cut = len(rest) // 2 if misdeed in ("drop", "end without a length", "ignore the range") else len(rest)
-        self.wfile.write(rest[:cut])
-
-    def log_message(self, *_: object) -> None:
-        pass
+from tests.beam_pipelines.download_server import Handler, Server
 
 
 @pytest.fixture
@@ -101,7 +54,7 @@ MAT = NOISE[::-1]
 
 @pytest.fixture
 def get(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the command for the train part; the official files are small ones of ours."""
+    """Run the command for the train part; the official files are replaced by small ones."""
     official = {"train.tar.gz": Official(len(ARCHIVE)), "train_32x32.mat": Official(len(MAT), sum_of(MAT))}
     monkeypatch.setattr(download, "OFFICIAL", official)
     server.files = {"train.tar.gz": ARCHIVE, "train_32x32.mat": MAT}

@@ -1,4 +1,4 @@
-"""The same command lines on every engine that runs here: the same bytes, nothing lost."""
+"""The same commands on every engine that runs locally write the same bytes, and lose nothing."""
 
 import os
 import socket
@@ -32,7 +32,7 @@ def listens(port: int) -> bool:
 
 @contextmanager
 def beam_server(module: str, flag: str, log: Path) -> Iterator[str]:
-    """A server of Beam's on 127.0.0.1; gives its address."""
+    """Run one of Beam's servers on 127.0.0.1; yield its address."""
     port = free_port()
     # The worker pool starts a bare `python`.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -51,7 +51,7 @@ def beam_server(module: str, flag: str, log: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
-    """The options that choose each engine."""
+    """Return the options that choose each engine."""
     from distributed import LocalCluster
 
     logs = tmp_path_factory.mktemp("logs")
@@ -80,7 +80,7 @@ SYNTHESIZE = ("--count", 60, "--seed", 3, "--num-shards", 5)
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 labelled images, of which one is missing and one has a label that is no number."""
+    """30 labelled images; one is missing, and one has a label that is not a number."""
     folder = tmp_path_factory.mktemp("pictures") / "mine"
     folder.mkdir()
     for i in range(29):
@@ -96,7 +96,7 @@ def prepare_args(images: Path) -> tuple[object, ...]:
 
 @pytest.fixture(scope="module")
 def in_process(tmp_path_factory: pytest.TempPathFactory, run: Run, images: Path) -> Path:
-    """What the in-process runner makes of both commands."""
+    """Return the outputs of both commands on the in-process runner."""
     out = tmp_path_factory.mktemp("in_process")
     run("beam_pipelines.synthesize", *SYNTHESIZE, "--output", out / "synthesized")
     run("beam_pipelines.prepare", *prepare_args(images), "--output", out / "prepared")

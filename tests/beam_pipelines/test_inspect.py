@@ -1,4 +1,4 @@
-"""inspect through its command line: what it shows of a sound dataset, and what it finds in a damaged one."""
+"""The inspect command: what it shows of a sound dataset, and what it finds in a damaged one."""
 
 import io
 import json
@@ -21,7 +21,7 @@ FIRST, SECOND = (dataset_info.shard_name("train", i, 2) for i in range(2))
 
 @pytest.fixture
 def dataset(tiny_dataset: Path, tmp_path: Path) -> Path:
-    """A copy to damage: 80 numbers of one and two digits in two shards."""
+    """Copy a dataset to damage: 80 numbers of one and two digits in two shards."""
     return Path(shutil.copytree(tiny_dataset, tmp_path / "copy"))
 
 
@@ -82,7 +82,7 @@ def test_boxes_are_drawn_where_they_are() -> None:
 
 
 def flip(folder: Path) -> None:
-    """Changes a bit in the data of record 18."""
+    """Flip a bit in the data of record 18."""
     with (folder / SECOND).open("rb") as file:
         payloads = list(tfrecord.read_framed(file))
     data = bytearray((folder / SECOND).read_bytes())
@@ -108,7 +108,7 @@ def drop_last_record(folder: Path) -> None:
 
 
 def exchange(folder: Path) -> None:
-    """Sound records, but others: no framing tells."""
+    """Valid records, but others: the framing cannot reveal that."""
     shutil.copy(folder / FIRST, folder / SECOND)
 
 

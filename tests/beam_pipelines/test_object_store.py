@@ -1,4 +1,4 @@
-"""gs:// in and out, in a bucket that an emulator keeps in memory."""
+"""Input from and output to gs://, in a bucket that an emulator keeps in memory."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def shards_of(objects: dict[str, bytes]) -> dict[str, bytes]:
 
 @pytest.fixture
 def local(tmp_path: Path) -> Path:
-    """The same numbers in a local folder."""
+    """Write the same numbers to a local folder."""
     assert synthesize.main([*SYNTHESIZE, "--output", str(tmp_path / "local")]) == 0
     return tmp_path / "local"
 

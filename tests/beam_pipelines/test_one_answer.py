@@ -58,7 +58,7 @@ def of_mode(mode: str, width: int, height: int) -> Image.Image:
 
 @st.composite
 def image_files(draw: st.DrawFn) -> bytes:
-    """A file of some kind, mode, size and orientation, perhaps cut off."""
+    """Draw a file of some kind, mode, size and orientation, perhaps truncated."""
     kind = draw(st.sampled_from(sorted(MODES)))
     image = of_mode(draw(st.sampled_from(MODES[kind])), draw(st.integers(1, 60)), draw(st.integers(1, 60)))
     options: dict[str, object] = dict(KINDS.get(kind, {}))
@@ -74,7 +74,7 @@ def image_files(draw: st.DrawFn) -> bytes:
 
 
 def answers(data: bytes, path: Path) -> list[object]:
-    """What each command makes of a file: pixels, or the reason why not."""
+    """Return what each command makes of a file: pixels, or the reason of its reject."""
     path.write_bytes(data)
     found: list[object] = []
     try:
@@ -107,7 +107,7 @@ def test_the_same_bytes_give_the_same_pixels_or_reason(tmp_path_factory: pytest.
 
 
 def corpus() -> dict[str, bytes]:
-    """Files on which the commands differed, and those that they all reject."""
+    """Files on which the commands once differed, and files that all of them reject."""
     plain, jpeg = encoded(SMOOTH, "PNG"), encoded(SMOOTH, "JPEG", quality=95)
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", XMP + " " * (2 << 20), zip=True)

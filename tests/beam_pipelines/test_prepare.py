@@ -1,4 +1,4 @@
-"""prepare's inputs and crops through its command line: SVHN format 2, CSV files with boxes, odd images."""
+"""The inputs and crops of the prepare command: SVHN format 2, CSV files with boxes, odd images."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ def decoded(record: dict) -> np.ndarray:
 
 
 def write_rows(folder: Path, *rows: str, header: str = HEADER) -> Path:
-    """One image, 40x30, red but for a blue number at (10, 5)-(22, 25); and a list of rows."""
+    """Write one image, 40x30, red except for a blue number at (10, 5)-(22, 25), and a list of rows."""
     folder.mkdir(parents=True)
     image = Image.new("RGB", (40, 30), "red")
     image.paste((0, 0, 255), (10, 5, 22, 25))

@@ -1,4 +1,4 @@
-"""Importing Beam says nothing, whichever of its extras are installed."""
+"""Importing Beam prints nothing, whichever of its extras are installed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The scorer through its command line, in this process, on a tiny model."""
+"""The score command in this process, on a tiny model."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ COUNT = 60
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 drawn numbers; the last two files are none."""
+    """60 drawn numbers; the last two files are not images."""
     folder = tmp_path_factory.mktemp("photos")
     assert draw.main(["--count", str(COUNT), "--seed", "4", "--output", str(folder)]) == 0
     for name in ("images/~1.png", "images/~2.png"):

@@ -1,4 +1,4 @@
-"""Attacks the commands at random for a while: `python -m tests.fuzz --help`, or `make fuzz`."""
+"""Fuzz the commands for a while: `python -m tests.fuzz --help`, or `make fuzz`."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ TARGETS = {target.__name__: target for target in (*files.TARGETS, *kills.TARGETS
 
 
 def main() -> int:
-    """The command line; returns 1 if any case failed."""
+    """Run the command line; return 1 if any case failed."""
     args = _parser().parse_args()
     chosen = args.only or list(TARGETS)
     scratch = Path(tempfile.mkdtemp(prefix="fuzz-"))

@@ -21,7 +21,7 @@ VOLATILE = {"seconds", "images_per_second", "examples_per_second", "time", "begi
 
 @dataclass(frozen=True)
 class Killed:
-    """A command that is killed and run again.
+    """A command that is killed and rerun.
 
     Attributes:
       module, replaced: the command line; `out` is its output.
@@ -48,7 +48,7 @@ KILLED = [
 
 
 def _stable(value: Any) -> Any:
-    """A value of JSON without what differs from run to run."""
+    """Return a JSON value without what differs from run to run."""
     if isinstance(value, dict):
         return {name: _stable(inner) for name, inner in value.items() if name not in VOLATILE}
     return [_stable(inner) for inner in value] if isinstance(value, list) else value

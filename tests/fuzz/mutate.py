@@ -11,7 +11,7 @@ ODD_VALUES += [[], [[]], {}, {"a": {}}, "\ud800", "../../x", "数字", [0] * 100
 
 
 def damage(data: bytes, rng: random.Random) -> bytes:
-    """A few random changes: flipped, replaced, inserted, removed, repeated bytes, odd numbers, a cut."""
+    """Make a few random changes: flip, replace, insert, remove or repeat bytes, write odd numbers, truncate."""
     changed = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 2, 4, 16])):
         if not changed:
@@ -41,7 +41,7 @@ def damage(data: bytes, rng: random.Random) -> bytes:
 
 
 def damage_json(text: str, rng: random.Random) -> str:
-    """JSON of which a value is replaced, left out or added; now and then no JSON."""
+    """Return JSON with a value replaced, removed or added; sometimes not JSON at all."""
     if rng.random() < 0.2:
         return damage(text.encode(), rng).decode(errors="replace")
     value = json.loads(text)

@@ -1,4 +1,4 @@
-"""Whether the trainer reads a dataset: every record of every split is loaded and decoded."""
+"""Check whether the trainer can read a dataset: load and decode every record of every split."""
 
 import sys
 
@@ -6,7 +6,7 @@ from trainer import cli
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the number of images read; the exit status is that of a command."""
+    """Print the number of images read; return the exit status."""
     return cli.exit_status(_run, argv)
 
 

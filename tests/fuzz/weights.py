@@ -1,4 +1,4 @@
-"""What is in the newest checkpoint of a work folder, as a digest of its tensors."""
+"""Print a digest of the tensors in the newest checkpoint of a work folder."""
 
 import hashlib
 import sys
@@ -7,7 +7,7 @@ from trainer import cli
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the digest; the exit status is that of a command."""
+    """Print the digest; return the exit status."""
     return cli.exit_status(_run, argv)
 
 

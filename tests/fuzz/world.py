@@ -25,13 +25,13 @@ class Case:
     other_commands: Commands  # to run at the same time
 
     def copied(self, *names: str) -> Path:
-        """Copies of some folders of the world, to be damaged."""
+        """Copy some folders of the world, to be damaged."""
         for name in names:
             shutil.copytree(self.world / name, self.place / name, symlinks=True)
         return self.place
 
     def run(self, module: str, statuses: tuple[int, ...] = (0, 2), *, lines: int = 3, **replaced: object) -> Ended:
-        """Runs a sound command line with some values replaced; what was copied is read instead of the world's.
+        """Run a valid command line with some values replaced; copied folders replace the world's.
 
         Raises:
           AssertionError: it crashed, hung, said too much or nothing, or needed more memory than it should.
@@ -45,7 +45,7 @@ class Case:
         return ended
 
     def check_dataset(self, folder: Path) -> None:
-        """Counts add up, checksums are right, and the trainer reads what was kept."""
+        """Check that counts add up, checksums match, and the trainer reads the dataset."""
         info = json.loads((folder / "dataset_info.json").read_text())
         written = sum(split["records"] for split in info["splits"].values())
         named = len((folder / "rejects.jsonl").read_text().splitlines()) if (folder / "rejects.jsonl").exists() else 0
@@ -56,7 +56,7 @@ class Case:
             assert ended.status == 0, f"{module}: {ended.out}\n{ended.err[-3000:]}"
 
     def check_predictions(self, folder: Path) -> dict[str, Any]:
-        """Counts add up, and each row and reject has a key of its own."""
+        """Check that counts add up, and that each row and reject has its own key."""
         summary = json.loads((folder / "summary.json").read_text())
         rows = [
             json.loads(line)

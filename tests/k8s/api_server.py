@@ -18,9 +18,9 @@ TOKEN = "secret-of-the-test"
 
 @dataclass
 class Fault:
-    """Answers requests of a method whose path has a part so many times with a status.
+    """A fault: the next `times` requests of a method whose path contains `part` get this status.
 
-    At 0 it hangs up; at 200 the answer is a page of a proxy, and at 206 half of one.
+    0 closes the connection, 200 answers with a proxy's page, and 206 with half of it.
     """
 
     method: str
@@ -65,7 +65,7 @@ class State:
             self.changed.notify_all()
 
     def pod(self, job: Object, index: int, phase: str, *, attempt: int = 0, **status: Any) -> str:
-        """Sets the state of a Pod of a Job; returns its name."""
+        """Set the state of a Pod of a Job; return its name."""
         of_job = job["metadata"]["name"]
         name = f"{of_job}-{index}-{attempt}"
         labels = {
@@ -80,23 +80,23 @@ class State:
         return name
 
     def end(self, job: Object, kind: str, **condition: str) -> None:
-        """Ends a Job, `Complete` or `Failed`."""
+        """End a Job as `Complete` or `Failed`."""
         self.put("jobs", {**job, "status": {"conditions": [{"type": kind, "status": "True", **condition}]}})
 
 
 def ended(code: int, reason: str = "Error") -> dict[str, Any]:
-    """The status of a Pod whose container has ended."""
+    """Return the status of a Pod whose container has ended."""
     return {"containerStatuses": [{"restartCount": 0, "state": {"terminated": {"exitCode": code, "reason": reason}}}]}
 
 
 def waiting(reason: str, message: str) -> dict[str, Any]:
-    """The status of a Pod whose container waits."""
+    """Return the status of a Pod whose container is waiting."""
     return {"containerStatuses": [{"restartCount": 0, "state": {"waiting": {"reason": reason, "message": message}}}]}
 
 
 @contextmanager
 def serve(state: State) -> Iterator[str]:
-    """Serves on a free port of 127.0.0.1; gives the URL."""
+    """Serve on a free port of 127.0.0.1; yield the URL."""
     handler = type("Handler", (_Handler,), {"state": state})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

@@ -36,7 +36,7 @@ ENUMS = {
 
 
 def findings(objects: list[Object]) -> list[str]:
-    """All that is wrong with the objects."""
+    """Return a line for each mistake in the objects."""
     found = [line for version in VERSIONS for line in schema(objects, version)]
     # Each stage relies on what the ones before it found to be there.
     for stage in STAGES:
@@ -45,7 +45,7 @@ def findings(objects: list[Object]) -> list[str]:
 
 
 def schema(objects: list[Object], version: str) -> Iterator[str]:
-    """Fields and types, strictly; of a JobSet, which has no schema there, its Jobs."""
+    """Check fields and types strictly; of a JobSet, which has no schema there, only its Jobs."""
     for found in objects:
         parts = [found]
         if found["kind"] == "JobSet":
@@ -75,7 +75,7 @@ def identities(objects: list[Object]) -> Iterator[str]:
 
 
 def references(objects: list[Object]) -> Iterator[str]:
-    """Names of other objects, of volumes, and of variables in commands."""
+    """Check the names of other objects, of volumes, and of variables in commands."""
     there = {(o["kind"], o["metadata"]["name"]) for o in objects}
     headless = {o["metadata"]["name"] for o in objects if o["kind"] == "Service" and o["spec"]["clusterIP"] == "None"}
     for work in pods.workloads(objects):
@@ -99,7 +99,7 @@ def references(objects: list[Object]) -> Iterator[str]:
 
 
 def selectors(objects: list[Object]) -> Iterator[str]:
-    """What selects Pods selects some, and the Service and the policy all."""
+    """Check that every selector selects some Pods, and the Service and the policy all of them."""
     works = list(pods.workloads(objects))
     for found in objects:
         spec = found.get("spec", {})
@@ -126,7 +126,7 @@ def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 
 
 def sizes(objects: list[Object]) -> Iterator[str]:
-    """As many Pods as tasks: `completions`, `parallelism` and budgets are those of the Pods' environment."""
+    """Check that `completions`, `parallelism` and budgets equal the task counts in the Pods' environment."""
     for work in pods.workloads(objects):
         if work.kind == "Job":
             if work.spec["completions"] != work.spec["parallelism"]:
@@ -179,7 +179,7 @@ def addresses(objects: list[Object]) -> Iterator[str]:
 
 
 def failures(objects: list[Object]) -> Iterator[str]:
-    """Of Jobs: what the API server asks of Indexed Jobs with policies, what our exit statuses mean, and their end."""
+    """Check Jobs: the API server's rules for Indexed Jobs with policies, our exit statuses, and how the Jobs end."""
     for work in pods.workloads(objects):
         if work.kind != "Job":
             continue
@@ -231,7 +231,7 @@ def _fields(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def resources(objects: list[Object]) -> Iterator[str]:
-    """Requests and limits are quantities, and no request is above its limit."""
+    """Check that requests and limits are quantities, and that no request exceeds its limit."""
     for work in pods.workloads(objects):
         asked = work.container.get("resources", {})
         for name in ("cpu", "memory", "ephemeral-storage"):
@@ -245,7 +245,7 @@ def resources(objects: list[Object]) -> Iterator[str]:
 
 
 def security(objects: list[Object]) -> Iterator[str]:
-    """The `restricted` profile of Pod Security, and what we hold beyond it."""
+    """Check the `restricted` profile of Pod Security, and our own stricter rules."""
     policies = [found for found in objects if found["kind"] == "NetworkPolicy"]
     if not policies:
         yield "there is no NetworkPolicy to guard TensorFlow's ports"

@@ -16,7 +16,7 @@ kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
-    """A cluster that kubectl's configuration names."""
+    """Start an API server that kubectl's configuration names."""
     state = State()
     monkeypatch.setattr(client, "PAUSE", 0.02)
     monkeypatch.setattr(watch, "LOOK_SECONDS", 1.0)

@@ -1,4 +1,4 @@
-"""The Pods that objects would become: their names, labels, environment and command, as the cluster would make them."""
+"""The Pods that a cluster would create from objects: their names, labels, environment and command."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -31,12 +31,12 @@ class Workload:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Those of its Pods."""
+        """Return the labels of its Pods."""
         return self.spec["template"]["metadata"]["labels"]
 
     @property
     def pod(self) -> dict[str, Any]:
-        """The specification of its Pods."""
+        """Return the specification of its Pods."""
         return self.spec["template"]["spec"]
 
     @property
@@ -45,7 +45,7 @@ class Workload:
 
 
 def workloads(objects: list[Object]) -> Iterator[Workload]:
-    """All that make Pods, those within a JobSet, too."""
+    """Yield all objects that create Pods, including those in a JobSet."""
     for found in objects:
         name = found["metadata"]["name"]
         if found["kind"] in ("Job", "Deployment"):
@@ -76,6 +76,6 @@ def environment(workload: Workload, index: int, objects: list[Object]) -> dict[s
 
 
 def command(container: Mapping[str, Any], variables: Mapping[str, str]) -> list[str]:
-    """What a container runs; a reference to a variable that is not there stays as it is written, as in a cluster."""
+    """Return the command of a container; a reference to a missing variable stays as written, as in a cluster."""
     words = [*container.get("command", []), *container.get("args", [])]
     return [re.sub(r"\$\((\w+)\)", lambda match: variables.get(match[1], match[0]), word) for word in words]

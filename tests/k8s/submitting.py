@@ -27,7 +27,7 @@ def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str, token: st
 
 
 def trains(state: State, job: Object) -> None:
-    """A Job of one or more Pods that ends well."""
+    """Simulate a Job of one or more Pods that succeeds."""
     size = job["spec"]["completions"]
     for index in range(size):
         state.pod(job, index, "Pending")

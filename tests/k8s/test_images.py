@@ -1,4 +1,4 @@
-"""The Dockerfile under a real linter, and what its images may hold."""
+"""The Dockerfile passes a real linter, and its images contain only what they need."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ def test_the_linter_has_no_complaint() -> None:
 
 
 def stages() -> dict[str, str]:
-    """The text of each stage."""
+    """Return the text of each stage."""
     parts = re.split(r"^FROM \S+ AS (\S+)$", DOCKERFILE.read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 

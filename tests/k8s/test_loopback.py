@@ -1,4 +1,4 @@
-"""A cluster of processes trains from what its Pods would get: their commands and their environment."""
+"""A cluster of local processes trains with the commands and the environment of the Pods."""
 
 import json
 import os

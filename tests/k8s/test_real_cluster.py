@@ -1,4 +1,4 @@
-"""What only a real cluster can tell, where KUBECONFIG names one; runs are in a namespace of their own."""
+"""Tests that need a real cluster, named by KUBECONFIG; each run gets its own namespace."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def kubectl(*args: str, given: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[str]:
-    """A new one that takes only Pods of the restricted profile."""
+    """Create a namespace that accepts only Pods of the restricted profile."""
     name = f"svhn-test-{uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     try:
@@ -33,7 +33,7 @@ def namespace() -> Iterator[str]:
 
 @pytest.mark.parametrize("overlay", [name for name in render.overlays() if name != "jobset"])
 def test_it_takes_each_overlay(overlay: str, namespace: str) -> None:
-    """It validates all, enums and rules between fields, too, and changes nothing."""
+    """A server-side dry run validates everything, including enums and rules between fields, and changes nothing."""
     manifest = render.to_yaml(render.render(overlay, Choices(name="dry-run")))
     kubectl("apply", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", "-", given=manifest)
 

@@ -1,4 +1,4 @@
-"""Rendering refuses choices that make no sense, and passes on what kubectl refuses, in one line."""
+"""Rendering rejects invalid choices, and reports kubectl's errors, in one line."""
 
 import shutil
 from pathlib import Path

@@ -30,7 +30,7 @@ def test_a_run_is_applied_followed_and_ended(state: State, capsys: pytest.Captur
 
 
 def test_the_chief_and_the_evaluator_decide(state: State) -> None:
-    """Servers that linger do not keep the run from being over."""
+    """A run is complete even if its servers are still running."""
 
     def play(state: State, job: Object) -> None:
         if job["metadata"]["name"] in ("run7-worker", "run7-ps"):

@@ -1,4 +1,4 @@
-"""What goes wrong in a cluster, or on the way to it, is tried again, or said in a line that tells what to do."""
+"""Faults of a cluster or the connection to it are retried, or reported in one line that says what to do."""
 
 import time
 from pathlib import Path
@@ -153,7 +153,7 @@ def test_what_cannot_start_is_explained_and_given_up(
 
 
 def test_a_problem_whose_words_change_is_given_up_on(state: State, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the kubelet's do, between trying to pull an image and waiting to try again."""
+    """The kubelet alternates between pulling the image and waiting to retry."""
 
     def play(state: State, job: Object) -> None:
         while ("jobs", "run7-trainer") in state.objects:

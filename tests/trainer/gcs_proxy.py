@@ -1,6 +1,6 @@
-"""A proxy that leads TensorFlow's own gs:// to an emulator: its addresses are fixed, but it honours a proxy.
+"""A proxy that redirects TensorFlow's gs:// to an emulator: its addresses are fixed, but it honours a proxy.
 
-It ends the TLS of `www.googleapis.com` and `storage.googleapis.com` with certificates of its own authority.
+It terminates the TLS of `www.googleapis.com` and `storage.googleapis.com` with certificates from its own authority.
 """
 
 import http.client
@@ -23,10 +23,10 @@ LAYOUT = b'{"hierarchicalNamespace": {"enabled": false}}'
 
 @contextmanager
 def serve(emulator: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Runs it on 127.0.0.1 before the emulator at `http://host:port`.
+    """Run it on 127.0.0.1 in front of the emulator at `http://host:port`.
 
     Yields:
-      The environment in which a process's TensorFlow has its gs:// there; the authority's certificate is in the folder.
+      The environment that makes TensorFlow use the proxy for gs://; the authority's certificate is in the folder.
     """
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
@@ -44,7 +44,7 @@ def serve(emulator: str, folder: Path) -> Iterator[dict[str, str]]:
             self.close_connection = False
 
         def _body(self) -> bytes:
-            """What was sent, the chunks put together, which the emulator would not do."""
+            """Return the body with its chunks joined, which the emulator does not support."""
             if self.headers.get("Transfer-Encoding") != "chunked":
                 return self.rfile.read(int(self.headers.get("Content-Length", 0)))
             body = b""
@@ -57,7 +57,7 @@ def serve(emulator: str, folder: Path) -> Iterator[dict[str, str]]:
         def _forward(self) -> None:
             url, body = urlsplit(self.path), self._body()
             if "uploadType=media" in url.query and not body:
-                body = b"\n"  # a folder's mark, which is empty, and which the emulator fails at
+                body = b"\n"  # a folder's marker is empty, which the emulator cannot handle
             if url.path.endswith("/storageLayout"):
                 self._answer(200, [], LAYOUT)  # the emulator has none
                 return
@@ -90,7 +90,7 @@ def serve(emulator: str, folder: Path) -> Iterator[dict[str, str]]:
     proxy = f"http://127.0.0.1:{server.server_port}"
     try:
         yield {
-            "http_proxy": proxy,  # sessions of uploads are given out without TLS by the emulator
+            "http_proxy": proxy,  # the emulator returns upload sessions without TLS
             "https_proxy": proxy,
             "CURL_CA_BUNDLE": str(folder / "authority.pem"),
             "NO_GCE_CHECK": "true",

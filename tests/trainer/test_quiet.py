@@ -1,4 +1,4 @@
-"""What native code writes while it starts, in processes of their own, since descriptor 2 belongs to all of one."""
+"""Native start-up output is held back; in separate processes, since descriptor 2 belongs to the whole process."""
 
 import signal
 import subprocess

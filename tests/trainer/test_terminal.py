@@ -1,4 +1,4 @@
-"""Names never steer the terminal, and JSON keeps the true ones."""
+"""File names cannot control the terminal, and JSON keeps them unchanged."""
 
 import json
 import logging

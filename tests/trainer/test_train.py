@@ -1,4 +1,4 @@
-"""Training in real processes of the real command: resuming, dying, stopping, torn checkpoints."""
+"""The training command in real processes: resuming, crashes, signals, damaged checkpoints."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def settings(steps: int) -> list[str]:
-    """Of the smoke experiment; a cosine that ends elsewhere would be another experiment."""
+    """Return settings for the smoke experiment; a cosine schedule with another end would be another experiment."""
     return ["--set", f"train.steps={steps}", "train.checkpoint_every=5", "data.batch_size=4"]
 
 

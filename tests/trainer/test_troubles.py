@@ -1,4 +1,4 @@
-"""A full disk and its like end in one line, wherever they happen; a fault of the program does not."""
+"""A full disk and similar faults end in one line, wherever they happen; a bug in the program does not."""
 
 import errno
 import os

@@ -158,8 +158,8 @@ def _from_pod(environment: Mapping[str, str]) -> Task:
     if role not in counts:
         raise UserError(_wrong("CLUSTER_ROLE", role, "worker, since without CLUSTER_SERVERS worker 0 is the chief"))
     if index >= counts[role]:
-        wanted = f"an index below {counts[role]}, the number of {role} tasks"
-        raise UserError(_wrong("JOB_COMPLETION_INDEX", str(index), wanted))
+        expected = f"an index below {counts[role]}, the number of {role} tasks"
+        raise UserError(_wrong("JOB_COMPLETION_INDEX", str(index), expected))
     return (
         Task() if jobs.keys() == {"worker"} and workers == 1 else _checked(Task(role, index, jobs), "CLUSTER_SERVERS")
     )
@@ -188,5 +188,5 @@ def _number(environment: Mapping[str, str], variable: str, default: int | None, 
 
 
 def _wrong(variable: str, value: str, form: str) -> str:
-    found = f"{variable}={value}" if value else f"{variable} is missing"
-    return f"{found}: expected {form}; set it in the Pod's manifest or its ConfigMap (env, envFrom)"
+    problem = f"{variable}={value}" if value else f"{variable} is missing"
+    return f"{problem}: expected {form}; set it in the Pod's manifest or its ConfigMap (env, envFrom)"

@@ -182,10 +182,10 @@ class _Local:
     def _is_linked(self) -> bool:
         """Return whether the open file is still the one at the path."""
         try:
-            there, ours = os.stat(self.path), os.fstat(self.fd)
+            on_disk, ours = os.stat(self.path), os.fstat(self.fd)
         except FileNotFoundError:
             return False
-        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        return (on_disk.st_dev, on_disk.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 class _Remote:

@@ -101,10 +101,10 @@ def _predictions(folder: str) -> dict[str, Any]:
     rows = []
     for shard in summary["shards"]:
         path = f"{folder}/{shard['name']}"
-        found = whole_file.read_json_lines(path, advice=again, keys=("key", "candidates", "confidence")) or []
-        if len(found) != shard["rows"]:
-            raise cli.UserError(f"{path} holds {len(found)} rows, expected {shard['rows']}: {again}")
-        rows += found
+        shard_rows = whole_file.read_json_lines(path, advice=again, keys=("key", "candidates", "confidence")) or []
+        if len(shard_rows) != shard["rows"]:
+            raise cli.UserError(f"{path} holds {len(shard_rows)} rows, expected {shard['rows']}: {again}")
+        rows += shard_rows
     images = [
         {
             "key": row["key"],

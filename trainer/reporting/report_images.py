@@ -18,7 +18,7 @@ SIDE = 320  # pixels, of the longer side
 
 def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str]:
     """Return data URLs of records by their keys; records that can no longer be read are missing."""
-    found: dict[str, str] = {}
+    urls: dict[str, str] = {}
     for folder in folders:
         try:
             info = dataset_info.read_info(folder)
@@ -27,10 +27,10 @@ def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str
             for batch in dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n)).as_numpy_iterator():
                 for key, encoded in zip(batch["image/key"], batch["image/encoded"], strict=True):
                     if key.decode() in keys:
-                        found[key.decode()] = _data_url(io.BytesIO(encoded))
+                        urls[key.decode()] = _data_url(io.BytesIO(encoded))
         except (UserError, tf.errors.OpError) as error:
             log.warning("the report lacks images of %s: %s", folder, str(error).splitlines()[0])
-    return found
+    return urls
 
 
 def of_row(row: dict[str, Any]) -> str:

@@ -113,10 +113,10 @@ def check_name(folder: str, option: str) -> None:
     Raises:
       UserError: TensorFlow would treat the name as a pattern.
     """
-    if found := sorted(set(PATTERN) & set(folder)):
+    if wildcards := sorted(set(PATTERN) & set(folder)):
         raise UserError(
-            f"{option} {folder}: TensorFlow treats {' '.join(found)} in a name as a pattern, and would read or remove "
-            "other files: choose a name without such characters"
+            f"{option} {folder}: TensorFlow treats {' '.join(wildcards)} in a name as a pattern, and would read or "
+            "remove other files: choose a name without such characters"
         )
 
 
@@ -170,8 +170,8 @@ def _files(folder: str) -> list[str]:
     if not tf.io.gfile.isdir(folder):
         return []
     names = set(tf.io.gfile.listdir(folder))
-    found = [name.removesuffix(".index") for name in names if re.fullmatch(r"ckpt-\d+\.index", name)]
-    whole = [name for name in found if any(other.startswith(f"{name}.data-") for other in names)]
+    indexed = [name.removesuffix(".index") for name in names if re.fullmatch(r"ckpt-\d+\.index", name)]
+    whole = [name for name in indexed if any(other.startswith(f"{name}.data-") for other in names)]
     return [os.path.join(folder, name) for name in sorted(whole, key=step_of, reverse=True)]
 
 

@@ -94,7 +94,7 @@ def _config_of(path: str, raw: dict[str, Any]) -> Config:
         raise UserError(f"{path}: {error}") from error
 
 
-def check(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) -> None:
+def check(workdir: str, config: Config, inputs: dict[str, Any] | None = None) -> None:
     """Check that a run can resume in a work folder with the given config; log what has changed.
 
     Damaged files are skipped, since `start` rewrites them; whether the checkpoints fit is then noticed when they are
@@ -102,7 +102,7 @@ def check(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) ->
 
     Args:
       workdir: the folder, which need not exist.
-      wanted: the config.
+      config: the config.
       inputs: the datasets and initial weights, by name.
     Raises:
       UserError: the folder holds another model or optimizer.
@@ -111,23 +111,23 @@ def check(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) ->
         raise UserError(f"{workdir}/{CONFIG_FILE} is a folder, not a file: choose another --workdir")
     changes: list[str] = []
     if raw := _unless_damaged(f"{workdir}/{CONFIG_FILE}"):
-        found = _config_of(f"{workdir}/{CONFIG_FILE}", raw)
-        if _checkpoint_kind(found) != _checkpoint_kind(wanted):
+        stored = _config_of(f"{workdir}/{CONFIG_FILE}", raw)
+        if _checkpoint_kind(stored) != _checkpoint_kind(config):
             raise UserError(
-                f"{workdir} holds another model or optimizer (experiment {found.experiment}), whose checkpoints do not "
-                "fit: choose another --workdir, or use the settings in its config.json"
+                f"{workdir} holds another model or optimizer (experiment {stored.experiment}), whose checkpoints do "
+                "not fit: choose another --workdir, or use the settings in its config.json"
             )
-        changes += schema.changes(found, wanted)
+        changes += schema.changes(stored, config)
     if inputs and (before := _unless_damaged(f"{workdir}/{INPUTS_FILE}")):
         changes += [f"{name}: {before.get(name)} -> {new}" for name, new in inputs.items() if before.get(name) != new]
     for change in changes:
         log.info("changed since this run was last started: %s", change)
 
 
-def start(workdir: str, wanted: Config, inputs: dict[str, Any] | None = None) -> None:
+def start(workdir: str, config: Config, inputs: dict[str, Any] | None = None) -> None:
     """Create the work folder if needed; write the config and the inputs with which training starts or resumes."""
     tf.io.gfile.makedirs(workdir)
-    whole_file.write(f"{workdir}/{CONFIG_FILE}", wanted.to_json())
+    whole_file.write(f"{workdir}/{CONFIG_FILE}", config.to_json())
     if inputs:
         whole_file.write_json(f"{workdir}/{INPUTS_FILE}", inputs)
 
@@ -145,32 +145,32 @@ def _checkpoint_kind(config: Config) -> tuple[Any, ...]:
     return config.model, config.optimizer.name, bool(config.optimizer.ema_decay)
 
 
-def finish(workdir: str, wanted: Config, step: int) -> None:
+def finish(workdir: str, config: Config, step: int) -> None:
     """Record for all other tasks, and for later starts, that training is done, and whether it stopped early."""
-    early = step < wanted.train.steps
-    done = {"step": step, "stopped_early": early, "config": json.loads(wanted.to_json())}
+    early = step < config.train.steps
+    done = {"step": step, "stopped_early": early, "config": json.loads(config.to_json())}
     whole_file.write_json(f"{workdir}/{FINISHED_FILE}", done)
 
 
-def finished_step(workdir: str, wanted: Config) -> int | None:
+def finished_step(workdir: str, config: Config) -> int | None:
     """Return the step at which training with exactly this config finished, None if it did not."""
-    found = last_finish(workdir)
-    return found["step"] if found and found["config"] == json.loads(wanted.to_json()) else None
+    record = last_finish(workdir)
+    return record["step"] if record and record["config"] == json.loads(config.to_json()) else None
 
 
 def last_finish(workdir: str) -> dict[str, Any] | None:
     """Return what `finish` wrote last, for any config; None if the file is missing or damaged."""
     try:
-        found = whole_file.read_json(f"{workdir}/{FINISHED_FILE}", advice="it counts as missing")
+        record = whole_file.read_json(f"{workdir}/{FINISHED_FILE}", advice="it counts as missing")
     except UserError:
         return None
-    return found if found and isinstance(found.get("step"), int) and "config" in found else None
+    return record if record and isinstance(record.get("step"), int) and "config" in record else None
 
 
-def wait_for_finish(workdir: str, wanted: Config, seconds: float) -> bool:
+def wait_for_finish(workdir: str, config: Config, seconds: float) -> bool:
     """Wait for `finish`; return whether it was recorded within that many seconds."""
     until = time.monotonic() + seconds
-    while finished_step(workdir, wanted) is None:
+    while finished_step(workdir, config) is None:
         if time.monotonic() > until:
             return False
         time.sleep(POLL_SECONDS)

@@ -73,9 +73,9 @@ def initialise(
         reader = tf.train.load_checkpoint(source.checkpoint)
         shapes = reader.get_variable_to_shape_map()
         kind = "averages" if any(name.startswith("averages/") for name in shapes) else "params"
-        wanted = {_stored(kind, path): v for path, v in params.items()}
-        wanted |= {_stored("state", path): v for path, v in state.items()}
-        misfits = {name: _misfit(v, shapes.get(name)) for name, v in wanted.items()}
+        variables = {_stored(kind, path): v for path, v in params.items()}
+        variables |= {_stored("state", path): v for path, v in state.items()}
+        misfits = {name: _misfit(v, shapes.get(name)) for name, v in variables.items()}
         values = {name: reader.get_tensor(name) for name, misfit in misfits.items() if not misfit}
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(
@@ -88,12 +88,12 @@ def initialise(
             "give a run of the same model.name"
         )
     for name, value in values.items():
-        wanted[name].assign(value.astype(np.float32))  # an exported model may hold them as float16
+        variables[name].assign(value.astype(np.float32))  # an exported model may hold them as float16
     for path, average in averages.items():
         average.assign(params[path])
     what = "moving averages" if kind == "averages" else "weights"
-    unused = sum(name.startswith((f"{kind}/", "state/")) for name in shapes.keys() - wanted.keys())
-    log.info("%d of %d variables initialised with %s of %s", len(values), len(wanted), what, source.checkpoint)
+    unused = sum(name.startswith((f"{kind}/", "state/")) for name in shapes.keys() - variables.keys())
+    log.info("%d of %d variables initialised with %s of %s", len(values), len(variables), what, source.checkpoint)
     for misfit in filter(None, misfits.values()):
         log.info("newly initialised: %s", misfit)
     if unused:

@@ -1,4 +1,4 @@
-"""prepare and synthesize through their command lines, in this process, on the local runner."""
+"""The prepare and synthesize commands in this process, on the local runner."""
 
 import json
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_an_engine_that_loses_a_shard_is_found_out(tmp_path: Path) -> None:
 
 @pytest.fixture
 def svhn(tmp_path: Path) -> Path:
-    """A folder in SVHN format 1 with all that can be wrong in one."""
+    """Write a folder in SVHN format 1 with every mistake that can be in one."""
     folder = tmp_path / "svhn"
     folder.mkdir()
     good = DigitBox(3, 10, 5, 8, 20)

@@ -1,4 +1,4 @@
-"""A dataset read by people who do not have our code: with plain tf.data, and with TensorFlow Datasets."""
+"""Datasets can be read without our code: with plain tf.data, and with TensorFlow Datasets."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def ours(folder: Path, split: str) -> dict[str, records.Record]:
 
 @pytest.fixture(scope="module")
 def two_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """PNG and JPEG images, one split of two shards and one of one, one reject."""
+    """Write PNG and JPEG images: one split of two shards, one of one shard, one reject."""
     folder = tmp_path_factory.mktemp("readable")
     text = "file,label,split\na.png,12,train\ngrey.png,7,train\nb.jpg,00,validation\nnone.png,1,train\n"
     data = write_csv(folder / "mine", text)

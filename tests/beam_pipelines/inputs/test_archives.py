@@ -1,4 +1,4 @@
-"""Archives as people have them: each image in them is read, or it is named why not; whatever the file is called."""
+"""Archives of all kinds: each image in them is read or rejected with a reason, whatever the file's name."""
 
 import bz2
 import gzip
@@ -62,7 +62,7 @@ def written(path: Path, data: bytes) -> Path:
 
 
 def contents(items: list[Item], top: Path) -> dict[str, bytes | str]:
-    """What each of the items is: its bytes, or the reason why it cannot be read."""
+    """Return for each item its bytes, or the reason why it cannot be read."""
     containers, out = prefetch.Containers(), dict[str, bytes | str]()
     for item in items:
         try:
@@ -197,7 +197,7 @@ def test_archives_are_scored(tmp_path: Path, tiny_model: Path) -> None:
 
 
 def specials(folder: Path) -> set[str]:
-    """Things that are no files, but are called so."""
+    """Things that have the name of a file, but are not files."""
     os.mkfifo(folder / "pipe.png")
     (folder / "zero.png").symlink_to("/dev/zero")
     (folder / "link.png").symlink_to("pipe.png")

@@ -21,7 +21,7 @@ def crop(policy: str, **settings: object) -> CropPolicy:
 
 @st.composite
 def images_with_boxes(draw: st.DrawFn) -> tuple[Image.Image, Box]:
-    """An image with one painted box of whole pixels, at least 4 wide and high, inside it."""
+    """Draw an image with one painted box of whole pixels, at least 4 wide and high."""
     width, height = draw(sides), draw(sides)
     left, top = draw(st.integers(0, width - 4)), draw(st.integers(0, height - 4))
     right, bottom = draw(st.integers(left + 4, width)), draw(st.integers(top + 4, height))

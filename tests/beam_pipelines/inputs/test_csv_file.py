@@ -19,7 +19,7 @@ UNLABELLED = "images without an entry"
 
 
 def listed(folder: Path, rows: str | bytes, *images: str) -> Path:
-    """A folder with labels.csv and images."""
+    """Write a folder with labels.csv and images."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "labels.csv").write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     for name in images:

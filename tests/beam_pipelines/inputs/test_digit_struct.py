@@ -25,7 +25,7 @@ ENTRIES = [
 
 
 def put(group: Any, name: str, data: Any, kind: Any, layout: str = "contiguous") -> Any:
-    """A dataset as MATLAB writes it: small ones in their header (compact), with an attribute that names its class."""
+    """Write a dataset as MATLAB does: small ones in their header (compact), with an attribute that names the class."""
     array = np.asarray(data, h5py.ref_dtype if kind == "reference" else kind)
     if layout == "chunked" and array.size:
         dataset = group.create_dataset(name, data=array, dtype=array.dtype, chunks=array.shape, compression="gzip")
@@ -42,7 +42,7 @@ def put(group: Any, name: str, data: Any, kind: Any, layout: str = "contiguous")
 
 
 def write(path: Path, entries: list[Entry], layout: str = "contiguous", **options: Any) -> None:
-    """In MATLAB's layout: one digit's value in place, several as references; 10 for zero; names as uint16."""
+    """Write entries in MATLAB's layout: one digit's value in place, several as references; 0 as 10; names as uint16."""
     with h5py.File(path, "w", **options) as file:
         root, refs = file.create_group("digitStruct"), file.create_group("#refs#")
         names = root.create_dataset("name", (len(entries), 1), h5py.ref_dtype)
@@ -149,7 +149,7 @@ def test_a_damaged_entry_is_named_and_the_others_are_read(tmp_path: Path, change
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[int]]:
-    """A file, and where its objects are."""
+    """Return a file's content, and the addresses of its objects."""
     path = tmp_path_factory.mktemp("small") / "digitStruct.mat"
     write(path, ENTRIES, libver="earliest")
     addresses: list[int] = []

@@ -1,4 +1,4 @@
-"""What --input stands for: nothing is lost, nothing found twice, and each image has a key."""
+"""What --input names: no image is lost or found twice, and each has its own key."""
 
 import io
 import os
@@ -151,7 +151,7 @@ def test_a_prefix_of_a_bucket_stands_for_all_below_it(bucket: storage.Bucket, tm
 
 @contextmanager
 def unprivileged() -> Iterator[Path]:
-    """A folder of a user to whom permissions mean something."""
+    """Return a folder of a user to whom permissions apply."""
     with tempfile.TemporaryDirectory() as name:
         user, other = os.geteuid(), 65534
         if user == 0:
@@ -164,7 +164,7 @@ def unprivileged() -> Iterator[Path]:
 
 
 def rejects(items: list[Item]) -> dict[str, str]:
-    """Reasons by key."""
+    """Return the reasons by key."""
     read = prefetch.fetched(items, ahead=2, size=(8, 8))
     return {key: reject.reason for key, reject in (one for one in read if not isinstance(one, prefetch.FetchedImage))}
 

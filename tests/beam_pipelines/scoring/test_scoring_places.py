@@ -1,4 +1,4 @@
-"""Scoring where it runs and where it is disturbed: buckets, engines, Dataflow, failing storage, killed runs."""
+"""Scoring in buckets, on engines and on Dataflow, with failing storage and killed runs."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scored(photos: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The predictions and rejects of a local run."""
+    """Return the predictions and rejects of a local run."""
     out = tmp_path_factory.mktemp("scored") / "out"
     args = ["--model", str(tiny_model), "--input", str(photos), "--output", str(out), *INPUT[2:]]
     assert score.main(args) == 0

@@ -44,13 +44,13 @@ def command(name: str, photos: Path, model: Path, output: Path) -> list[str]:
 
 
 def group(leader: int) -> str:
-    """What is in the session that a process leads: itself, and all that it has started."""
+    """Return the processes of the session that a process leads: itself, and all that it has started."""
     return subprocess.run(["pgrep", "-s", str(leader), "-a"], capture_output=True, text=True).stdout
 
 
 @contextmanager
 def started(arguments: list[str], output: Path, *, workers: int) -> Iterator[subprocess.Popen]:
-    """A command in a process group of its own, as in a terminal, that has begun to write and has its workers."""
+    """Start a command in its own process group, as in a terminal; wait until it writes and its workers run."""
     line = [sys.executable, "-m", *arguments]
     process = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:

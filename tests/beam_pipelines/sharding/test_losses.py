@@ -26,7 +26,7 @@ def payload(index: int) -> bytes:
 
 
 def one_by_one(folder: Path) -> int:
-    """Writes records as each element of a pipeline; gives how many arrived."""
+    """Write each record as an element of a pipeline; return how many arrived."""
     folder.mkdir()
     options = beam_options.parse(THREADS)
     with beam.Pipeline(options=options) as pipeline:
@@ -39,7 +39,7 @@ def one_by_one(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class MakeRecord:
-    """The same payload as a record."""
+    """Return the same payload as a record."""
 
     def key(self, item: int) -> str:
         return str(item)
@@ -49,7 +49,7 @@ class MakeRecord:
 
 
 class Faulty(beam.PTransform):
-    """Writes records, and treats the results as an engine might."""
+    """Write records, and handle the results as a faulty engine might."""
 
     def __init__(self, fault: Callable[[ShardResult], list[ShardResult]]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Faulty(beam.PTransform):
 def by_shard(
     folder: Path, count: int, *engine: str, fault: Callable[[ShardResult], list[ShardResult]] = lambda result: [result]
 ) -> int:
-    """Writes them by shard; gives how many the finished output says and has."""
+    """Write them by shard; return how many records the finished output has."""
     specs = shards.deal(range(count), output=str(folder), split="train", num_shards=8, name=dataset_info.shard_name)
     describe = DescribeDataset(Vocab(DIGITS), ["test"], {}, {})
     shards.run(specs, Faulty(fault), describe, output=str(folder), options=beam_options.parse(engine))

@@ -19,7 +19,7 @@ Main = Callable[[list[str]], int]
 
 
 def snapshot(folder: Path) -> dict[str, object]:
-    """Every path with its content, or where it leads."""
+    """Return every path with its content, or with its target if it is a link."""
     return {
         str(path.relative_to(folder)): os.readlink(path)
         if path.is_symlink()

@@ -1,4 +1,4 @@
-"""Shares of a pipeline's output, made by processes that know nothing of each other, are the output of one."""
+"""Partitions written by independent processes add up to the output of one process."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def made(out: Path | str, *args: object, status: int = 0) -> None:
 
 
 def contents(folder: Path, out: str) -> dict[str, bytes]:
-    """All files; the name of the folder is in the recorded command."""
+    """Return all files, with the folder's name removed from the recorded command."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(p.relative_to(folder)): p.read_bytes().replace(out.encode(), b"OUT") for p in files}
 
@@ -44,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_shares_in_any_order_make_the_same_bytes(
     order: list[int], whole: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Of three shards for four shares one has none to make."""
+    """With three shards in four partitions, one partition is empty."""
     out = tmp_path_factory.mktemp("shares") / "out"
     for number, index in enumerate(order):
         assert not (out / COMPLETED_FILE).exists(), f"complete after {number} of 4 shares"
@@ -110,7 +110,7 @@ def test_shares_meet_in_a_bucket(bucket: storage.Bucket) -> None:
 
 @pytest.mark.slow
 def test_sigterm_ends_a_share_at_once_and_not_with_success(tmp_path: Path) -> None:
-    """What the signal kills is 143 to Kubernetes, 128 more than the signal's number."""
+    """Kubernetes reports a process killed by the signal as 143, 128 plus the signal's number."""
     out = tmp_path / "out"
     command = [sys.executable, "-m", "beam_pipelines.synthesize", "--count", "100000", "--share", "0/2"]
     with subprocess.Popen([*command, "--output", str(out)], cwd=ROOT, stderr=subprocess.DEVNULL) as process:

@@ -1,4 +1,4 @@
-"""A store that is not there, not installed or not allowed is one line in every command, before any work."""
+"""A store that does not exist, is not installed or denies access is one line in every command, before any work."""
 
 import importlib
 import sys

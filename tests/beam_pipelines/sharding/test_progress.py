@@ -1,4 +1,4 @@
-"""What a run tells: Beam's metrics, the table at the end, and how far it is."""
+"""What a run reports: Beam's metrics, the table at the end, and its progress."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""All sources: an image is a function of (seed, index), whatever draws it."""
+"""All sources: an image is a function of (seed, index), whichever source draws it."""
 
 import gzip
 import itertools
@@ -61,7 +61,7 @@ def digit_records(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module", params=["fonts", "mnist", "crops"])
 def source(request: pytest.FixtureRequest, mnist_folder: str, digit_records: str) -> Callable:
-    """Makes the drawing function of a seed."""
+    """Return the drawing function of a seed."""
     paths = tuple(dataset_info.shard_paths(digit_records, dataset_info.read_info(digit_records), "train"))
     makers: dict[str, Callable] = {
         "fonts": lambda seed: Fonts(seed, UNIFORM),

@@ -1,4 +1,4 @@
-"""Files that are kept as they are: whatever happened to them, TensorFlow decodes them to Pillow's pixels."""
+"""Files that are stored unchanged: even damaged ones, TensorFlow decodes to the same pixels as Pillow."""
 
 import io
 import random
@@ -29,7 +29,7 @@ def smooth(width: int, height: int, seed: int) -> Image.Image:
 
 
 def raw_png(draw: st.DrawFn) -> bytes:
-    """A PNG made by hand, which may have too few or too many pixels, an odd window, a tail, or another chunk."""
+    """Build a PNG that may have too few or too many pixels, an odd window, trailing bytes, or another chunk."""
     width, height = draw(st.integers(1, 20)), draw(st.integers(1, 20))
     depth, interlaced = draw(st.sampled_from([8, 16])), draw(st.integers(0, 1))
     noise = random.Random(draw(st.integers(0, 99)))
@@ -59,7 +59,7 @@ def with_right_checksums(data: bytes) -> bytes:
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    """A small PNG or JPEG file, damaged at up to three places."""
+    """Draw a small PNG or JPEG file, damaged at up to three places."""
     kind = draw(st.sampled_from(["PNG", "JPEG", "raw"]))
     if kind == "raw":
         return raw_png(draw)

@@ -1,4 +1,4 @@
-"""Images that were trained on are known again, whatever they are called and however they are compressed."""
+"""Images that were trained on are recognised, whatever their name and compression."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def smoke(*settings: str) -> schema.Config:
 
 
 def write_split(folder: Path, split: str, written: list[Record]) -> Path:
-    """A dataset of one shard with these records."""
+    """Write a dataset of one shard with these records."""
     folder.mkdir(parents=True)
     name = dataset_info.shard_name(split, 0, 1)
     with (folder / name).open("wb") as file:

@@ -1,4 +1,4 @@
-"""One process a folder, on local disks with the kernel's help, and in object stores by claims."""
+"""One process per folder on local disks, with the kernel's locks."""
 
 import json
 import os
@@ -57,7 +57,7 @@ OWNER = """
 
 
 def owner(folder: Path, *before: str) -> subprocess.Popen:
-    """Start a process that has the lock."""
+    """Start a process that holds the lock."""
     command = [*before, sys.executable, "-c", textwrap.dedent(OWNER), str(folder / "lock")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -97,7 +97,7 @@ def isolated() -> list[str]:
 
 
 def test_an_owner_in_another_process_namespace_is_not_robbed(tmp_path: Path) -> None:
-    """Its process number is small there, and that of a kernel thread or of nobody here."""
+    """Its process number is small there; here it belongs to a kernel thread or to no process."""
     process = owner(tmp_path, *isolated())
     with pytest.raises(Locked):
         take(tmp_path)
@@ -111,7 +111,7 @@ def test_an_owner_in_another_process_namespace_is_not_robbed(tmp_path: Path) -> 
 
 
 def test_a_claim_by_the_number_of_a_thread_of_ours_is_dead(tmp_path: Path) -> None:
-    """As in a Pod that is started again, where small numbers recur."""
+    """As in a restarted Pod, where small process numbers recur."""
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
     thread.start()
@@ -160,7 +160,7 @@ def test_one_elsewhere_that_renews_its_claim_lives_whatever_its_clock_says(
 def test_who_was_robbed_from_elsewhere_neither_writes_nor_claims_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where the kernel's lock is not seen, e.g. on some network file systems, the claim is written over."""
+    """Where the kernel's lock has no effect, e.g. on some network file systems, the claim is overwritten."""
     monkeypatch.setattr(lock, "RENEW_SECONDS", 0.05)
     robbed = take(tmp_path)
     robbed.check()
@@ -188,7 +188,7 @@ def test_a_ticket_is_good_while_the_lock_is_held_and_renewed(monkeypatch: pytest
 def test_a_lock_that_is_just_being_taken_is_not_taken_for_a_dead_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whoever looks at it then gets the claim, and does not remove the file."""
+    """A process that looks at the lock at that moment reads the claim, and does not remove the file."""
     begun, write = threading.Event(), lock_file._Local._write
 
     def slow(self: lock_file._Local, claim: claims.Claim) -> None:
@@ -254,61 +254,3 @@ def test_who_has_lost_the_lock_must_not_write(tmp_path: Path) -> None:
     new.check()
     new.release()
     assert written == [1]
-
-
-def test_a_renewal_that_fails_once_does_not_end_the_claim(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Full(Bucket):
-        failures = 0
-
-        def write(self, path: str, text: str) -> None:
-            if self.files and self.failures < 2:
-                self.failures += 1
-                raise OSError(28, "No space left on device")
-            super().write(path, text)
-
-    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.05)
-    monkeypatch.setattr(lock, "RETRY_SECONDS", 0.05)
-    store = Full()
-    with Lock("gs://bucket/lock", store):
-        taken = store.files["gs://bucket/lock"]
-        deadline = time.monotonic() + 10
-        while store.files["gs://bucket/lock"] == taken:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    assert store.failures == 2
-    assert len(caplog.records) == 1
-    assert not store.files
-
-
-def test_in_an_object_store_the_living_owner_is_found_by_its_process() -> None:
-    store = Bucket()
-    with Lock("gs://bucket/lock", store):
-        claim = json.loads(store.files["gs://bucket/lock"])
-        store.files["gs://bucket/lock"] = json.dumps({**claim, "time": 0})
-        with pytest.raises(Locked):
-            Lock("gs://bucket/lock", store)
-    dead = {**claim, "started": "1", "time": time.time()}
-    store.files["gs://bucket/lock"] = json.dumps(dead)
-    Lock("gs://bucket/lock", store).release()
-
-
-def test_of_two_that_claim_at_once_in_an_object_store_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_file, "SETTLE_SECONDS", 0.3)
-    store = Bucket()
-    ended: list[Lock | Locked] = []
-
-    def claim() -> None:
-        try:
-            ended.append(Lock("gs://bucket/lock", store))
-        except Locked as refused:
-            ended.append(refused)
-
-    threads = [threading.Thread(target=claim) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(type(one).__name__ for one in ended) == ["Lock", "Locked"]
-    next(one for one in ended if isinstance(one, Lock)).release()

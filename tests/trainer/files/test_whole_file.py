@@ -1,4 +1,4 @@
-"""Files of ours: whole or not there, and clear words where one is damaged."""
+"""Our own files: complete or absent, and a clear message if one is damaged."""
 
 import json
 from pathlib import Path

@@ -13,7 +13,7 @@ CHARS, START, END, VOCAB = 3, 3, 4, 5
 
 
 class MarkovModel:
-    """Logits that depend on the image, the step and the last token; its state counts the steps."""
+    """A model whose logits depend on the image, the step and the last token; its state counts the steps."""
 
     def __init__(self, seed: int, batch: int, steps: int, *, sharpness: float = 2.0) -> None:
         rng = np.random.default_rng(seed)
@@ -25,7 +25,7 @@ class MarkovModel:
         return tf.gather_nd(self.logits, tf.stack([image, step, tokens], axis=-1)), (step + 1, image)
 
     def exhaustive(self, image: int, max_length: int) -> list[tuple[float, tuple[int, ...]]]:
-        """All sequences with their log probabilities, best first."""
+        """Return all sequences with their log probabilities, best first."""
         log_probs = tf.nn.log_softmax(self.logits[image]).numpy().astype(np.float64)
         found = []
         for length in range(1, max_length + 1):

@@ -18,7 +18,7 @@ from trainer.training.train_state import TrainState
 
 
 def drawn(seed: int, count: int, truth: Calibration) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities, and whether the answers are right as often as `truth` makes of them."""
+    """Return random probabilities, and whether each answer is correct, with the confidence that `truth` gives it."""
     rng = np.random.default_rng(seed)
     probabilities = rng.beta(4, 1, count)
     return probabilities, rng.random(count) < truth.confidence(probabilities)
@@ -133,7 +133,7 @@ def test_it_belongs_to_the_way_that_numbers_are_read_in(tiny_model: Path, tiny_d
 
 
 def test_thresholds_say_what_to_expect_of_them_on_other_answers() -> None:
-    """They are chosen on the answers at hand, and so keep less than they promise on others."""
+    """Thresholds are chosen on the given answers, so they may achieve less on others."""
     rng = np.random.default_rng(0)
     probabilities = rng.uniform(0.3, 1.0, 400)
     right = rng.uniform(size=400) < probabilities

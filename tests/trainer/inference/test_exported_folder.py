@@ -1,4 +1,4 @@
-"""An export over an older one: a whole model is always there, and nothing else is ever replaced."""
+"""Exporting over an older model: a complete model always exists, and nothing else is ever replaced."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ FILES = ("saved_model.pb", "fingerprint.pb", "variables/variables.index", "varia
 
 
 def write(version: str):
-    """Writes a made-up model of a version; that of `tflite` has one file more."""
+    """Write a fake model of a version; with `tflite` it has one file more."""
 
     def write_into(folder: str) -> None:
         more = ("assets.extra/model.tflite",) if version == "tflite" else ()
@@ -35,7 +35,7 @@ def write(version: str):
 
 
 def versions(folder: Path) -> set[str]:
-    """Of all files of a model, which has one."""
+    """Return the versions of a model's files: exactly one if the model is complete."""
     found = {path.read_text() for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"}
     return found | {json.loads((folder / "assets" / "model_info.json").read_text())["version"]}
 
@@ -91,7 +91,7 @@ def test_where_it_fails_the_old_one_stays(tmp_path: Path, monkeypatch: pytest.Mo
 def test_in_an_object_store_no_reader_finds_half_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
-    """A file:// address goes the way of an object store; copying a file fails."""
+    """A file:// path takes the code path of object stores; copying a file fails."""
     output, copy, copied = tmp_path / "export", tf.io.gfile.copy, []
     exported_folder.replace(f"file://{output}", write("tflite"))
 
@@ -112,7 +112,7 @@ def test_in_an_object_store_no_reader_finds_half_a_model(
 
 
 def strange(folder: Path, kind: str) -> str:
-    """Makes something that is not ours to replace; returns what to name as the output."""
+    """Create something that must not be replaced; return the path to give as the output."""
     model = folder / "model"
     exported_folder.replace(str(model), write("old"))
     if kind == "file":

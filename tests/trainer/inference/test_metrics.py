@@ -61,6 +61,14 @@ def test_coverage_is_the_best_of_all_thresholds(found: list[Answer]) -> None:
     assert coverage(found, 0.8) == pytest.approx(best)
 
 
+@pytest.mark.parametrize(("right", "count", "accuracy"), [(4, 5, 0.8), (49, 50, 0.98), (99, 100, 0.99), (3, 3, 1.0)])
+def test_exactly_the_required_accuracy_is_enough(right: int, count: int, accuracy: float) -> None:
+    labels = ["1"] * right + ["2"] * (count - right)
+    read = [Answer("k", "csv", label, ("1",), (0.9,)) for label in labels]
+    assert coverage(read, accuracy) == 1.0
+    assert coverage([*read, Answer("k", "csv", "2", ("1",), (0.9,))], accuracy) == 0.0
+
+
 def test_wilson_interval_of_a_known_case() -> None:
     low, high = wilson_interval(81, 263)
     assert (low, high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))

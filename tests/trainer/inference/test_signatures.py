@@ -1,4 +1,4 @@
-"""The exported graphs: what training saw is what they see, and nothing but the image decides the answer."""
+"""The exported graphs preprocess like training, and the answer depends only on the image."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from trainer.vocab import Vocab
 
 
 def make_reader(seed: int, **model: object) -> Predictor:
-    """Of a smoke model with weights large enough that it reads each image differently."""
+    """Return a predictor of a smoke model whose weights are so large that it reads each image differently."""
     wanted = schema.override(experiments.find("smoke"), [f"model.{name}={value}" for name, value in model.items()])
     recogniser = PureRecogniser(wanted.model, seed=seed)
     params = {name: tf.Variable(3 * value if "kernel" in name else value) for name, value in recogniser.params.items()}
@@ -114,7 +114,7 @@ def test_the_width_and_the_number_of_candidates_are_inputs(signatures: dict, enc
 def test_evaluation_and_the_exported_model_search_as_wide(
     predictor: Predictor, signatures: dict, encoded_images: list[bytes]
 ) -> None:
-    """Wider than what is returned, and both the same."""
+    """Evaluation and serving use the same beam, wider than the number of candidates."""
     model = predictor.config.model
     images = preprocess.decode_and_fit(tf.constant(encoded_images), model)
     evaluated = predictor.read(preprocess.normalise(images))
@@ -140,7 +140,7 @@ def test_the_answer_does_not_depend_on_the_batch(signatures: dict, encoded_image
 
 
 def opinionless(seed: int, bias: dict[int, float], **model: object) -> Predictor:
-    """A model that sees nothing: its logits are 0, but for those of some tokens."""
+    """A model that ignores the image: its logits are 0 except for some tokens."""
     predictor = make_reader(seed, **model)
     for name, value in predictor.params.items():
         if "logits" in name:
@@ -150,14 +150,14 @@ def opinionless(seed: int, bias: dict[int, float], **model: object) -> Predictor
 
 
 def test_ties_are_broken_the_same_way_each_time() -> None:
-    """Without an opinion, the lower digits come first."""
+    """If all digits are equally probable, the lower ones come first."""
     found = opinionless(1, {}).read(tf.zeros([3, 16, 32, 3]), 4)
     np.testing.assert_array_equal(found["text"], [[b"00000", b"00001", b"00002", b"00003"]] * 3)
 
 
 @pytest.mark.parametrize("max_length", [1, 5, 8])
 def test_every_length_can_be_read(max_length: int) -> None:
-    """A model that likes but one digit, and the end as much."""
+    """A model in which one digit and the end token are equally probable."""
     found = opinionless(2, {3: 30.0, 11: 30.0}, max_length=max_length).read(tf.zeros([2, 16, 32, 3]), max_length)
     for row in found["text"].numpy():
         assert sorted(row) == [b"3" * length for length in range(1, max_length + 1)]
@@ -171,7 +171,7 @@ def test_attention_says_where_the_model_looked(signatures: dict, encoded_images:
 
 
 def weights(exported: Path) -> tuple[dict, dict]:
-    """The parameters and the state of the model, from its work folder."""
+    """Return the parameters and the state of the model, from its work folder."""
     _, _, params, state, _ = load_model(str(exported.parent / "run"))
     return params, state
 

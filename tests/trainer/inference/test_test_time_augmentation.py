@@ -70,6 +70,14 @@ def test_looking_closer_reads_alike_in_any_batch_and_is_refused_without_attentio
         schema.override(experiments.find("five_heads"), ["decode.closer=true"])
 
 
+def test_views_are_averaged_as_log_probabilities() -> None:
+    probabilities = np.array([[[[0.8, 0.1, 0.1]]], [[[0.2, 0.6, 0.2]]]], np.float32)  # [views, B, K, V]
+    offsets = np.array([5.0, -3.0]).reshape(2, 1, 1)  # logits are log probabilities up to a constant
+    logits = tf.constant(np.log(probabilities[:, 0]) + offsets, tf.float32)
+    mean = test_time_augmentation.agreed(logits, 2)
+    np.testing.assert_allclose(mean, np.log(probabilities).mean(axis=0), atol=1e-6)
+
+
 @pytest.mark.parametrize("experiment", ["smoke", "five_heads"])
 def test_equal_views_agree_with_one(experiment: str) -> None:
     wanted = schema.override(experiments.find(experiment), ["model.image_height=16", "model.image_width=32"])

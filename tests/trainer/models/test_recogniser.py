@@ -1,4 +1,4 @@
-"""What is particular to each model; what they share is tested in test_learner."""
+"""What is specific to each model; test_every_model tests what they have in common."""
 
 import dataclasses
 import itertools
@@ -23,7 +23,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 def numbers_and_log_probs(length: np.ndarray, classes: np.ndarray) -> dict[tuple[int, ...], float]:
-    """All numbers, with log p(length) + sum log p(character | position), from the heads' logits of one image."""
+    """Return all numbers, with log p(length) + sum log p(character | position), from the heads' logits of one image."""
     heads, blank = log_softmax(classes), log_softmax(classes)[:, -1]
     filled = np.log1p(-np.exp(blank))
     lengths = log_softmax(
@@ -91,7 +91,7 @@ def test_svhn_rnn_has_the_shape_of_the_reference() -> None:
 
 @pytest.mark.parametrize("every_step", [False, True])
 def test_svhn_rnn_is_shown_the_image_first_or_at_every_step(every_step: bool) -> None:
-    """With a memory of nothing but the state, the image can only come in by the state."""
+    """Unless the model gets the image at every step, the decoder sees it only through its state."""
     wanted = experiments.find("smoke").model
     model = dataclasses.replace(wanted, name="svhn_rnn", image_at_every_step=every_step)
     recogniser = PureRecogniser(model, seed=0)

@@ -1,4 +1,4 @@
-"""The report shows image files that scoring has read, and nothing else that a key may lead to."""
+"""The report shows image files that were scored, and no other file that a key could point to."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What watches training, and ends it."""
+"""Hooks that monitor training and end it."""
 
 import logging
 from pathlib import Path

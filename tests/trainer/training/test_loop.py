@@ -16,14 +16,14 @@ from trainer.training.speed import Speed
 
 
 class Counter(Runner):
-    """Steps that only count."""
+    """A runner whose steps only count."""
 
     def __init__(self, step: int = 0) -> None:
         self.step = step
         self.chunks: list[int] = []
 
     def begin(self, *_: object) -> None:
-        """Nothing is needed to count."""
+        """Do nothing: counting needs no state."""
 
     def read_step(self) -> int:
         return self.step
@@ -128,7 +128,7 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
 
 
 def test_after_a_recovery_the_speed_is_that_of_the_steps_that_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is lost at step 130, the last checkpoint is of step 20: no rate below 0, no time without end."""
+    """A server is lost at step 130, the last checkpoint is from step 20: the rate stays positive, the time finite."""
     now, lost = [0.0], [130]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     speed, measured = Speed(batch_size=10, first_step=0, total_steps=400), []

@@ -1,4 +1,4 @@
-"""Against the formulas of the papers, in NumPy."""
+"""The optimizers against the formulas of the papers, in NumPy."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_a_constant_stays_once_it_is_warm() -> None:
 
 
 class Expected:
-    """One weight matrix, updated as the formulas say, in float64."""
+    """Update one weight matrix by the formulas, in float64."""
 
     def __init__(self, config: Optimizer, weight: np.ndarray) -> None:
         self.config, self.weight, self.average = config, weight, weight

@@ -1,4 +1,4 @@
-"""What a work folder tells the tasks that share it, and later starts; what is damaged in it."""
+"""What a work folder tells the tasks that share it and later starts; damaged files in it."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Fine-tuning: what a run takes of another, what it says about the rest, and what it must remember."""
+"""Fine-tuning: what a run copies from another, what it logs about the rest, and what it records."""
 
 import logging
 from pathlib import Path
@@ -29,7 +29,7 @@ def initialised(source: warm_start.InitialWeights, *settings: str) -> TrainState
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainState]:
-    """A work folder whose weights, averages and statistics all differ, and the learner that it is of."""
+    """Return a work folder whose weights, averages and statistics all differ, and its train state."""
     folder = tmp_path_factory.mktemp("first") / "run"
     train_state = TrainState(smoke())
     for number, variables in enumerate((train_state.params, train_state.state, train_state.optimizer.averages)):

@@ -1,4 +1,4 @@
-"""Steps by synchronous replicas, as a program, since a strategy must come before any other TensorFlow operation.
+"""Train some steps on synchronous replicas; a program, since a strategy must precede any other TensorFlow operation.
 
 `python -m tests.trainer.training.runners.replicas OUTPUT.npz`: on two logical devices of this process, or, where
 TF_CONFIG is set, with the other workers. The joint batch of each step is the same in all ways; the weights
@@ -36,7 +36,7 @@ def wanted() -> schema.Config:
 
 
 def images() -> input_pipeline.LabelledImages:
-    """Noise with labels of different lengths, so that slices have different numbers of tokens."""
+    """Return noise with labels of different lengths, so that slices have different numbers of tokens."""
     rng = np.random.default_rng(1)
     model = wanted().model
     lengths = rng.integers(1, model.max_length + 1, COUNT)
@@ -57,7 +57,7 @@ def images() -> input_pipeline.LabelledImages:
 
 
 def values(train_state: TrainState) -> dict[str, np.ndarray]:
-    """All variables by group and name."""
+    """Return all variables by group and name."""
     return {f"{kind}:{name}": v.numpy() for kind, group in train_state.groups().items() for name, v in group.items()}
 
 

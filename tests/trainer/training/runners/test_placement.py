@@ -12,7 +12,7 @@ from trainer.training.runners import placement
 
 @functools.cache
 def shapes_of(experiment: str) -> dict[str, tuple[int, ...]]:
-    """Of the parameters of a real model."""
+    """Return the shapes of the parameters of a real model."""
     recogniser = PureRecogniser(experiments.find(experiment).model, seed=0)
     return {path: value.shape for path, value in recogniser.params.items()}
 

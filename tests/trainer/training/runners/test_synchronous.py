@@ -1,4 +1,4 @@
-"""Synchronous replicas make the steps of a single process on the joint batch."""
+"""Synchronous replicas are equivalent to one process with the full batch."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ from trainer.training.train_state import TrainState
 
 @pytest.fixture(scope="module")
 def one_process() -> dict[str, np.ndarray]:
-    """The same steps in one process: each batch's halves, whose sums over tokens are added and divided once."""
+    """Run the same steps in one process: the sums over tokens of each batch's halves are added and divided once."""
     train_state, wanted = TrainState(replicas.wanted()), replicas.wanted()
     paths, losses = list(train_state.params), []
     for step in range(replicas.STEPS):
