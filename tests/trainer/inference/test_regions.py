@@ -1,0 +1,56 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageDraw
+
+from trainer.inference import regions
+
+
+def picture() -> Image.Image:
+    """A card with four differently coloured quarters."""
+    card = Image.new("RGB", (80, 40))
+    pen = ImageDraw.Draw(card)
+    pen.rectangle((0, 0, 39, 19), fill=(250, 0, 0))
+    pen.rectangle((40, 0, 79, 19), fill=(0, 250, 0))
+    pen.rectangle((40, 20, 79, 39), fill=(0, 0, 250))
+    pen.rectangle((0, 20, 39, 39), fill=(250, 250, 0))
+    return card
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, -90, 180])
+def test_a_turned_card_is_cut_out_upright(degrees: int) -> None:
+    canvas = Image.new("RGB", (200, 160), (90, 90, 90))
+    turned = picture().rotate(-degrees, expand=True, resample=Image.Resampling.BILINEAR, fillcolor=(90, 90, 90))
+    canvas.paste(turned, (100 - turned.width // 2, 80 - turned.height // 2))
+    angle = math.radians(degrees)
+    points = np.array([(-40, -20), (40, -20), (40, 20), (-40, 20)]) @ np.array(
+        [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
+    )
+    points += np.array([100, 80])
+    cut = regions.cut(tf.constant(np.asarray(canvas)), tf.constant(points.reshape(1, 8), tf.float32), 20, 40)
+    assert cut.shape == (1, 20, 40, 3)
+    inner = np.asarray(cut[0], int)
+    small = np.asarray(picture().resize((40, 20), Image.Resampling.BOX), int)
+    for rows in (slice(2, 8), slice(12, 18)):
+        for columns in (slice(3, 17), slice(23, 37)):
+            np.testing.assert_allclose(inner[rows, columns], small[rows, columns], atol=14)
+
+
+def test_beyond_the_image_its_edge_is_repeated() -> None:
+    image = tf.constant(np.full((30, 30, 3), 120, np.uint8))
+    cut = regions.cut(image, tf.constant([[-20.0, -20, 50, -20, 50, 50, -20, 50]]), 16, 16)
+    np.testing.assert_array_equal(cut, np.full((1, 16, 16, 3), 120))
+
+
+def test_no_region_is_no_error() -> None:
+    assert regions.cut(tf.zeros([9, 9, 3], tf.uint8), tf.zeros([0, 8]), 4, 8).shape == (0, 4, 8, 3)
+
+
+def test_margins_are_as_wide_as_the_characters_ask_for() -> None:
+    wide, tall = regions.widened(
+        tf.constant([[0.0, 0, 100, 0, 100, 20, 0, 20], [0.0, 0, 20, 0, 20, 100, 0, 100]])
+    ).numpy()
+    np.testing.assert_allclose(wide, [-4, -4, 104, -4, 104, 24, -4, 24], atol=1e-4)
+    np.testing.assert_allclose(tall, [-4, -4, 24, -4, 24, 104, -4, 104], atol=1e-4)
