@@ -161,7 +161,11 @@ class ParameterServers(Runner):
 
     def _resident(self, _: Any = None) -> tf.data.Dataset:
         """Return all images in a worker's memory, repeated as one element, which costs no copy."""
-        element = {"images": self.images.read_images(), "tokens": tf.constant(self.images.tokens)}
+        element = {
+            "images": self.images.read_images(),
+            "tokens": tf.constant(self.images.tokens),
+            "corners": tf.constant(self.images.corners),
+        }
         return tf.data.Dataset.from_tensors(element).repeat()
 
     def _train_on(self, number: tf.Tensor, there: Any) -> dict[str, tf.Tensor]:

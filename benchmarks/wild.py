@@ -1,0 +1,108 @@
+"""Find and read the numbers of whole photos, beside RapidOCR and Tesseract: `python -m benchmarks.wild --help`.
+
+The photos are a folder with `images/` and `labels.csv` (file,label[,left,top,width,height][,flags]); those without a
+number are another folder. Each system gets the same files, in one run, in turns: RapidOCR 1.x (the package
+rapidocr-onnxruntime) and 3.x (rapidocr) in environments of their own, given by their Pythons; their wheels carry the
+models. Their answer is the digits of all texts that they find, in the order found, or those of the largest text with a
+digit, whichever of the two is right more often.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import wild_peers
+from trainer.inference.metrics import wilson_interval
+
+
+def main() -> None:
+    args = _parser().parse_args()
+    rows = list(csv.DictReader((args.photos / "labels.csv").open()))
+    paths = [str(args.photos / "images" / row["file"]) for row in rows]
+    empty = sorted(str(path) for path in args.empty.iterdir()) if args.empty else []
+    results = {f"ours, {model}": _ours(model, paths, empty) for model in args.models}
+    peers = {"rapidocr_1": args.rapidocr_1, "rapidocr_3": args.rapidocr_3, "tesseract": args.tesseract}
+    for name, python in peers.items():
+        if python:
+            results[name] = _peer(name, python, paths, empty)
+    table = [_row(name, result, rows) for name, result in results.items()]
+    print(f"{len(rows)} photos with a number, {len(empty)} without")
+    print(f"{'':<28}{'right':>8}{'95 % interval':>18}{'empty answered':>16}{'photos/s':>10}")
+    for row in table:
+        print(row["line"])
+    if args.output:
+        args.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _ours(model: str, paths: list[str], empty: list[str]) -> dict[str, Any]:
+    """Run our `predict` code on each photo; the first photo, which builds the graph, is read twice."""
+    from trainer import released
+    from trainer.cluster import environment
+    from trainer.data import image_io
+    from trainer.inference import exported_model
+
+    environment.configure()
+    loaded = exported_model.load(released.folder_of(model))
+    width = 2 * loaded.info["beam_width"]
+
+    def read(path: str) -> dict[str, Any]:
+        with open(path, "rb") as source:
+            shrunk = image_io.for_model(source, loaded.image_size)
+        [answer] = loaded.read([image_io.encode(shrunk.image, "bmp")], beam_width=width, candidates=1)
+        return {"texts": [answer.candidates[0]["text"]], "confidence": answer.confidence, "numbers": answer.numbers}
+
+    read(paths[0])
+    begin = time.monotonic()
+    answers = [read(path) for path in paths]
+    seconds = time.monotonic() - begin
+    threshold = _threshold(loaded.info)
+    answered = sum(read(path)["confidence"] >= threshold for path in empty)
+    return {"answers": answers, "seconds": seconds, "empty_answered": answered, "empty": len(empty)}
+
+
+def _threshold(info: dict[str, Any]) -> float:
+    """Return the confidence from which 98 % of the answers were right in calibration, 0.9 if that is not stored."""
+    rows = (info["calibration"] or {}).get("thresholds", [])
+    return next((r["confidence"] for r in rows if r["accuracy"] == 0.98 and r["confidence"] is not None), 0.9)
+
+
+def _peer(name: str, python: str, paths: list[str], empty: list[str]) -> dict[str, Any]:
+    command = [python, wild_peers.__file__, name]
+    done = subprocess.run(command, input=json.dumps([paths, empty]), capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{name}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _row(name: str, result: dict[str, Any], rows: list[dict[str, str]]) -> dict[str, Any]:
+    """Return the line of a system; of several ways to choose among its texts, the one that is right most often."""
+    ways = range(max(len(answer["texts"]) for answer in result["answers"]))
+    right = max(
+        sum(answer["texts"][way] == row["label"] for answer, row in zip(result["answers"], rows, strict=True))
+        for way in ways
+    )
+    low, high = wilson_interval(right, len(rows))
+    share = f"{result['empty_answered']} of {result['empty']}" if result["empty"] else "-"
+    interval, speed = f"{low:.1%} to {high:.1%}", len(rows) / result["seconds"]
+    return {"line": f"{name:<28}{right / len(rows):>8.1%}{interval:>18}{share:>16}{speed:>10.1f}"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True, help="folder with images/ and labels.csv")
+    parser.add_argument("--empty", type=Path, help="folder of photos without a number")
+    parser.add_argument("--models", nargs="+", default=["released"], metavar="EXPORT", help="ours")
+    parser.add_argument("--rapidocr-1", metavar="PYTHON", help="a Python with rapidocr-onnxruntime")
+    parser.add_argument("--rapidocr-3", metavar="PYTHON", help="a Python with rapidocr and onnxruntime")
+    parser.add_argument("--tesseract", metavar="PYTHON", help="a Python with pytesseract, and tesseract in the path")
+    parser.add_argument("--output", type=Path, metavar="JSON", help="every answer")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

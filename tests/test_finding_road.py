@@ -1,0 +1,137 @@
+"""The road of a finder: scenes, training, evaluation, export, and photos in which numbers are found and read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from tests.conftest import Run
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = ["model.image_height=64", "model.image_width=64", "model.widths=[4,8,8,8,8]", "model.blocks=[0,0,0,0]"]
+SETTINGS += ["model.neck_units=8", "data.batch_size=4", "data.eval_batch_size=4", "train.log_every=2"]
+SETTINGS += ["train.checkpoint_every=4", "train.evaluate_every=4", "optimizer.schedule=constant"]
+
+
+def experiment(steps: int) -> list[str]:
+    return ["--experiment", "finder", *(word for s in [*SETTINGS, f"train.steps={steps}"] for word in ("--set", s))]
+
+
+@pytest.fixture(scope="module")
+def scenes(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    for split, seed in (("train", 1), ("validation", 2)):
+        args = ["--source", "scenes", "--scene-size", 96, "--count", 24, "--num-shards", 1, "--max-digits", 3]
+        run("beam_pipelines.synthesize", *args, "--split", split, "--seed", seed, "--output", folder / split)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(run: Run, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("trained") / "finder"
+    data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]
+    run("trainer.train", *experiment(8), *data, "--workdir", workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def model(run: Run, trained: Path, scenes: Path, tiny_model: Path) -> Path:
+    """A finder that was hardly trained, with a recogniser that was not trained at all."""
+    data = ["--data", scenes / "validation", "--reader", tiny_model]
+    out = run("trainer.evaluate", "--workdir", trained, *data, "--calibrate").stdout
+    assert "best number right" in out
+    assert "empty photos answered" in out
+    output = trained.parent / "model"
+    run("trainer.export", "--workdir", trained, "--reader", tiny_model, "--output", output)
+    return output
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i, size in enumerate([(90, 60), (64, 200), (700, 30)]):
+        Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), np.uint8)).save(folder / f"{i}.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (120, 80), (90, 120, 90)).save(folder / "turned.jpg", exif=turned)
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    return folder
+
+
+def test_training_goes_on_where_it_stopped(run: Run, trained: Path, scenes: Path, tmp_path: Path) -> None:
+    """Two runs of four steps give the same loss at the end as one of eight."""
+    data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]
+    for steps in (4, 8):
+        run("trainer.train", *experiment(steps), *data, "--workdir", tmp_path)
+    last = [
+        [row["loss"] for row in map(json.loads, (folder / "metrics.jsonl").open()) if row["kind"] == "training"][-1]
+        for folder in (tmp_path, trained)
+    ]
+    assert last[0] == last[1]
+
+
+def test_a_cluster_trains_a_finder(run: Run, scenes: Path, tmp_path: Path) -> None:
+    data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]
+    for cluster in (["--ps", 1, "--workers", 1], ["--workers", 2]):
+        workdir = tmp_path / str(len(cluster))
+        run("trainer.cluster", *cluster, "--", *experiment(4), *data, "--workdir", workdir)
+        rows = [json.loads(line) for path in workdir.glob("*metrics*.jsonl") for line in path.open()]
+        assert any(row["kind"] == "validation" and "f1" in row for row in rows)
+
+
+def test_predict_names_each_number_and_frames_it(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    paths = sorted(photos.iterdir())
+    out = run("trainer.predict", "--model", model, *paths, "--format", "json", "--draw", tmp_path / "drawn.png").stdout
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["key"] for row in rows] == [str(path) for path in paths]
+    for row in rows:
+        assert len(row["box"]) == 8
+        assert row["numbers"] == sorted(row["numbers"], key=lambda number: -number["confidence"])
+        assert all(number["text"] and number["confidence"] >= 0.5 for number in row["numbers"])
+    turned = rows[-1]["box"]  # in pixels of the upright photo, 80 x 120
+    assert min(turned) >= -40
+    assert max(turned[::2]) <= 80 + 40
+    assert max(turned[1::2]) <= 120 + 40
+    with Image.open(tmp_path / "drawn.png") as sheet:
+        assert sheet.height > 5 * 30
+
+
+def test_scores_hold_the_numbers_and_whole_images_are_read_as_before(
+    run: Run, model: Path, tiny_model: Path, photos: Path, tmp_path: Path
+) -> None:
+    for name, options in {
+        "found": ["--model", model],
+        "parquet": ["--model", model, "--format", "parquet"],
+        "whole": ["--model", model, "--regions", "whole"],
+        "reader": ["--model", tiny_model],
+    }.items():
+        run("beam_pipelines.score", *options, "--input", photos, "--num-shards", 1, "--output", tmp_path / name)
+    rows = {
+        name: [json.loads(line) for line in (tmp_path / name / "predictions-00000-of-00001.jsonl").open()]
+        for name in ("found", "whole", "reader")
+    }
+    summary = json.loads((tmp_path / "found" / "summary.json").read_text())
+    assert sum(summary["numbers"].values()) == summary["rows"] == len(list(photos.iterdir()))
+    table = pyarrow.parquet.read_table(tmp_path / "parquet" / "predictions-00000-of-00001.parquet").to_pylist()
+    for one, other in zip(rows["found"], table, strict=True):
+        assert {name: other[name] for name in one} == one
+        assert one["text"] == one["candidates"][0]["text"]
+    for one, other in zip(rows["whole"], rows["reader"], strict=True):
+        assert "numbers" not in one
+        assert one["text"] == other["text"]
+        assert one["confidence"] == pytest.approx(other["confidence"], abs=1e-4)
+
+
+def test_a_model_of_another_kind_is_named(
+    run: Run, trained: Path, tiny_model: Path, scenes: Path, tmp_path: Path
+) -> None:
+    data = ["--data", scenes / "validation"]
+    missing = run("trainer.evaluate", "--workdir", trained, *data, "--reader", tmp_path / "nothing", status=2)
+    assert missing.stderr.count("\n") == 1
+    other = run("trainer.export", "--workdir", trained, "--output", tmp_path / "out", status=2).stderr
+    assert "another --reader" in other  # the calibration was fitted with the tiny recogniser
