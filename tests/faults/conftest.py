@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.faults.forking import Commands
+from tests.faults.sampling import sampled
 from tests.faults.table import check_ready
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks are evaluated
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases that `make test` leaves to `make faults`."""
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    sample = sampled(ours)
+    for item in ours:
+        if item not in sample:
+            item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.fixture(scope="session")
@@ -23,10 +34,10 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 def world(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images, datasets, a trained work folder, a model, predictions and a report; tests must leave it as it is.
 
-    FAULTS_WORLD is a folder that keeps it between runs of the tests.
+    FAULTS_WORLD is a folder that keeps it between runs of the tests, one for each process of pytest-xdist.
     """
     kept = os.environ.get("FAULTS_WORLD")
-    top = Path(kept) if kept else tmp_path_factory.mktemp("world")
+    top = Path(kept, os.environ.get("PYTEST_XDIST_WORKER", "")) if kept else tmp_path_factory.mktemp("world")
     build_world(commands, top)
     return top
 
@@ -35,7 +46,7 @@ def build_world(commands: Commands, top: Path) -> None:
     """Makes it, unless it is there."""
     if (top / "report.html").exists():
         return
-    top.mkdir(exist_ok=True)
+    top.mkdir(parents=True, exist_ok=True)
 
     def ready(module: str, *args: object) -> None:
         check_ready(commands(module, *args, timeout=300))
