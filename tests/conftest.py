@@ -1,4 +1,4 @@
-"""What tests share: real commands, a tiny dataset, and the real images where they are."""
+"""Shared fixtures: real commands, a tiny dataset, and the real images if available."""
 
 import os
 import re
@@ -24,9 +24,14 @@ CHATTER = re.compile(
 )
 
 
+def assert_no_chatter(output: str, command: str = "") -> None:
+    """Fail if the output of a command has a line that a library wrote about itself."""
+    assert not (line := CHATTER.search(output)), f"{command}\n{line.group()}"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Make what a test printed encodable: test processes send it to each other as UTF-8."""
+    """Make the output of a test encodable: test processes exchange it as UTF-8."""
     report = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report
@@ -34,22 +39,22 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real images: SHARED_DATA, or ../shared/data beside the checkout."""
+    """Return the folder of real images: SHARED_DATA, or ../shared/data beside the checkout."""
     folder = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"the real images are not here: no {folder}")
+        pytest.skip(f"the real images are missing: {folder} does not exist")
     return folder
 
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Run a command line as a user does; `status` is what it must end with. Libraries must not chatter in it."""
+    """Run a command as a user does; check its exit status, and that no library chatters."""
 
     def run_module(module: str, *args: object, status: int = 0) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", module, *map(str, args)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
         assert done.returncode == status, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-        assert not (found := CHATTER.search(done.stdout + done.stderr)), f"{' '.join(command)}\n{found.group()}"
+        assert_no_chatter(done.stdout + done.stderr, " ".join(command))
         return done
 
     return run_module
@@ -57,7 +62,7 @@ def run() -> Run:
 
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """80 drawn numbers of one and two digits, in two shards of a train split."""
+    """Return a dataset of 80 drawn numbers of one and two digits, in two shards of a train split."""
     from beam_pipelines import synthesize
 
     folder = tmp_path_factory.mktemp("tiny") / "dataset"
@@ -68,7 +73,7 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smoke model that never learnt anything, exported with its TFLite file."""
+    """Export an untrained smoke model, with its TFLite file."""
     import tensorflow as tf
 
     from trainer.config import experiments

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def left_behind(folder: Path) -> str:
-    """The processes whose command line has the folder in it."""
+    """Return the processes whose command line contains the folder."""
     return subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True).stdout
 
 

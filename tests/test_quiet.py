@@ -1,10 +1,17 @@
-"""No command lets a library chatter, whatever the CPU: TensorFlow turns oneDNN on by itself where that is fast."""
+"""No command lets a library chatter, whatever the CPU: TensorFlow turns oneDNN on by itself where that is fast.
+
+The other tests run the commands in the state of oneDNN that this machine defaults to, and check the output with
+`assert_no_chatter`. These tests run the commands that start TensorFlow in the other state. Only a synchronous cluster
+that trains to the end runs nowhere else.
+"""
 
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import CHATTER, Run
+from beam_pipelines import draw, prepare
+from tests.conftest import CHATTER, Run, assert_no_chatter
+from tests.other_onednn import other_onednn
 
 pytestmark = pytest.mark.slow
 
@@ -20,30 +27,45 @@ def test_chatter_is_recognised(line: str) -> None:
     assert CHATTER.search(f"00:47:32 smoke, single: 2,808 parameters, newly initialised\n{line}\n")
 
 
-@pytest.mark.parametrize("one_dnn", ["0", "1"])
-def test_no_command_chatters(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_dnn: str) -> None:
-    """`run` looks at what each of them says."""
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", one_dnn)
-    top = tmp_path
-    run("beam_pipelines.synthesize", "--count", 40, "--seed", 1, "--num-shards", 2, "--output", top / "synthetic")
-    run("beam_pipelines.draw", "--count", 8, "--seed", 2, "--output", top / "drawn")
-    args = ["--format", "csv", "--input", top / "drawn", "--split", "validation", "--output", top / "prepared"]
-    run("beam_pipelines.prepare", *args)
-    run("beam_pipelines.inspect", top / "synthetic")
-    steps = ["--experiment", "smoke", "--set", "train.steps=2", "--data", top / "synthetic"]
-    validation = ["--validation-data", top / "prepared"]
-    run("trainer.train", *steps, *validation, "--workdir", top / "run")
-    run("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared", "--calibrate")
-    run("trainer.export", "--workdir", top / "run", "--output", top / "model", "--half", "--tflite")
-    score = ["--model", top / "model", "--input", top / "drawn"]
-    run("beam_pipelines.score", *score, "--output", top / "predictions")
-    processes = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    run("beam_pipelines.score", *score, *processes, "--output", top / "by-processes")
-    image = next((top / "drawn" / "images").iterdir())
-    run("trainer.predict", image, "--draw", top / "looks.png")
-    args = ["--workdir", top / "run", "--predictions", top / "predictions", "--output", top / "report.html"]
-    run("trainer.report", *args)
-    run("trainer.search", *steps, *validation, "--grid", "optimizer.learning_rate=0.1", "--workdir", top / "search")
-    assert not CHATTER.search(next((top / "search").glob("*/train.log")).read_text())
-    for cluster in (["--ps", 1, "--workers", 1], ["--workers", 2]):
-        run("trainer.cluster", *cluster, "--", *steps, *validation, "--workdir", top / f"cluster{len(cluster)}")
+@pytest.fixture
+def other_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", other_onednn())
+
+
+STEPS = ("--experiment", "smoke", "--set", "train.steps=2", "data.holdout=0.2")
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    assert draw.main(["--count", "2", "--output", str(tmp_path / "drawn")]) == 0
+    return tmp_path / "drawn"
+
+
+@pytest.mark.usefixtures("other_state")
+def test_no_command_from_training_to_the_report_chatters(
+    run: Run, tiny_dataset: Path, drawn: Path, tmp_path: Path
+) -> None:
+    args = ["--format", "csv", "--split", "validation", "--input", str(drawn), "--output", str(tmp_path / "prepared")]
+    assert prepare.main(args) == 0
+    train = [*STEPS, "--data", tiny_dataset, "--workdir", tmp_path / "search"]
+    run("trainer.search", *train, "--grid", "optimizer.learning_rate=0.1")
+    (log,) = (tmp_path / "search").glob("*/train.log")  # of `trainer.train`, in a process of its own
+    assert_no_chatter(log.read_text(), "trainer.train")
+    workdir = ("--workdir", log.parent)
+    run("trainer.evaluate", *workdir, "--data", tmp_path / "prepared", "--calibrate")
+    run("trainer.export", *workdir, "--output", tmp_path / "model", "--half", "--tflite")
+    run("beam_pipelines.score", "--model", tmp_path / "model", "--input", drawn, "--output", tmp_path / "predictions")
+    run("trainer.report", *workdir, "--predictions", tmp_path / "predictions", "--output", tmp_path / "report.html")
+
+
+@pytest.mark.usefixtures("other_state")
+def test_no_command_that_reads_images_chatters(run: Run, tiny_model: Path, drawn: Path, tmp_path: Path) -> None:
+    processes = ["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--num-shards", 2]
+    run("beam_pipelines.score", "--model", tiny_model, "--input", drawn, "--output", tmp_path / "out", *processes)
+    run("trainer.predict", next((drawn / "images").iterdir()), "--draw", tmp_path / "attention.png")
+
+
+@pytest.mark.usefixtures("other_state")
+@pytest.mark.parametrize("tasks", [("--ps", 1, "--workers", 1), ("--workers", 2)], ids=["parameter server", "workers"])
+def test_no_task_of_a_cluster_chatters(run: Run, tiny_dataset: Path, tmp_path: Path, tasks: tuple) -> None:
+    run("trainer.cluster", *tasks, "--", *STEPS, "--data", tiny_dataset, "--workdir", tmp_path / "run")

@@ -45,6 +45,7 @@ def test_sigterm_to_one_saves_and_stops_all_at_the_same_step(running: Watched) -
 
 def test_a_torn_checkpoint_is_passed_over_and_the_end_is_exact(running: Watched, tiny_dataset: Path) -> None:
     running.cluster.__exit__()
+    assert int(running.said(r"stopped by SIGTERM at step (\d+)")[-1]) == running.saved()
     newest = running.workdir / "checkpoints" / f"ckpt-{running.saved()}.data-00000-of-00001"
     os.truncate(newest, newest.stat().st_size // 2)
     steps = running.saved() + 2 * EVERY + 7

@@ -1,4 +1,4 @@
-"""The whole road through its real commands, from drawn images to a report, on the smoke experiment."""
+"""End to end through the real commands, from drawn images to a report, on the smoke experiment."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which each command of the README was run once; two of the images are none."""
+    """Run each command of the README once in a folder; one of the image files is not an image."""
     top = tmp_path_factory.mktemp("road")
     run("beam_pipelines.synthesize", "--count", 120, "--seed", 1, "--num-shards", 2, "--output", top / "synthetic")
     run("beam_pipelines.draw", "--count", 30, "--seed", 2, "--output", top / "pictures")
@@ -36,6 +36,7 @@ def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "WARNING" not in scored.stderr
     args = ["--workdir", top / "run", "--predictions", top / "predictions", "--output", top / "report.html"]
     run("trainer.report", *args)
+    run("beam_pipelines.inspect", top / "synthetic")
     return top
 
 
@@ -96,9 +97,11 @@ def test_a_calibration_of_another_checkpoint_is_refused(road: Path, run: Run, tm
     assert "is for step 7, but the best checkpoint is from step" in done.stderr
 
 
-def test_predict_prints_the_table_of_candidates(road: Path, run: Run) -> None:
+def test_predict_prints_the_table_of_candidates(road: Path, run: Run, tmp_path: Path) -> None:
     image = next((road / "pictures" / "images").glob("2-*.png"))
-    lines = run("trainer.predict", "--model", road / "model", image).stdout.splitlines()
+    drawn = tmp_path / "attention.png"
+    lines = run("trainer.predict", "--model", road / "model", image, "--draw", drawn).stdout.splitlines()
+    assert drawn.is_file()
     assert lines[0] == str(image)
     assert lines[1].split() == ["No.", "result", "confidence"]
     assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]

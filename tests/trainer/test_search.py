@@ -1,4 +1,4 @@
-"""Searches in the real command, their runs in real processes; the space that they search as plain functions."""
+"""The search command with its runs in real processes; the search space as plain functions."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
 from werkzeug.test import Client
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, assert_no_chatter
 from trainer import search
 from trainer.cli import UserError
 from trainer.config import experiments, schema, search_space
@@ -116,7 +116,7 @@ RATES = ("--grid", "optimizer.learning_rate=0.003,1e30")
 
 @pytest.fixture(scope="module")
 def searched(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search of two runs, one of which fails: its loss becomes infinite."""
+    """Search two runs, one of which fails because its loss becomes infinite."""
     folder = tmp_path_factory.mktemp("searched") / "search"
     assert search.main(arguments(tiny_dataset, folder, *RATES)) == 1
     return folder
@@ -151,7 +151,7 @@ def test_a_finished_run_is_not_repeated_and_another_search_is_refused(
 
 @pytest.mark.slow
 def test_tensorboard_shows_the_runs_in_its_hparams_view(searched: Path) -> None:
-    """Asks the plug-in what the view asks of it."""
+    """Send the plug-in the requests that the view sends."""
     runs = EventMultiplexer().AddRunsFromDirectory(str(searched))
     runs.Reload()
     provider = MultiplexerDataProvider(runs, str(searched))
@@ -169,7 +169,7 @@ def test_tensorboard_shows_the_runs_in_its_hparams_view(searched: Path) -> None:
 
 @contextlib.contextmanager
 def started(args: list[str], run: Path) -> Iterator[subprocess.Popen]:
-    """A search in a process group of its own, as in a terminal, whose run has a checkpoint."""
+    """Start a search in its own process group, as in a terminal, and wait until its run has a checkpoint."""
     command = [sys.executable, "-m", "trainer.search", *args]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
@@ -185,7 +185,7 @@ def started(args: list[str], run: Path) -> Iterator[subprocess.Popen]:
 
 
 def left_behind(folder: Path) -> str:
-    """The processes whose command line has the folder in it."""
+    """Return the processes whose command line contains the folder."""
     return subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True).stdout
 
 
@@ -210,7 +210,10 @@ def test_ctrl_c_saves_and_says_how_to_resume(tiny_dataset: Path, tmp_path: Path)
     assert process.returncode == 130
     assert "to resume, run again: python -m trainer.search --experiment smoke" in errors
     assert "Traceback" not in errors
-    assert "stopped by SIGTERM at step" in (tmp_path / "search" / "seed=3" / "train.log").read_text()
+    log = (tmp_path / "search" / "seed=3" / "train.log").read_text()
+    assert "stopped by SIGTERM at step" in log
+    for output in (errors, log):
+        assert_no_chatter(output)
     assert not left_behind(tmp_path)
 
 

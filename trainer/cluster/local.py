@@ -20,6 +20,7 @@ from trainer.exit_status import USER_ERROR_STATUS
 log = logging.getLogger(__name__)
 
 END_SECONDS = 30.0  # for the other tasks to end by themselves once the chief is done, and after SIGTERM
+OTHERS_SECONDS = 5.0  # of these, for the other tasks after the chief
 PROBE_SECONDS = 2.0
 COLOURS = (36, 33, 32, 35, 34, 31)
 
@@ -67,6 +68,7 @@ class LocalCluster:
         )  # process ids killed on purpose, as Kubernetes does; these do not count as failures
         self.due: dict[str, float] = {}
         self.ended = threading.Event()
+        self.copying: list[threading.Thread] = []  # each copies the output of a task
         self.starts: list[tuple[float, str]] = []  # when (seconds since the epoch) each task was started
 
     def __enter__(self) -> "LocalCluster":
@@ -77,17 +79,28 @@ class LocalCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave no process behind: ask all to save and stop, then kill the rest."""
+        """Leave no process behind: ask the chief to save and stop, then the others, then kill the rest.
+
+        The chief needs servers and workers to complete its step and to save, so they stay until then, as in k8s/.
+        """
         self.ended.set()
-        for kind in (signal.SIGCONT, signal.SIGTERM):
-            for process in self.processes.values():
-                _signal_group(process, kind)
+        chief = [process for name, process in self.processes.items() if name == self.chief]
+        others = [process for name, process in self.processes.items() if name != self.chief]
+        for process in others:
+            _signal_group(process, signal.SIGCONT)
         deadline = time.monotonic() + END_SECONDS
-        for process in self.processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
+        for group, until in ((chief, deadline - OTHERS_SECONDS), (others, deadline)):
+            for process in group:
+                _signal_group(process, signal.SIGCONT)
+                _signal_group(process, signal.SIGTERM)
+            for process in group:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, until - time.monotonic()))
+        for process in (*chief, *others):
             _signal_group(process, signal.SIGKILL)
             process.wait()
+        for thread in self.copying:
+            thread.join(1.0)
 
     def kill(self, name: str, kind: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to a task, e.g. `worker 1`; if the task ends, that does not count as its failure."""
@@ -168,7 +181,9 @@ class LocalCluster:
         )
         self.processes[name] = process
         self.starts.append((time.time(), name))
-        threading.Thread(target=self._copy_lines, args=(name, process), daemon=True).start()
+        copying = threading.Thread(target=self._copy_lines, args=(name, process), daemon=True)
+        copying.start()
+        self.copying.append(copying)
 
     def _copy_lines(self, name: str, process: subprocess.Popen) -> None:
         prefix = f"[{name}]"
