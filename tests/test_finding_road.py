@@ -75,6 +75,14 @@ def test_training_goes_on_where_it_stopped(run: Run, trained: Path, scenes: Path
     assert last[0] == last[1]
 
 
+def test_a_finder_has_a_report(run: Run, trained: Path, model: Path, tmp_path: Path) -> None:
+    assert model.exists()
+    run("trainer.report", "--workdir", trained, "--output", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "best number right" in page
+    assert "Incorrect" not in page
+
+
 def test_a_cluster_trains_a_finder(run: Run, scenes: Path, tmp_path: Path) -> None:
     data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]
     for cluster in (["--ps", 1, "--workers", 1], ["--workers", 2]):

@@ -61,8 +61,8 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
 
     Returns:
       The rows of `search.json`, best first: `name`, `settings`, `status` (`done`, `failed`, `waiting`); for runs with
-      a validation also `sequence_accuracy` (of the best checkpoint) with its `interval_95`, `step`, and `seconds` of
-      training; for failed runs, `error`.
+      a validation also `sequence_accuracy` (of the best checkpoint) with its `interval_95`, or a finder's `f1`, `step`,
+      and `seconds` of training; for failed runs, `error`.
     Raises:
       UserError: a setting is wrong, or a run in the work folder was started with another command.
     """
@@ -168,27 +168,33 @@ def rank(
         logged = files.read_metrics(f"{workdir}/{name}")
         if logged:
             with contextlib.suppress(UserError):  # a damaged config, which the next start rewrites
-                row |= measured(logged, batch_size=files.read_config(f"{workdir}/{name}").data.batch_size)
+                row |= measured(logged, files.read_config(f"{workdir}/{name}"))
         rows.append(row | ({"error": failures[name]} if name in failures else {}))
-    return sorted(rows, key=lambda row: (-row.get("sequence_accuracy", -1.0), row.get("seconds", 0.0)))
+    return sorted(rows, key=lambda row: (-_score(row), row.get("seconds", 0.0)))
 
 
-def measured(logged: list[dict[str, Any]], *, batch_size: int) -> dict[str, Any]:
+def _score(row: dict[str, Any]) -> float:
+    """Return the figure that a row is ranked by, -1 if it has none: a recogniser's accuracy, or a finder's F1."""
+    return float(row.get("sequence_accuracy", row.get("f1", -1.0)))
+
+
+def measured(logged: list[dict[str, Any]], config: schema.Config) -> dict[str, Any]:
     """Return the best validation and the training time, in seconds without pauses, from rows of `read_metrics`."""
     training = [row for row in logged if row["kind"] == "training"]
     starts = [0, *(row["step"] for row in training)]
     seconds = sum(
-        (row["step"] - start) * batch_size / row["examples_per_second"]
+        (row["step"] - start) * config.data.batch_size / row["examples_per_second"]
         for start, row in zip(starts, training, strict=False)
         if row["examples_per_second"] > 0 and row["step"] > start
     )
     figures: dict[str, Any] = {"seconds": seconds}
     validation = [row for row in logged if row["kind"] == "validation"]
     if validation:
-        best = max(validation, key=lambda row: row["sequence_accuracy"])
-        right = round(best["sequence_accuracy"] * best["examples"])
-        figures |= {name: best[name] for name in ("sequence_accuracy", "step")}
-        figures["interval_95"] = metrics.wilson_interval(right, best["examples"])
+        best = max(validation, key=lambda row: row[config.model.measure])
+        figures |= {name: best[name] for name in (config.model.measure, "step")}
+        if not config.model.finds:
+            right = round(best["sequence_accuracy"] * best["examples"])
+            figures["interval_95"] = metrics.wilson_interval(right, best["examples"])
     return figures
 
 
@@ -222,10 +228,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         yield f"{'No.':>4}  {'whole numbers':>13}  {'95 % interval':<16}  {'step':>7}  {'training':>8}  settings"
         for i, row in enumerate(rows, start=1):
             accuracy, between, step = "-", "", ""
-            if "sequence_accuracy" in row:
+            if _score(row) >= 0:
+                accuracy, step = f"{_score(row):.2%}", str(row["step"])
+            if "interval_95" in row:
                 low, high = row["interval_95"]
-                accuracy, between = f"{row['sequence_accuracy']:.2%}", f"{low:.2%} to {high:.2%}"
-                step = str(row["step"])
+                between = f"{low:.2%} to {high:.2%}"
             told = "" if row["status"] == "done" else f"  {row['status']}: {row.get('error', '')}".rstrip(": ")
             seconds = speed.clock(row.get("seconds", 0.0))
             yield f"{i:>4}  {accuracy:>13}  {between:<16}  {step:>7}  {seconds:>8}  {' '.join(row['settings'])}{told}"

@@ -96,14 +96,15 @@ def test_the_best_validation_and_the_seconds_of_training_are_read_from_the_metri
         {"kind": "training", "step": 20, "examples_per_second": 80.0},
         {"kind": "validation", "step": 20, "sequence_accuracy": 0.5, "examples": 8},
     ]
-    found = search.measured(logged, batch_size=4)
+    config = schema.override(experiments.find("smoke"), ["data.batch_size=4"])
+    found = search.measured(logged, config)
     assert found == {
         "seconds": 1.5,
         "sequence_accuracy": 0.75,
         "step": 10,
         "interval_95": metrics.wilson_interval(6, 8),
     }
-    assert search.measured(logged[:1], batch_size=4) == {"seconds": 1.0}
+    assert search.measured(logged[:1], config) == {"seconds": 1.0}
 
 
 def arguments(dataset: Path, folder: Path, *args: str, steps: int = 10) -> list[str]:

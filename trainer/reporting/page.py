@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from trainer import cli
 from trainer.files import replaceable, whole_file
-from trainer.inference import evaluation
+from trainer.inference import evaluation, photo_evaluation
 from trainer.reporting import plots, report_images
 from trainer.workdir import files
 
 AGAIN = "run trainer.evaluate again"
 EVALUATION_KEYS = ("examples", "sequence_accuracy", "interval_95", "calibration", "data", "split")
+FINDER_KEYS = ("finding", "reading", "data", "split")
 ANSWER_KEYS = ("key", "label", "candidates", "probabilities")
 SUMMARY_KEYS = ("shards", "rows", "rejects", "confidence_histogram")
 SHOWN = 24  # images in a gallery
@@ -31,7 +32,7 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
     model, optimizer, train = config.model, config.optimizer, config.train
     values: dict[str, Any] = {
         "title": f"{config.experiment}: {workdir}",
-        "curves": plots.curves(metrics) if metrics else None,
+        "curves": plots.curves(metrics, plots.FINDING if model.finds else plots.READING) if metrics else None,
         "settings": [
             ("image", f"{model.image_height} x {model.image_width} pixels"),
             ("alphabet, maximum length", f"{model.alphabet}, {model.max_length}"),
@@ -42,11 +43,13 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
         "evaluation": None,
         "predictions": _predictions(predictions) if predictions else None,
     }
-    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice=AGAIN, keys=EVALUATION_KEYS)
-    if summary:
+    keys = FINDER_KEYS if model.finds else EVALUATION_KEYS
+    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice=AGAIN, keys=keys)
+    if summary and model.finds:
+        values["evaluation"] = _lines(photo_evaluation.table(summary))
+    elif summary:
         answers = whole_file.read_json_lines(f"{workdir}/{files.ANSWERS_FILE}", advice=AGAIN, keys=ANSWER_KEYS) or []
-        lines = [line.strip().split("  ", 1) for line in evaluation.table(summary).splitlines()[1:]]
-        values["evaluation"] = [("images", summary["examples"]), *lines]
+        values["evaluation"] = [("images", summary["examples"]), *_lines(evaluation.table(summary))]
         values["reliability"] = plots.reliability(summary["calibration"])
         values["confusion"] = plots.confusion(answers, model.alphabet)
         values.update(_galleries(answers, summary))
@@ -55,6 +58,11 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
     )
     tf.io.gfile.makedirs(output.rpartition("/")[0] or ".")
     whole_file.write(output, page.render(values))
+
+
+def _lines(table: str) -> list[list[str]]:
+    """Return the names and the values of a table without its heading."""
+    return [line.strip().split("  ", 1) for line in table.splitlines()[1:]]
 
 
 def _check_output(output: str) -> None:

@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
@@ -12,18 +13,26 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+READING = {"sequence_accuracy": "numbers correct", "digit_accuracy": "digits correct"}
+FINDING = {"f1": "F1 of boxes", "recall": "recall", "precision": "precision"}
 
-def curves(rows: list[dict[str, Any]]) -> str:
-    """Plot loss and accuracies by step, from rows of `files.read_metrics`."""
+
+def curves(rows: list[dict[str, Any]], lines: Mapping[str, str] = MappingProxyType(READING)) -> str:
+    """Plot the loss, and the validation figures in `lines` with their labels, by step.
+
+    Args:
+      rows: from `files.read_metrics`.
+      lines: `READING`, or `FINDING` for a finder.
+    """
     training = [row for row in rows if row["kind"] == "training"]
     validation = [row for row in rows if row["kind"] == "validation"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4))
     left.plot([r["step"] for r in training], [r["loss"] for r in training], color="#1f5fa8")
-    left.set(title="training loss per token", xlabel="step", ylabel="nats", ylim=(0, None))
+    left.set(title="training loss", xlabel="step", ylim=(0, None))
     steps = [r["step"] for r in validation]
-    right.plot(steps, [100 * r["sequence_accuracy"] for r in validation], "o-", label="numbers")
-    right.plot(steps, [100 * r["digit_accuracy"] for r in validation], "o-", label="digits")
-    right.set(title="validation (no teacher forcing)", xlabel="step", ylabel="% correct", ylim=(0, 101))
+    for name, label in lines.items():
+        right.plot(steps, [100 * r[name] for r in validation], "o-", label=label)
+    right.set(title="validation", xlabel="step", ylabel="%", ylim=(0, 101))
     right.legend(loc="lower right")
     return _url(figure)
 
