@@ -11,7 +11,7 @@ from trainer.cli import UserError
 from trainer.data import dataset_info, leakage, records
 from trainer.data.records import Record
 from trainer.files import whole_file
-from trainer.inference import finding_metrics, photo_metrics, region_calibration
+from trainer.inference import calibration, finding_metrics, photo_metrics, region_calibration
 from trainer.inference.exported_model import ExportedModel
 from trainer.inference.finding_metrics import Found
 from trainer.inference.load import load_finder
@@ -44,7 +44,7 @@ def evaluate(
     stored = None if calibrate else read_region_calibration(workdir, found.step, reader)
     photos = PhotoReader(found.finder, reader.decoded, reader.image_size, RegionCalibration(), most=MOST_REGIONS)
     answers = _answers(photos, reader, workdir, data, split, allow_seen=allow_seen)
-    calibrated = stored or RegionCalibration()
+    calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
     summary = {"step": found.step, "data": data, "split": split, "reader": reader.info["fingerprint"]}
     if calibrate:
         calibrated = region_calibration.fit(
@@ -52,8 +52,10 @@ def evaluate(
             np.stack([a.readings for a in answers]),
             np.stack([a.right() for a in answers]),
         )
-        whole_file.write_json(f"{workdir}/{files.CALIBRATION_FILE}", {**summary, **calibrated.to_json()})
     answers = [_confident(answer, calibrated) for answer in answers]
+    if calibrate:
+        stored_too = {**calibrated.to_json(), "thresholds": _thresholds(answers)}
+        whole_file.write_json(f"{workdir}/{files.CALIBRATION_FILE}", {**summary, **stored_too})
     summary["finding"] = finding_metrics.summarise([Found(a.truth, a.corners[1:], a.scores[1:]) for a in answers])
     summary["reading"] = photo_metrics.summarise(answers)
     whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(_row(a)) + "\n" for a in answers))
@@ -110,6 +112,17 @@ def _confident(answer: PhotoAnswer, calibrated: RegionCalibration) -> PhotoAnswe
     return dataclasses.replace(answer, confidences=calibrated.confidence(scores, readings).numpy()[0])
 
 
+def _thresholds(answers: list[PhotoAnswer]) -> list[dict[str, Any]]:
+    """Return `calibration.thresholds` and what to expect of them for the best answer of each photo.
+
+    An answer for a photo without a number is wrong.
+    """
+    confidences = np.array([a.confidences[a.best] for a in answers])
+    right = np.array([a.best_right for a in answers])
+    pairs = zip(calibration.thresholds(confidences, right), calibration.expected(confidences, right), strict=True)
+    return [chosen | on_others for chosen, on_others in pairs]
+
+
 def _row(answer: PhotoAnswer) -> dict[str, Any]:
     """Return the answer as a JSON object."""
     numbers = [
@@ -126,8 +139,8 @@ def _row(answer: PhotoAnswer) -> dict[str, Any]:
     return {"key": answer.key, "labels": list(answer.labels), "right": answer.best_right, "numbers": numbers}
 
 
-def read_region_calibration(workdir: str, step: int, reader: ExportedModel) -> RegionCalibration | None:
-    """Return the calibration that `evaluate` stored, None if it never ran with `calibrate`.
+def read_region_calibration(workdir: str, step: int, reader: ExportedModel) -> dict[str, Any] | None:
+    """Return what `evaluate` stored about the confidence of regions, None if it never ran with `calibrate`.
 
     Raises:
       UserError: it is corrupt, or for another step or another reader.
@@ -140,7 +153,7 @@ def read_region_calibration(workdir: str, step: int, reader: ExportedModel) -> R
         raise UserError(f"{path} is not a finder's calibration: {again}, or delete it")
     if stored["step"] != step or stored["reader"] != reader.info["fingerprint"]:
         raise UserError(f"{path} is for another checkpoint or another --reader: {again}, or delete it")
-    return RegionCalibration(tuple(stored["box"]), tuple(stored["whole"]))
+    return stored
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -38,10 +38,9 @@ def export(workdir: str, output: str, reader: ExportedModel, *, half: bool = Fal
     if half:
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
         finder = NumberFinder(finder.network, params, state, config)
-    calibrated = read_region_calibration(workdir, found.step, reader)
-    photos = PhotoReader(
-        finder, reader.decoded, reader.image_size, calibrated or RegionCalibration(), most=MOST_REGIONS
-    )
+    stored = read_region_calibration(workdir, found.step, reader)
+    calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
+    photos = PhotoReader(finder, reader.decoded, reader.image_size, calibrated, most=MOST_REGIONS)
     info = {
         **reader.info,
         "finder": {
@@ -49,8 +48,8 @@ def export(workdir: str, output: str, reader: ExportedModel, *, half: bool = Fal
             "step": found.step,
             "image_size": [config.model.image_height, config.model.image_width],
             "fingerprint": saved_model.fingerprint(params, state),
-            "calibration": calibrated.to_json() if calibrated else None,
         },
+        "calibration": stored,
         "image_size": [config.model.image_height, config.model.image_width],
         "step": found.step,
         "reader": reader.info["fingerprint"],

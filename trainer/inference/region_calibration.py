@@ -38,6 +38,11 @@ class RegionCalibration:
         values = tf.sigmoid(tf.concat([whole, boxes], axis=1))
         return tf.where(scores > 0, values, 0.0)
 
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "RegionCalibration":
+        """Return the calibration that `to_json` described."""
+        return cls(box=tuple(stored["box"]), whole=tuple(stored["whole"]))
+
     def to_json(self) -> dict[str, Any]:
         """Return what `model_info.json` holds."""
         return dataclasses.asdict(self)

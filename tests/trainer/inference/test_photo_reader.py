@@ -1,0 +1,99 @@
+"""The graph that finds and reads, with a finder and a recogniser that only look at brightness."""
+
+import io
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tests.trainer.models.test_finder import small
+from trainer.inference.photo_reader import PhotoReader
+from trainer.inference.region_calibration import RegionCalibration
+
+MOST = 3
+
+
+class StubFinder:
+    """Finds boxes at fixed places of the letterboxed photo, in as many photos as are bright."""
+
+    config = small()
+
+    def find(self, images: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
+        boxes = tf.constant([[[32.0, 32, 96, 32, 96, 64, 32, 64], [200.0, 40, 200, 90, 180, 90, 180, 40]]])
+        boxes = tf.pad(boxes, [[0, 0], [0, most - 2], [0, 0]])
+        bright = tf.cast(tf.reduce_mean(images, axis=[1, 2, 3]) > 0, tf.float32)
+        scores = bright[:, tf.newaxis] * tf.constant([[0.9, 0.6, 0.0]])
+        return tf.tile(boxes, [tf.shape(images)[0], 1, 1]), scores
+
+
+def stub_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str, tf.Tensor]:
+    """Read the mean brightness of each image as its number."""
+    mean = tf.cast(tf.round(tf.reduce_mean(tf.cast(images, tf.float32), axis=[1, 2, 3])), tf.int32)
+    shape = [tf.size(mean), 1]
+    return {
+        "text": tf.reshape(tf.strings.as_string(mean), shape),
+        "log_prob": tf.fill(shape, -0.5),
+        "probability": tf.fill(shape, 0.6),
+        "confidence": tf.fill([tf.size(mean)], 0.8),
+    }
+
+
+def reader() -> PhotoReader:
+    return PhotoReader(StubFinder(), stub_reader, (8, 16), RegionCalibration(), most=MOST)  # type: ignore[arg-type]
+
+
+def encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def photo(size: tuple[int, int], ground: int, patch: int) -> bytes:
+    """A grey photo with a patch where the finder finds its first box: it is letterboxed to 384 pixels."""
+    image = Image.new("RGB", size, (ground,) * 3)
+    scale = max(size) / 384
+    low, right, bottom = (round(scale * edge) for edge in (20, 108, 76))
+    image.paste((patch,) * 3, (low, low, right, bottom))
+    return encoded(image)
+
+
+def test_regions_are_cut_at_full_resolution_and_the_whole_photo_is_one_of_them() -> None:
+    files = tf.constant([photo((768, 768), 200, 250), photo((300, 200), 10, 20), photo((1536, 1000), 180, 30)])
+    out = tf.function(reader().regions)(files, tf.constant(2), tf.constant(1))
+    assert out["corners"].shape == (3, MOST + 1, 8)
+    texts = [[text.decode() for text in row] for row in out["text"][..., 0].numpy()]
+    assert texts[0][1:] == ["250", "200", ""]
+    assert texts[1][1:] == ["", "", ""]  # dark: nothing is found, and nothing is read but the whole
+    assert texts[1][0] in ("10", "11")
+    assert texts[2][1:3] == ["30", "180"]
+    np.testing.assert_allclose(out["corners"][2, 1], np.array([32, 32, 96, 32, 96, 64, 32, 64]) * 4, rtol=1e-5)
+    np.testing.assert_allclose(out["corners"][1, 0], [0, 0, 300, 0, 300, 200, 0, 200])
+    np.testing.assert_allclose(out["score"][:, 0], 1)
+
+
+def test_answers_are_ranked_and_those_that_are_not_there_have_no_confidence() -> None:
+    files = tf.constant([photo((768, 768), 200, 250), photo((300, 200), 10, 20)])
+    out = {
+        name: value.numpy() for name, value in tf.function(reader().read)(files, tf.constant(2), tf.constant(1)).items()
+    }
+    assert (np.diff(out["numbers/confidence"], axis=1) <= 0).all()
+    assert out["numbers/text"][0, 0] == out["text"][0, 0] == b"250"
+    assert out["confidence"][0] == out["numbers/confidence"][0, 0]
+    np.testing.assert_array_equal(out["numbers/confidence"][1] > 0, [True, False, False, False])
+    assert out["text"][1, 0] == out["numbers/text"][1, 0] != b""
+
+
+def test_a_photo_does_not_depend_on_the_others_of_its_batch() -> None:
+    files = [photo((768, 768), 200, 250), photo((300, 200), 190, 20), photo((90, 400), 30, 20)]
+    read = tf.function(
+        reader().read, input_signature=[tf.TensorSpec([None], tf.string)] + [tf.TensorSpec([], tf.int32)] * 2
+    )
+    together = read(tf.constant(files), tf.constant(2), tf.constant(1))
+    for i, file in enumerate(files):
+        alone = read(tf.constant([file]), tf.constant(2), tf.constant(1))
+        for name, value in alone.items():
+            if value.dtype == tf.string:
+                np.testing.assert_array_equal(value[0], together[name][i])
+            else:
+                np.testing.assert_allclose(value[0], together[name][i], rtol=1e-5)
