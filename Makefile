@@ -1,5 +1,6 @@
 # make demo   sets everything up, then: synthesise -> train -> evaluate -> export -> score -> report
 # make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
+# make finder   the model that finds numbers in whole photos, likewise; FINDER_STEPS=4000 steps take about an hour and a half
 # make test   sets everything up, then: formatting, lint, types and the tests, of tests/faults a sample; make test-fast: the quick tests alone
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ PY := $(VENV)/bin/python
 TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
 SAY := @printf '\n== %s\n'
 
-.PHONY: demo release soak fuzz faults test test-fast check clean
+.PHONY: demo release finder soak fuzz faults test test-fast check clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: setup.py
@@ -110,6 +111,36 @@ release: $(VENV)/installed
 	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export-fast --half --set $(ONE_VIEW)
 	$(PY) -m trainer.evaluate --workdir runs/stage2 --data $(RELEASE)/photos --calibrate
 	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export --half
+
+FOUND := data/finder
+FINDER_STEPS ?= 4000
+
+finder: $(VENV)/installed
+	$(SAY) "1/4 data: photos with boxes, numbers cut from photos"
+	mkdir -p $(FOUND)
+	$(PY) -m beam_pipelines.prepare --format csv --input $(SHARED)/scenes/svhn_originals --crop whole --max-side 384 \
+	    --output $(FOUND)/originals
+	awk -F, -v OFS=, 'NR == FNR { of[$$1] = $$2 OFS $$3; next } { $$1 = $$1 OFS of[$$1]; NF -= 1; print }' \
+	    $(SHARED)/photos/labels.csv $(SHARED)/photos/boxes.csv > $(FOUND)/photos.csv
+	$(PY) -m beam_pipelines.prepare --format csv --input $(FOUND)/photos.csv --images $(SHARED)/photos/images \
+	    --crop whole --max-side 384 --output $(FOUND)/photos
+	for part in test train; do \
+	    $(PY) -m beam_pipelines.prepare --format digitstruct --input $(SHARED)/format1/$$part --crop context \
+	        --context 0.12 0.3 --split train --output $(FOUND)/format1-$$part || exit; \
+	done
+	$(SAY) "2/4 scenes"
+	$(PY) -m beam_pipelines.synthesize --source scenes --count 12000 --seed 11 --lengths house --num-shards 12 \
+	    --backgrounds $(SHARED)/scenes/backgrounds --photos $(FOUND)/originals $(FOUND)/photos \
+	    --records $(FOUND)/format1-test $(FOUND)/format1-train --empty 0.2 --image-format jpeg \
+	    --output $(FOUND)/scenes $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source scenes --count 300 --seed 77 --lengths house --split validation \
+	    --empty 0.3 --image-format jpeg --num-shards 1 --output $(FOUND)/validation
+	$(SAY) "3/4 train"
+	$(PY) -m trainer.train --experiment finder --set model.image_height=256 model.image_width=256 \
+	    train.steps=$(FINDER_STEPS) --data $(FOUND)/scenes --validation-data $(FOUND)/validation --workdir runs/finder
+	$(SAY) "4/4 evaluate, calibrate and export, with the recogniser of the package"
+	$(PY) -m trainer.evaluate --workdir runs/finder --data $(FOUND)/validation $(FOUND)/photos --calibrate
+	$(PY) -m trainer.export --workdir runs/finder --half --output runs/finder/export
 
 clean:
 	rm -rf $(VENV) demo

@@ -69,7 +69,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         type=_megapixels,
         default=DEFAULT_MEGAPIXELS,
         metavar="MP",
-        help=f"reject larger images, since a small file can claim any size; default {DEFAULT_MEGAPIXELS:.0f}. Decoding "
+        help="reject larger images, since a small file can claim any size. Decoding "
         "takes 4 bytes of memory per pixel, and up to 20 for WebP, AVIF and JPEG 2000",
     )
 
