@@ -10,7 +10,7 @@ from trainer.inference import regions
 from trainer.inference.number_finder import NumberFinder
 from trainer.inference.region_calibration import RegionCalibration
 
-MOST_REGIONS = 8  # per photo, beside the whole photo
+MOST_REGIONS = 60  # per photo, beside the whole photo
 Reader = Callable[..., dict[str, tf.Tensor]]
 
 
@@ -82,11 +82,10 @@ class PhotoReader(tf.Module):
         photos, padded, scales, sizes = self._decoded(files)
         corners, scores = self.finder.find(preprocess.normalise(padded), self.most)
         corners /= scales[:, tf.newaxis, tf.newaxis]
-        cuts = self._cuts(photos, corners, scores)
         batch, count = tf.shape(scores)[0], self.most + 1
         whole_scores = tf.concat([tf.ones([batch, 1]), scores], axis=1)
         used = tf.where(tf.reshape(whole_scores > 0, [-1]))
-        out = self.reader(images=tf.gather(cuts, used[:, 0]), beam_width=beam_width, candidates=candidates)
+        out = self.reader(images=self._cuts(photos, corners, scores), beam_width=beam_width, candidates=candidates)
         read: dict[str, Any] = {}
         for name in ("text", "log_prob", "probability", "confidence"):
             value = out[name]
@@ -115,13 +114,14 @@ class PhotoReader(tf.Module):
         return photos, padded.stack(), scale, all_sizes
 
     def _cuts(self, photos: tf.TensorArray, corners: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        """Return the regions of all photos, the whole photo first, uint8 [B * R, H, W, 3]."""
+        """Return the regions that are there, of each photo the whole photo first, uint8 [N, H, W, 3]."""
         height, width = self.reader_size
-        shape = [self.most + 1, height, width, 3]
-        cuts = tf.TensorArray(tf.uint8, tf.shape(scores)[0], element_shape=shape)
+        shape = [None, height, width, 3]
+        cuts = tf.TensorArray(tf.uint8, tf.shape(scores)[0], infer_shape=False, element_shape=shape)
         for i in tf.range(tf.shape(scores)[0]):
             photo = photos.read(i)
             whole = preprocess.fit(photo, height, width)
-            found = regions.cut(photo, regions.widened(corners[i]), height, width)
+            found = tf.boolean_mask(corners[i], scores[i] > 0)
+            found = regions.cut(photo, regions.widened(found), height, width)
             cuts = cuts.write(i, tf.concat([whole[tf.newaxis], found], axis=0))
-        return tf.reshape(cuts.stack(), [-1, height, width, 3])
+        return tf.ensure_shape(cuts.concat(), shape)

@@ -4,7 +4,7 @@ import argparse
 
 from trainer.config import typed
 
-MOST_NUMBERS = 100
+MOST_NUMBERS = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
