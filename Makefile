@@ -37,7 +37,7 @@ test: check
 test-fast: $(VENV)/installed
 	$(PY) -m pytest $(IN_PARALLEL) -m "not slow" --ignore tests/faults
 
-# Every command in every bad situation of a table, 1,216 cases: half an hour.
+# Every command in every bad situation of a table, over 1,200 cases: half an hour.
 faults: $(VENV)/installed
 	$(PY) -m pytest tests/faults
 

@@ -13,8 +13,11 @@ from trainer.cli import UserError
 from trainer.config import typed
 from trainer.vocab import DIGITS
 
-HEADER = ["file", "label"]
-NAME = re.compile(r"\d+-\d{6}\.png")  # seed and index
+LABELS, HEADER = "labels.csv", ["file", "label"]
+NAME = re.compile(r"(\d+)-(\d{6,})\.png")  # seed and index
+# Seeds and counts of runs that have not written their labels yet: what a killed run has drawn is replaced by the next.
+UNFINISHED = "labels.csv.unfinished"
+NEW_LABELS = "labels.csv.new"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +32,7 @@ def _run(argv: list[str] | None) -> None:
         check_place=places.check_local,
     )
     parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
-    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    parser.add_argument("--seed", type=typed.integer(0, 2**63), default=0, help="random seed")
     parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="most digits")
     parser.add_argument("--output", required=True, help="output folder: new, empty, or written by this command")
     args = parser.parse_args(argv)
@@ -37,22 +40,24 @@ def _run(argv: list[str] | None) -> None:
         raise UserError(f"--count {args.count}: it must be at least 1")
     draw = Fonts(args.seed, texts.from_options("uniform", "uniform", max_digits=args.max_digits, alphabet=DIGITS))
     folder = Path(args.output)
-    labels = folder / "labels.csv"
-    names = [f"{args.seed}-{index:06d}.png" for index in range(args.count)]
-    _check_ours(folder, labels)
+    _check_ours(folder)
     (folder / "images").mkdir(parents=True, exist_ok=True)
+    with (folder / UNFINISHED).open("a", encoding="utf-8") as file:
+        file.write(f"{args.seed},{args.count}\n")
     rows = []
-    for index, name in enumerate(names):
-        drawn = draw(index)
+    for index in range(args.count):
+        drawn, name = draw(index), f"{args.seed}-{index:06d}.png"
         drawn.image.save(folder / "images" / name)
         rows.append((name, drawn.text))
-    with labels.open("w", newline="", encoding="utf-8") as file:
+    with (folder / NEW_LABELS).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *rows])
-    print(f"drew {args.count} images; their labels are in {labels}")
+    (folder / NEW_LABELS).replace(folder / LABELS)
+    (folder / UNFINISHED).unlink()
+    print(f"drew {args.count} images; their labels are in {folder / LABELS}")
 
 
-def _check_ours(folder: Path, labels: Path) -> None:
-    """Check that a folder holds only what this command wrote: labels.csv and the images that it names.
+def _check_ours(folder: Path) -> None:
+    """Check that a folder holds only what this command wrote: labels.csv, the images that it names, an unfinished run.
 
     Raises:
       UserError: it holds anything else.
@@ -61,23 +66,44 @@ def _check_ours(folder: Path, labels: Path) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"--output {folder} is not a folder: choose another --output")
-    ours = _drawn(labels)
+    labelled, unfinished = _labelled(folder / LABELS), _unfinished(folder / UNFINISHED)
+    ours = {"images"} | {f"images/{name}" for name in labelled or ()}
+    ours |= {LABELS} if labelled is not None else set()
+    ours |= {UNFINISHED, NEW_LABELS} if unfinished is not None else set()
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or (path not in ours and path != folder / "images"):
-            raise UserError(
-                f"{folder} holds {path.relative_to(folder)}, which this command did not write: choose another --output"
-            )
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (name in ours or _is_of(name, unfinished or {})):
+            raise UserError(f"{folder} holds {name}, which this command did not write: choose another --output")
 
 
-def _drawn(labels: Path) -> set[Path]:
-    """Return the labels file and the images that it names if this command wrote it, else an empty set."""
-    if not labels.is_file() or labels.is_symlink():
-        return set()
-    with labels.open(newline="", encoding="utf-8", errors="replace") as file:
+def _labelled(path: Path) -> set[str] | None:
+    """Return the images that a labels file names, None unless this command wrote it."""
+    if not path.is_file() or path.is_symlink():
+        return None
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
     if header != HEADER or not all(len(row) == 2 and NAME.fullmatch(row[0]) for row in rows):
-        return set()
-    return {labels, *(labels.parent / "images" / row[0] for row in rows)}
+        return None
+    return {row[0] for row in rows}
+
+
+def _unfinished(path: Path) -> dict[str, int] | None:
+    """Return the largest count of the unfinished runs by seed, None unless this command wrote the file."""
+    if not path.is_file() or path.is_symlink():
+        return None
+    runs = [re.fullmatch(r"(\d+),(\d+)", line) for line in path.read_text("utf-8", "replace").splitlines()]
+    counts: dict[str, int] = {}
+    for run in runs:
+        if run is None:
+            return None
+        counts[run[1]] = max(int(run[2]), counts.get(run[1], 0))
+    return counts
+
+
+def _is_of(name: str, unfinished: dict[str, int]) -> bool:
+    """Return whether an unfinished run has drawn, or was to draw, a file."""
+    parts = NAME.fullmatch(name.removeprefix("images/")) if name.startswith("images/") else None
+    return parts is not None and int(parts[2]) < unfinished.get(parts[1], 0)
 
 
 if __name__ == "__main__":

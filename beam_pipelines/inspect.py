@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sheet", metavar="PNG", help="draw a sample of images to this file, with labels and boxes")
     parser.add_argument("--coco", metavar="JSON", help="write the boxes and texts of all numbers as a COCO file")
     parser.add_argument("--sample", type=typed.integer(1, 10**6), default=60, help="images on the sheet")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the sample")
+    parser.add_argument("--seed", type=typed.integer(0, 2**63), default=0, help="random seed of the sample")
     return parser
 
 

@@ -39,6 +39,12 @@ def a_list(path: Path) -> None:
     path.write_text("[1, 2]\n")
 
 
+def other_types(path: Path) -> None:
+    """All keys, but every value is an object."""
+    texts = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+    path.write_text("".join(json.dumps({key: {} for key in json.loads(text)}) + "\n" for text in texts))
+
+
 def folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -50,7 +56,7 @@ def pipe(path: Path) -> None:
 
 
 Damages = list[Callable[[Path], None]]
-JSON: Damages = [zero_bytes, half, noise, another_object, a_list, folder]
+JSON: Damages = [zero_bytes, half, noise, another_object, a_list, other_types, folder]
 BINARY: Damages = [zero_bytes, half, text, folder, pipe]
 
 # A command, what it reads, by a pattern in the world, the damages, and the statuses it may end with.
@@ -74,9 +80,9 @@ TABLE: list[Row] = [
     ("trainer.predict", {}, "model/assets/model_info.json", JSON, (2,)),
     ("trainer.predict", {}, "model/variables/variables.index", [zero_bytes, text], (2,)),
     ("trainer.report", {}, "run/config.json", JSON, (2,)),
-    ("trainer.report", {}, "run/metrics.jsonl", [zero_bytes, half, noise, another_object, a_list], ANY),
+    ("trainer.report", {}, "run/metrics.jsonl", [zero_bytes, half, noise, another_object, a_list, other_types], ANY),
     ("trainer.report", {}, "run/evaluation.json", JSON, ANY),
-    ("trainer.report", {}, "run/answers.jsonl", [zero_bytes, half, noise, a_list], ANY),
+    ("trainer.report", {}, "run/answers.jsonl", [zero_bytes, half, noise, a_list, other_types], ANY),
     ("trainer.report", {}, "predictions/summary.json", JSON, (2,)),
     ("trainer.report", {}, "predictions/predictions-00001-of-00002.jsonl", JSON, (2,)),
     ("trainer.report", {}, "prepared/dataset_info.json", [zero_bytes], ANY),

@@ -18,7 +18,6 @@ from trainer.config import experiments, schema
 
 NEVER = ["", "nan", "inf", "-1"]
 HUGE = ["99999999999999999999"]
-MAY_BE_NEGATIVE = {"seed"}  # any whole number is one
 
 
 class Captured(BaseException):
@@ -45,11 +44,9 @@ def numeric_flags() -> Iterator[Any]:
             number = action.type is not None or (isinstance(action.default, (int, float)) and action.nargs != 0)
             if number and action.option_strings:
                 for value in NEVER + HUGE:
-                    if not (value == "-1" and action.dest in MAY_BE_NEGATIVE):
-                        slow = [pytest.mark.slow] if module in SPAWNING else []
-                        yield pytest.param(
-                            module, action, value, marks=slow, id=f"{module}{action.option_strings[-1]}={value}"
-                        )
+                    slow = [pytest.mark.slow] if module in SPAWNING else []
+                    name = f"{module}{action.option_strings[-1]}={value}"
+                    yield pytest.param(module, action, value, marks=slow, id=name)
 
 
 @pytest.mark.parametrize(("module", "action", "value"), numeric_flags())

@@ -1,6 +1,8 @@
 """Write one HTML page about a work folder and predictions, with embedded images."""
 
+import contextlib
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import jinja2
@@ -13,6 +15,7 @@ from trainer.reporting import plots, report_images
 from trainer.workdir import files
 
 AGAIN = "run trainer.evaluate again"
+SCORE_AGAIN = "run beam_pipelines.score again, with --overwrite"
 EVALUATION_KEYS = ("examples", "sequence_accuracy", "interval_95", "calibration", "data", "split")
 FINDER_KEYS = ("finding", "reading", "data", "split")
 ANSWER_KEYS = ("key", "label", "candidates", "probabilities")
@@ -28,11 +31,16 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
     """
     _check_output(output)
     config = files.read_config(workdir)
-    metrics = files.read_metrics(workdir)
+    with _named_if_damaged(f"{workdir}/{files.METRICS_FILE}", "remove it to report without the curves"):
+        metrics = files.read_metrics(workdir)
+        lines = plots.FINDING if config.model.finds else plots.READING
+        curves = plots.curves(metrics, lines) if metrics else None
+    with _named_if_damaged(str(predictions), SCORE_AGAIN):
+        scored = _predictions(predictions) if predictions else None
     model, optimizer, train = config.model, config.optimizer, config.train
     values: dict[str, Any] = {
         "title": f"{config.experiment}: {workdir}",
-        "curves": plots.curves(metrics, plots.FINDING if model.finds else plots.READING) if metrics else None,
+        "curves": curves,
         "settings": [
             ("image", f"{model.image_height} x {model.image_width} pixels"),
             ("alphabet, maximum length", f"{model.alphabet}, {model.max_length}"),
@@ -41,23 +49,46 @@ def report(workdir: str, predictions: str | None, output: str) -> None:
             ("seed", f"{config.seed}"),
         ],
         "evaluation": None,
-        "predictions": _predictions(predictions) if predictions else None,
+        "predictions": scored,
     }
-    keys = FINDER_KEYS if model.finds else EVALUATION_KEYS
-    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice=AGAIN, keys=keys)
-    if summary and model.finds:
-        values["evaluation"] = _lines(photo_evaluation.table(summary))
-    elif summary:
-        answers = whole_file.read_json_lines(f"{workdir}/{files.ANSWERS_FILE}", advice=AGAIN, keys=ANSWER_KEYS) or []
-        values["evaluation"] = [("images", summary["examples"]), *_lines(evaluation.table(summary))]
-        values["reliability"] = plots.reliability(summary["calibration"])
-        values["confusion"] = plots.confusion(answers, model.alphabet)
-        values.update(_galleries(answers, summary))
+    with _named_if_damaged(f"{workdir}/{files.EVALUATION_FILE} or {files.ANSWERS_FILE}", AGAIN):
+        values.update(_found(workdir) if model.finds else _evaluation(workdir, model.alphabet))
     page = jinja2.Environment(loader=jinja2.PackageLoader("trainer.reporting", "."), autoescape=True).get_template(
         "report.html"
     )
     tf.io.gfile.makedirs(output.rpartition("/")[0] or ".")
     whole_file.write(output, page.render(values))
+
+
+@contextlib.contextmanager
+def _named_if_damaged(name: str, advice: str) -> Iterator[None]:
+    """Raise UserError for values that cannot be shown: the files hold JSON of which only the keys have been checked."""
+    try:
+        yield
+    except cli.UserError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise cli.UserError(f"{name} is damaged ({error!r}): {advice}") from error
+
+
+def _evaluation(workdir: str, alphabet: str) -> dict[str, Any]:
+    """Return the sections on the evaluation, none if the work folder has none."""
+    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice=AGAIN, keys=EVALUATION_KEYS)
+    if not summary:
+        return {}
+    answers = whole_file.read_json_lines(f"{workdir}/{files.ANSWERS_FILE}", advice=AGAIN, keys=ANSWER_KEYS) or []
+    return {
+        "evaluation": [("images", summary["examples"]), *_lines(evaluation.table(summary))],
+        "reliability": plots.reliability(summary["calibration"]),
+        "confusion": plots.confusion(answers, alphabet),
+        **_galleries(answers, summary),
+    }
+
+
+def _found(workdir: str) -> dict[str, Any]:
+    """Return the section on the evaluation of a finder, none if the work folder has none."""
+    summary = whole_file.read_json(f"{workdir}/{files.EVALUATION_FILE}", advice=AGAIN, keys=FINDER_KEYS)
+    return {"evaluation": _lines(photo_evaluation.table(summary))} if summary else {}
 
 
 def _lines(table: str) -> list[list[str]]:
@@ -99,26 +130,27 @@ def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[s
 def _predictions(folder: str) -> dict[str, Any]:
     if not tf.io.gfile.exists(f"{folder}/COMPLETED"):
         raise cli.UserError(f"{folder} has no finished predictions: run beam_pipelines.score")
-    again = "run beam_pipelines.score again, with --overwrite"
-    summary = whole_file.read_json(f"{folder}/summary.json", advice=again, keys=SUMMARY_KEYS)
+    summary = whole_file.read_json(f"{folder}/summary.json", advice=SCORE_AGAIN, keys=SUMMARY_KEYS)
     if summary is None:
-        raise cli.UserError(f"{folder} has no summary.json: {again}")
+        raise cli.UserError(f"{folder} has no summary.json: {SCORE_AGAIN}")
     if summary["shards"] and not summary["shards"][0]["name"].endswith(".jsonl"):
         raise cli.UserError(f"{folder} is not in JSON Lines: run beam_pipelines.score with --format jsonl")
     chosen = random.Random(0)
     rows = []
     for shard in summary["shards"]:
         path = f"{folder}/{shard['name']}"
-        shard_rows = whole_file.read_json_lines(path, advice=again, keys=("key", "candidates", "confidence")) or []
+        shard_rows = (
+            whole_file.read_json_lines(path, advice=SCORE_AGAIN, keys=("key", "candidates", "confidence")) or []
+        )
         if len(shard_rows) != shard["rows"]:
-            raise cli.UserError(f"{path} holds {len(shard_rows)} rows, expected {shard['rows']}: {again}")
+            raise cli.UserError(f"{path} holds {len(shard_rows)} rows, expected {shard['rows']}: {SCORE_AGAIN}")
         rows += shard_rows
     images = [
         {
             "key": row["key"],
             "label": None,
             "candidates": [c["text"] for c in row["candidates"]],
-            "confidence": row["confidence"],
+            "confidence": float(row["confidence"]),
             "image": report_images.of_row(row),
         }
         for row in chosen.sample(rows, min(SHOWN, len(rows)))

@@ -273,18 +273,3 @@ def test_a_sheet_replaces_an_image(tmp_path: Path) -> None:
     Image.new("RGB", (3, 3)).save(sheet)
     assert synthesize.main(["--count", "2", "--preview", str(sheet)]) == 0
     assert Image.open(sheet).size != (3, 3)
-
-
-def test_draw_replaces_only_what_it_drew(tmp_path: Path) -> None:
-    out = tmp_path / "photos"
-    assert draw.main(["--count", "3", "--output", str(out)]) == 0
-    assert draw.main(["--count", "2", "--output", str(out)]) == 0
-    put(out, "images/mine.png")
-    before = snapshot(out)
-    assert draw.main(["--count", "3", "--output", str(out)]) == 2
-    assert snapshot(out) == before
-    other = tmp_path / "other"
-    put(other, "labels.csv")
-    before = snapshot(other)
-    assert draw.main(["--count", "3", "--output", str(other)]) == 2
-    assert snapshot(other) == before

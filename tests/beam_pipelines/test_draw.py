@@ -1,0 +1,67 @@
+"""draw replaces what it drew, also in a run that was killed, and nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pipelines import draw
+from tests.beam_pipelines.sharding.test_outputs import put, snapshot
+
+
+@pytest.mark.parametrize("killed_in", ["image", "labels"])
+def test_draw_replaces_what_a_killed_run_has_drawn(
+    tmp_path: Path, killed_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "photos"
+    assert draw.main(["--count", "2", "--seed", "1", "--output", str(out)]) == 0
+    before = (out / "labels.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        if killed_in == "image":
+            patch.setattr(draw.Fonts, "__call__", interrupted_after(2, draw.Fonts.__call__))
+        else:
+            patch.setattr(draw.csv, "writer", interrupted_after(0, draw.csv.writer))
+        assert draw.main(["--count", "3", "--seed", "2", "--output", str(out)]) == 130
+    assert (out / "labels.csv").read_bytes() == before
+    assert draw.main(["--count", "4", "--seed", "2", "--output", str(out)]) == 0
+    assert len((out / "labels.csv").read_text().splitlines()) == 5
+    assert sorted(path.name for path in out.iterdir()) == ["images", "labels.csv"]
+
+
+def interrupted_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    left = [calls]
+
+    def counted(*args: Any, **options: Any) -> Any:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return function(*args, **options)
+
+    return counted
+
+
+@pytest.mark.parametrize("name", ["labels.csv.unfinished", "labels.csv.new", "images/1-000003.png", "1-000000.png"])
+def test_draw_leaves_what_no_unfinished_run_of_it_wrote(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "photos"
+    put(out, name)
+    if name.startswith("images"):
+        (out / "labels.csv.unfinished").write_text("1,3\n")
+    before = snapshot(out)
+    assert draw.main(["--count", "3", "--seed", "1", "--output", str(out)]) == 2
+    assert snapshot(out) == before
+
+
+def test_draw_replaces_only_what_it_drew(tmp_path: Path) -> None:
+    out = tmp_path / "photos"
+    assert draw.main(["--count", "3", "--output", str(out)]) == 0
+    assert draw.main(["--count", "2", "--output", str(out)]) == 0
+    put(out, "images/mine.png")
+    before = snapshot(out)
+    assert draw.main(["--count", "3", "--output", str(out)]) == 2
+    assert snapshot(out) == before
+    other = tmp_path / "other"
+    put(other, "labels.csv")
+    before = snapshot(other)
+    assert draw.main(["--count", "3", "--output", str(other)]) == 2
+    assert snapshot(other) == before
