@@ -33,12 +33,12 @@ def _run(argv: list[str] | None) -> None:
     from trainer.inference import evaluation, exported_model, photo_evaluation
     from trainer.workdir import files
 
-    how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate}
+    how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
     if files.read_config(args.workdir).model.finds:
         reader = exported_model.load(released.folder_of(args.reader))
         print(photo_evaluation.table(photo_evaluation.evaluate(args.workdir, args.data, args.split, reader, **how)))
     else:
-        print(evaluation.table(evaluation.evaluate(args.workdir, args.data, args.split, settings=args.set, **how)))
+        print(evaluation.table(evaluation.evaluate(args.workdir, args.data, args.split, **how)))
 
 
 if __name__ == "__main__":

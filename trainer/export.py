@@ -40,7 +40,7 @@ def _run(argv: list[str] | None) -> None:
     with environment.native_stderr():
         if files.read_config(args.workdir).model.finds:
             reader = exported_model.load(released.folder_of(args.reader))
-            info = photo_model.export(args.workdir, args.output, reader, half=args.half)
+            info = photo_model.export(args.workdir, args.output, reader, half=args.half, settings=args.set)
         else:
             info = saved_model.export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
     print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")

@@ -56,14 +56,23 @@ def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
     Raises:
       UserError: the work folder or its checkpoint is missing, or a setting is not of `decode`.
     """
-    if trained := [setting for setting in settings if not setting.startswith("decode.")]:
-        raise UserError(f"--set {trained[0]}: a trained model only accepts decode settings, e.g. decode.beam_width=5")
-    checkpoint.check_name(workdir, "--workdir")
-    wanted = schema.override(files.read_config(workdir), list(settings))
+    wanted = _config(workdir, settings)
     if wanted.model.finds:
         raise UserError(f"{workdir} holds a finder: give the work folder of a recogniser")
     recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
     return wanted, recogniser, *_read(workdir, wanted, recogniser)
+
+
+def _config(workdir: str, settings: Sequence[str]) -> Config:
+    """Return the config of a work folder with other decode settings.
+
+    Raises:
+      UserError: the work folder is missing, or a setting is not of `decode`.
+    """
+    if trained := [setting for setting in settings if not setting.startswith("decode.")]:
+        raise UserError(f"--set {trained[0]}: a trained model only accepts decode settings, e.g. decode.beam_width=5")
+    checkpoint.check_name(workdir, "--workdir")
+    return schema.override(files.read_config(workdir), list(settings))
 
 
 def _read(workdir: str, wanted: Config, network: PureNetwork) -> tuple[Weights, Weights, int]:
@@ -94,20 +103,21 @@ class LoadedFinder:
     finder: NumberFinder
     step: int
 
+    @property
+    def decode(self) -> dict[str, Any]:
+        """The decode settings, as JSON gives them."""
+        return json.loads(json.dumps(dataclasses.asdict(self.finder.config.decode)))
 
-def load_finder(workdir: str, size: Sequence[int] = ()) -> LoadedFinder:
-    """Load a finder for inference; `size` is the height and width of its input, by default as in training.
+
+def load_finder(workdir: str, settings: Sequence[str] = ()) -> LoadedFinder:
+    """Load a finder for inference, as `load_model` does a recogniser.
 
     Raises:
       UserError: as `load_model`, or the work folder holds a recogniser.
     """
-    wanted = files.read_config(workdir)
+    wanted = _config(workdir, settings)
     if not wanted.model.finds:
         raise UserError(f"{workdir} holds a recogniser, {wanted.experiment}: give the work folder of a finder")
-    if size:
-        wanted = dataclasses.replace(
-            wanted, model=dataclasses.replace(wanted.model, image_height=size[0], image_width=size[1])
-        )
     network = PureFinder(wanted.model, seed=wanted.seed, precision=wanted.precision)
     params, state, step = _read(workdir, wanted, network)
     return LoadedFinder(NumberFinder(network, params, state, wanted), step)

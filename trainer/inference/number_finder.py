@@ -1,6 +1,6 @@
 """Find numbers in images: the one graph shared by validation, evaluation and the exported model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from trainer.inference import finding_metrics
 from trainer.inference.finding_metrics import Found
 from trainer.inference.measured import Measured
 from trainer.models import oriented_box
-from trainer.models.finder import PureFinder
+from trainer.models.finder import COARSEST, PureFinder
 
 PEAKS = 100  # per image, before those that overlap higher ones are dropped
 OVERLAP = 0.3  # intersection over union of upright boxes above which the lower of two is dropped
@@ -26,18 +26,45 @@ class NumberFinder:
         self, network: PureFinder, params: Mapping[str, Any], state: Mapping[str, Any], config: Config
     ) -> None:
         self.network, self.params, self.state, self.config = network, params, state, config
-        self._find_batch = tf.function(self.find, reduce_retracing=True)
+        self._find_batch = tf.function(lambda images: self.find(images, views=(1.0,)), reduce_retracing=True)
 
-    def find(self, images: tf.Tensor, most: int | tf.Tensor = 10) -> tuple[tf.Tensor, tf.Tensor]:
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the images to give to `find`: those of the largest of the configured views."""
+        model, largest = self.config.model, max(self.config.decode.views)
+        return _whole_cells(model.image_height * largest), _whole_cells(model.image_width * largest)
+
+    def find(
+        self, images: tf.Tensor, most: int | tf.Tensor = 10, *, views: Sequence[float] = ()
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the boxes of numbers, best first, for float32 [B, H, W, 3] in -1..1; for use inside a graph.
 
         Args:
-          images: H and W are multiples of 32.
+          images: of the largest view; H and W are multiples of 32.
           most: K, how many to return of each image.
+          views: zoom factors at which the images are searched, by default as configured; the boxes of all are merged.
         Returns:
           The corners, float32 [B, K, 8] in pixels of the images: x, y, clockwise from the top left as one reads; the
           scores, float32 [B, K] in 0..1, 0 where there are fewer than K.
         """
+        views = views or self.config.decode.views
+        found = [self._peaks(_resized(images, view / max(views))) for view in views]
+        corners, scores = (tf.concat(parts, axis=1) for parts in zip(*found, strict=True))
+        return tf.map_fn(
+            lambda one: _apart(one[0], one[1], most),
+            (corners, scores),
+            fn_output_signature=(tf.TensorSpec([None, 8], tf.float32), tf.TensorSpec([None], tf.float32)),
+        )
+
+    def _peaks(self, resized: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the highest peaks of a view, best first.
+
+        Args:
+          resized: images of the view, and by how much they were shrunk across and down, float32 [2].
+        Returns:
+          Corners in pixels of the images before they were shrunk, float32 [B, P, 8], and scores, float32 [B, P].
+        """
+        images, shrunk = resized
         params = {path: tf.cast(v, tf.float32) for path, v in self.params.items()}
         state = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
         said = self.network.look(params, state, images)
@@ -47,11 +74,7 @@ class NumberFinder:
         flat = tf.reshape(heat, [batch, -1])
         scores, places = tf.math.top_k(flat, tf.minimum(PEAKS, tf.shape(flat)[1]))
         corners = tf.gather(tf.reshape(oriented_box.corners(said), [batch, -1, 8]), places, batch_dims=1)
-        return tf.map_fn(
-            lambda one: _apart(one[0], one[1], most),
-            (corners, scores),
-            fn_output_signature=(tf.TensorSpec([None, 8], tf.float32), tf.TensorSpec([None], tf.float32)),
-        )
+        return corners / tf.tile(shrunk, [4]), scores
 
     def answers(self, labelled: input_pipeline.LabelledImages) -> list[Found]:
         """Find the numbers of all images, including the last, smaller batch."""
@@ -68,6 +91,21 @@ class NumberFinder:
         """Measure how well numbers are found in labelled images."""
         summary = finding_metrics.summarise(self.answers(labelled))
         return Measured(summary["f1"], finding_metrics.line(summary), finding_metrics.scalars(summary))
+
+
+def _whole_cells(side: float) -> int:
+    """Return the nearest multiple of `COARSEST`, at least one."""
+    return max(1, round(side / COARSEST)) * COARSEST
+
+
+def _resized(images: tf.Tensor, factor: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return images shrunk by about a factor to whole cells, and by how much exactly, across and down."""
+    if factor == 1:
+        return images, tf.ones([2])
+    sides = tf.cast(tf.shape(images)[1:3], tf.float32)
+    cells = tf.maximum(tf.round(sides * factor / COARSEST), 1.0)
+    size = tf.cast(cells, tf.int32) * COARSEST
+    return tf.image.resize(images, size, antialias=True), (cells * COARSEST / sides)[::-1]
 
 
 def _apart(corners: tf.Tensor, scores: tf.Tensor, most: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

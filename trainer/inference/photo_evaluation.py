@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from trainer.files import whole_file
 from trainer.inference import calibration, finding_metrics, photo_metrics, region_calibration
 from trainer.inference.exported_model import ExportedModel
 from trainer.inference.finding_metrics import Found
-from trainer.inference.load import load_finder
+from trainer.inference.load import LoadedFinder, load_finder
 from trainer.inference.photo_metrics import PhotoAnswer
 from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader
 from trainer.inference.region_calibration import RegionCalibration
@@ -24,7 +25,14 @@ BATCH = 16
 
 
 def evaluate(
-    workdir: str, data: list[str], split: str, reader: ExportedModel, *, allow_seen: bool, calibrate: bool
+    workdir: str,
+    data: list[str],
+    split: str,
+    reader: ExportedModel,
+    *,
+    allow_seen: bool,
+    calibrate: bool,
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate the best checkpoint of a finder's work folder, and what `reader` reads in the regions it finds.
 
@@ -34,18 +42,20 @@ def evaluate(
       reader: the recogniser.
       allow_seen: accept images that the finder was trained on.
       calibrate: fit the confidence of regions on these images and store it, for `trainer.export`.
+      settings: see `load_finder`.
     Returns:
       `finding` from `finding_metrics.summarise`, `reading` from `photo_metrics.summarise`, `step`, `data`, `split` and
       the reader's fingerprint; they and each answer are also stored in the work folder.
     Raises:
       UserError: the work folder or a dataset is not usable, or images were trained on.
     """
-    found = load_finder(workdir)
-    stored = None if calibrate else read_region_calibration(workdir, found.step, reader)
+    found = load_finder(workdir, settings)
+    stored = None if calibrate else read_region_calibration(workdir, found, reader)
     photos = PhotoReader(found.finder, reader.decoded, reader.image_size, RegionCalibration(), most=MOST_REGIONS)
     answers = _answers(photos, reader, workdir, data, split, allow_seen=allow_seen)
     calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
     summary = {"step": found.step, "data": data, "split": split, "reader": reader.info["fingerprint"]}
+    summary["decode"] = found.decode
     if calibrate:
         calibrated = region_calibration.fit(
             np.stack([a.scores for a in answers]),
@@ -139,20 +149,24 @@ def _row(answer: PhotoAnswer) -> dict[str, Any]:
     return {"key": answer.key, "labels": list(answer.labels), "right": answer.best_right, "numbers": numbers}
 
 
-def read_region_calibration(workdir: str, step: int, reader: ExportedModel) -> dict[str, Any] | None:
+def read_region_calibration(workdir: str, found: LoadedFinder, reader: ExportedModel) -> dict[str, Any] | None:
     """Return what `evaluate` stored about the confidence of regions, None if it never ran with `calibrate`.
 
     Raises:
-      UserError: it is corrupt, or for another step or another reader.
+      UserError: it is corrupt, or for another step, another reader or other decode settings.
     """
     path, again = f"{workdir}/{files.CALIBRATION_FILE}", "run trainer.evaluate --calibrate again"
     stored = whole_file.read_json(path, advice=f"{again}, or delete it")
     if stored is None:
         return None
-    if not {"step", "reader", "box", "whole"} <= stored.keys():
+    if not {"step", "reader", "decode", "box", "whole"} <= stored.keys():
         raise UserError(f"{path} is not a finder's calibration: {again}, or delete it")
-    if stored["step"] != step or stored["reader"] != reader.info["fingerprint"]:
-        raise UserError(f"{path} is for another checkpoint or another --reader: {again}, or delete it")
+    if [stored[name] for name in ("step", "reader", "decode")] != [
+        found.step,
+        reader.info["fingerprint"],
+        found.decode,
+    ]:
+        raise UserError(f"{path} is for another checkpoint, another --reader or other --set: {again}, or delete it")
     return stored
 
 

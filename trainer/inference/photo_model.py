@@ -1,5 +1,6 @@
 """Write a finder and the recogniser that reads what it finds as one SavedModel."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,7 +14,9 @@ from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader
 from trainer.inference.region_calibration import RegionCalibration
 
 
-def export(workdir: str, output: str, reader: ExportedModel, *, half: bool = False) -> dict[str, Any]:
+def export(
+    workdir: str, output: str, reader: ExportedModel, *, half: bool = False, settings: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write the best checkpoint of a finder, and a recogniser, as a SavedModel: photos in, numbers out.
 
     Its signature `serving_default` takes what that of a recogniser takes, see `signatures.signatures`, and returns what
@@ -24,6 +27,7 @@ def export(workdir: str, output: str, reader: ExportedModel, *, half: bool = Fal
       workdir: a finder's work folder.
       output: the folder; a model that trainer.export wrote there is replaced.
       reader: the recogniser.
+      settings: see `load_finder`.
       half: store the finder's weights as float16; the computation is in float32 in any case.
     Returns:
       The content of the asset `model_info.json`.
@@ -32,13 +36,13 @@ def export(workdir: str, output: str, reader: ExportedModel, *, half: bool = Fal
         output contains anything else or cannot be written.
     """
     exported_folder.check(output)
-    found = load_finder(workdir)
+    found = load_finder(workdir, settings)
     finder, config = found.finder, found.finder.config
     params, state = dict(finder.params), dict(finder.state)
     if half:
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
         finder = NumberFinder(finder.network, params, state, config)
-    stored = read_region_calibration(workdir, found.step, reader)
+    stored = read_region_calibration(workdir, found, reader)
     calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
     photos = PhotoReader(finder, reader.decoded, reader.image_size, calibrated, most=MOST_REGIONS)
     info = {
@@ -46,11 +50,11 @@ def export(workdir: str, output: str, reader: ExportedModel, *, half: bool = Fal
         "finder": {
             "experiment": config.experiment,
             "step": found.step,
-            "image_size": [config.model.image_height, config.model.image_width],
+            "image_size": list(finder.input_size),
             "fingerprint": saved_model.fingerprint(params, state),
         },
         "calibration": stored,
-        "image_size": [config.model.image_height, config.model.image_width],
+        "image_size": list(finder.input_size),
         "step": found.step,
         "reader": reader.info["fingerprint"],
         "fingerprint": saved_model.fingerprint(params, state)[:6] + reader.info["fingerprint"][:6],

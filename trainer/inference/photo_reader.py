@@ -38,8 +38,7 @@ class PhotoReader(tf.Module):
         super().__init__()
         self.calibrated = calibrated
         self.finder, self.reader, self.reader_size, self.most = finder, reader, reader_size, most
-        model = finder.config.model
-        self.size = model.image_height, model.image_width
+        self.size = finder.input_size
 
     def read(self, files: tf.Tensor, beam_width: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         """Read photos; for use inside a graph.
