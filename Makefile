@@ -114,6 +114,7 @@ release: $(VENV)/installed
 
 FOUND := data/finder
 FINDER_STEPS ?= 4000
+THREE_ZOOMS := decode.views=[0.75,1.0,1.5]
 
 finder: $(VENV)/installed
 	$(SAY) "1/4 data: photos with boxes, numbers cut from photos"
@@ -139,8 +140,9 @@ finder: $(VENV)/installed
 	$(PY) -m trainer.train --experiment finder --set model.image_height=256 model.image_width=256 \
 	    train.steps=$(FINDER_STEPS) --data $(FOUND)/scenes --validation-data $(FOUND)/validation --workdir runs/finder
 	$(SAY) "4/4 evaluate, calibrate and export, with the recogniser of the package"
-	$(PY) -m trainer.evaluate --workdir runs/finder --data $(FOUND)/validation $(FOUND)/photos --calibrate
-	$(PY) -m trainer.export --workdir runs/finder --half --output runs/finder/export
+	$(PY) -m trainer.evaluate --workdir runs/finder --data $(FOUND)/photos $(FOUND)/validation --calibrate \
+	    --set $(THREE_ZOOMS)
+	$(PY) -m trainer.export --workdir runs/finder --half --set $(THREE_ZOOMS) --output runs/finder/export
 
 clean:
 	rm -rf $(VENV) demo

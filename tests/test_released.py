@@ -27,7 +27,7 @@ def read(model, files: list[bytes]) -> list[str]:
 
 def test_they_are_small_and_have_their_card() -> None:
     files = [path for folder in released.FOLDERS.values() for path in folder.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 10e6
+    assert sum(path.stat().st_size for path in files) < 12e6  # the finder with its recogniser: 5.6
     assert "non-commercial" in (released.FOLDERS[released.NAME] / "MODEL_CARD.md").read_text()
 
 

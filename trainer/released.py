@@ -8,8 +8,16 @@ from pathlib import Path
 
 NAME = "released"
 FAST = "released-fast"
-FOLDERS = {NAME: Path(__file__).parent / "released_model", FAST: Path(__file__).parent / "released_model_fast"}
-HELP = f"folder written by trainer.export, or a model of the package: {NAME}, or {FAST}, which decodes a single view"
+PHOTOS = "released-photos"
+FOLDERS = {
+    NAME: Path(__file__).parent / "released_model",
+    FAST: Path(__file__).parent / "released_model_fast",
+    PHOTOS: Path(__file__).parent / "released_model_photos",
+}
+HELP = (
+    f"folder written by trainer.export, or a model of the package: {NAME}; {FAST}, which decodes a single view; or "
+    f"{PHOTOS}, which finds the numbers in whole photos"
+)
 
 
 def folder_of(model: str) -> str:
