@@ -1,5 +1,6 @@
 """Random damage: of bytes, and of values within JSON."""
 
+import copy
 import json
 import random
 import struct
@@ -52,14 +53,14 @@ def damage_json(text: str, rng: random.Random) -> str:
 
 def _replaced(value: Any, rng: random.Random) -> Any:
     if not isinstance(value, (dict, list)) or not value or rng.random() < 0.05:
-        return rng.choice(ODD_VALUES)
+        return copy.deepcopy(rng.choice(ODD_VALUES))
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
     key = rng.choice(keys)
     what = rng.random()
     if what < 0.15:
         del value[key]
     elif what < 0.25 and isinstance(value, dict):
-        value[rng.choice(["", "x", "\n"])] = rng.choice(ODD_VALUES)
+        value[rng.choice(["", "x", "\n"])] = copy.deepcopy(rng.choice(ODD_VALUES))
     else:
         value[key] = _replaced(value[key], rng)
     return value

@@ -6,6 +6,7 @@ exactly the same batches.
 
 import functools
 import logging
+import os
 import zlib
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from trainer.cli import UserError
 from trainer.config.schema import Config, Model
 from trainer.data import augment, batch_order, dataset_info, leakage, preprocess, records, shard_sizes
 from trainer.data.tfrecord import Damaged
+from trainer.data.untuned import untuned
 from trainer.vocab import Vocab
 
 log = logging.getLogger(__name__)
@@ -163,9 +165,9 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
         batch["fingerprints"] = leakage.fingerprints(batch["image/key"], encoded, images)
         return batch
 
-    dataset = tf.data.TFRecordDataset(paths).batch(PARSE_BATCH).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = tf.data.TFRecordDataset(paths).batch(PARSE_BATCH).map(parse, num_parallel_calls=os.cpu_count())
     try:
-        yield from dataset.prefetch(2).as_numpy_iterator()
+        yield from untuned(dataset.prefetch(2)).as_numpy_iterator()
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
         _check_images(paths)
         folders = sorted({path.rsplit("/", 1)[0] for path in paths})
@@ -222,7 +224,7 @@ def _check_images(paths: list[str]) -> None:
     """
     for path in paths:
         records_of = tf.data.TFRecordDataset(path).apply(tf.data.experimental.ignore_errors())
-        for data in records_of.as_numpy_iterator():
+        for data in untuned(records_of).as_numpy_iterator():
             try:
                 record = records.from_example(data)
                 preprocess.decode(tf.constant(record.encoded))
@@ -277,7 +279,7 @@ def training_batches(
         num_parallel_calls=2,
         deterministic=True,
     )
-    return batches.prefetch(2)
+    return untuned(batches.prefetch(2))
 
 
 def training_batch(
@@ -320,4 +322,4 @@ def places(images: LabelledImages, config: Config) -> tuple[list[int], list[int]
 def reading_batches(images: LabelledImages, batch_size: int) -> tf.data.Dataset:
     """Return batches of every image once, in order: float32 [B, H, W, 3] in -1..1, the last batch smaller."""
     indices = tf.data.Dataset.range(len(images)).batch(batch_size)
-    return indices.map(lambda i: preprocess.normalise(images.at(i)), num_parallel_calls=2).prefetch(2)
+    return untuned(indices.map(lambda i: preprocess.normalise(images.at(i)), num_parallel_calls=2).prefetch(2))

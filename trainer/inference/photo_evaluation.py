@@ -11,6 +11,7 @@ import tensorflow as tf
 from trainer.cli import UserError
 from trainer.data import dataset_info, leakage, records
 from trainer.data.records import Record
+from trainer.data.untuned import untuned
 from trainer.files import whole_file
 from trainer.inference import calibration, finding_metrics, photo_metrics, region_calibration
 from trainer.inference.exported_model import ExportedModel
@@ -88,7 +89,7 @@ def _answers(
     )
     paths = [p for folder in data for p in dataset_info.shard_paths(folder, dataset_info.read_info(folder), split)]
     trained_on, answers = leakage.remembered(workdir), []
-    for serialized in tf.data.TFRecordDataset(paths).batch(BATCH):
+    for serialized in untuned(tf.data.TFRecordDataset(paths).batch(BATCH)):
         batch = [records.from_example(one) for one in serialized.numpy()]
         encoded = tf.constant([record.encoded for record in batch])
         if not allow_seen:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from trainer.cli import UserError
 from trainer.data import dataset_info, image_io, image_kinds, records
+from trainer.data.untuned import untuned
 from trainer.files import local_file
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str
             info = dataset_info.read_info(folder)
             paths = dataset_info.shard_paths(folder, info, split)
             dataset = tf.data.TFRecordDataset(paths).batch(256)
-            for batch in dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n)).as_numpy_iterator():
+            batches = dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n))
+            for batch in untuned(batches).as_numpy_iterator():
                 for key, encoded in zip(batch["image/key"], batch["image/encoded"], strict=True):
                     if key.decode() in keys:
                         urls[key.decode()] = _data_url(io.BytesIO(encoded))

@@ -1,8 +1,10 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from trainer.cli import UserError
 from trainer.config import experiments, schema
@@ -101,3 +103,21 @@ def test_reading_keeps_the_last_short_batch(tiny_dataset: Path) -> None:
     images = input_pipeline.load([str(tiny_dataset)], "train", smoke())
     sizes = [len(batch) for batch in input_pipeline.reading_batches(images, 32)]
     assert sizes == [32, 32, 16]
+
+
+def test_no_iterator_has_a_tuning_thread_that_its_deletion_may_wait_for(
+    tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited up to a minute, at the end of training and after each validation."""
+    tuned: list[bool | None] = []
+    begin = tf.data.Dataset.__iter__
+
+    def counted(dataset: tf.data.Dataset) -> Any:
+        tuned.append(dataset.options().autotune.enabled)
+        return begin(dataset)
+
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", counted)
+    images = input_pipeline.load([str(tiny_dataset)], "train", smoke())
+    next(iter(input_pipeline.training_batches(images, smoke(), first_step=0)))
+    assert len(list(input_pipeline.reading_batches(images, 32))) == 3
+    assert tuned == [False] * 3

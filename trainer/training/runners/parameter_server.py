@@ -24,6 +24,7 @@ from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.data.input_pipeline import LabelledImages
+from trainer.data.untuned import untuned
 from trainer.exit_status import Failed, Interrupted
 from trainer.training.runners.base import Runner, mean_figures
 from trainer.training.runners.placement import Served
@@ -166,7 +167,7 @@ class ParameterServers(Runner):
             "tokens": tf.constant(self.images.tokens),
             "corners": tf.constant(self.images.corners),
         }
-        return tf.data.Dataset.from_tensors(element).repeat()
+        return untuned(tf.data.Dataset.from_tensors(element).repeat())
 
     def _train_on(self, number: tf.Tensor, there: Any) -> dict[str, tf.Tensor]:
         """Run a step on a worker, on the batch of that number."""
