@@ -119,7 +119,7 @@ def test_a_submitted_job_carries_all_that_its_workers_need(
 
     pipeline = proto.Pipeline.FromString(staged["pipeline.pb"])
     functions = do_fns(pipeline)
-    assert b"beam_pipelines.synthesize" in functions["Work/ParDo(_WriteShard)"]
+    assert b"beam_pipelines.synthesis.make_records" in functions["Work/ParDo(_WriteShard)"]
     assert not [name for name, pickled in functions.items() if b"__main__" in pickled]
     # The stand-in service says that the job is done before it runs, so the command has released its lock.
     monkeypatch.setattr(Ticket, "check", lambda _: None)

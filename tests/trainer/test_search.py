@@ -112,7 +112,7 @@ def arguments(dataset: Path, folder: Path, *args: str, steps: int = 10) -> list[
     return ["--experiment", "smoke", "--data", str(dataset), "--workdir", str(folder), *fixed, *args]
 
 
-RATES = ("--grid", "optimizer.learning_rate=0.003,1e30")
+RATES = ("--grid", "optimizer.learning_rate=0.003,1e12")
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_a_failed_run_is_named_and_does_not_stop_the_search(searched: Path) -> N
     low, high = best["interval_95"]
     assert low <= best["sequence_accuracy"] <= high
     assert best["seconds"] > 0
-    assert (failed["name"], failed["status"]) == ("optimizer.learning_rate=1e+30", "failed")
+    assert (failed["name"], failed["status"]) == ("optimizer.learning_rate=1000000000000.0", "failed")
     assert "the loss became" in failed["error"]
     table = search.table([best, failed]).splitlines()
     assert len(table) == 3
@@ -159,10 +159,10 @@ def test_tensorboard_shows_the_runs_in_its_hparams_view(searched: Path) -> None:
     view = HParamsPlugin(TBContext(logdir=str(searched), multiplexer=runs, data_provider=provider)).get_plugin_apps()
     (searched_setting,) = json.loads(Client(view["/experiment"]).post("/", json={}).text)["hparamInfos"]
     assert searched_setting["name"] == "optimizer.learning_rate"
-    assert searched_setting["domainDiscrete"] == [0.003, 1e30]
+    assert searched_setting["domainDiscrete"] == [0.003, 1e12]
     query = {"sliceSize": 10, "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_RUNNING"]}
     groups = json.loads(Client(view["/session_groups"]).post("/", json=query).text)["sessionGroups"]
-    assert {group["hparams"]["optimizer.learning_rate"] for group in groups} == {0.003, 1e30}
+    assert {group["hparams"]["optimizer.learning_rate"] for group in groups} == {0.003, 1e12}
     measured = {value["name"]["tag"]: value["value"] for group in groups for value in group.get("metricValues", [])}
     row = json.loads((searched / "search.json").read_text())[0]
     assert measured["validation/sequence_accuracy"] == pytest.approx(row["sequence_accuracy"])
