@@ -42,7 +42,7 @@ def numeric_flags() -> Iterator[Any]:
     for module in SOUND:
         for action in parser_of(module)._actions:
             number = action.type is not None or (isinstance(action.default, (int, float)) and action.nargs != 0)
-            if number and action.option_strings:
+            if number and action.option_strings and action.dest != "alphabet":  # any text of distinct characters is one
                 for value in NEVER + HUGE:
                     slow = [pytest.mark.slow] if module in SPAWNING else []
                     name = f"{module}{action.option_strings[-1]}={value}"
