@@ -14,7 +14,7 @@ from beam_pipelines.sharding import beam_options, places
 from beam_pipelines.sharding.shards import Reject
 from trainer import cli
 from trainer.cli import UserError
-from trainer.data import image_io, image_kinds
+from trainer.data import box_corners, image_io, image_kinds
 from trainer.data.records import Number, Record
 from trainer.vocab import Vocab
 
@@ -94,7 +94,7 @@ class MakeLabelledRecord:
             self.source.name,
             labelled.box and images.relative(labelled.box, area),
             [images.relative(box, area) for box in labelled.char_boxes],
-            [Number(number.text, images.relative_corners(number.corners, area)) for number in labelled.numbers],
+            [Number(number.text, box_corners.relative(number.corners, area)) for number in labelled.numbers],
         )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from beam_pipelines.inputs import images
 from trainer.cli import UserError
+from trainer.data import box_corners
 from trainer.data.records import Number, Record
 from trainer.files.replaceable import FileKind
 
@@ -49,7 +49,7 @@ class CocoExport:
         self.images.append({**image, "split": split})
         numbers = list(record.numbers)
         if not numbers and record.box:
-            numbers = [Number(record.text, images.corners_of(record.box))]
+            numbers = [Number(record.text, box_corners.of_box(record.box))]
         self.unplaced += bool(record.text) and not numbers
         for number in numbers:
             self.annotations.append(self._annotation(number, size))
@@ -65,7 +65,7 @@ class CocoExport:
             "text": number.text,
             "bbox": [left, top, right - left, bottom - top],
             "segmentation": [corners],
-            "area": abs(images.area_between((x0, y0, x1, y1, x2, y2, x3, y3))),
+            "area": abs(box_corners.area((x0, y0, x1, y1, x2, y2, x3, y3))),
             "iscrowd": 0,
         }
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.inputs import image_folder, images, labelled
+from beam_pipelines.inputs import image_folder, labelled
 from beam_pipelines.inputs.image_folder import ImageFolder
 from beam_pipelines.inputs.labelled import Labelled
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
+from trainer.data import box_corners
 from trainer.data.records import Corners, Number
 from trainer.files import json_content
 
@@ -160,7 +161,7 @@ def _corners(annotation: dict[str, Any], named: str) -> Corners:
         left, top, width, height = map(float, annotation["bbox"])
     except (TypeError, ValueError) as error:
         raise Reject("box-value", f"{named} has the bbox {annotation['bbox']!r}, not four numbers") from error
-    return images.corners_of((left, top, left + width, top + height))
+    return box_corners.of_box((left, top, left + width, top + height))
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:

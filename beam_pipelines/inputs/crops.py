@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL.Image import Image, Resampling
 
-from beam_pipelines.inputs import images
 from beam_pipelines.sharding.shards import Reject
+from trainer.data import box_corners
 from trainer.data.records import Box, Corners
 
 POLICIES = ("tight", "context", "whole")
@@ -101,7 +101,7 @@ def check_corners(corners: Corners, size: tuple[int, int]) -> None:
     if not all(abs(value) <= FARTHEST for value in corners):  # also if one is not a number
         listed = ", ".join(f"{value:g}" for value in corners)
         raise Reject("box-value", f"a corner lies more than {FARTHEST:,.0f} pixels away: {listed}")
-    _check(images.box_around(corners), size)
+    _check(box_corners.box_around(corners), size)
     points = list(zip(corners[::2], corners[1::2], strict=True)) * 2
     turns = [
         (x1 - x0) * (y2 - y1) - (y1 - y0) * (x2 - x1)

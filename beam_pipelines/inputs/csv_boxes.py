@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from beam_pipelines.inputs import images
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
+from trainer.data import box_corners
 from trainer.data.records import Corners
 
 UPRIGHT = ("left", "top", "width", "height")
@@ -49,6 +49,6 @@ def corners_in(row: Mapping[str, str], columns: tuple[str, ...]) -> Corners | No
         raise Reject("box-value", f"{','.join(columns)} are {','.join(texts)}, not {count} numbers") from error
     if columns == UPRIGHT:
         left, top, width, height = values
-        return images.corners_of((left, top, left + width, top + height))
+        return box_corners.of_box((left, top, left + width, top + height))
     x0, y0, x1, y1, x2, y2, x3, y3 = values
     return x0, y0, x1, y1, x2, y2, x3, y3

@@ -11,11 +11,12 @@ from functools import lru_cache
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.inputs import csv_boxes, image_folder, images, labelled
+from beam_pipelines.inputs import csv_boxes, image_folder, labelled
 from beam_pipelines.inputs.image_folder import ImageFolder
 from beam_pipelines.inputs.labelled import Labelled
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
+from trainer.data import box_corners
 from trainer.data.records import Number
 
 DELIMITERS = (",", ";", "\t")
@@ -91,7 +92,7 @@ class CsvRows:
             return Labelled(key, path, text, shows_none=self.has_boxes and not text)
         if not text:
             raise Reject("label", "the label is empty, but there is a box: add the label, or remove the box")
-        return Labelled(key, path, text, images.box_around(corners), numbers=(Number(text, corners),))
+        return Labelled(key, path, text, box_corners.box_around(corners), numbers=(Number(text, corners),))
 
     def _at(self, place: int) -> list[str]:
         return next(_rows(self.path, self.written, self.delimiter, place))[1]

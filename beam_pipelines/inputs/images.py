@@ -10,8 +10,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.sharding.shards import Reject
 from trainer.data import image_io, image_kinds
+from trainer.data.box_corners import Box
 from trainer.data.image_io import DecodedImage, ShrunkImage
-from trainer.data.records import Box, Corners
 from trainer.files.local_file import NotAFile, open_regular
 
 SMALL = 4 << 20  # bytes; remote files up to this size are held in memory, not on disk
@@ -78,30 +78,6 @@ def union(boxes: Sequence[Box]) -> Box:
     """Return the smallest box around all boxes."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
-
-
-def corners_of(box: Box) -> Corners:
-    """Return the corners of an upright box, clockwise from the top left."""
-    left, top, right, bottom = box
-    return left, top, right, top, right, bottom, left, bottom
-
-
-def box_around(corners: Corners) -> Box:
-    """Return the smallest upright box around corners, which may reach beyond the image."""
-    return min(corners[::2]), min(corners[1::2]), max(corners[::2]), max(corners[1::2])
-
-
-def area_between(corners: Corners) -> float:
-    """Return the area between corners by the shoelace formula: positive if they run clockwise in an image."""
-    points = list(zip(corners[::2], corners[1::2], strict=True))
-    return sum(x * v - u * y for (x, y), (u, v) in zip(points, points[1:] + points[:1], strict=True)) / 2
-
-
-def relative_corners(corners: Corners, crop: Box) -> Corners:
-    """Return corners in the coordinates of a crop, 0-1 within it; not clipped, so that a turned box keeps its shape."""
-    origin, size = crop[:2], (crop[2] - crop[0], crop[3] - crop[1])
-    x0, y0, x1, y1, x2, y2, x3, y3 = ((c - origin[i % 2]) / size[i % 2] for i, c in enumerate(corners))
-    return x0, y0, x1, y1, x2, y2, x3, y3
 
 
 def relative(box: Box, crop: Box) -> Box:

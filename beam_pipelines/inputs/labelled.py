@@ -18,12 +18,13 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines.inputs import images, repeats, splits
+from beam_pipelines.inputs import repeats, splits
 from beam_pipelines.inputs.repeats import NO_REPEATS, Repeats
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer import troubles
 from trainer.cli import UserError
+from trainer.data import box_corners
 from trainer.data.image_kinds import IMAGE_ENDINGS
 from trainer.data.records import Box, Number
 from trainer.files.local_file import open_regular
@@ -175,8 +176,8 @@ def with_numbers(
         return Labelled(key, image, "", shows_none=True, size=size)
     if len({number.corners for number in numbers}) < len(numbers):
         raise Reject("duplicate-box", "two of its numbers have the same box: list each number once")
-    by_area = sorted(numbers, key=lambda number: -abs(images.area_between(number.corners)))
-    box = images.box_around(by_area[0].corners)
+    by_area = sorted(numbers, key=lambda number: -abs(box_corners.area(number.corners)))
+    box = box_corners.box_around(by_area[0].corners)
     return Labelled(key, image, by_area[0].text, box, numbers=tuple(by_area), size=size)
 
 

@@ -14,6 +14,7 @@ from beam_pipelines.inputs.digit_struct import DamagedEntry, DigitStruct
 from beam_pipelines.inputs.labelled import Labelled, local_file
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
+from trainer.data import box_corners
 from trainer.data.records import Number
 
 LABELS_FILE = "digitStruct.mat"
@@ -71,7 +72,7 @@ class Photos:
             text=text,
             box=box,
             char_boxes=boxes,
-            numbers=(Number(text, images.corners_of(box)),) if box else (),
+            numbers=(Number(text, box_corners.of_box(box)),) if box else (),
         )
 
     def _file(self) -> DigitStruct:

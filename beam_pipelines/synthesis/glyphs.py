@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from beam_pipelines.synthesis import typefaces
 from trainer.data.records import Box
@@ -45,15 +45,8 @@ def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str
         x += max(right - left + gap, 0.3 * (right - left)) or SPACE * font.size
         y -= climb
     width = x - min(gap, 0) + MARGIN
-    mask = Image.new("L", (int(width) + 1, int(height + 2 * wobble) + 2 * MARGIN + 1))
-    pen = ImageDraw.Draw(mask)
-    for char, spot in zip(line, spots, strict=True):
-        pen.text(spot, char, fill=255, font=font, anchor="ls")
-    boxes = [
-        (sx + left, sy + upper, sx + right, sy + lower)
-        for (sx, sy), (left, upper, right, lower) in zip(spots, bounds, strict=True)
-    ]
-    return Plane(mask, boxes[len(before) : len(before) + len(text)])
+    whole = _drawn(line, spots, font, (int(width) + 1, int(height + 2 * wobble) + 2 * MARGIN + 1))
+    return Plane(whole.mask, whole.boxes[len(before) : len(before) + len(text)])
 
 
 def stack(rng: np.random.Generator, text: str) -> Plane:
@@ -69,14 +62,19 @@ def stack(rng: np.random.Generator, text: str) -> Plane:
         middle = MARGIN + wobble + widest / 2 + rng.uniform(-wobble, wobble)
         spots.append((middle - (left + right) / 2, y - top))
         y += bottom - top + gap
-    mask = Image.new("L", (int(widest + 2 * wobble) + 2 * MARGIN + 1, int(y - gap) + MARGIN + 1))
+    return _drawn(text, spots, font, (int(widest + 2 * wobble) + 2 * MARGIN + 1, int(y - gap) + MARGIN + 1))
+
+
+def _drawn(
+    text: str, spots: Sequence[tuple[float, float]], font: ImageFont.FreeTypeFont, size: tuple[int, int]
+) -> Plane:
+    """Return a plane of this width and height with each character at its spot: the left end of its baseline."""
+    mask, boxes = Image.new("L", size), []
     pen = ImageDraw.Draw(mask)
-    for char, spot in zip(text, spots, strict=True):
-        pen.text(spot, char, fill=255, font=font, anchor="ls")
-    boxes = [
-        (x + left, y + top, x + right, y + bottom)
-        for (x, y), (left, top, right, bottom) in zip(spots, bounds, strict=True)
-    ]
+    for char, (x, y) in zip(text, spots, strict=True):
+        pen.text((x, y), char, fill=255, font=font, anchor="ls")
+        left, top, right, bottom = font.getbbox(char, anchor="ls")
+        boxes.append((x + left, y + top, x + right, y + bottom))
     return Plane(mask, boxes)
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from google.protobuf.message import DecodeError
 
+from trainer.data import box_corners
+from trainer.data.box_corners import Box, Corners
 from trainer.data.example_proto import example_class
 from trainer.data.tfrecord import Damaged
 from trainer.vocab import Vocab
@@ -30,8 +32,6 @@ FEATURES: dict[str, tuple[Kind, Literal["one", "many"]]] = {
     "numbers/corners": ("float", "many"),
 }
 
-Box = tuple[float, float, float, float]
-Corners = tuple[float, float, float, float, float, float, float, float]
 EDGES, COORDINATES = 4, 8  # floats per box, and per oriented box
 
 
@@ -56,8 +56,8 @@ class Number:
     @property
     def upright_box(self) -> Box:
         """The smallest box with vertical sides around it, clipped to the image."""
-        xs, ys = ([min(1.0, max(0.0, c)) for c in self.corners[i::2]] for i in (0, 1))
-        return min(xs), min(ys), max(xs), max(ys)
+        left, top, right, bottom = (min(1.0, max(0.0, edge)) for edge in box_corners.box_around(self.corners))
+        return left, top, right, bottom
 
 
 @dataclass(frozen=True)

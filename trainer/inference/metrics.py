@@ -44,15 +44,15 @@ def summarise(answers: Iterable[Answer]) -> dict[str, Any]:
         by_source[a.source].append(a.right)
     return {
         "examples": count,
-        "sequence_accuracy": _share(right, count),
+        "sequence_accuracy": share(right, count),
         "interval_95": wilson_interval(right, count),
-        "digit_accuracy": _share(matched, places),
-        "length_accuracy": _share(sum(len(a.label) == len(a.candidates[0]) for a in answers), count),
-        "top_accuracy": _share(sum(a.label in a.candidates for a in answers), count),
+        "digit_accuracy": share(matched, places),
+        "length_accuracy": share(sum(len(a.label) == len(a.candidates[0]) for a in answers), count),
+        "top_accuracy": share(sum(a.label in a.candidates for a in answers), count),
         "coverage_98": coverage(answers, 0.98),
         "coverage_99": coverage(answers, 0.99),
-        "by_length": _groups(by_length),
-        "by_source": _groups(by_source),
+        "by_length": by_group(by_length, "examples", "sequence_accuracy"),
+        "by_source": by_group(by_source, "examples", "sequence_accuracy"),
     }
 
 
@@ -68,7 +68,7 @@ def coverage(answers: Iterable[Answer], accuracy: float) -> float:
     """Return the largest proportion of images, most confident first, that are read with at least that accuracy."""
     answers = list(answers)
     _, images = threshold([a.probabilities[0] for a in answers], [a.right for a in answers], accuracy)
-    return _share(images, len(answers))
+    return share(images, len(answers))
 
 
 def threshold(confidence: Iterable[float], right: Iterable[bool], accuracy: float) -> tuple[float | None, int]:
@@ -103,16 +103,18 @@ def wilson_interval(right: int, count: int, z: float = 1.96) -> tuple[float, flo
     return (max(0.0, centre - half), min(1.0, centre + half))
 
 
-def _groups(groups: dict[str, list[bool]]) -> dict[str, dict[str, Any]]:
+def by_group(groups: dict[str, list[bool]], count: str, accuracy: str) -> dict[str, dict[str, Any]]:
+    """Return the size, the accuracy and its `interval_95` of each group, by name; the first two under these names."""
     return {
         name: {
-            "examples": len(rights),
-            "sequence_accuracy": _share(sum(rights), len(rights)),
+            count: len(rights),
+            accuracy: share(sum(rights), len(rights)),
             "interval_95": wilson_interval(sum(rights), len(rights)),
         }
         for name, rights in sorted(groups.items())
     }
 
 
-def _share(part: float, whole: float) -> float:
+def share(part: float, whole: float) -> float:
+    """Return a proportion, 0 of nothing."""
     return part / whole if whole else 0.0

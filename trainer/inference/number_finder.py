@@ -83,7 +83,7 @@ class NumberFinder:
         for images in input_pipeline.reading_batches(labelled, self.config.data.eval_batch_size):
             for boxes, scores in zip(*(out.numpy() for out in self._find_batch(images)), strict=True):
                 truth = corners[len(found)]
-                kept = scores > LOWEST_SCORE
+                kept = scores > 0
                 found.append(Found(truth[~np.isnan(truth).any(axis=1)], boxes[kept], scores[kept]))
         return found
 

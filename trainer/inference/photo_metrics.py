@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.data import box_corners
+from trainer.inference import metrics
 from trainer.inference.exported_model import LEAST_CONFIDENCE
 from trainer.inference.finding_metrics import SAME, overlaps
-from trainer.inference.metrics import wilson_interval
 
 AREAS = ((0.01, "under 1 %"), (0.03, "1 to 3 %"), (0.1, "3 to 10 %"), (math.inf, "over 10 %"))
 ANGLES = ((15, "up to 15 degrees"), (60, "15 to 60 degrees"), (math.inf, "over 60 degrees"))
@@ -99,14 +100,14 @@ def summarise(answers: Sequence[PhotoAnswer]) -> dict[str, Any]:
     answered = sum(bool(a.answered()) for a in empty)
     return {
         "photos": len(numbered),
-        "best_accuracy": _share(right, len(numbered)),
-        "interval_95": wilson_interval(right, len(numbered)),
-        "text_f1": _share(2 * hits, given + labelled),
-        "text_precision": _share(hits, given),
-        "text_recall": _share(hits, labelled),
+        "best_accuracy": metrics.share(right, len(numbered)),
+        "interval_95": metrics.wilson_interval(right, len(numbered)),
+        "text_f1": metrics.share(2 * hits, given + labelled),
+        "text_precision": metrics.share(hits, given),
+        "text_recall": metrics.share(hits, labelled),
         "empty": len(empty),
-        "empty_answered": _share(answered, len(empty)),
-        "empty_interval_95": wilson_interval(answered, len(empty)),
+        "empty_answered": metrics.share(answered, len(empty)),
+        "empty_interval_95": metrics.wilson_interval(answered, len(empty)),
         "by_area": _groups(numbered, area_of),
         "by_layout": _groups(numbered, layout_of),
         "by_angle": _groups(numbered, angle_of),
@@ -115,8 +116,7 @@ def summarise(answers: Sequence[PhotoAnswer]) -> dict[str, Any]:
 
 def area_of(answer: PhotoAnswer) -> str:
     """Return the class of the share of the photo that the largest number takes."""
-    x, y = answer.truth[0].reshape(4, 2).T
-    area = abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    area = abs(box_corners.area(tuple(answer.truth[0].tolist())))
     return _class_of(area / (answer.size[0] * answer.size[1]), AREAS)
 
 
@@ -141,18 +141,7 @@ def _class_of(value: float, classes: Sequence[tuple[float, str]]) -> str:
 
 
 def _groups(answers: Sequence[PhotoAnswer], class_of: Callable[[PhotoAnswer], str]) -> dict[str, dict[str, Any]]:
-    groups: dict[str, list[bool]] = defaultdict(list)
+    by_class: dict[str, list[bool]] = defaultdict(list)
     for answer in answers:
-        groups[class_of(answer)].append(answer.best_right)
-    return {
-        name: {
-            "photos": len(rights),
-            "best_accuracy": _share(sum(rights), len(rights)),
-            "interval_95": wilson_interval(sum(rights), len(rights)),
-        }
-        for name, rights in sorted(groups.items())
-    }
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+        by_class[class_of(answer)].append(answer.best_right)
+    return metrics.by_group(by_class, "photos", "best_accuracy")

@@ -1,17 +1,27 @@
 """Find the numbers in photos, then read them: a finder and a recogniser in one graph."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
 from trainer.data import preprocess
 from trainer.inference import regions
-from trainer.inference.number_finder import NumberFinder
 from trainer.inference.region_calibration import RegionCalibration
 
 MOST_REGIONS = 60  # per photo, beside the whole photo
 Reader = Callable[..., dict[str, tf.Tensor]]
+
+
+class Finder(Protocol):
+    """What finds the regions: a `NumberFinder`."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the images to give to `find`."""
+
+    def find(self, images: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the corners, float32 [B, most, 8], and the scores, float32 [B, most], of what is found in images."""
 
 
 class PhotoReader(tf.Module):
@@ -28,7 +38,7 @@ class PhotoReader(tf.Module):
 
     def __init__(
         self,
-        finder: NumberFinder,
+        finder: Finder,
         reader: Reader,
         reader_size: tuple[int, int],
         calibrated: RegionCalibration,

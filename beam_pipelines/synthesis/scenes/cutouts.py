@@ -10,9 +10,8 @@ from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 from PIL import Image
 
-from beam_pipelines.inputs.images import union
 from trainer.cli import UserError
-from trainer.data import records, tfrecord
+from trainer.data import box_corners, records, tfrecord
 from trainer.data.records import Box, Number, Record
 from trainer.data.tfrecord import Damaged
 
@@ -66,8 +65,7 @@ def load(paths: tuple[str, ...], limit: int) -> tuple[Photo, ...]:
 def _with_boxes(record: Record) -> list[Photo]:
     numbers = tuple(record.numbers)
     if not numbers and record.box:
-        left, top, right, bottom = record.box
-        numbers = (Number(record.text, (left, top, right, top, right, bottom, left, bottom)),)
+        numbers = (Number(record.text, box_corners.of_box(record.box)),)
     return [Photo(record.encoded, numbers, tuple(record.char_boxes))] if numbers else []
 
 
@@ -125,8 +123,3 @@ def _digit(rng: np.random.Generator, photo: Photo) -> tuple[Image.Image, str] | 
 def _matched(pixels: NDArray[np.float32], like: NDArray[np.float32]) -> Image.Image:
     scale = np.clip((like.std() + 5) / (pixels.std() + 5), 0.5, 2)
     return Image.fromarray(np.clip((pixels - np.median(pixels)) * scale + np.median(like), 0, 255).astype(np.uint8))
-
-
-def box_of(corners: NDArray[np.float64]) -> Box:
-    """Return the upright box around corners."""
-    return union([(float(x), float(y), float(x), float(y)) for x, y in corners])

@@ -13,7 +13,6 @@ from beam_pipelines.synthesis.texts import Texts
 from trainer.data.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
-LARGEST = 1.6  # of a layer's sides, relative to the scene's
 
 
 @dataclass(frozen=True)
@@ -114,4 +113,5 @@ def _worn(rng: np.random.Generator, mask: Image.Image) -> Image.Image:
 
 def relative(corners: NDArray[np.float64], size: tuple[int, int]) -> Corners:
     """Return corners in pixels of an image of this size as a record holds them, 0-1."""
-    return tuple(float(v) for v in (corners / size).ravel())  # type: ignore[return-value]
+    x0, y0, x1, y1, x2, y2, x3, y3 = (corners / size).ravel().tolist()
+    return x0, y0, x1, y1, x2, y2, x3, y3

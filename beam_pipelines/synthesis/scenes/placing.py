@@ -17,22 +17,27 @@ class Places:
     size: tuple[int, int]
     taken: list[tuple[int, int, int, int]] = field(default_factory=list)
 
-    def take(self, rng: np.random.Generator, box: tuple[int, int]) -> tuple[int, int] | None:
+    def take(self, rng: np.random.Generator, size: tuple[int, int]) -> tuple[int, int] | None:
         """Find a place for a box of this width and height that overlaps no other, and take it.
 
         Returns:
           Its left and top edge; None if there is no place.
         """
-        width, height = box
+        width, height = size
         if width >= self.size[0] or height >= self.size[1]:
             return None
         for _ in range(TRIES):
             x = int(rng.integers(0, self.size[0] - width + 1))
             y = int(rng.integers(0, self.size[1] - height + 1))
-            if all(x >= r or x + width <= l or y >= b or y + height <= t for l, t, r, b in self.taken):  # noqa: E741
-                self.taken.append((x, y, x + width, y + height))
+            box = (x, y, x + width, y + height)
+            if not any(_overlap(box, other) for other in self.taken):
+                self.taken.append(box)
                 return x, y
         return None
+
+
+def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def height(rng: np.random.Generator, size: tuple[int, int], *, tallest: float) -> float:

@@ -9,6 +9,7 @@ from beam_pipelines.synthesis import camera, typefaces
 from beam_pipelines.synthesis.scenes import backdrop, cutouts, distractors, lettering, placing
 from beam_pipelines.synthesis.scenes.placing import Places
 from beam_pipelines.synthesis.texts import Texts
+from trainer.data import box_corners
 from trainer.data.records import Number
 
 TALLEST = 0.6  # of a number's characters, relative to the scene
@@ -144,14 +145,8 @@ def _paste(
 
 
 def _photographed(rng: np.random.Generator, canvas: Image.Image, numbers: list[Number]) -> Scene:
-    largest_first = sorted(numbers, key=lambda number: -_area(number))
+    largest_first = sorted(numbers, key=lambda number: -abs(box_corners.area(number.corners)))
     return Scene(camera.photograph(rng, canvas), tuple(largest_first))
-
-
-def _area(number: Number) -> float:
-    """Return the area of a number's oriented box by the shoelace formula."""
-    x, y = np.array(number.corners).reshape(4, 2).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def _pick(rng: np.random.Generator, weighted: tuple[tuple[int, float], ...]) -> int:

@@ -15,7 +15,7 @@ from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from tests.beam_pipelines.dataset.test_datasets import files, rejects
 from tests.beam_pipelines.dataset.test_readable import ours
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
-from trainer.data import dataset_info
+from trainer.data import box_corners, dataset_info
 from trainer.data.records import Corners, Record
 
 UPRIGHT = "file,label,left,top,width,height"
@@ -238,7 +238,7 @@ def test_digit_structs_have_a_number_around_their_digits(tmp_path: Path) -> None
         (number,) = record.numbers
         assert number.text == record.text == "12"
         expected = {"whole": [0.1, 0.1, 7 / 6, 0.7], "context": [0, 0, 64 / 54, 1]}[policy]
-        np.testing.assert_allclose(images.box_around(number.corners), expected, rtol=1e-6)
+        np.testing.assert_allclose(box_corners.box_around(number.corners), expected, rtol=1e-6)
         np.testing.assert_allclose(record.box or (), np.minimum(expected, 1), rtol=1e-6)
 
 
@@ -280,5 +280,5 @@ def test_relative_corners_are_exact_and_not_clipped(
     corners: Corners, origin: tuple[float, float], width: int, height: int
 ) -> None:
     crop = (*origin, origin[0] + width, origin[1] + height)
-    back = np.multiply(images.relative_corners(corners, crop), (width, height) * 4) + np.tile(origin, 4)
+    back = np.multiply(box_corners.relative(corners, crop), (width, height) * 4) + np.tile(origin, 4)
     np.testing.assert_allclose(back, corners, atol=1e-4)

@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tests.trainer.models.test_finder import small
 from trainer.inference.photo_reader import PhotoReader
 from trainer.inference.region_calibration import RegionCalibration
 
@@ -17,7 +16,7 @@ MOST = 3
 class StubFinder:
     """Finds boxes at fixed places of the letterboxed photo, in as many photos as are bright."""
 
-    config = small()
+    input_size = (384, 384)
 
     def find(self, images: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
         boxes = tf.constant([[[32.0, 32, 96, 32, 96, 64, 32, 64], [200.0, 40, 200, 90, 180, 90, 180, 40]]])
@@ -40,7 +39,7 @@ def stub_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str
 
 
 def reader() -> PhotoReader:
-    return PhotoReader(StubFinder(), stub_reader, (8, 16), RegionCalibration(), most=MOST)  # type: ignore[arg-type]
+    return PhotoReader(StubFinder(), stub_reader, (8, 16), RegionCalibration(), most=MOST)
 
 
 def encoded(image: Image.Image) -> bytes:

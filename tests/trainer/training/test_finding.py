@@ -91,8 +91,8 @@ def test_a_finder_learns_a_few_images_by_heart() -> None:
         figures = step(batch)
     assert float(figures["box_overlap"]) > 0.75 > float(first["box_overlap"])
     assert float(figures["loss"]) < 0.25 * float(first["loss"])
-    finder = train_state.objective.predictor(train_state.params, train_state.state)
-    found, scores = (v.numpy() for v in finder.find(tf.constant(images), 3))  # type: ignore[attr-defined]
+    finder = finding.Finding(wanted).predictor(train_state.params, train_state.state)
+    found, scores = (v.numpy() for v in finder.find(tf.constant(images), 3))
     assert (scores[:3, 0] > 0.4).all()
     assert scores[3, 0] < 0.2
     overlaps = [finding_metrics.overlaps(corners[i, :1], found[i, :1])[0, 0] for i in range(3)]

@@ -13,6 +13,7 @@ from beam_pipelines.synthesis import camera, fonts, glyphs, surfaces, texts
 from beam_pipelines.synthesis.scenes import backdrop, distractors, lettering, scene
 from beam_pipelines.synthesis.scenes.scene import Scene, Scenes
 from tests.conftest import ROOT
+from trainer.data import box_corners
 from trainer.data.records import Number
 from trainer.vocab import DIGITS
 
@@ -80,7 +81,7 @@ def test_the_longer_side_is_the_size_or_less_and_the_largest_number_comes_first(
     for index in range(40):
         made = scenes(3, size=128)(index)
         assert max(made.image.size) <= 128
-        areas = [scene._area(number) for number in made.numbers]
+        areas = [abs(box_corners.area(number.corners)) for number in made.numbers]
         assert areas == sorted(areas, reverse=True)
         assert len(made.numbers) <= 4
         assert all(1 <= len(number.text) <= 5 and set(number.text) <= set(DIGITS) for number in made.numbers)
@@ -184,7 +185,8 @@ def test_places_never_overlap() -> None:
     rng = np.random.default_rng(2)
     places = scene.Places((100, 80))
     for _ in range(60):
-        places.take(rng, tuple(int(side) for side in rng.integers(5, 40, 2)))  # type: ignore[arg-type]
+        width, height = rng.integers(5, 40, 2).tolist()
+        places.take(rng, (width, height))
     assert len(places.taken) > 5
     covered = np.zeros((80, 100), int)
     for left, top, right, bottom in places.taken:

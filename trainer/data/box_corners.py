@@ -1,0 +1,28 @@
+"""Boxes and the corners of oriented boxes: x and y of each corner, clockwise from the top left in an image."""
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+Corners = tuple[float, float, float, float, float, float, float, float]
+
+
+def of_box(box: Box) -> Corners:
+    """Return the corners of an upright box."""
+    left, top, right, bottom = box
+    return left, top, right, top, right, bottom, left, bottom
+
+
+def box_around(corners: Corners) -> Box:
+    """Return the smallest upright box around corners, which may reach beyond the image."""
+    return min(corners[::2]), min(corners[1::2]), max(corners[::2]), max(corners[1::2])
+
+
+def area(corners: Corners) -> float:
+    """Return the area between corners by the shoelace formula: positive if they run clockwise in an image."""
+    points = list(zip(corners[::2], corners[1::2], strict=True))
+    return sum(x * v - u * y for (x, y), (u, v) in zip(points, points[1:] + points[:1], strict=True)) / 2
+
+
+def relative(corners: Corners, crop: Box) -> Corners:
+    """Return corners in the coordinates of a crop, 0-1 within it; not clipped, so that a turned box keeps its shape."""
+    origin, size = crop[:2], (crop[2] - crop[0], crop[3] - crop[1])
+    x0, y0, x1, y1, x2, y2, x3, y3 = ((c - origin[i % 2]) / size[i % 2] for i, c in enumerate(corners))
+    return x0, y0, x1, y1, x2, y2, x3, y3
