@@ -24,7 +24,7 @@ from beam_pipelines.sharding.shards import ShardSpec
 from trainer import cli, released
 from trainer.cli import UserError
 from trainer.data import image_kinds
-from trainer.inference import beam_width, region_options
+from trainer.inference import beam_width, exported_model, region_options
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,7 +102,8 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model["beam_width"])
     confidence = args.min_confidence
     if args.target_accuracy is not None:
-        confidence = model_store.threshold(args.model, model, args.target_accuracy)
+        info = exported_model.reading_info(model, whole=args.regions == "whole")
+        confidence = model_store.threshold(args.model, info, args.target_accuracy)
     regions = {"max_numbers": args.max_numbers, "whole": args.regions == "whole"}
     return Reading(args.batch_size, width, candidates, confidence, args.format, args.max_megapixels, **regions)
 

@@ -100,7 +100,7 @@ def test_predict_names_each_number_and_frames_it(run: Run, model: Path, photos: 
     for row in rows:
         assert len(row["box"]) == 8
         assert row["numbers"] == sorted(row["numbers"], key=lambda number: -number["confidence"])
-        assert all(number["text"] and number["confidence"] >= 0.5 for number in row["numbers"])
+        assert all(number["text"] and number["confidence"] >= 0.2 for number in row["numbers"])
     turned = rows[-1]["box"]  # in pixels of the upright photo, 80 x 120
     assert min(turned) >= -40
     assert max(turned[::2]) <= 80 + 40

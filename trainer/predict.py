@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -35,6 +35,8 @@ def _run(argv: list[str] | None) -> None:
     environment.configure()
     model = exported_model.load(released.folder_of(args.model))
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model.info["beam_width"])
+    most, whole = args.max_numbers, args.regions == "whole"
+    calibrated = bool(exported_model.reading_info(model.info, whole=whole)["calibration"])
     looks: list[attention_overlay.Look] = []
     photos: list[Photo] = []
     unread = []
@@ -43,7 +45,6 @@ def _run(argv: list[str] | None) -> None:
             with _opened(path) as source:
                 shrunk = image_io.for_model(source, model.image_size)
                 file = image_io.encode(shrunk.image, "bmp")
-                most, whole = args.max_numbers, args.regions == "whole"
                 [answer] = model.read([file], beam_width=width, candidates=candidates, most=most, whole=whole)
                 answer = answer.scaled(shrunk.factors)
                 if args.draw and answer.numbers is not None:
@@ -59,10 +60,10 @@ def _run(argv: list[str] | None) -> None:
         if args.format == "json":
             print(json.dumps({"key": path, **dataclasses.asdict(answer)}, ensure_ascii=False))
         elif answer.numbers is not None:
-            print(f"{path}\n{numbers_table(answer.numbers)}")
+            print(f"{path}\n{numbers_table(answer, calibrated=calibrated)}")
         else:
             texts = [candidate["text"] for candidate in answer.candidates]
-            print(f"{path}\n{table(texts, answer.confidence, calibrated=bool(model.info['calibration']))}")
+            print(f"{path}\n{table(texts, answer.confidence, calibrated=calibrated)}")
     if looks or photos:
         _draw(box_overlay.draw(photos) if photos else attention_overlay.draw(looks), args.draw)
     if unread:
@@ -130,12 +131,13 @@ def table(candidates: Sequence[str], confidence: float, *, calibrated: bool = Tr
     return "\n".join(rows)
 
 
-def numbers_table(numbers: Sequence[dict[str, Any]]) -> str:
-    """Return a table of the numbers found in a photo, most confident first."""
-    if not numbers:
-        return "      no number"
-    rows = [f"{'No.':>4}  {'number':<10}{'confidence':>12}  left, top, right, bottom in pixels"]
-    for i, number in enumerate(numbers, start=1):
+def numbers_table(answer: Answer, *, calibrated: bool = True) -> str:
+    """Return a table of the numbers found in a photo, most confident first; if there is none, the best guess."""
+    note = "" if calibrated else "  (not calibrated)"
+    if not answer.numbers:
+        return f"      no number; the best guess is {answer.candidates[0]['text']}, {answer.confidence:.2%}{note}"
+    rows = [f"{'No.':>4}  {'number':<10}{'confidence':>12}  left, top, right, bottom in pixels{note}"]
+    for i, number in enumerate(answer.numbers, start=1):
         xs, ys = number["box"][::2], number["box"][1::2]
         edges = ", ".join(f"{edge:.0f}" for edge in (min(xs), min(ys), max(xs), max(ys)))
         rows.append(f"{i:>4}  {number['text']:<10}{number['confidence']:>12.2%}  {edges}")

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from trainer import cli
@@ -21,8 +20,7 @@ from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import experiments, schema, search_space, typed
 from trainer.exit_status import BAD_RESULT_STATUS
 from trainer.files import whole_file
-from trainer.inference import metrics
-from trainer.training import speed
+from trainer.training import ranking
 from trainer.training.inputs import Inputs
 
 log = logging.getLogger(__name__)
@@ -64,7 +62,8 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
       a validation also `sequence_accuracy` (of the best checkpoint) with its `interval_95`, or a finder's `f1`, `step`,
       and `seconds` of training; for failed runs, `error`.
     Raises:
-      UserError: a setting is wrong, or a run in the work folder was started with another command.
+      UserError: a setting is wrong, a dataset is missing or damaged, or a run in the work folder was started with
+        another command.
     """
     import tensorflow as tf
 
@@ -72,6 +71,7 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
 
     checkpoint.check_name(args.workdir, "--workdir")
     runs = plan(args)
+    Inputs(args.data, args.validation_data).check_datasets()
     commands = {name: _command(args, name, settings) for name, settings in runs.items()}
     finished = {name: _is_finished(f"{args.workdir}/{name}", command) for name, command in commands.items()}
     tf.io.gfile.makedirs(args.workdir)
@@ -168,34 +168,9 @@ def rank(
         logged = files.read_metrics(f"{workdir}/{name}")
         if logged:
             with contextlib.suppress(UserError):  # a damaged config, which the next start rewrites
-                row |= measured(logged, files.read_config(f"{workdir}/{name}"))
+                row |= ranking.measured(logged, files.read_config(f"{workdir}/{name}"))
         rows.append(row | ({"error": failures[name]} if name in failures else {}))
-    return sorted(rows, key=lambda row: (-_score(row), row.get("seconds", 0.0)))
-
-
-def _score(row: dict[str, Any]) -> float:
-    """Return the figure that a row is ranked by, -1 if it has none: a recogniser's accuracy, or a finder's F1."""
-    return float(row.get("sequence_accuracy", row.get("f1", -1.0)))
-
-
-def measured(logged: list[dict[str, Any]], config: schema.Config) -> dict[str, Any]:
-    """Return the best validation and the training time, in seconds without pauses, from rows of `read_metrics`."""
-    training = [row for row in logged if row["kind"] == "training"]
-    starts = [0, *(row["step"] for row in training)]
-    seconds = sum(
-        (row["step"] - start) * config.data.batch_size / row["examples_per_second"]
-        for start, row in zip(starts, training, strict=False)
-        if row["examples_per_second"] > 0 and row["step"] > start
-    )
-    figures: dict[str, Any] = {"seconds": seconds}
-    validation = [row for row in logged if row["kind"] == "validation"]
-    if validation:
-        best = max(validation, key=lambda row: row[config.model.measure])
-        figures |= {name: best[name] for name in (config.model.measure, "step")}
-        if not config.model.finds:
-            right = round(best["sequence_accuracy"] * best["examples"])
-            figures["interval_95"] = metrics.wilson_interval(right, best["examples"])
-    return figures
+    return sorted(rows, key=lambda row: (-ranking.score(row), row.get("seconds", 0.0)))
 
 
 def _describe(args: argparse.Namespace, runs: dict[str, list[str]]) -> None:
@@ -214,30 +189,8 @@ def _describe(args: argparse.Namespace, runs: dict[str, list[str]]) -> None:
                 hparams_plugin.HParam(key, hparams_plugin.Discrete({values[key] for values in tried}))
                 for key in searched
             ],
-            metrics=[
-                hparams_plugin.Metric(f"validation/{name}_accuracy", display_name=f"{text} correct")
-                for name, text in (("sequence", "whole numbers"), ("digit", "digits"))
-            ],
+            metrics=[hparams_plugin.Metric(f"validation/{n}", display_name=t) for n, t in ranking.shown(base).items()],
         )
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the ranking as a text table."""
-
-    def lines() -> Iterator[str]:
-        yield f"{'No.':>4}  {'whole numbers':>13}  {'95 % interval':<16}  {'step':>7}  {'training':>8}  settings"
-        for i, row in enumerate(rows, start=1):
-            accuracy, between, step = "-", "", ""
-            if _score(row) >= 0:
-                accuracy, step = f"{_score(row):.2%}", str(row["step"])
-            if "interval_95" in row:
-                low, high = row["interval_95"]
-                between = f"{low:.2%} to {high:.2%}"
-            told = "" if row["status"] == "done" else f"  {row['status']}: {row.get('error', '')}".rstrip(": ")
-            seconds = speed.clock(row.get("seconds", 0.0))
-            yield f"{i:>4}  {accuracy:>13}  {between:<16}  {step:>7}  {seconds:>8}  {' '.join(row['settings'])}{told}"
-
-    return "\n".join(lines())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -294,9 +247,8 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
     cli.add_settings(parser, what="settings of all runs, e.g. train.steps=2000")
     args = parser.parse_args(argv)
     environment.configure()
-    Inputs(args.data, args.validation_data).check_datasets()
     rows = search(args)
-    print(table(rows))
+    print(ranking.table(rows))
     return rows
 
 

@@ -132,7 +132,7 @@ def tally(result: ShardResult, row: dict[str, Any]) -> None:
     if label is not None:
         result.tally("labelled", len(label))
         result.tally("labelled accepted", row["accepted"])
-        if text == label:
+        if text == label if label else row.get("numbers") == []:
             result.tally("right", len(label))
             result.tally("right accepted", row["accepted"])
 

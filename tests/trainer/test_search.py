@@ -25,6 +25,7 @@ from trainer import search
 from trainer.cli import UserError
 from trainer.config import experiments, schema, search_space
 from trainer.inference import metrics
+from trainer.training import ranking
 
 
 def test_a_grid_has_every_combination() -> None:
@@ -97,14 +98,14 @@ def test_the_best_validation_and_the_seconds_of_training_are_read_from_the_metri
         {"kind": "validation", "step": 20, "sequence_accuracy": 0.5, "examples": 8},
     ]
     config = schema.override(experiments.find("smoke"), ["data.batch_size=4"])
-    found = search.measured(logged, config)
+    found = ranking.measured(logged, config)
     assert found == {
         "seconds": 1.5,
         "sequence_accuracy": 0.75,
         "step": 10,
         "interval_95": metrics.wilson_interval(6, 8),
     }
-    assert search.measured(logged[:1], config) == {"seconds": 1.0}
+    assert ranking.measured(logged[:1], config) == {"seconds": 1.0}
 
 
 def arguments(dataset: Path, folder: Path, *args: str, steps: int = 10) -> list[str]:
@@ -133,7 +134,7 @@ def test_a_failed_run_is_named_and_does_not_stop_the_search(searched: Path) -> N
     assert best["seconds"] > 0
     assert (failed["name"], failed["status"]) == ("optimizer.learning_rate=1000000000000.0", "failed")
     assert "the loss became" in failed["error"]
-    table = search.table([best, failed]).splitlines()
+    table = ranking.table([best, failed]).splitlines()
     assert len(table) == 3
     assert "failed: exit status" in table[2]
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from trainer.cli import UserError
-from trainer.config.schema import Config, Data, Distortion, Model, Optimizer, Train
+from trainer.config.model import Model
+from trainer.config.schema import Config, Data, Distortion, Optimizer, Train
 
 
 def compact() -> Config:

@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.cli import UserError
-from trainer.config.schema import Config, Model
-from trainer.data import augment, batch_order, dataset_info, leakage, preprocess, records, shard_sizes
+from trainer.config.model import Model
+from trainer.config.schema import Config
+from trainer.data import augment, batch_order, dataset_info, leakage, number_corners, preprocess, records, shard_sizes
 from trainer.data.tfrecord import Damaged
 from trainer.data.untuned import untuned
 from trainer.vocab import Vocab
@@ -110,10 +111,10 @@ def load(folders: list[str], split: str, config: Config) -> LabelledImages:
     decoded_bytes = sum(counts) * model.image_height * model.image_width * 3
     decode = decoded_bytes <= config.data.memory_gb * 1e9
     parts = list(_parse_all(paths, model, decode=decode))
-    _pad_corners(parts)
+    number_corners.pad(parts)
     fields: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if model.finds:
-        _check_boxes(fields, folders)
+        number_corners.check(fields, folders)
     keys = [key.decode() for key in fields["image/key"]]
     _check_unique(keys, folders)
     with tf.device("CPU"):
@@ -161,7 +162,7 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
         encoded = batch.pop("image/encoded")
         images = preprocess.decode_and_fit(encoded, model) if decode else None
         batch["image"] = encoded if images is None else images
-        batch["corners"] = _corners(serialized, encoded, batch, model)
+        batch["corners"] = number_corners.parse(serialized, encoded, batch["box"], model)
         batch["fingerprints"] = leakage.fingerprints(batch["image/key"], encoded, images)
         return batch
 
@@ -174,46 +175,6 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
         raise UserError(
             f"a record in {', '.join(folders)} is damaged ({error.message.splitlines()[0]}): regenerate the dataset"
         ) from error
-
-
-def _corners(serialized: tf.Tensor, encoded: tf.Tensor, batch: dict[str, tf.Tensor], model: Model) -> tf.Tensor:
-    """Return the corners of all numbers in pixels of the model's input, float32 [B, N, 8]; see `LabelledImages`.
-
-    Records of schema version 1 have only the upright box of one number.
-    """
-    if not model.finds:
-        return tf.zeros([tf.shape(encoded)[0], 0, records.COORDINATES])
-    corners = records.parse_corners(serialized)
-    left, top, right, bottom = tf.unstack(tf.where(batch["box"] < 0, float("nan"), batch["box"]), axis=-1)
-    upright = tf.stack([left, top, right, top, right, bottom, left, bottom], axis=-1)[:, tf.newaxis]
-    unlisted = tf.reduce_all(tf.math.is_nan(corners), axis=[1, 2])[:, tf.newaxis, tf.newaxis]
-    corners = tf.concat([tf.where(unlisted, upright, float("nan")), corners], axis=1)
-    height, width = tf.map_fn(preprocess.size_of, encoded, fn_output_signature=(tf.int32, tf.int32))
-    rows, columns = preprocess.letterboxed(height, width, model.image_height, model.image_width)
-    extent = tf.cast(tf.stack([columns, rows] * 4, axis=-1), tf.float32)
-    return corners * extent[:, tf.newaxis]
-
-
-def _check_boxes(fields: dict[str, np.ndarray], folders: list[str]) -> None:
-    """Check that the place of every number is known.
-
-    Raises:
-      UserError: one is not.
-    """
-    without = np.isnan(fields["corners"]).all(axis=(1, 2)) & (fields["label/text"] != b"")
-    if without.any():
-        raise UserError(
-            f"{', '.join(folders)}: {without.sum():,} images have a number but no box, the first "
-            f"{fields['image/key'][without][0].decode()!r}: a finder can only learn from numbers with boxes"
-        )
-
-
-def _pad_corners(parts: list[dict[str, np.ndarray]]) -> None:
-    """Give all parts the same number of corners."""
-    most = max(part["corners"].shape[1] for part in parts)
-    for part in parts:
-        spare = most - part["corners"].shape[1]
-        part["corners"] = np.pad(part["corners"], ((0, 0), (0, spare), (0, 0)), constant_values=np.nan)
 
 
 def _check_images(paths: list[str]) -> None:

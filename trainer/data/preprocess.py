@@ -5,7 +5,7 @@ Training and the exported model call the same `decode`, `fit` and `normalise`.
 
 import tensorflow as tf
 
-from trainer.config.schema import Model
+from trainer.config.model import Model
 
 PADDING = 114  # of 255: what letterboxed images are padded with
 

@@ -19,7 +19,7 @@ INFO_PATH = f"assets/{INFO_FILE}"
 GRAPH = "saved_model.pb"
 CHECKSUMS = "assets.extra/checksums.json"  # CRC-32C of every other file, in hexadecimal, by path
 PIXEL_DIGITS = 1  # after the point, of coordinates
-LEAST_CONFIDENCE = 0.5  # of a region that counts as a number
+LEAST_CONFIDENCE = 0.2  # of a region that is listed as a number
 _COLUMNS = ("text", "log_prob", "probability", "confidence")
 _FOUND = ("numbers/text", "numbers/confidence", "numbers/corners")
 DIGITS_KEPT = 7  # significant digits of each probability; any more would be float32 noise
@@ -34,8 +34,8 @@ class Answer:
       confidence: the calibrated probability that the first candidate is correct.
       box: of the number that the candidates are about: x and y of each corner in pixels, clockwise from the top left as
         one reads. None if the model does not find numbers.
-      numbers: all numbers that are more likely right than wrong, most confident first, each with `text`, `confidence`
-        and `box`; None if the model does not find numbers.
+      numbers: all numbers with a confidence of at least `LEAST_CONFIDENCE`, most confident first, each with `text`,
+        `confidence` and `box`; None if the model does not find numbers. If empty, the candidates are only a guess.
     """
 
     candidates: list[dict[str, Any]]
@@ -120,6 +120,11 @@ def parse_info(content: bytes, model: str) -> dict[str, Any]:
     if not {"beam_width", "calibration", "image_size"} <= info.keys():
         raise UserError(f"{model} was exported by an older version: export it again")
     return info
+
+
+def reading_info(info: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Return the metadata with the calibration of the answers: of whole images, or of what a finder finds."""
+    return info["reader"] if whole and "reader" in info else info
 
 
 def check_files(model: str, read: Callable[[str], bytes | None]) -> None:

@@ -13,7 +13,7 @@ from trainer.data import dataset_info, leakage, records
 from trainer.data.records import Record
 from trainer.data.untuned import untuned
 from trainer.files import whole_file
-from trainer.inference import calibration, finding_metrics, photo_metrics, region_calibration
+from trainer.inference import beam_width, calibration, finding_metrics, photo_metrics, region_calibration
 from trainer.inference.exported_model import ExportedModel
 from trainer.inference.finding_metrics import Found
 from trainer.inference.load import LoadedFinder, load_finder
@@ -82,7 +82,7 @@ def _answers(
     Raises:
       UserError: a dataset is not usable, or photos were trained on and `allow_seen` is not set.
     """
-    width = tf.constant(reader.info["beam_width"])
+    width = tf.constant(beam_width.width_for(reader.info["beam_width"]))
     regions = tf.function(
         lambda encoded: photos.regions(encoded, width, tf.constant(1)),
         input_signature=[tf.TensorSpec([None], tf.string)],

@@ -56,7 +56,7 @@ def export(
         "calibration": stored,
         "image_size": list(finder.input_size),
         "step": found.step,
-        "reader": reader.info["fingerprint"],
+        "reader": {"fingerprint": reader.info["fingerprint"], "calibration": reader.info["calibration"]},
         "fingerprint": saved_model.fingerprint(params, state)[:6] + reader.info["fingerprint"][:6],
     }
     module = tf.Module()

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from trainer.config.schema import Model
+from trainer.config.model import Model
 from trainer.vocab import Vocab
 
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from trainer.config.schema import Model
+from trainer.config.model import Model
 
 
 class ResidualEncoder(keras.Layer):

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from trainer.config.schema import Model
+from trainer.config.model import Model
 from trainer.models.encoders import ConvNorm
 from trainer.models.pure import PureNetwork, Values
 

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from trainer.config.schema import Model
+from trainer.config.model import Model
 
 # The log probability of impossible tokens: so low that the others still sum to 1 in float32, but finite, since label
 # smoothing gives every token some weight.

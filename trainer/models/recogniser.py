@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from trainer.config.schema import Model
+from trainer.config.model import Model
 from trainer.models.attention_decoder import AttentionDecoder
 from trainer.models.crop import Crop
 from trainer.models.encoders import ResidualEncoder

@@ -6,7 +6,7 @@ The architecture is the reference's, but batch normalisation and dropout are act
 import keras
 from keras import ops
 
-from trainer.config.schema import Model
+from trainer.config.model import Model
 from trainer.models.attention_decoder import step_cell
 from trainer.models.encoders import BatchNorm
 from trainer.vocab import Vocab

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer.config.schema import Distortion, Model
+from trainer.config.model import Model
+from trainer.config.schema import Distortion
 from trainer.data import augment, preprocess
 
 FINDER = Model(name="finder", image_height=64, image_width=96, widths=(4,) * 5, strides=(2,) * 5, blocks=(0,) * 4)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from trainer.config.schema import Distortion, Model
+from trainer.config.model import Model
+from trainer.config.schema import Distortion
 from trainer.data import augment, color_jitter, preprocess
 
 NONE = Distortion(colour=False, rotate_degrees=0, shear=0, scale=(1, 1), stretch=0, shift=0, perspective=0, noise=0)

@@ -37,9 +37,9 @@ def test_figures_of_a_small_set_by_hand() -> None:
         answer({"12": HERE}, [("12", HERE, 0.9)]),  # found and right
         answer({"12": HERE, "7": THERE}, [("7", THERE, 0.8), ("13", HERE, 0.7)]),  # the smaller one right only
         answer({"5": HERE}, [("5", THERE, 0.9)]),  # right, but elsewhere
-        answer({"34": HERE}, [("34", HERE, 0.3)]),  # right, but not answered
+        answer({"34": HERE}, [("34", HERE, 0.15)]),  # right, but not answered
         answer({}, [("8", HERE, 0.6)]),  # there is none
-        answer({}, [("8", HERE, 0.4)]),
+        answer({}, [("8", HERE, 0.15)]),
     ]
     summary = photo_metrics.summarise(answers)
     assert (summary["photos"], summary["empty"]) == (4, 2)
@@ -51,7 +51,7 @@ def test_figures_of_a_small_set_by_hand() -> None:
 
 
 def test_the_whole_photo_stands_for_its_only_number() -> None:
-    alone = answer({"12": HERE}, [("99", THERE, 0.2)], whole=("12", 0.9))
+    alone = answer({"12": HERE}, [("99", THERE, 0.1)], whole=("12", 0.9))
     np.testing.assert_array_equal(alone.right(), [True, False])
     assert alone.answered() == [0]
     np.testing.assert_array_equal(answer({"12": HERE, "7": THERE}, [], whole=("12", 0.9)).right(), [False])
