@@ -19,7 +19,9 @@ from tests.k8s import check, pods
 from trainer import export, train
 from trainer.cli import UserError
 from trainer.cluster import environment
+from trainer.config import experiments
 from trainer.inference import saved_model
+from trainer.workdir import files
 
 TRAINING = ("local", "multi-worker", "parameter-server", "jobset")
 PIPELINES = ("prepare", "synthesize", "score")
@@ -188,6 +190,7 @@ def test_the_export_command_is_taken_by_the_real_parser(monkeypatch: pytest.Monk
         assert (workdir, output) == ("/storage/runs/my-run", "/storage/models/my-run")
         raise Parsed
 
+    monkeypatch.setattr(files, "read_config", lambda _: experiments.find("compact"))
     monkeypatch.setattr(saved_model, "export", exported)
     objects = render.render("export", Choices(name="my-run"))
     (work,) = pods.workloads(objects)

@@ -44,8 +44,12 @@ def command(name: str, photos: Path, model: Path, output: Path) -> list[str]:
 
 
 def group(leader: int) -> str:
-    """Return the processes of the session that a process leads: itself, and all that it has started."""
-    return subprocess.run(["pgrep", "-s", str(leader), "-a"], capture_output=True, text=True).stdout
+    """Return the processes of the session that a process leads: itself, and all that it has started.
+
+    Left out are those that have ended and that nobody has waited for: where process 1 is no init, orphans stay as such.
+    """
+    listed = subprocess.run(["ps", "-s", str(leader), "-o", "pid=,stat=,args="], capture_output=True, text=True).stdout
+    return "".join(line for line in listed.splitlines(keepends=True) if not line.split()[1].startswith("Z"))
 
 
 @contextmanager
