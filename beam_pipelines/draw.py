@@ -3,6 +3,7 @@
 import csv
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from beam_pipelines.sharding import places
@@ -15,7 +16,7 @@ from trainer.vocab import DIGITS
 
 LABELS, HEADER = "labels.csv", ["file", "label"]
 NAME = re.compile(r"(\d+)-(\d{6,})\.png")  # seed and index
-# Seeds and counts of runs that have not written their labels yet: what a killed run has drawn is replaced by the next.
+# Seeds and counts of runs whose images may be there although no labels name them; the next run removes these images.
 UNFINISHED = "labels.csv.unfinished"
 NEW_LABELS = "labels.csv.new"
 
@@ -36,14 +37,12 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="most digits")
     parser.add_argument("--output", required=True, help="output folder: new, empty, or written by this command")
     args = parser.parse_args(argv)
-    if args.count < 1:
-        raise UserError(f"--count {args.count}: it must be at least 1")
     draw = Fonts(args.seed, texts.from_options("uniform", "uniform", max_digits=args.max_digits, alphabet=DIGITS))
     folder = Path(args.output)
-    _check_ours(folder)
+    drawn_before = _check_ours(folder)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     with (folder / UNFINISHED).open("a", encoding="utf-8") as file:
-        file.write(f"{args.seed},{args.count}\n")
+        file.writelines(f"{seed},{count}\n" for seed, count in [*drawn_before.items(), (args.seed, args.count)])
     rows = []
     for index in range(args.count):
         drawn, name = draw(index), f"{args.seed}-{index:06d}.png"
@@ -52,18 +51,21 @@ def _run(argv: list[str] | None) -> None:
     with (folder / NEW_LABELS).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *rows])
     (folder / NEW_LABELS).replace(folder / LABELS)
+    _remove_unlabelled(folder)
     (folder / UNFINISHED).unlink()
     print(f"drew {args.count} images; their labels are in {folder / LABELS}")
 
 
-def _check_ours(folder: Path) -> None:
+def _check_ours(folder: Path) -> dict[str, int]:
     """Check that a folder holds only what this command wrote: labels.csv, the images that it names, an unfinished run.
 
+    Returns:
+      By seed, a count that includes every image that the labels name.
     Raises:
       UserError: it holds anything else.
     """
     if not folder.exists():
-        return
+        return {}
     if not folder.is_dir():
         raise UserError(f"--output {folder} is not a folder: choose another --output")
     labelled, unfinished = _labelled(folder / LABELS), _unfinished(folder / UNFINISHED)
@@ -74,6 +76,16 @@ def _check_ours(folder: Path) -> None:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (name in ours or _is_of(name, unfinished or {})):
             raise UserError(f"{folder} holds {name}, which this command did not write: choose another --output")
+    names = [NAME.fullmatch(name) for name in labelled or ()]
+    return _largest((name[1], int(name[2]) + 1) for name in names if name)
+
+
+def _remove_unlabelled(folder: Path) -> None:
+    """Remove the images that earlier runs drew and that the labels no longer name."""
+    labelled, unfinished = _labelled(folder / LABELS) or set(), _unfinished(folder / UNFINISHED) or {}
+    for path in (folder / "images").iterdir():
+        if path.name not in labelled and _is_of(f"images/{path.name}", unfinished):
+            path.unlink()
 
 
 def _labelled(path: Path) -> set[str] | None:
@@ -92,12 +104,17 @@ def _unfinished(path: Path) -> dict[str, int] | None:
     if not path.is_file() or path.is_symlink():
         return None
     runs = [re.fullmatch(r"(\d+),(\d+)", line) for line in path.read_text("utf-8", "replace").splitlines()]
-    counts: dict[str, int] = {}
-    for run in runs:
-        if run is None:
-            return None
-        counts[run[1]] = max(int(run[2]), counts.get(run[1], 0))
-    return counts
+    if not all(runs):
+        return None
+    return _largest((run[1], int(run[2])) for run in runs if run)
+
+
+def _largest(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the largest of the counts of each seed."""
+    largest: dict[str, int] = {}
+    for seed, count in counts:
+        largest[seed] = max(count, largest.get(seed, 0))
+    return largest
 
 
 def _is_of(name: str, unfinished: dict[str, int]) -> bool:

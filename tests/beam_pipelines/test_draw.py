@@ -41,6 +41,30 @@ def interrupted_after(calls: int, function: Callable[..., Any]) -> Callable[...,
     return counted
 
 
+def drawn(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "images").iterdir())
+
+
+def test_another_seed_and_fewer_images_leave_none_without_a_label(tmp_path: Path) -> None:
+    out = tmp_path / "photos"
+    for count, seed in ((5, 1), (3, 1), (2, 2), (4, 1)):
+        assert draw.main(["--count", str(count), "--seed", str(seed), "--output", str(out)]) == 0
+        assert drawn(out) == [f"{seed}-{i:06d}.png" for i in range(count)]
+
+
+def test_what_a_killed_run_leaves_is_removed_once_others_are_labelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "photos"
+    assert draw.main(["--count", "3", "--seed", "1", "--output", str(out)]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", interrupted_after(1, Path.unlink))
+        assert draw.main(["--count", "2", "--seed", "2", "--output", str(out)]) == 130
+    assert draw.main(["--count", "2", "--seed", "3", "--output", str(out)]) == 0
+    assert drawn(out) == ["3-000000.png", "3-000001.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["images", "labels.csv"]
+
+
 @pytest.mark.parametrize("name", ["labels.csv.unfinished", "labels.csv.new", "images/1-000003.png", "1-000000.png"])
 def test_draw_leaves_what_no_unfinished_run_of_it_wrote(tmp_path: Path, name: str) -> None:
     out = tmp_path / "photos"
