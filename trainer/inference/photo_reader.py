@@ -94,7 +94,10 @@ class PhotoReader(tf.Module):
         batch, count = tf.shape(scores)[0], self.most + 1
         whole_scores = tf.concat([tf.ones([batch, 1]), scores], axis=1)
         used = tf.where(tf.reshape(whole_scores > 0, [-1]))
-        out = self.reader(images=self._cuts(photos, corners, scores), beam_width=beam_width, candidates=candidates)
+        cuts, regions_of, stacked = self._cuts(photos, corners, scores)
+        out = self.reader(images=cuts, beam_width=beam_width, candidates=candidates)
+        chosen = _most_confident(out, regions_of, stacked, tf.size(used))
+        out = {name: tf.gather(value, chosen) for name, value in out.items()}
         read: dict[str, Any] = {}
         for name in ("text", "log_prob", "probability", "confidence"):
             value = out[name]
@@ -122,15 +125,51 @@ class PhotoReader(tf.Module):
         scale = tf.reduce_min(tf.constant([height, width], tf.float32) / tf.cast(all_sizes, tf.float32), axis=1)
         return photos, padded.stack(), scale, all_sizes
 
-    def _cuts(self, photos: tf.TensorArray, corners: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        """Return the regions that are there, of each photo the whole photo first, uint8 [N, H, W, 3]."""
+    def _cuts(self, photos: tf.TensorArray, corners: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Cut out the regions that are there, of each photo the whole photo first.
+
+        Returns:
+          uint8 [N, H, W, 3]; which region each is of, counted over all photos, int32 [N]; and how many characters that
+          were below each other it shows side by side, int32 [N], 0 for a plain cut. Each region has one plain cut.
+        """
         height, width = self.reader_size
+        batch = tf.shape(scores)[0]
         shape = [None, height, width, 3]
-        cuts = tf.TensorArray(tf.uint8, tf.shape(scores)[0], infer_shape=False, element_shape=shape)
-        for i in tf.range(tf.shape(scores)[0]):
+        cuts = tf.TensorArray(tf.uint8, batch, infer_shape=False, element_shape=shape)
+        regions_of, stacked = (tf.TensorArray(tf.int32, batch, infer_shape=False, element_shape=[None]) for _ in "12")
+        before = 0
+        for i in tf.range(batch):
             photo = photos.read(i)
-            whole = preprocess.fit(photo, height, width)
             found = tf.boolean_mask(corners[i], scores[i] > 0)
-            found = regions.cut(photo, regions.widened(found), height, width)
-            cuts = cuts.write(i, tf.concat([whole[tf.newaxis], found], axis=0))
-        return tf.ensure_shape(cuts.concat(), shape)
+            count = 1 + tf.shape(found)[0]
+            parts = [preprocess.fit(photo, height, width)[tf.newaxis]]
+            parts.append(regions.cut(photo, regions.widened(found), height, width))
+            owners, counts = [tf.range(count)], [tf.zeros([count], tf.int32)]
+            for characters in range(2, regions.MOST_STACKED + 1):
+                tall = tf.where(regions.may_stack(found, characters))[:, 0]
+                parts.append(regions.side_by_side(photo, tf.gather(found, tall), characters, height, width))
+                owners.append(1 + tf.cast(tall, tf.int32))
+                counts.append(tf.fill([tf.size(tall)], characters))
+            cuts = cuts.write(i, tf.concat(parts, axis=0))
+            regions_of = regions_of.write(i, before + tf.concat(owners, axis=0))
+            stacked = stacked.write(i, tf.concat(counts, axis=0))
+            before += count
+        return tf.ensure_shape(cuts.concat(), shape), regions_of.concat(), stacked.concat()
+
+
+def _most_confident(
+    out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor, count: int | tf.Tensor
+) -> tf.Tensor:
+    """Return the index of the most confident reading of each region, int64 [count].
+
+    Args:
+      out: of the reader, for N cuts.
+      regions_of, stacked: int32 [N], see `PhotoReader._cuts`.
+      count: how many regions there are.
+    """
+    length = tf.strings.length(out["text"][:, 0], unit="UTF8_CHAR")
+    # A cut of so many characters that reads as fewer or more was cut at the wrong places.
+    confidence = tf.where((stacked == 0) | (stacked == length), out["confidence"], -1.0)
+    best = tf.gather(tf.math.unsorted_segment_max(confidence, regions_of, count), regions_of)
+    at = tf.range(tf.size(regions_of))
+    return tf.math.unsorted_segment_min(tf.where(confidence >= best, at, at.dtype.max), regions_of, count)

@@ -1,11 +1,16 @@
-"""Cut oriented regions out of photos at full resolution, turned upright."""
+"""Cut oriented regions out of photos at full resolution, turned upright, and stacked characters laid side by side."""
 
 import tensorflow as tf
 
 from trainer.models import oriented_box
+from trainer.models.oriented_box import OrientedBoxes
 
 MARGIN = 0.2  # around a number on each side, relative to the height of its characters
 FINENESS = 3  # samples per pixel of a cut and direction, averaged, so that large numbers do not alias
+STACK_MARGIN = 0.15  # above and below stacked characters, relative to the height of one
+MOST_STACKED = 5  # characters
+TALL = 1.5  # height of a region relative to its width, above which its characters may be stacked
+PITCH = (1.0, 2.0)  # from one stacked character to the next, relative to their width
 
 
 def widened(corners: tf.Tensor) -> tf.Tensor:
@@ -13,7 +18,7 @@ def widened(corners: tf.Tensor) -> tf.Tensor:
     box = oriented_box.from_corners(corners)
     margin = 2 * MARGIN * tf.minimum(box.width, box.height)
     return oriented_box.to_corners(
-        oriented_box.OrientedBoxes(box.x, box.y, box.width + margin, box.height + margin, box.cos, box.sin)
+        OrientedBoxes(box.x, box.y, box.width + margin, box.height + margin, box.cos, box.sin)
     )
 
 
@@ -49,3 +54,28 @@ def cut(image: tf.Tensor, corners: tf.Tensor, height: int, width: int) -> tf.Ten
     fine = tf.map_fn(sampled, transforms, fn_output_signature=tf.TensorSpec([rows, columns, 3], tf.uint8))
     averaged = tf.nn.avg_pool2d(tf.cast(fine, tf.float32), FINENESS, FINENESS, "VALID")
     return tf.cast(tf.round(averaged), tf.uint8)
+
+
+def may_stack(corners: tf.Tensor, count: int) -> tf.Tensor:
+    """Return which regions, float32 [K, 8], are so tall that `count` characters may be stacked in them: bool [K]."""
+    box = oriented_box.from_corners(corners)
+    tallness = box.height / tf.maximum(box.width, 1e-6)
+    return (tallness > TALL) & (tallness >= count * PITCH[0]) & (tallness <= count * PITCH[1])
+
+
+def side_by_side(image: tf.Tensor, corners: tf.Tensor, count: int, height: int, width: int) -> tf.Tensor:
+    """Cut regions in which characters are stacked into equal parts, and lay these side by side from left to right.
+
+    Args:
+      image: uint8 [H, W, 3].
+      corners: float32 [K, 8], of the numbers without a margin.
+      count: how many parts.
+      height, width: of each result, in pixels.
+    Returns:
+      uint8 [K, height, width, 3].
+    """
+    box = oriented_box.from_corners(corners)
+    taller = box.height * (1 + 2 * STACK_MARGIN / count)
+    column = oriented_box.to_corners(OrientedBoxes(box.x, box.y, box.width, taller, box.cos, box.sin))
+    parts = tf.split(cut(image, column, height * count, width // count), count, axis=1)
+    return tf.pad(tf.concat(parts, axis=2), [[0, 0], [0, 0], [0, width % count], [0, 0]], "SYMMETRIC")

@@ -38,6 +38,25 @@ def stub_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str
     }
 
 
+class TallFinder(StubFinder):
+    """Finds the same tall box in each photo."""
+
+    def find(self, images: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = tf.shape(images)[0]
+        boxes = tf.pad(tf.constant([[100.0, 50, 130, 50, 130, 170, 100, 170]]), [[0, most - 1], [0, 0]])
+        return tf.tile(boxes[tf.newaxis], [batch, 1, 1]), tf.tile([[0.9] + [0.0] * (most - 1)], [batch, 1])
+
+
+def shade_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str, tf.Tensor]:
+    """Read the shade of each of the three thirds of an image, once if neighbours are the same."""
+    thirds = tf.reduce_mean(tf.cast(images[:, 3:5, 1::5], tf.float32), axis=[1, 3])  # [N, 3]
+    digits = tf.strings.as_string(tf.cast(tf.round(thirds / 25), tf.int32))
+    same = tf.reduce_max(thirds, axis=1) - tf.reduce_min(thirds, axis=1) < 10
+    out = stub_reader(images, beam_width, candidates)
+    text = tf.where(same, digits[:, 0], tf.strings.reduce_join(digits, axis=1))
+    return {**out, "text": text[:, tf.newaxis], "confidence": tf.where(same, 0.3, 0.7)}
+
+
 def reader() -> PhotoReader:
     return PhotoReader(StubFinder(), stub_reader, (8, 16), RegionCalibration(), most=MOST)
 
@@ -96,3 +115,16 @@ def test_a_photo_does_not_depend_on_the_others_of_its_batch() -> None:
                 np.testing.assert_array_equal(value[0], together[name][i])
             else:
                 np.testing.assert_allclose(value[0], together[name][i], rtol=1e-5)
+
+
+def test_stacked_characters_are_read_side_by_side() -> None:
+    stacked = Image.new("RGB", (384, 384), (250,) * 3)
+    for i, shade in enumerate((50, 175, 100)):
+        stacked.paste((shade,) * 3, (90, 50 + 40 * i, 140, 90 + 40 * i))
+    plain = Image.new("RGB", (384, 384), (125,) * 3)
+    photos = PhotoReader(TallFinder(), shade_reader, (8, 15), RegionCalibration(), most=MOST)
+    files = tf.constant([encoded(stacked), encoded(plain)])
+    out = tf.function(photos.regions)(files, tf.constant(2), tf.constant(1))
+    assert [text.decode() for text in out["text"][:, 1, 0].numpy()] == ["274", "5"]
+    np.testing.assert_allclose(out["confidence"][:, 1], [0.7, 0.3])
+    np.testing.assert_array_equal(out["text"][:, 2:, 0], [[b"", b""]] * 2)

@@ -54,3 +54,35 @@ def test_margins_are_as_wide_as_the_characters_ask_for() -> None:
     ).numpy()
     np.testing.assert_allclose(wide, [-4, -4, 104, -4, 104, 24, -4, 24], atol=1e-4)
     np.testing.assert_allclose(tall, [-4, -4, 24, -4, 24, 104, -4, 104], atol=1e-4)
+
+
+def column(shades: list[int]) -> Image.Image:
+    """A grey image with bands of these shades below each other, 20 x 30 pixels each, from (40, 10) on."""
+    canvas = Image.new("RGB", (120, 200), (90, 90, 90))
+    pen = ImageDraw.Draw(canvas)
+    for i, shade in enumerate(shades):
+        pen.rectangle((40, 10 + 30 * i, 59, 39 + 30 * i), fill=(shade,) * 3)
+    return canvas
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_stacked_characters_come_to_lie_side_by_side(count: int) -> None:
+    shades = [20, 220, 60, 180, 120][:count]
+    bottom = 10.0 + 30 * count
+    corners = tf.constant([[40.0, 10, 60, 10, 60, bottom, 40, bottom]])
+    cut = regions.side_by_side(tf.constant(np.asarray(column(shades))), corners, count, 56, 96)
+    assert cut.shape == (1, 56, 96, 3)
+    middles = [int(cut[0, 28, round((i + 0.5) * (96 // count)), 0]) for i in range(count)]
+    assert middles == shades
+
+
+def test_only_tall_regions_may_hold_stacked_characters() -> None:
+    sizes = [(100, 20), (20, 29), (20, 40), (20, 80), (20, 150)]
+    corners = tf.constant([[0.0, 0, w, 0, w, h, 0, h] for w, h in sizes])
+    may = {count: regions.may_stack(corners, count).numpy().tolist() for count in (2, 3, 4, 5)}
+    assert may == {
+        2: [False, False, True, True, False],
+        3: [False, False, False, True, False],
+        4: [False, False, False, True, True],
+        5: [False, False, False, False, True],
+    }
