@@ -121,8 +121,7 @@ finder: $(VENV)/installed
 	mkdir -p $(FOUND)
 	$(PY) -m beam_pipelines.prepare --format csv --input $(SHARED)/scenes/svhn_originals --crop whole --max-side 384 \
 	    --output $(FOUND)/originals
-	awk -F, -v OFS=, 'NR == FNR { of[$$1] = $$2 OFS $$3; next } { $$1 = $$1 OFS of[$$1]; NF -= 1; print }' \
-	    $(SHARED)/photos/labels.csv $(SHARED)/photos/boxes.csv > $(FOUND)/photos.csv
+	$(PY) -m benchmarks.photo_boxes $(SHARED)/photos > $(FOUND)/photos.csv
 	$(PY) -m beam_pipelines.prepare --format csv --input $(FOUND)/photos.csv --images $(SHARED)/photos/images \
 	    --crop whole --max-side 384 --output $(FOUND)/photos
 	for part in test train; do \

@@ -127,7 +127,7 @@ def _table(summary: dict[str, Any], output: str) -> str:
         ("accepted", f"{summary['accepted']:>10}"),
         ("for review", f"{summary['for_review']:>10}"),
         *((f"rejected, {reason}", f"{count:>10}") for reason, count in summary["rejects"].items()),
-        *_number_rows(summary["numbers"]),
+        *_number_rows(summary["numbers"], summary["numbers_cut_off"]),
         (
             "other files (skipped)",
             f"{summary['other_files']:>10}  {_endings(summary['other_files_by_ending'])}".rstrip(),
@@ -145,12 +145,13 @@ def _table(summary: dict[str, Any], output: str) -> str:
     return "\n".join([*(f"{name:<24}{value}" for name, value in rows), f"complete: {output}"])
 
 
-def _number_rows(counts: dict[str, int] | None) -> list[tuple[str, str]]:
+def _number_rows(counts: dict[str, int] | None, cut_off: int) -> list[tuple[str, str]]:
     """Return rows on how many numbers were found, by the counts of images with each number of numbers."""
     if counts is None:
         return []
     total = sum(int(numbers) * images for numbers, images in counts.items())
-    return [("numbers found", f"{total:>10}"), ("images without a number", f"{counts.get('0', 0):>10}")]
+    rows = [("numbers found", f"{total:>10}"), ("images without a number", f"{counts.get('0', 0):>10}")]
+    return [*rows, ("cut off at the most", f"{cut_off:>10}  images, see --max-numbers")] if cut_off else rows
 
 
 def _endings(counts: dict[str, int]) -> str:

@@ -141,6 +141,8 @@ def numbers_table(answer: Answer, *, calibrated: bool = True) -> str:
         xs, ys = number["box"][::2], number["box"][1::2]
         edges = ", ".join(f"{edge:.0f}" for edge in (min(xs), min(ys), max(xs), max(ys)))
         rows.append(f"{i:>4}  {number['text']:<10}{number['confidence']:>12.2%}  {edges}")
+    if answer.numbers_cut_off:
+        rows.append(f"      cut off at {len(answer.numbers)} numbers: there may be more, see --max-numbers")
     return "\n".join(rows)
 
 

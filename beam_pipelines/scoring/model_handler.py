@@ -124,7 +124,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
         row = {
             "key": image.key,
             "text": answer.candidates[0]["text"],
-            **({} if answer.numbers is None else {"box": answer.box, "numbers": answer.numbers}),
+            **_found(answer),
             "candidates": answer.candidates,
             "confidence": answer.confidence,
             "accepted": answer.confidence >= self.reading.min_confidence,
@@ -137,3 +137,10 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
     def share_model_across_processes(self) -> bool:
         return False
+
+
+def _found(answer: Answer) -> dict[str, Any]:
+    """Return the columns of a row that only models have that find numbers."""
+    if answer.numbers is None:
+        return {}
+    return {"box": answer.box, "numbers": answer.numbers, "numbers_cut_off": answer.numbers_cut_off}

@@ -27,6 +27,7 @@ SCHEMA = pa.schema(
             "numbers",
             pa.list_(pa.struct([("text", pa.string()), ("confidence", pa.float64()), ("box", pa.list_(pa.float64()))])),
         ),
+        ("numbers_cut_off", pa.bool_()),
         (
             "candidates",
             pa.list_(pa.struct([("text", pa.string()), ("log_prob", pa.float64()), ("probability", pa.float64())])),
@@ -129,6 +130,7 @@ def tally(result: ShardResult, row: dict[str, Any]) -> None:
     result.tally("length", len(text))
     if "numbers" in row:
         result.tally("numbers", len(row["numbers"]))
+        result.tally("numbers cut off", row["numbers_cut_off"])
     if label is not None:
         result.tally("labelled", len(label))
         result.tally("labelled accepted", row["accepted"])
@@ -170,6 +172,7 @@ class DescribePredictions:
             "other_files_by_ending": dict(self.others.most_common()),
             "accuracy": _accuracy(total),
             "numbers": dict(sorted(total["numbers"].items())) if "numbers" in total else None,
+            "numbers_cut_off": total["numbers cut off"]["True"] if "numbers" in total else None,
             "lengths": dict(sorted(total.get("length", Counter()).items())),
             "confidence_histogram": [confidence[str(i)] for i in range(BINS)],
             "shards": [

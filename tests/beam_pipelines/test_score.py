@@ -115,7 +115,8 @@ def test_parquet_has_the_same_rows(scored: Path, photos: Path, tiny_model: Path,
     outs = [run_score(tmp_path / name, tiny_model, photos, options=("--format", "parquet")) for name in ("one", "two")]
     assert data_files(outs[0]) == data_files(outs[1])
     found = [row for path in sorted(outs[0].glob("*.parquet")) for row in pyarrow.parquet.read_table(path).to_pylist()]
-    for column in ("label", "box", "numbers"):  # columns of every file; left out of JSON where there is nothing
+    # Columns of every file; left out of JSON where there is nothing.
+    for column in ("label", "box", "numbers", "numbers_cut_off"):
         assert [row.pop(column) for row in found] == [None] * COUNT
     assert found == rows(scored)
 

@@ -36,12 +36,14 @@ class Answer:
         one reads. None if the model does not find numbers.
       numbers: all numbers with a confidence of at least `LEAST_CONFIDENCE`, most confident first, each with `text`,
         `confidence` and `box`; None if the model does not find numbers. If empty, the candidates are only a guess.
+      numbers_cut_off: whether there are, or may be, more numbers than were asked for.
     """
 
     candidates: list[dict[str, Any]]
     confidence: float
     box: list[float] | None = None
     numbers: list[dict[str, Any]] | None = None
+    numbers_cut_off: bool = False
 
     def scaled(self, factors: tuple[float, float]) -> "Answer":
         """Return the answer for an image that is larger by these factors across and down."""
@@ -191,7 +193,10 @@ def _with_numbers(answer: Answer, regions: tuple[list[Any], ...], most: int) -> 
         for text, confidence, box in zip(texts, confidences, rounded, strict=True)
         if confidence >= LEAST_CONFIDENCE and text
     ]
-    return dataclasses.replace(answer, box=rounded[0], numbers=numbers[:most])
+    full = len(numbers) >= len(texts) - 1  # as many as the model reads at most, beside the whole photo
+    return dataclasses.replace(
+        answer, box=rounded[0], numbers=numbers[:most], numbers_cut_off=full or len(numbers) > most
+    )
 
 
 def _scaled(box: list[float], factors: tuple[float, float]) -> list[float]:
