@@ -174,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
         "FILE.txt), or TFRecords from prepare or synthesize, whose labels the answers are compared with",
     )
     parser.add_argument("--output", required=True, help="folder for the predictions")
-    parser.add_argument("--format", choices=predictions.FORMATS, default="jsonl", help="format of the predictions")
+    parser.add_argument(
+        "--format", choices=list(predictions.WRITERS), default="jsonl", help="format of the predictions"
+    )
     parser.add_argument("--num-shards", type=int, default=8, help="number of prediction files")
     parser.add_argument("--batch-size", type=int, default=128, help="images per batch")
     parser.add_argument("--beam-width", type=int, help="beam width; by default, two hypotheses per candidate")

@@ -28,7 +28,7 @@ class Reading:
       beam_width: number of hypotheses in the beam.
       candidates: number per row.
       min_confidence: lowest confidence of an accepted row.
-      file_format: one of `predictions.FORMATS`.
+      file_format: a key of `predictions.WRITERS`.
       max_megapixels: larger images are rejected.
       max_numbers: the most numbers of a photo.
       whole: read each image as a whole, even with a model that finds numbers.
@@ -69,7 +69,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
             result = ShardResult(spec.path, spec.split, items=len(spec.items))
             with shards.shard_file(spec) as file:
                 counted = predictions.Counted(file)
-                rows = predictions.writer(self.reading.file_format, counted)
+                rows = predictions.WRITERS[self.reading.file_format](counted)
                 for read, answers in self._read(spec, model, result):
                     rows.write([self._row(*one, model, result) for one in zip(read, answers, strict=True)])
                 rows.close()

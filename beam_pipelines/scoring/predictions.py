@@ -1,9 +1,11 @@
-"""What the scorer writes: one row per image as JSON Lines or Parquet, and a summary that counts them."""
+"""What the scorer writes: one row per image as JSON Lines, Parquet or CSV, and a summary that counts them."""
 
+import csv
+import io
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -17,7 +19,6 @@ from beam_pipelines.sharding.shards import ShardResult
 
 SUMMARY_FILE = "summary.json"
 BINS = 20  # of the confidence histogram
-FORMATS = ("jsonl", "parquet")
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -116,9 +117,29 @@ class Parquet:
         self.writer.close()
 
 
-def writer(file_format: str, file: Counted) -> RowWriter:
-    """Return a writer for one of `FORMATS`."""
-    return Parquet(file) if file_format == "parquet" else JsonLines(file)
+class Csv:
+    """Comma-separated values below a header, with the columns of Parquet; lists are JSON, unknown values are empty."""
+
+    def __init__(self, file: Counted) -> None:
+        self.file = file
+        file.write((",".join(SCHEMA.names) + "\n").encode())
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        lines = io.StringIO()
+        out = csv.writer(lines, lineterminator="\n")
+        out.writerows([_cell(name, row.get(name)) for name in SCHEMA.names] for row in rows)
+        self.file.write(lines.getvalue().encode())
+
+    def close(self) -> None:
+        """Do nothing: the format has no footer."""
+
+
+def _cell(column: str, value: Any) -> Any:
+    as_json = value is not None and not pa.types.is_string(SCHEMA.field(column).type)
+    return json.dumps(value, ensure_ascii=False) if as_json else value
+
+
+WRITERS: dict[str, Callable[[Counted], RowWriter]] = {"jsonl": JsonLines, "parquet": Parquet, "csv": Csv}
 
 
 def tally(result: ShardResult, row: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The score command in this process, on a tiny model."""
 
+import csv
 import json
 import shutil
 import tarfile
@@ -119,6 +120,19 @@ def test_parquet_has_the_same_rows(scored: Path, photos: Path, tiny_model: Path,
     for column in ("label", "box", "numbers", "numbers_cut_off"):
         assert [row.pop(column) for row in found] == [None] * COUNT
     assert found == rows(scored)
+
+
+def test_csv_has_the_same_rows(scored: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:
+    output = run_score(tmp_path / "out", tiny_model, photos, options=("--format", "csv"))
+    found = []
+    for path in sorted(output.glob("predictions-*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            found += list(csv.DictReader(file))
+    strings = {"key", "text", "found_as", "model"}
+    parsed = [
+        {name: value if name in strings else json.loads(value) for name, value in row.items() if value} for row in found
+    ]
+    assert parsed == rows(scored)
 
 
 def test_an_archive_and_a_list_give_what_the_folder_gives(
