@@ -1,24 +1,33 @@
 """Draw synthetic numbers as image files with a `labels.csv`, as users store their own images: see `--help`."""
 
+import argparse
 import csv
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from PIL import Image
+
+from beam_pipelines.inputs.csv_boxes import CORNERS
 from beam_pipelines.sharding import places
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
+from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer import cli
 from trainer.cli import UserError
 from trainer.config import typed
 from trainer.vocab import DIGITS
 
 LABELS, HEADER = "labels.csv", ["file", "label"]
+EMPTY = 0.2  # share of scenes without a number
 NAME = re.compile(r"(\d+)-(\d{6,})\.png")  # seed and index
 # Seeds and counts of runs whose images may be there although no labels name them; the next run removes these images.
 UNFINISHED = "labels.csv.unfinished"
 NEW_LABELS = "labels.csv.new"
+Drawing = tuple[Image.Image, list[list[Any]]]  # and a row of the labels, without the file, for each number
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,9 +44,15 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
     parser.add_argument("--seed", type=typed.integer(0, 2**63), default=0, help="random seed")
     parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="most digits")
+    parser.add_argument(
+        "--scenes",
+        type=typed.integer(32, 4096),
+        metavar="PIXELS",
+        help="draw whole scenes with their longer side in pixels, and label each number in them with its corners",
+    )
     parser.add_argument("--output", required=True, help="output folder: new, empty, or written by this command")
     args = parser.parse_args(argv)
-    draw = Fonts(args.seed, texts.from_options("uniform", "uniform", max_digits=args.max_digits, alphabet=DIGITS))
+    header, draw = _artist(args)
     folder = Path(args.output)
     drawn_before = _check_ours(folder)
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -45,15 +60,39 @@ def _run(argv: list[str] | None) -> None:
         file.writelines(f"{seed},{count}\n" for seed, count in [*drawn_before.items(), (args.seed, args.count)])
     rows = []
     for index in range(args.count):
-        drawn, name = draw(index), f"{args.seed}-{index:06d}.png"
-        drawn.image.save(folder / "images" / name)
-        rows.append((name, drawn.text))
+        (image, labels), name = draw(index), f"{args.seed}-{index:06d}.png"
+        image.save(folder / "images" / name)
+        rows += [[name, *label] for label in labels]
     with (folder / NEW_LABELS).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([HEADER, *rows])
+        csv.writer(file).writerows([header, *rows])
     (folder / NEW_LABELS).replace(folder / LABELS)
     _remove_unlabelled(folder)
     (folder / UNFINISHED).unlink()
     print(f"drew {args.count} images; their labels are in {folder / LABELS}")
+
+
+def _artist(args: argparse.Namespace) -> tuple[list[str], Callable[[int], Drawing]]:
+    """Return the header of the labels and what draws an image by its index."""
+    lengths = "house" if args.scenes else "uniform"
+    numbers = texts.from_options(lengths, "uniform", max_digits=args.max_digits, alphabet=DIGITS)
+    if not args.scenes:
+        fonts = Fonts(args.seed, numbers)
+
+        def number(index: int) -> Drawing:
+            made = fonts(index)
+            return made.image, [[made.text]]
+
+        return HEADER, number
+
+    scenes = Scenes(args.seed, numbers, args.scenes, EMPTY)
+
+    def scene(index: int) -> Drawing:
+        made = scenes(index)
+        corners = [np.array(number.corners).reshape(4, 2) * made.image.size for number in made.numbers]
+        labels = [[n.text, *c.round(1).ravel().tolist()] for n, c in zip(made.numbers, corners, strict=True)]
+        return made.image, labels or [[""] * (1 + len(CORNERS))]
+
+    return [*HEADER, *CORNERS], scene
 
 
 def _check_ours(folder: Path) -> dict[str, int]:
@@ -94,7 +133,7 @@ def _labelled(path: Path) -> set[str] | None:
         return None
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
-    if header != HEADER or not all(len(row) == 2 and NAME.fullmatch(row[0]) for row in rows):
+    if header not in (HEADER, [*HEADER, *CORNERS]) or not all(NAME.fullmatch(row[0]) for row in rows):
         return None
     return {row[0] for row in rows}
 

@@ -1,13 +1,15 @@
 """draw replaces what it drew, also in a run that was killed, and nothing else."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from beam_pipelines import draw
+from beam_pipelines import draw, prepare
 from tests.beam_pipelines.sharding.test_outputs import put, snapshot
+from trainer.data import dataset_info
 
 
 @pytest.mark.parametrize("killed_in", ["image", "labels"])
@@ -89,3 +91,22 @@ def test_draw_replaces_only_what_it_drew(tmp_path: Path) -> None:
     before = snapshot(other)
     assert draw.main(["--count", "3", "--output", str(other)]) == 2
     assert snapshot(other) == before
+
+
+def test_scenes_are_labelled_images_that_prepare_takes(tmp_path: Path) -> None:
+    out = tmp_path / "scenes"
+    arguments = ["--count", "9", "--scenes", "96", "--output", str(out)]
+    assert draw.main(arguments) == 0
+    first = snapshot(out)
+    with (out / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["file"] for row in rows} == set(drawn(out))
+    assert {bool(row["label"]) for row in rows} == {True, False}
+    data = tmp_path / "data"
+    prepared = ["--format", "csv", "--input", str(out), "--crop", "whole", "--split", "train", "--output", str(data)]
+    assert prepare.main(prepared) == 0
+    assert dataset_info.read_info(str(data)).splits["train"].records == 9
+    assert draw.main(arguments) == 0
+    assert snapshot(out) == first
+    assert draw.main(["--count", "2", "--output", str(out)]) == 0
+    assert len(drawn(out)) == 2
