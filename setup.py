@@ -75,7 +75,8 @@ setup(
     packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*", "k8s"]),
     package_data={
         "trainer.reporting": ["*.html"],
-        "trainer": ["released_model*/*", "released_model*/*/*"],
+        "trainer": ["py.typed", "released_model*/*", "released_model*/*/*"],
+        "beam_pipelines": ["py.typed"],
         "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
     },
     install_requires=[

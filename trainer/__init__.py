@@ -1,0 +1,28 @@
+"""Read digit sequences in images, and train models that do: `from trainer import Reader`."""
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.cli import UserError
+    from trainer.data.image_kinds import UnreadableImage
+    from trainer.inference.reader import Number, Reader, Reading
+
+__all__ = ["Number", "Reader", "Reading", "UnreadableImage", "UserError", "__version__"]
+_HOMES = {
+    "Number": "trainer.inference.reader",
+    "Reader": "trainer.inference.reader",
+    "Reading": "trainer.inference.reader",
+    "UnreadableImage": "trainer.data.image_kinds",
+    "UserError": "trainer.cli",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: the command lines must start without it."""
+    if name == "__version__":
+        return importlib.metadata.version("svhn-sequences")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -13,8 +12,8 @@ from PIL import Image
 
 from trainer import cli, released
 from trainer.cluster import environment
-from trainer.data import image_io, image_kinds
-from trainer.files import local_file, replaceable
+from trainer.data import image_io, image_kinds, image_source
+from trainer.files import replaceable
 from trainer.inference import attention_overlay, beam_width, box_overlay, exported_model, region_options
 from trainer.inference.box_overlay import Photo
 from trainer.inference.exported_model import Answer, ExportedModel
@@ -76,16 +75,12 @@ def _opened(path: str) -> BinaryIO:
     Raises:
       UserError: it does not exist or cannot be read.
     """
-    import tensorflow as tf
-
-    if "://" in path:
-        cli.local_or_gs("the image", path)
     try:
-        return io.BytesIO(tf.io.read_file(path).numpy()) if "://" in path else local_file.open_regular(path)
-    except (FileNotFoundError, tf.errors.NotFoundError) as error:
+        return image_source.opened(path)
+    except FileNotFoundError as error:
         raise cli.UserError(f"the image {path} does not exist: check its path") from error
-    except (OSError, tf.errors.OpError) as error:
-        raise cli.UserError(f"{path} cannot be read: {getattr(error, 'message', error)}") from error
+    except OSError as error:
+        raise cli.UserError(f"{path} cannot be read: {error}") from error
 
 
 def _look(model: ExportedModel, file: bytes, image: Image.Image, answer: Answer) -> attention_overlay.Look:

@@ -68,7 +68,6 @@ def configure(*, use_tensorflow: bool = True) -> Task:
       UserError: the environment's description of the cluster is invalid.
     """
     quiet_tensorflow()
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # A dead server must be an error at once: see tf.distribute.experimental.ParameterServerStrategy.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
@@ -76,9 +75,16 @@ def configure(*, use_tensorflow: bool = True) -> Task:
         logging.getLogger(name).setLevel(logging.ERROR)  # their warnings are about their own API
     task = read_task(os.environ)
     if use_tensorflow:
-        with native_stderr():
-            import tensorflow  # noqa: F401
+        import_tensorflow()
     return task
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its start-up messages; call it before any other import of it."""
+    quiet_tensorflow()
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with native_stderr():
+        import tensorflow  # noqa: F401
 
 
 def quiet_tensorflow() -> None:

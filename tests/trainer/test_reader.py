@@ -1,0 +1,123 @@
+"""The Python interface: `from trainer import Reader`."""
+
+import dataclasses
+import io
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import trainer
+from beam_pipelines import draw
+from tests.conftest import ROOT
+from trainer import Number, Reader, Reading, predict
+from trainer.data.image_kinds import UnreadableImage
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader("released-fast")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("drawn")
+    assert draw.main(["--count", "5", "--seed", "2", "--output", str(folder)]) == 0
+    return sorted((folder / "images").iterdir())
+
+
+def test_an_image_of_any_kind_is_read_alike(reader: Reader, images: list[Path]) -> None:
+    path = images[0]
+    image = Image.open(path)
+    kinds: list[Any] = [path, str(path), path.read_bytes(), image, np.asarray(image), image.convert("RGBA")]
+    readings = [reader.read(kind) for kind in kinds]
+    assert readings[0].text.isdecimal()
+    assert readings[0].numbers == (Number(readings[0].text, readings[0].confidence),)
+    assert all(reading == readings[0] for reading in readings)
+
+
+def test_a_turned_image_is_read_upright(reader: Reader, images: list[Path]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.open(images[1]).transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
+    turned = Image.open(io.BytesIO(file.getvalue()))
+    assert reader.read(file.getvalue()) == reader.read(turned) == reader.read(images[1])
+
+
+def test_many_images_are_read_in_order_and_by_threads(reader: Reader, images: list[Path]) -> None:
+    alone = [reader.read(path) for path in images]
+    together = list(reader.read_all(iter(images), batch_size=2))
+    assert [reading.text for reading in together] == [reading.text for reading in alone]
+    assert [reading.source for reading in together] == images
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(reader.read, images)) == alone
+
+
+def test_the_answer_is_that_of_predict(reader: Reader, images: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main([str(images[2]), "--model", "released-fast", "--format", "json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    reading = reader.read(images[2])
+    assert (reading.confidence, list(reading.candidates)) == (
+        row["confidence"],
+        [candidate["text"] for candidate in row["candidates"]],
+    )
+
+
+def test_numbers_in_photos_have_boxes_and_are_framed(tmp_path: Path) -> None:
+    assert draw.main(["--count", "4", "--scenes", "320", "--seed", "3", "--output", str(tmp_path)]) == 0
+    reader = Reader("released-photos", candidates=2)
+    for reading in reader.read_all(sorted((tmp_path / "images").iterdir())):
+        assert len(reading.candidates) <= 2
+        assert all(number.box and len(number.box) == 8 for number in reading.numbers)
+        assert json.loads(json.dumps(reading.to_dict()))["text"] == reading.text
+        assert reading.draw().width >= 100
+        assert "data:image/png;base64," in reading._repr_html_()
+
+
+def test_the_page_about_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert draw.main(["--count", "2", "--scenes", "200", "--output", str(tmp_path / "drawn")]) == 0
+    (tmp_path / "drawn" / "images").rename(tmp_path / "photos")
+    Image.open(tmp_path / "photos" / "0-000000.png").save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "python.md").read_text()
+    exec("\n".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)), {})
+    assert (tmp_path / "read.png").exists()
+    assert "photos/0-000001.png" in capsys.readouterr().out
+
+
+def test_a_reading_prints_without_its_image_and_cannot_be_changed(images: list[Path]) -> None:
+    reading = Reading("12", 0.5, ("12",), (), images[0])
+    assert str(images[0]) not in repr(reading)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        reading.text = "13"  # type: ignore[misc]
+    assert reading.draw().size > (0, 0)
+
+
+def test_what_is_no_image_is_named(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "note.png").write_text("no image")
+    with pytest.raises(UnreadableImage):
+        reader.read(tmp_path / "note.png")
+    with pytest.raises(FileNotFoundError, match=r"missing\.png"):
+        reader.read(tmp_path / "missing.png")
+    with pytest.raises(TypeError, match="int is no image"):
+        reader.read(7)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"float64 \[9, 9\]"):
+        reader.read(np.zeros((9, 9)))  # type: ignore[arg-type]
+
+
+def test_a_model_that_does_not_exist_is_named() -> None:
+    with pytest.raises(trainer.UserError, match="no-such-model"):
+        Reader("no-such-model")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert trainer.__version__.count(".") == 2
+    assert not hasattr(trainer, "nothing_of_this_name")

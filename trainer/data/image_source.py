@@ -1,0 +1,28 @@
+"""Open images by path, local or in a bucket."""
+
+import io
+from typing import BinaryIO
+
+from trainer import cli
+from trainer.files import local_file
+
+
+def opened(path: str) -> BinaryIO:
+    """Open an image file, local or remote.
+
+    Raises:
+      FileNotFoundError: it does not exist.
+      OSError: it cannot be read, or is no regular file.
+      UserError: the path is of a store that is not supported.
+    """
+    if "://" not in path:
+        return local_file.open_regular(path)
+    import tensorflow as tf
+
+    cli.local_or_gs("the image", path)
+    try:
+        return io.BytesIO(tf.io.read_file(path).numpy())
+    except tf.errors.NotFoundError as error:
+        raise FileNotFoundError(error.message) from error
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error
