@@ -88,18 +88,22 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": [
-            "svhn-prepare = beam_pipelines.prepare:main",
-            "svhn-synthesize = beam_pipelines.synthesize:main",
-            "svhn-download = beam_pipelines.download:main",
-            "svhn-inspect = beam_pipelines.inspect:main",
-            "svhn-score = beam_pipelines.score:main",
-            "svhn-train = trainer.train:main",
-            "svhn-search = trainer.search:main",
-            "svhn-evaluate = trainer.evaluate:main",
-            "svhn-export = trainer.export:main",
-            "svhn-predict = trainer.predict:main",
-            "svhn-report = trainer.report:main",
-            "svhn-submit = k8s.submit:main",
+            f"{name} = trainer.svhn:main"
+            for name in (
+                "svhn",
+                "svhn-prepare",
+                "svhn-synthesize",
+                "svhn-download",
+                "svhn-inspect",
+                "svhn-score",
+                "svhn-train",
+                "svhn-search",
+                "svhn-evaluate",
+                "svhn-export",
+                "svhn-predict",
+                "svhn-report",
+                "svhn-submit",
+            )
         ]
     },
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from trainer import svhn
 
 PAGES = [
     ROOT / "README.md",
@@ -17,11 +18,10 @@ PAGES = [
     ROOT / "k8s" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-SCRIPTS = dict(re.findall(r'"(svhn-\w+) = ([\w.]+):main"', (ROOT / "setup.py").read_text(encoding="utf-8")))
 FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(python -m (?:trainer|beam_pipelines)[^`]+)`")
 BEAM = ("--direct", "--runner")  # options that the pipelines pass on
-OURS = re.compile(r"^(?:python -m ((?:trainer|beam_pipelines|k8s)\.\w+)|(svhn-\w+))\b(.*)", re.DOTALL)
+OURS = re.compile(r"^(?:python -m ((?:trainer|beam_pipelines|k8s)\.\w+)|svhn[- ](\w+))\b(.*)", re.DOTALL)
 
 
 class Parsed(BaseException):
@@ -37,7 +37,7 @@ def commands() -> Iterator[tuple[str, str, list[str]]]:
             found = OURS.match(line.strip())
             if found and found[1] != "trainer.liveness" and "..." not in line:  # the probe takes no arguments
                 words = shlex.split(found[3], comments=True)
-                yield page.relative_to(ROOT).as_posix(), found[1] or SCRIPTS[found[2]], words
+                yield page.relative_to(ROOT).as_posix(), found[1] or svhn.COMMANDS[found[2]][0], words
 
 
 @pytest.mark.parametrize(("page", "module", "words"), list(commands()))

@@ -28,6 +28,7 @@ LAYERS = {
         "training",
         "reporting",
         "train evaluate export predict search report liveness",
+        "svhn",
     ],
     "beam_pipelines": [
         "sharding",

@@ -27,6 +27,23 @@ _REFUSED = {
     errno.EISDIR: "expected a file, not a folder",
     errno.ELOOP: "its symbolic links form a loop",
 }
+_EXTRAS = {  # of setup.py, by the packages that only they install
+    "apache_beam": "beam",
+    "h5py": "beam",
+    "jinja2": "report",
+    "jsonpatch": "gcp",
+    "keras": "cpu",
+    "kubernetes": "k8s",
+    "matplotlib": "report",
+    "pyarrow": "beam",
+    "requests": "beam",
+    "rich": "k8s",
+    "scipy": "cpu",
+    "shapely": "cpu",
+    "tensorboard": "cpu",
+    "tensorflow": "cpu",
+    "yaml": "k8s",
+}
 # TensorFlow's and Google's exceptions are found by module and name, so that neither library is loaded for this.
 _TENSORFLOW = {"ResourceExhaustedError": FAILED_STATUS, "UnauthenticatedError": USER_ERROR_STATUS}
 _TENSORFLOW |= dict.fromkeys(["PermissionDeniedError", "NotFoundError"], USER_ERROR_STATUS)
@@ -37,6 +54,8 @@ _LONGEST = 300  # characters of another library's message
 def describe(error: BaseException) -> tuple[str, int] | None:
     """Return a line and the exit status for an exception, or None if it is not one of these errors."""
     for one in _chain(error):
+        if isinstance(one, ModuleNotFoundError) and (extra := _EXTRAS.get((one.name or "").partition(".")[0])):
+            return f"{one.name} is not installed: pip install 'svhn-sequences[{extra}]'", USER_ERROR_STATUS
         if isinstance(one, UnicodeEncodeError) and _SURROGATES.search(one.object):
             return f"{one.object}: TensorFlow cannot use a name that is not valid UTF-8; rename it", USER_ERROR_STATUS
         if isinstance(one, OSError) and one.errno in (_ADVICE | _REFUSED):

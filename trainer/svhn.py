@@ -1,0 +1,63 @@
+"""All commands as one: `svhn predict photo.png`, `svhn --help`."""
+
+import importlib
+import importlib.metadata
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainer import cli
+from trainer.cli import UserError
+
+# By name: the module, whose `main` runs it, and what it does. A module is imported only when its command is run.
+COMMANDS = {
+    "predict": ("trainer.predict", "read the numbers in a few images"),
+    "score": ("beam_pipelines.score", "read a folder or a bucket of images into sharded predictions"),
+    "prepare": ("beam_pipelines.prepare", "turn labelled images into a dataset"),
+    "synthesize": ("beam_pipelines.synthesize", "draw a dataset of numbers or scenes"),
+    "draw": ("beam_pipelines.draw", "draw numbers or scenes as image files"),
+    "inspect": ("beam_pipelines.inspect", "show what a dataset contains, and verify it"),
+    "download": ("beam_pipelines.download", "fetch the official SVHN files"),
+    "train": ("trainer.train", "train a model, or go on with its training"),
+    "cluster": ("trainer.cluster.__main__", "train with several processes of this machine"),
+    "search": ("trainer.search", "train with many settings and rank them"),
+    "evaluate": ("trainer.evaluate", "measure a trained model, and calibrate its confidence"),
+    "export": ("trainer.export", "write a trained model as a SavedModel"),
+    "report": ("trainer.report", "write a page about a run or its predictions"),
+    "submit": ("k8s.submit", "run any of these on Kubernetes"),
+}
+PREFIX = "svhn-"
+SHOWN_VERSIONS = ("svhn-sequences", "tensorflow-cpu", "tensorflow", "keras", "apache-beam")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit status; the script `svhn-predict` is `svhn predict`."""
+    words = sys.argv[1:] if argv is None else argv
+    script = Path(sys.argv[0]).stem
+    if argv is None and script.startswith(PREFIX):
+        words = [script.removeprefix(PREFIX), *words]
+    if not words or words[0] not in COMMANDS:
+        return cli.exit_status(_overview, words)
+    imported: list[Any] = []
+    status = cli.exit_status(lambda _: imported.append(importlib.import_module(COMMANDS[words[0]][0])), None)
+    return status or imported[0].main(words[1:])
+
+
+def _overview(words: list[str] | None) -> None:
+    if words == ["--version"]:
+        print("\n".join(_versions()))
+    elif not words or words in (["--help"], ["-h"]):
+        commands = "\n".join(f"  {name:<12}{does}" for name, (_, does) in COMMANDS.items())
+        print(f"usage: svhn COMMAND ...\n\n{commands}\n\nsvhn COMMAND --help explains one; svhn --version")
+    else:
+        raise UserError(f"{words[0]} is not a command: svhn --help lists them")
+
+
+def _versions() -> list[str]:
+    """Return a line for each of `SHOWN_VERSIONS` that is installed."""
+    versions = {d.metadata["Name"].replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+    return [f"{name} {versions[name]}" for name in SHOWN_VERSIONS if name in versions]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
