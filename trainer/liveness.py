@@ -6,6 +6,8 @@ from trainer import cli
 from trainer.cluster import environment, liveness
 from trainer.exit_status import BAD_RESULT_STATUS
 
+PROBE_SECONDS = 15  # a healthy server on a busy node is slow; the manifests give the probe 25, with Python's start
+
 
 def main() -> int:
     """Probe the server of this Pod's task; return the exit status: 0 if it answers."""
@@ -24,7 +26,7 @@ def _answers() -> bool:
         return True
     if task.role not in task.jobs:
         raise cli.UserError(f"the task {task} runs no server, so it cannot be probed: remove its liveness probe")
-    return liveness.answers(task.address)
+    return liveness.answers(task.address, PROBE_SECONDS)
 
 
 if __name__ == "__main__":
