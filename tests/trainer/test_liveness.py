@@ -24,7 +24,8 @@ def test_a_single_process_is_alive() -> None:
 def test_the_server_of_the_task_is_probed(monkeypatch: pytest.MonkeyPatch, answers: bool, status: int) -> None:
     probed = []
 
-    def answer(address: str) -> bool:
+    def answer(address: str, seconds: float) -> bool:
+        assert seconds >= 10
         probed.append(address)
         return answers
 
