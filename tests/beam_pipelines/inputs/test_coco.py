@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 from beam_pipelines import inspect, prepare, synthesize
 from tests.beam_pipelines.dataset.test_datasets import files, rejects
@@ -227,9 +228,6 @@ def test_the_file_is_what_coco_tools_expect(scenes: Path) -> None:
 
 
 def test_pycocotools_reads_the_file(scenes: Path) -> None:
-    pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
-    from pycocotools.coco import COCO
-
     coco = COCO(str(scenes / "mine" / "annotations.json"))
     assert len(coco.getImgIds()) == 16
     for annotation in coco.loadAnns(coco.getAnnIds()):

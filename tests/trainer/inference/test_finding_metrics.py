@@ -1,9 +1,13 @@
+import contextlib
+import io
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from trainer.inference import finding_metrics
 from trainer.inference.finding_metrics import Found
@@ -40,6 +44,37 @@ def test_the_overlap_of_a_square_with_itself_turned_by_45_degrees() -> None:
 def test_each_number_is_found_once() -> None:
     found = Found(boxes(level(0, 0, 10, 10)), boxes(level(0, 0, 10, 9), level(0, 0, 10, 10)), np.array([0.5, 0.9]))
     np.testing.assert_array_equal(finding_metrics.matches(found), [False, True])
+
+
+NEAR = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(8, 24), st.integers(8, 24))
+
+
+@given(truth=st.lists(NEAR, min_size=1, max_size=4), found=st.lists(NEAR, min_size=1, max_size=6))
+def test_what_is_right_is_right_for_coco_too(truth: list[tuple[int, ...]], found: list[tuple[int, ...]]) -> None:
+    scores = np.linspace(0.9, 0.1, len(found))
+    corners = [boxes(*[level(x, y, x + w, y + h) for x, y, w, h in rows]) for rows in (truth, found)]
+    shared = finding_metrics.overlaps(*corners).round(9)
+    enough = shared[shared >= finding_metrics.SAME]
+    assume(len(set(enough.tolist())) == len(enough))  # of equal overlaps, COCO's code takes the last, ours the first
+    ours = finding_metrics.matches(Found(corners[0], corners[1], scores))
+    one = {"image_id": 1, "category_id": 1}
+    with contextlib.redirect_stdout(io.StringIO()):
+        labels = COCO()
+        labels.dataset = {
+            "images": [{"id": 1}],
+            "categories": [{"id": 1}],
+            "annotations": [
+                {**one, "id": i, "bbox": list(box), "area": box[2] * box[3], "iscrowd": 0}
+                for i, box in enumerate(truth, start=1)
+            ],
+        }
+        labels.createIndex()
+        said = [{**one, "bbox": list(box), "score": score} for box, score in zip(found, scores, strict=True)]
+        evaluation = COCOeval(labels, labels.loadRes(said), "bbox")
+        evaluation.params.iouThrs = np.array([finding_metrics.SAME])
+        evaluation.evaluate()
+    theirs = evaluation.evalImgs[0]["dtMatches"][0] > 0
+    assert theirs.tolist() == ours.tolist()
 
 
 def test_figures_of_a_small_set_by_hand() -> None:
