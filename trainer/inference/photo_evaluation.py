@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from trainer.cli import UserError
 from trainer.data import dataset_info, leakage, records
@@ -61,6 +62,7 @@ def evaluate(
         calibrated = region_calibration.fit(
             np.stack([a.scores for a in answers]),
             np.stack([a.readings for a in answers]),
+            np.stack([_lengths(a) for a in answers]),
             np.stack([a.right() for a in answers]),
         )
     answers = [_confident(answer, calibrated) for answer in answers]
@@ -119,8 +121,12 @@ def _answer(record: Record, regions: dict[str, np.ndarray]) -> PhotoAnswer:
 
 
 def _confident(answer: PhotoAnswer, calibrated: RegionCalibration) -> PhotoAnswer:
-    scores, readings = tf.constant(answer.scores[np.newaxis]), tf.constant(answer.readings[np.newaxis])
-    return dataclasses.replace(answer, confidences=calibrated.confidence(scores, readings).numpy()[0])
+    regions = [tf.constant(values[np.newaxis]) for values in (answer.scores, answer.readings, _lengths(answer))]
+    return dataclasses.replace(answer, confidences=calibrated.confidence(*regions).numpy()[0])
+
+
+def _lengths(answer: PhotoAnswer) -> NDArray[np.int32]:
+    return np.array([len(text) for text in answer.texts], np.int32)
 
 
 def _thresholds(answers: list[PhotoAnswer]) -> list[dict[str, Any]]:
@@ -160,7 +166,7 @@ def read_region_calibration(workdir: str, found: LoadedFinder, reader: ExportedM
     stored = whole_file.read_json(path, advice=f"{again}, or delete it")
     if stored is None:
         return None
-    if not {"step", "reader", "decode", "box", "whole"} <= stored.keys():
+    if not {"step", "reader", "decode", "box", "offsets", "whole"} <= stored.keys():
         raise UserError(f"{path} is not a finder's calibration: {again}, or delete it")
     if [stored[name] for name in ("step", "reader", "decode")] != [
         found.step,

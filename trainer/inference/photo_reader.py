@@ -62,7 +62,8 @@ class PhotoReader(tf.Module):
           whole photo only counts where it comes first. There are R - 1 regions at most; the rest has confidence 0.
         """
         found = self.regions(files, beam_width, candidates)
-        confidence = self.calibrated.confidence(found["score"], found["confidence"])
+        lengths = tf.strings.length(found["text"][..., 0], unit="UTF8_CHAR")
+        confidence = self.calibrated.confidence(found["score"], found["confidence"], lengths)
         boxes_best = tf.reduce_max(confidence[:, 1:], axis=1)
         whole = tf.where(confidence[:, 0] > boxes_best, confidence[:, 0], 0.0)
         confidence = tf.concat([whole[:, tf.newaxis], confidence[:, 1:]], axis=1)
