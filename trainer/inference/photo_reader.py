@@ -131,7 +131,7 @@ class PhotoReader(tf.Module):
 
         Returns:
           uint8 [N, H, W, 3]; which region each is of, counted over all photos, int32 [N]; and how many characters that
-          were below each other it shows side by side, int32 [N], 0 for a plain cut. Each region has one plain cut.
+          were below each other it shows side by side, int32 [N], 0 for a plain cut.
         """
         height, width = self.reader_size
         batch = tf.shape(scores)[0]
@@ -144,8 +144,11 @@ class PhotoReader(tf.Module):
             found = tf.boolean_mask(corners[i], scores[i] > 0)
             count = 1 + tf.shape(found)[0]
             parts = [preprocess.fit(photo, height, width)[tf.newaxis]]
-            parts.append(regions.cut(photo, regions.widened(found), height, width))
-            owners, counts = [tf.range(count)], [tf.zeros([count], tf.int32)]
+            owners, counts = [tf.zeros([1], tf.int32)], [tf.zeros([1], tf.int32)]
+            for margin in regions.MARGINS:
+                parts.append(regions.cut(photo, regions.widened(found, margin), height, width))
+                owners.append(tf.range(1, count))
+                counts.append(tf.zeros([count - 1], tf.int32))
             for characters in range(2, regions.MOST_STACKED + 1):
                 tall = tf.where(regions.may_stack(found, characters))[:, 0]
                 parts.append(regions.side_by_side(photo, tf.gather(found, tall), characters, height, width))

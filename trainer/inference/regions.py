@@ -5,7 +5,8 @@ import tensorflow as tf
 from trainer.models import oriented_box
 from trainer.models.oriented_box import OrientedBoxes
 
-MARGIN = 0.2  # around a number on each side, relative to the height of its characters
+# Each number is read with a narrow and with a wide margin, since a box may end before its first or last character.
+MARGINS = ((0.2, 0.2), (0.5, 0.3))  # left and right, above and below, relative to the height of the characters
 FINENESS = 3  # samples per pixel of a cut and direction, averaged, so that large numbers do not alias
 STACK_MARGIN = 0.15  # above and below stacked characters, relative to the height of one
 MOST_STACKED = 5  # characters
@@ -13,13 +14,12 @@ TALL = 1.5  # height of a region relative to its width, above which its characte
 PITCH = (1.0, 2.0)  # from one stacked character to the next, relative to their width
 
 
-def widened(corners: tf.Tensor) -> tf.Tensor:
-    """Return boxes with a margin, float32 [K, 8], for corners of numbers; the characters of a tall one are stacked."""
+def widened(corners: tf.Tensor, margin: tuple[float, float]) -> tf.Tensor:
+    """Return numbers with a margin, float32 [K, 8], for their corners; in tall ones, characters are stacked."""
     box = oriented_box.from_corners(corners)
-    margin = 2 * MARGIN * tf.minimum(box.width, box.height)
-    return oriented_box.to_corners(
-        OrientedBoxes(box.x, box.y, box.width + margin, box.height + margin, box.cos, box.sin)
-    )
+    character = tf.minimum(box.width, box.height)
+    width, height = (box.width + 2 * margin[0] * character, box.height + 2 * margin[1] * character)
+    return oriented_box.to_corners(OrientedBoxes(box.x, box.y, width, height, box.cos, box.sin))
 
 
 def cut(image: tf.Tensor, corners: tf.Tensor, height: int, width: int) -> tf.Tensor:

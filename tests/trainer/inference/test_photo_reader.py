@@ -117,10 +117,35 @@ def test_a_photo_does_not_depend_on_the_others_of_its_batch() -> None:
                 np.testing.assert_allclose(value[0], together[name][i], rtol=1e-5)
 
 
+class NarrowFinder(StubFinder):
+    """Finds a box that ends before the last of three patches."""
+
+    def find(self, images: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
+        boxes = tf.pad(tf.constant([[100.0, 100, 180, 100, 180, 160, 100, 160]]), [[0, most - 1], [0, 0]])
+        return boxes[tf.newaxis], tf.constant([[0.9] + [0.0] * (most - 1)])
+
+
+def edge_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str, tf.Tensor]:
+    """Read whether the right edge is bright; be sure only if it is."""
+    bright = tf.reduce_mean(tf.cast(images[:, :, -4:], tf.float32), axis=[1, 2, 3]) > 100
+    out = stub_reader(images, beam_width, candidates)
+    text = tf.where(bright, "wide", "narrow")
+    return {**out, "text": text[:, tf.newaxis], "confidence": tf.where(bright, 0.9, 0.4)}
+
+
+def test_the_more_confident_of_two_margins_counts() -> None:
+    image = Image.new("RGB", (384, 384))
+    image.paste((250,) * 3, (194, 80, 240, 180))
+    photos = PhotoReader(NarrowFinder(), edge_reader, (32, 64), RegionCalibration(), most=MOST)
+    out = tf.function(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
+    assert out["text"][0, 1, 0] == b"wide"
+    np.testing.assert_allclose(out["confidence"][0, 1], 0.9)
+
+
 def test_stacked_characters_are_read_side_by_side() -> None:
     stacked = Image.new("RGB", (384, 384), (250,) * 3)
     for i, shade in enumerate((50, 175, 100)):
-        stacked.paste((shade,) * 3, (90, 50 + 40 * i, 140, 90 + 40 * i))
+        stacked.paste((shade,) * 3, (70, 50 + 40 * i, 160, 90 + 40 * i))
     plain = Image.new("RGB", (384, 384), (125,) * 3)
     photos = PhotoReader(TallFinder(), shade_reader, (8, 15), RegionCalibration(), most=MOST)
     files = tf.constant([encoded(stacked), encoded(plain)])

@@ -50,10 +50,10 @@ def test_no_region_is_no_error() -> None:
 
 def test_margins_are_as_wide_as_the_characters_ask_for() -> None:
     wide, tall = regions.widened(
-        tf.constant([[0.0, 0, 100, 0, 100, 20, 0, 20], [0.0, 0, 20, 0, 20, 100, 0, 100]])
+        tf.constant([[0.0, 0, 100, 0, 100, 20, 0, 20], [0.0, 0, 20, 0, 20, 100, 0, 100]]), (0.5, 0.2)
     ).numpy()
-    np.testing.assert_allclose(wide, [-4, -4, 104, -4, 104, 24, -4, 24], atol=1e-4)
-    np.testing.assert_allclose(tall, [-4, -4, 24, -4, 24, 104, -4, 104], atol=1e-4)
+    np.testing.assert_allclose(wide, [-10, -4, 110, -4, 110, 24, -10, 24], atol=1e-4)
+    np.testing.assert_allclose(tall, [-10, -4, 30, -4, 30, 104, -10, 104], atol=1e-4)
 
 
 def column(shades: list[int]) -> Image.Image:
