@@ -1,6 +1,6 @@
 # make demo   sets everything up, then: synthesise -> train -> evaluate -> export -> score -> report
 # make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
-# make finder   the model that finds numbers in whole photos, likewise; FINDER_STEPS=4000 steps take about an hour and a half
+# make finder   the model that finds numbers in whole photos, likewise; FINDER_STEPS=12000 steps take about an hour and a half
 # make test   sets everything up, then: formatting, lint, types and the tests, of tests/faults a sample; make test-fast: the quick tests alone
 
 PYTHON ?= python3
@@ -113,34 +113,45 @@ release: $(VENV)/installed
 	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export --half
 
 FOUND := data/finder
-FINDER_STEPS ?= 4000
+FINDER_STEPS ?= 12000
+FINDER_SCENES ?= 14000
 THREE_ZOOMS := decode.views=[0.75,1.0,1.5]
+SCENES := $(PY) -m beam_pipelines.synthesize --source scenes --lengths house --image-format jpeg
 
+# Of the backgrounds, every 14th is kept for validation and calibration.
 finder: $(VENV)/installed
 	$(SAY) "1/4 data: photos with boxes, numbers cut from photos"
-	mkdir -p $(FOUND)
+	mkdir -p $(FOUND)/backgrounds $(FOUND)/held
+	n=0; for file in $(SHARED)/scenes/backgrounds/*.*; do \
+	    n=$$((n + 1)); [ $$((n % 14)) = 0 ] && to=held || to=backgrounds; cp "$$file" $(FOUND)/$$to/ || exit; \
+	done
 	$(PY) -m beam_pipelines.prepare --format csv --input $(SHARED)/scenes/svhn_originals --crop whole --max-side 384 \
-	    --output $(FOUND)/originals
-	$(PY) -m benchmarks.photo_boxes $(SHARED)/photos > $(FOUND)/photos.csv
-	$(PY) -m beam_pipelines.prepare --format csv --input $(FOUND)/photos.csv --images $(SHARED)/photos/images \
-	    --crop whole --max-side 384 --output $(FOUND)/photos
+	    --split train --output $(FOUND)/originals
+	for part in train validation; do \
+	    $(PY) -m benchmarks.photo_boxes $(SHARED)/photos --split $$part > $(FOUND)/$$part.csv || exit; \
+	    for split in train $$part; do \
+	        $(PY) -m beam_pipelines.prepare --format csv --input $(FOUND)/$$part.csv --images $(SHARED)/photos/images \
+	            --crop whole --max-side 384 --split $$split --output $(FOUND)/photos-$$part-as-$$split || exit; \
+	    done; \
+	done
 	for part in test train; do \
 	    $(PY) -m beam_pipelines.prepare --format digitstruct --input $(SHARED)/format1/$$part --crop context \
 	        --context 0.12 0.3 --split train --output $(FOUND)/format1-$$part || exit; \
 	done
-	$(SAY) "2/4 scenes"
-	$(PY) -m beam_pipelines.synthesize --source scenes --count 12000 --seed 11 --lengths house --num-shards 12 \
-	    --backgrounds $(SHARED)/scenes/backgrounds --photos $(FOUND)/originals $(FOUND)/photos \
-	    --records $(FOUND)/format1-test $(FOUND)/format1-train --empty 0.2 --image-format jpeg \
-	    --output $(FOUND)/scenes $(TWO_WORKERS)
-	$(PY) -m beam_pipelines.synthesize --source scenes --count 300 --seed 77 --lengths house --split validation \
-	    --empty 0.3 --image-format jpeg --num-shards 1 --output $(FOUND)/validation
+	$(SAY) "2/4 scenes: to train on, to choose the checkpoint on, to calibrate on"
+	$(SCENES) --count $(FINDER_SCENES) --seed 31 --num-shards 14 --backgrounds $(FOUND)/backgrounds \
+	    --photos $(FOUND)/originals $(FOUND)/photos-train-as-train \
+	    --records $(FOUND)/format1-test $(FOUND)/format1-train --empty 0.15 --output $(FOUND)/scenes $(TWO_WORKERS)
+	$(SCENES) --count 300 --seed 77 --split validation --num-shards 1 --backgrounds $(FOUND)/held --empty 0.3 \
+	    --output $(FOUND)/validation
+	$(SCENES) --count 600 --seed 91 --split validation --num-shards 1 --backgrounds $(FOUND)/held --empty 0.35 \
+	    --photos $(FOUND)/photos-validation-as-train --scene-size 640 --output $(FOUND)/calibration
 	$(SAY) "3/4 train"
 	$(PY) -m trainer.train --experiment finder --set model.image_height=256 model.image_width=256 \
 	    train.steps=$(FINDER_STEPS) --data $(FOUND)/scenes --validation-data $(FOUND)/validation --workdir runs/finder
 	$(SAY) "4/4 evaluate, calibrate and export, with the recogniser of the package"
-	$(PY) -m trainer.evaluate --workdir runs/finder --data $(FOUND)/photos $(FOUND)/validation --calibrate \
-	    --set $(THREE_ZOOMS)
+	$(PY) -m trainer.evaluate --workdir runs/finder --calibrate --set $(THREE_ZOOMS) \
+	    --data $(FOUND)/calibration $(FOUND)/photos-validation-as-validation
 	$(PY) -m trainer.export --workdir runs/finder --half --set $(THREE_ZOOMS) --output runs/finder/export
 
 clean:

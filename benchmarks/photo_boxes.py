@@ -1,6 +1,6 @@
 """Write a labels file for `prepare` from photos whose boxes a text detector drew too large; used by `make finder`.
 
-python -m benchmarks.photo_boxes PHOTOS > photos.csv
+python -m benchmarks.photo_boxes PHOTOS --split train > photos.csv
 
 The detector's boxes are about 1.6 times as high as the digits (looked at in 72 photos of 1,722), unlike those drawn by
 hand. A finder trained on both learns neither. Numbers that still reach out of their photo have a box that is wrong.
@@ -28,22 +28,26 @@ def tightened(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """Print the rows of all photos that have a box."""
+    """Print the rows of all photos of a split that have a box."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", type=Path, help="folder with labels.csv, boxes.csv and images")
-    folder = parser.parse_args().photos
+    parser.add_argument("--split", required=True, help="train or validation")
+    args = parser.parse_args()
+    folder = args.photos
     with (folder / "labels.csv").open(newline="") as file:
         labels = {row["file"]: row for row in csv.DictReader(file)}
     out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow(["file", "label", "split", *COORDINATES])
+    out.writerow(["file", "label", *COORDINATES])
     with (folder / "boxes.csv").open(newline="") as file:
         for row in csv.DictReader(file):
+            label = labels[row["file"]]
+            if label["split"] != args.split:
+                continue
             corners = tightened(np.array([float(row[name]) for name in COORDINATES]).reshape(4, 2))
             with Image.open(folder / "images" / row["file"]) as image:
                 relative = corners / image.size
             if relative.min() >= -OUTSIDE and relative.max() <= 1 + OUTSIDE:
-                label = labels[row["file"]]
-                out.writerow([row["file"], label["label"], label["split"], *corners.round(1).ravel().tolist()])
+                out.writerow([row["file"], label["label"], *corners.round(1).ravel().tolist()])
 
 
 if __name__ == "__main__":
