@@ -41,27 +41,25 @@ def main() -> None:
 
 
 def _ours(model: str, paths: list[str], empty: list[str]) -> dict[str, Any]:
-    """Run our `predict` code on each photo; the first photo, which builds the graph, is read twice."""
-    from trainer import released
-    from trainer.cluster import environment
-    from trainer.data import image_io
-    from trainer.inference import beam_width, exported_model
+    """Read each photo as `predict` does; the first photo, which builds the graph, is read twice."""
+    from trainer import Reader
 
-    environment.configure()
-    loaded = exported_model.load(released.folder_of(model))
-    width, _ = beam_width.sizes(None, None, loaded.info["beam_width"])
+    reader = Reader(model, candidates=1)
+    finds = "finder" in reader.model.info
 
     def read(path: str) -> dict[str, Any]:
-        with open(path, "rb") as source:
-            shrunk = image_io.for_model(source, loaded.image_size)
-        [answer] = loaded.read([image_io.encode(shrunk.image, "bmp")], beam_width=width, candidates=1)
-        return {"texts": [answer.candidates[0]["text"]], "confidence": answer.confidence, "numbers": answer.numbers}
+        found = reader.read(path).to_dict()
+        return {
+            "texts": [found["text"]],
+            "confidence": found["confidence"],
+            "numbers": found["numbers"] if finds else None,
+        }
 
     read(paths[0])
     begin = time.monotonic()
     answers = [read(path) for path in paths]
     seconds = time.monotonic() - begin
-    threshold = _threshold(loaded.info)
+    threshold = _threshold(reader.model.info)
     answered = sum(read(path)["confidence"] >= threshold for path in empty)
     return {"answers": answers, "seconds": seconds, "empty_answered": answered, "empty": len(empty)}
 
