@@ -21,7 +21,6 @@ from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.config import experiments
 from trainer.inference import saved_model
-from trainer.liveness import PROBE_SECONDS
 from trainer.workdir import files
 
 TRAINING = ("local", "multi-worker", "parameter-server", "jobset")
@@ -88,21 +87,6 @@ def test_every_combination_of_components_is_sound(overlay: str, storage: str) ->
 def test_what_is_printed_is_what_was_rendered() -> None:
     objects = render.render("parameter-server", Choices())
     assert list(yaml.safe_load_all(render.to_yaml(objects))) == objects
-
-
-@pytest.mark.parametrize("overlay", ["multi-worker", "parameter-server", "jobset"])
-def test_probes_bear_with_a_busy_node_and_end_what_hangs_at_once(overlay: str) -> None:
-    probed = [
-        work.container["livenessProbe"]
-        for work in pods.workloads(render.render(overlay, Choices()))
-        if "livenessProbe" in work.container
-    ]
-    assert probed
-    for probe in probed:
-        assert probe["timeoutSeconds"] >= PROBE_SECONDS + 10
-        assert probe["periodSeconds"] > probe["timeoutSeconds"]
-        assert (probe["failureThreshold"] - 1) * probe["periodSeconds"] >= 90
-        assert probe["terminationGracePeriodSeconds"] <= 10
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
