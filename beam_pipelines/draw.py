@@ -133,7 +133,9 @@ def _labelled(path: Path) -> set[str] | None:
         return None
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
-    if header not in (HEADER, [*HEADER, *CORNERS]) or not all(NAME.fullmatch(row[0]) for row in rows):
+    if header not in (HEADER, [*HEADER, *CORNERS]):
+        return None
+    if not all(len(row) == len(header) and NAME.fullmatch(row[0]) for row in rows):
         return None
     return {row[0] for row in rows}
 

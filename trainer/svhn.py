@@ -18,7 +18,7 @@ COMMANDS = {
     "draw": ("beam_pipelines.draw", "draw numbers or scenes as image files"),
     "inspect": ("beam_pipelines.inspect", "show what a dataset contains, and verify it"),
     "download": ("beam_pipelines.download", "fetch the official SVHN files"),
-    "train": ("trainer.train", "train a model, or go on with its training"),
+    "train": ("trainer.train", "train a model, or resume its training"),
     "cluster": ("trainer.cluster.__main__", "train with several processes of this machine"),
     "search": ("trainer.search", "train with many settings and rank them"),
     "evaluate": ("trainer.evaluate", "measure a trained model, and calibrate its confidence"),

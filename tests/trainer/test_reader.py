@@ -103,11 +103,13 @@ def test_a_reading_prints_without_its_image_and_cannot_be_changed(images: list[P
 
 def test_what_is_no_image_is_named(reader: Reader, tmp_path: Path) -> None:
     (tmp_path / "note.png").write_text("no image")
-    with pytest.raises(UnreadableImage):
+    with pytest.raises(UnreadableImage, match=r"note\.png.*: "):
         reader.read(tmp_path / "note.png")
+    with pytest.raises(trainer.UserError, match=r"s3://bucket/1\.png"):
+        reader.read("s3://bucket/1.png")
     with pytest.raises(FileNotFoundError, match=r"missing\.png"):
         reader.read(tmp_path / "missing.png")
-    with pytest.raises(TypeError, match="int is no image"):
+    with pytest.raises(TypeError, match="int is not an image"):
         reader.read(7)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"float64 \[9, 9\]"):
         reader.read(np.zeros((9, 9)))  # type: ignore[arg-type]

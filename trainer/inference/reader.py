@@ -6,6 +6,7 @@ import functools
 import io
 import itertools
 import os
+import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,13 @@ from PIL import Image, ImageOps
 from trainer import released
 from trainer.cluster import environment
 from trainer.data import image_io, image_source
+from trainer.data.image_io import ShrunkImage
+from trainer.data.image_kinds import UnreadableImage
 from trainer.inference import attention_overlay, beam_width, box_overlay, exported_model
 from trainer.inference.exported_model import LEAST_CONFIDENCE, Answer
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 300  # characters that name an image in an error
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 
@@ -105,7 +111,8 @@ class Reader:
         Raises:
           FileNotFoundError, OSError: the file does not exist or cannot be read.
           UnreadableImage: it is not an image, or damaged.
-          TypeError, ValueError: this is no image.
+          TypeError, ValueError: the object is not an image, or the array has another type or shape.
+          UserError: the path is in a store that is not supported.
         """
         [reading] = self.read_all([image])
         return reading
@@ -118,11 +125,17 @@ class Reader:
         """
         remaining = iter(images)
         while batch := list(itertools.islice(remaining, batch_size)):
-            shrunk = [image_io.for_model(io.BytesIO(_content(image)), self.model.image_size) for image in batch]
+            shrunk = [self._shrunk(image) for image in batch]
             files = [image_io.encode(one.image, "bmp") for one in shrunk]
             answers = self.model.read(files, beam_width=self.beam_width, candidates=self.candidates)
             for image, one, answer in zip(batch, shrunk, answers, strict=True):
                 yield _reading(answer.scaled(one.factors), image)
+
+    def _shrunk(self, image: ImageLike) -> ShrunkImage:
+        try:
+            return image_io.for_model(io.BytesIO(_content(image)), self.model.image_size)
+        except UnreadableImage as error:
+            raise UnreadableImage(error.reason, f"{_SHORT.repr(image)}: {error.detail}") from error
 
 
 def _reading(answer: Answer, source: ImageLike) -> Reading:
@@ -139,7 +152,7 @@ def _reading(answer: Answer, source: ImageLike) -> Reading:
 @functools.singledispatch
 def _content(image: Any) -> bytes:
     """Return an image file with the pixels of an image of any kind."""
-    raise TypeError(f"{type(image).__name__} is no image: give a path, bytes, a Pillow image or a NumPy array")
+    raise TypeError(f"{type(image).__name__} is not an image: give a path, bytes, a Pillow image or a NumPy array")
 
 
 @_content.register
