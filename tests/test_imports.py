@@ -58,12 +58,16 @@ def modules() -> dict[str, Path]:
     return found
 
 
+# Parsed when the tests are collected: CPython 3.11 fails if another thread, left by some test, parses as well.
+TREES = {name: ast.parse(path.read_text()) for name, path in modules().items()}
+
+
 @functools.cache
 def imported(name: str) -> set[str]:
     """Return our modules that a module imports, at its top or inside functions."""
     names: set[str] = set()
     ours = modules()
-    for node in ast.walk(ast.parse(ours[name].read_text())):
+    for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -100,7 +104,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_packages_hold_no_code_of_their_own() -> None:
     for name, path in modules().items():
         if path.name == "__init__.py" and name != FORWARDS:
-            code = [type(node) for node in ast.parse(path.read_text()).body]
+            code = [type(node) for node in TREES[name].body]
             assert not {ast.FunctionDef, ast.ClassDef} & set(code), name
             assert not imported(name), name
 

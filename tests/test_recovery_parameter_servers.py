@@ -44,7 +44,9 @@ def test_killed_servers_are_recovered_from_in_process(running: Watched, servers:
     chief = running.cluster.processes["chief"].pid
     mark = len(running.output.getvalue())
     lost, _ = running.survive(*servers)
-    assert running.said(r"\[chief\] .* recovered in [\d.]+ s: \d+ steps lost, from step \d+", mark)
+    assert running.said(r"\[chief\] .* recovered in [\d.]+ s: \d+ steps lost, from step \d+", mark), (
+        running.output.getvalue()[mark:]
+    )
     assert lost <= EVERY + CHUNK
     assert running.cluster.processes["chief"].pid == chief
 

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.command_lines import SOUND, command_line, rows
 from tests.faults.forking import Commands
 from tests.faults.table import check
+from trainer import svhn
 
 # Each place that a command reads.
 READ = [
@@ -247,4 +248,5 @@ def test_every_command_is_in_the_table() -> None:
         for path in (root / package).rglob("*.py")
         if '__name__ == "__main__"' in path.read_text() and "def main(argv" in path.read_text()
     }
-    assert known == set(SOUND)
+    assert known - {"trainer.svhn"} == set(SOUND)  # which runs the others
+    assert {module.removesuffix(".__main__") for module, _ in svhn.COMMANDS.values()} == set(SOUND)

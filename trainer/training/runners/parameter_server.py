@@ -33,6 +33,7 @@ from trainer.training.train_state import TrainState
 log = logging.getLogger(__name__)
 
 STEPS_AHEAD = 8  # scheduled per worker at a time
+UPDATING = "WorkerPreemptionHandler"  # TensorFlow's thread that reconnects a cluster after a worker was lost
 
 
 class ParameterServers(Runner):
@@ -112,10 +113,20 @@ class ParameterServers(Runner):
 
     def _reconnect(self) -> None:
         """Connect to the tasks that answer now, and begin with the values of the local train state."""
-        self.coordinator = self.served = self.images_there = self._step_there = None  # type: ignore[assignment]
-        gc.collect()  # TensorFlow ends the old cluster when nothing refers to it
+        self._disconnect()
         self.connect()
         self.begin(self.train_state, self.images, self.restore)
+
+    def _disconnect(self) -> None:
+        """End the old cluster, and wait until TensorFlow no longer updates it: two updates at once crash a process."""
+        if self.coordinator:
+            with self.watchdog.limit("leaving the old cluster"):
+                self.coordinator.__del__()  # nothing else stops it, and a traceback may refer to it for long
+                for thread in threading.enumerate():
+                    if thread.name == UPDATING:
+                        thread.join()
+        self.coordinator = self.served = self.images_there = self._step_there = None  # type: ignore[assignment]
+        gc.collect()  # TensorFlow frees the old cluster when nothing refers to it
 
     def read_step(self) -> int:
         return self.step
