@@ -53,7 +53,7 @@ def stack(rng: np.random.Generator, text: str) -> Plane:
     """Set a text with its characters below each other, in a random typeface, size and spacing."""
     faces = typefaces.installed()
     font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
-    gap, wobble = rng.uniform(0.02, 0.5) * font.size, rng.uniform(0, 0.05) * font.size
+    gap, wobble = rng.uniform(0.02, 0.9) * font.size, rng.uniform(0, 0.05) * font.size
     bounds = [font.getbbox(char, anchor="ls") for char in text]
     widest = max(right - left for left, _, right, _ in bounds)
     y = float(MARGIN)

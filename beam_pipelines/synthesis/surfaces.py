@@ -1,10 +1,14 @@
 """What numbers are painted on: colours, walls, plates, and the clutter around them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw
 
+from beam_pipelines.inputs import images
 from beam_pipelines.synthesis import typefaces
 from beam_pipelines.synthesis.glyphs import MARGIN, View
+from trainer.data.records import Box
 
 Colour = tuple[int, ...]
 
@@ -66,15 +70,47 @@ def plate(
     rng: np.random.Generator, canvas: Image.Image, seen: View, plane: tuple[int, int], fill: Colour, ink: Colour
 ) -> None:
     """Draw a plate under the number, half of the time with a frame in the colour of the ink."""
-    mask = Image.new("L", plane)
     inset = int(rng.integers(1, MARGIN - 4))
-    shape = [inset, inset, plane[0] - 1 - inset, plane[1] - 1 - inset]
-    radius = int(rng.integers(0, 9))
-    ImageDraw.Draw(mask).rounded_rectangle(shape, radius, fill=255)
+    _plates(rng, canvas, seen, plane, [(inset, inset, plane[0] - 1 - inset, plane[1] - 1 - inset)], fill, ink)
+
+
+def tiles(
+    rng: np.random.Generator,
+    canvas: Image.Image,
+    seen: View,
+    plane: tuple[int, int],
+    boxes: Sequence[Box],
+    fill: Colour,
+    ink: Colour,
+) -> None:
+    """Draw a plate of its own under each character, given the characters' boxes in the plane."""
+    left, top, right, bottom = images.union(boxes)
+    beside, below = rng.uniform(1, MARGIN - 4, 2)
+    if bottom - top > right - left:  # stacked: all as wide as the widest
+        boxes = [(left, box[1], right, box[3]) for box in boxes]
+    else:
+        boxes = [(box[0], top, box[2], bottom) for box in boxes]
+    shapes = [(box[0] - beside, box[1] - below, box[2] + beside, box[3] + below) for box in boxes]
+    _plates(rng, canvas, seen, plane, shapes, fill, ink)
+
+
+def _plates(
+    rng: np.random.Generator,
+    canvas: Image.Image,
+    seen: View,
+    plane: tuple[int, int],
+    shapes: Sequence[Box],
+    fill: Colour,
+    ink: Colour,
+) -> None:
+    mask, radius = Image.new("L", plane), int(rng.integers(0, 9))
+    for shape in shapes:
+        ImageDraw.Draw(mask).rounded_rectangle(shape, radius, fill=255)
     canvas.paste(fill, mask=seen.project(mask))
     if rng.random() < 0.5:
-        frame = Image.new("L", plane)
-        ImageDraw.Draw(frame).rounded_rectangle(shape, radius, outline=255, width=int(rng.integers(1, 3)))
+        frame, line = Image.new("L", plane), int(rng.integers(1, 3))
+        for shape in shapes:
+            ImageDraw.Draw(frame).rounded_rectangle(shape, radius, outline=255, width=line)
         canvas.paste(ink, mask=seen.project(frame))
 
 

@@ -96,7 +96,7 @@ def stack(rng: np.random.Generator, photos: tuple[Photo, ...]) -> Piece | None:
     first = np.asarray(patches[0], np.float32)
     matched = [_matched(np.asarray(patch, np.float32), first) for patch in patches]
     resized = [p.resize((max(4, round(p.width * size / p.height)), size), Image.Resampling.BILINEAR) for p in matched]
-    gap, margin, widest = int(rng.uniform(0, 0.35) * size), int(0.2 * size), max(patch.width for patch in resized)
+    gap, margin, widest = int(rng.uniform(0, 0.9) * size), int(0.2 * size), max(patch.width for patch in resized)
     ground = tuple(int(v) for v in np.median(first.reshape(-1, 3), axis=0))
     height = len(resized) * (size + gap) - gap
     sheet = Image.new("RGB", (widest + 2 * margin, height + 2 * margin), ground)

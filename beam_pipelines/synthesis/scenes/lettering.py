@@ -13,6 +13,7 @@ from beam_pipelines.synthesis.texts import Texts
 from trainer.data.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
+STACKED = 0.25  # of the numbers with several characters
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Layer:
 
 
 def number(rng: np.random.Generator, texts: Texts, height: float) -> tuple[str, Layer]:
-    """Set a random number whose characters are about `height` pixels high; one in seven is stacked."""
+    """Set a random number whose characters are about `height` pixels high; a quarter is stacked."""
     text = texts.draw(rng)
-    if len(text) > 1 and rng.random() < 0.15:
+    if len(text) > 1 and rng.random() < STACKED:
         return text, _layer(rng, glyphs.stack(rng, text), 0.5 * height, _angle(rng, turned=0.0))
     before, after = texts.surroundings(rng)
     return text, _layer(rng, glyphs.typeset(rng, text, before=before, after=after), height, _angle(rng, turned=0.05))
@@ -80,12 +81,15 @@ def _ink_box(plane: Plane) -> Box:
 
 
 def paint(rng: np.random.Generator, canvas: Image.Image, layer: Layer, spot: tuple[int, int]) -> None:
-    """Paint a layer onto a scene with its top left corner at `spot`, half of the time on a plate."""
+    """Paint a layer onto a scene with its top left corner at `spot`, half of the time on plates."""
     box = (*spot, spot[0] + layer.seen.size[0], spot[1] + layer.seen.size[1])
     patch = canvas.crop(box)
     _, plate, ink = surfaces.colours(rng)
-    if rng.random() < 0.5:
+    kind = rng.random()
+    if kind < 0.35:
         surfaces.plate(rng, patch, layer.seen, layer.plane.mask.size, plate, ink)
+    elif kind < 0.5:
+        surfaces.tiles(rng, patch, layer.seen, layer.plane.mask.size, layer.plane.boxes, plate, ink)
     else:
         ink = _ink(rng, np.asarray(patch, np.float32).mean(axis=(0, 1)))
     mask = layer.seen.project(layer.plane.mask)

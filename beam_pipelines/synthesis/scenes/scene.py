@@ -132,7 +132,7 @@ def _paste(
     height: float,
 ) -> list[Number]:
     photo = stock[rng.integers(len(stock))]
-    piece = cutouts.stack(rng, stock) if rng.random() < 0.2 else cutouts.cut(rng, photo)
+    piece = cutouts.stack(rng, stock) if rng.random() < 0.3 else cutouts.cut(rng, photo)
     if piece is None:
         return []
     characters = len(piece.text) if piece.corners[3, 1] - piece.corners[0, 1] > piece.image.width else 1

@@ -150,6 +150,21 @@ def test_stacked_characters_are_below_each_other_where_they_are_painted(text: st
         assert rest.sum() <= 0.01 * mask.sum()  # antialiased edges
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_each_tile_covers_one_character_and_the_wall_is_seen_between(stacked: bool) -> None:
+    size, wall, fill = (200, 200), (0, 0, 0), (250, 250, 250)
+    boxes = [(20.0, 20.0, 40.0, 50.0), (20.0, 90.0, 30.0, 120.0)]
+    if not stacked:
+        boxes = [(top, left, bottom, right) for left, top, right, bottom in boxes]
+    canvas = Image.new("RGB", size, wall)
+    seen = glyphs.View(size, glyphs.projective(np.array([(0, 0), (200, 0), (200, 200), (0, 200)], float), size))
+    surfaces.tiles(np.random.default_rng(0), canvas, seen, size, boxes, fill, fill)
+    for left, top, right, bottom in boxes:
+        assert canvas.getpixel((round((left + right) / 2), round((top + bottom) / 2))) == fill
+    assert canvas.getpixel((30, 70) if stacked else (70, 30)) == wall
+    assert canvas.getpixel((38, 105) if stacked else (105, 38)) == fill  # all tiles have the size of the largest
+
+
 def test_a_plane_seen_from_afar_is_averaged_and_stays_in_its_place() -> None:
     quad = np.array([(1.0, 1.0), (31.0, 1.0), (31.0, 16.0), (1.0, 16.0)])
     plane = Image.new("L", (300, 150))

@@ -36,6 +36,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scenes of one number in one colour on a plain ground, as if photographed perfectly."""
     monkeypatch.setattr(backdrop, "draw", lambda rng, photos, size: Image.new("RGB", (size, size), GROUND))
     monkeypatch.setattr(surfaces, "plate", lambda *_: None)
+    monkeypatch.setattr(surfaces, "tiles", lambda *_: None)
     monkeypatch.setattr(camera, "photograph", lambda rng, canvas: canvas)
     monkeypatch.setattr(lettering, "_worn", lambda rng, mask: mask)
     monkeypatch.setattr(fonts, "paint", lambda rng, canvas, mask, ink: canvas.paste(INK, mask=mask))
