@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.cli import UserError
     from trainer.data.image_kinds import UnreadableImage
-    from trainer.inference.reader import Number, Reader, Reading
+    from trainer.inference.folder_evaluation import FolderEvaluation
+    from trainer.inference.reader import Reader
+    from trainer.inference.reading import Number, Reading
 
-__all__ = ["Number", "Reader", "Reading", "UnreadableImage", "UserError", "__version__"]
+__all__ = ["FolderEvaluation", "Number", "Reader", "Reading", "UnreadableImage", "UserError", "__version__"]
 _HOMES = {
-    "Number": "trainer.inference.reader",
+    "FolderEvaluation": "trainer.inference.folder_evaluation",
+    "Number": "trainer.inference.reading",
     "Reader": "trainer.inference.reader",
-    "Reading": "trainer.inference.reader",
+    "Reading": "trainer.inference.reading",
     "UnreadableImage": "trainer.data.image_kinds",
     "UserError": "trainer.cli",
 }

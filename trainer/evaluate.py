@@ -1,5 +1,7 @@
-"""Evaluate a trained recogniser or finder: `python -m trainer.evaluate --help`."""
+"""Evaluate a model on labelled images: `python -m trainer.evaluate --help`."""
 
+import argparse
+import json
 import sys
 
 from trainer import cli, released
@@ -12,33 +14,68 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> None:
+    args = _parser().parse_args(argv)
+    environment.configure()
+    if args.folder:
+        _evaluate_folder(args)
+    else:
+        _evaluate_workdir(args)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Evaluate a trained recogniser by beam search, without teacher forcing; or a finder together with "
-        "the recogniser that reads what it finds.",
-        example="python -m trainer.evaluate --workdir runs/first --data data/val",
+        description="Evaluate a model on a folder of labelled images, which has a labels.csv with the columns file and "
+        "label, or sub-folders or file names that are labels (123/a.jpg, 123_a.jpg). Or evaluate a trained recogniser "
+        "or finder on datasets, by beam search, without teacher forcing.",
+        example="python -m trainer.evaluate photos --model released-fast\n"
+        "  python -m trainer.evaluate --workdir runs/first --data data/val",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
-    parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets")
-    parser.add_argument("--split", default="validation", help="the split to evaluate")
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="labelled images")
+    parser.add_argument("--model", metavar="EXPORT", help=f"for a folder: {released.HELP} (default: {released.NAME})")
+    parser.add_argument("--format", choices=["table", "json"], help="for a folder; json: with every answer")
+    parser.add_argument("--workdir", metavar="DIR", help="work folder written by trainer.train")
+    parser.add_argument("--data", nargs="+", metavar="DIR", help="datasets")
+    parser.add_argument("--split", help="the split to evaluate (default: validation; of a folder: all)")
     parser.add_argument("--allow-seen", action="store_true", help="evaluate even if some images were trained on")
     parser.add_argument(
         "--calibrate", action="store_true", help="store the mapping from probability to confidence, for trainer.export"
     )
     parser.add_argument(
-        "--reader", default=released.FAST, metavar="EXPORT", help=f"for a finder, the recogniser: {released.HELP}"
+        "--reader", metavar="EXPORT", help=f"for a finder, the recogniser: {released.HELP} (default: {released.FAST})"
     )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
-    args = parser.parse_args(argv)
-    environment.configure()
+    return parser
+
+
+def _evaluate_folder(args: argparse.Namespace) -> None:
+    _refuse(args, ("workdir", "data", "allow_seen", "calibrate", "reader", "set"), "a folder of images")
+    from trainer.inference.reader import Reader
+
+    found = Reader(args.model or released.NAME).evaluate(args.folder, split=args.split)
+    print(json.dumps(found.to_dict(), ensure_ascii=False) if args.format == "json" else found)
+
+
+def _evaluate_workdir(args: argparse.Namespace) -> None:
+    _refuse(args, ("model", "format"), "a work folder")
+    if not (args.workdir and args.data):
+        raise cli.UserError("give a folder of labelled images, or --workdir and --data (see --help)")
     from trainer.inference import evaluation, exported_model, photo_evaluation
     from trainer.workdir import files
 
     how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
+    split = args.split or "validation"
     if files.read_config(args.workdir).model.finds:
-        reader = exported_model.load(released.folder_of(args.reader))
-        print(photo_evaluation.table(photo_evaluation.evaluate(args.workdir, args.data, args.split, reader, **how)))
+        reader = exported_model.load(released.folder_of(args.reader or released.FAST))
+        print(photo_evaluation.table(photo_evaluation.evaluate(args.workdir, args.data, split, reader, **how)))
     else:
-        print(evaluation.table(evaluation.evaluate(args.workdir, args.data, args.split, **how)))
+        print(evaluation.table(evaluation.evaluate(args.workdir, args.data, split, **how)))
+
+
+def _refuse(args: argparse.Namespace, names: tuple[str, ...], what: str) -> None:
+    """Raise UserError for a flag that does not apply."""
+    for name in names:
+        if getattr(args, name):
+            raise cli.UserError(f"--{name.replace('_', '-')} is not for {what}: leave it out (see --help)")
 
 
 if __name__ == "__main__":

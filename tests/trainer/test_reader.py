@@ -15,7 +15,7 @@ from PIL import Image
 import trainer
 from beam_pipelines import draw
 from tests.conftest import ROOT
-from trainer import Number, Reader, Reading, predict
+from trainer import Number, Reader, Reading, evaluate, predict
 from trainer.data.image_kinds import UnreadableImage
 
 
@@ -123,3 +123,54 @@ def test_a_model_that_does_not_exist_is_named() -> None:
 def test_the_version_is_that_of_the_package() -> None:
     assert trainer.__version__.count(".") == 2
     assert not hasattr(trainer, "nothing_of_this_name")
+
+
+def test_a_folder_is_evaluated_with_its_rejects(
+    reader: Reader, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readings = [reader.read(path) for path in images]
+    for i, (path, reading) in enumerate(zip(images, readings, strict=True)):
+        wanted = "98765" if i == 0 else reading.text
+        (tmp_path / f"{wanted}_{i}.png").write_bytes(path.read_bytes())
+    (tmp_path / "5_broken.png").write_bytes(b"no image")
+    found = reader.evaluate(tmp_path)
+    assert (found.images, found.accuracy, found.empty) == (5, 0.8, 0)
+    assert [Path(one.path).name for one in found.wrong] == ["98765_0.png"]
+    assert [Path(path).name for path in found.unread] == ["5_broken.png"]
+    assert evaluate.main([str(tmp_path), "--model", "released-fast"]) == 0
+    said = capsys.readouterr().out
+    assert "numbers fully correct   80.00 %" in said.replace("80.00%", "80.00 %")
+    assert f"98765_0.png: 98765, read as {readings[0].text}" in said
+    assert "not read: " in said
+    assert evaluate.main([str(tmp_path), "--model", "released-fast", "--format", "json"]) == 0
+    stored = json.loads(capsys.readouterr().out)
+    assert stored == json.loads(json.dumps(found.to_dict()))
+    assert [answer["right"] for answer in stored["answers"]].count(True) == 4
+
+
+def test_no_number_is_right_where_none_is_listed(reader: Reader, images: list[Path], tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(tmp_path / "wall.png")
+    (tmp_path / "number.png").write_bytes(images[0].read_bytes())
+    text = reader.read(images[0]).text
+    (tmp_path / "labels.csv").write_text(f"file,label\nwall.png,\nnumber.png,77\nnumber.png,{text}\n")
+    found = reader.evaluate(tmp_path)
+    assert (found.images, found.accuracy, found.empty) == (1, 1.0, 1)
+    assert found.empty_right == (not reader.read(tmp_path / "wall.png").numbers)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "give a folder of labelled images, or --workdir and --data"),
+        (["FOLDER", "--calibrate"], "--calibrate is not for a folder of images"),
+        (["--workdir", "w", "--data", "d", "--model", "released"], "--model is not for a work folder"),
+        (["FOLDER"], "none of the 1 images"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(
+    tmp_path: Path, args: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "5.png").write_bytes(b"no image")
+    assert evaluate.main([arg.replace("FOLDER", str(tmp_path)) for arg in args]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert says in line

@@ -1,0 +1,84 @@
+"""Labelled images as people have them."""
+
+from pathlib import Path
+
+import pytest
+
+from trainer.cli import UserError
+from trainer.data import labelled_folder
+from trainer.vocab import DIGITS
+
+
+def labels(folder: Path) -> dict[str, tuple[str, ...]]:
+    return {Path(one.path).name: one.texts for one in labelled_folder.read(str(folder), DIGITS)}
+
+
+def make(folder: Path, *names: str, listed: str = "") -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    if listed:
+        (folder / "labels.csv").write_text(listed, encoding="utf-8")
+    return folder
+
+
+def test_labels_are_the_beginnings_of_file_names(tmp_path: Path) -> None:
+    make(tmp_path, "images/123_front.JPG", "007.png", "12_3.jpeg", ".hidden/x.png", "notes.txt")
+    assert labels(tmp_path) == {"123_front.JPG": ("123",), "007.png": ("007",), "12_3.jpeg": ("12",)}
+
+
+def test_labels_are_the_names_of_sub_folders(tmp_path: Path) -> None:
+    assert labels(make(tmp_path, "12/5.png", "12/a.png", "train/34/b.png")) == {
+        "5.png": ("12",),
+        "a.png": ("12",),
+        "b.png": ("34",),
+    }
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_labels_are_listed(tmp_path: Path, delimiter: str, mark: str) -> None:
+    rows = [
+        ("File", "Label", "note"),
+        ("a.png", "12", "x"),
+        ("images/b.png", " 3 ", ""),
+        ("b.png", "45", ""),
+        ("c.png", ""),
+    ]
+    text = mark + "\r\n".join(delimiter.join(row) for row in rows)
+    made = make(tmp_path, "a.png", "images/b.png", "c.png", "99.png", listed=text)
+    assert labels(made) == {"a.png": ("12",), "b.png": ("3", "45"), "c.png": ()}
+
+
+def test_a_split_is_chosen_from_a_list(tmp_path: Path) -> None:
+    made = make(tmp_path, "1.png", "2.png", listed="file,label,split\n1.png,1,train\n2.png,2,test\n")
+    assert [one.texts for one in labelled_folder.read(str(made), DIGITS, "test")] == [("2",)]
+    with pytest.raises(UserError, match="no rows of the split other"):
+        labelled_folder.read(str(made), DIGITS, "other")
+    (made / "labels.csv").unlink()
+    with pytest.raises(UserError, match="does not exist"):
+        labelled_folder.read(str(made), DIGITS, "test")
+
+
+@pytest.mark.parametrize(
+    ("names", "listed", "says"),
+    [
+        (["front.jpg"], "", "has no label: name it like 123_front.jpg"),
+        (["_5.jpg"], "", "has no label"),
+        (["notes.txt"], "", "has no images"),
+        (["1.png"], "name,text\n1.png,1\n", "must have the columns file, label"),
+        (["1.png"], "file,label\n,1\n", "line 2: no file is named"),
+        (["1.png"], 'file,label\n"1.png,1\n', "after line 1: unexpected end of data"),
+    ],
+)
+def test_what_has_no_labels_is_one_line(tmp_path: Path, names: list[str], listed: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        labelled_folder.read(str(make(tmp_path, *names, listed=listed)), DIGITS)
+
+
+def test_a_list_in_another_encoding_and_a_missing_folder_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes("file,label\ngr\xfcn.png,1\n".encode("latin-1"))
+    with pytest.raises(UserError, match="is not UTF-8"):
+        labelled_folder.read(str(tmp_path), DIGITS)
+    with pytest.raises(UserError, match="is no local folder"):
+        labelled_folder.read(str(tmp_path / "nowhere"), DIGITS)

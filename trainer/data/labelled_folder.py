@@ -1,0 +1,101 @@
+"""A folder of labelled images: with a list, with labels as file names, or with a sub-folder for each label."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.cli import UserError
+from trainer.data.image_kinds import IMAGE_ENDINGS
+
+LABELS_FILE = "labels.csv"
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """An image file and the texts of its numbers; none if it shows no number."""
+
+    path: str
+    texts: tuple[str, ...]
+
+
+def read(folder: str, alphabet: str, split: str | None = None) -> list[LabelledFile]:
+    """Return the labelled images of a folder, sorted by path.
+
+    Labels are taken from `labels.csv` with the columns `file` and `label`: several rows of one file are several
+    numbers, an empty label is none. Without it, an image in a sub-folder whose name consists of characters of the
+    alphabet has that name as its label, any other the beginning of its file name, up to the first underscore. With
+    `split`, only the rows with this value in the column `split` count.
+
+    Raises:
+      UserError: the folder does not exist, has no images, or an image has no label.
+    """
+    top = Path(folder)
+    if not top.is_dir():
+        raise UserError(
+            f"{folder} is no local folder: give one with images and {LABELS_FILE}, or with labels as file names"
+        )
+    if split or (top / LABELS_FILE).exists():
+        found = _listed(top, split)
+    else:
+        found = {path: [_label(top, path, alphabet)] for path in _images(top)}
+    if not found:
+        what = f"rows of the split {split}" if split else "images: their names end in .jpg, .png etc."
+        raise UserError(f"{folder} has no {what}")
+    return [LabelledFile(path, tuple(filter(None, texts))) for path, texts in sorted(found.items())]
+
+
+def _images(top: Path) -> Iterator[str]:
+    for parent, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (os.path.join(parent, name) for name in names if name.lower().endswith(IMAGE_ENDINGS))
+
+
+def _label(top: Path, path: str, alphabet: str) -> str:
+    inside = Path(path).relative_to(top)
+    for name in (inside.parent.name, inside.stem.partition("_")[0]):
+        if name and set(name) <= set(alphabet):
+            return name
+    raise UserError(
+        f"{path} has no label: name it like 123_front.jpg, put it into a folder 123, or list all images in "
+        f"{top / LABELS_FILE}"
+    )
+
+
+def _listed(top: Path, split: str | None) -> dict[str, list[str]]:
+    """Return the texts by path as `labels.csv` lists them."""
+    path = top / LABELS_FILE
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: a split can only be chosen from a list") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: save it in that encoding") from error
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    columns = [name.strip().lower() for name in rows.fieldnames or []]
+    needed = ["file", "label", *(["split"] if split else [])]
+    if not set(needed) <= set(columns):
+        raise UserError(f"{path} must have the columns {', '.join(needed)}; its first line is {header.strip()!r}")
+    rows.fieldnames = columns
+    found: dict[str, list[str]] = {}
+    try:
+        for row in rows:
+            name, label = ((row[column] or "").strip() for column in ("file", "label"))
+            if not name:
+                raise UserError(f"{path}, line {rows.line_num}: no file is named")
+            if split and (row["split"] or "").strip() != split:
+                continue
+            found.setdefault(_place(top, name), []).append(label)
+    except csv.Error as error:
+        raise UserError(f"{path}, after line {rows.line_num}: {error}") from error
+    return found
+
+
+def _place(top: Path, name: str) -> str:
+    """Return the path of a listed file: below the folder, or below its sub-folder `images`."""
+    direct, below = (os.path.normpath(top / part / name.replace("\\", "/")) for part in ("", "images"))
+    return below if not os.path.exists(direct) and os.path.exists(below) else direct

@@ -1,0 +1,108 @@
+"""What a `Reader` returns, and the kinds of images that it takes."""
+
+import base64
+import dataclasses
+import functools
+import io
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from trainer.data import image_io, image_source
+from trainer.inference import attention_overlay, box_overlay
+
+ImageLike = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in an image.
+
+    Attributes:
+      text: what it reads.
+      confidence: the probability that a number is there and its text is right, 0-1.
+      box: x and y of its corners in pixels of the upright image, clockwise from the top left as one reads; None if the
+        model reads images as a whole.
+    """
+
+    text: str
+    confidence: float
+    box: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in an image.
+
+    Attributes:
+      text: of the most probable number, or the best guess where there is none.
+      confidence: of `text`, as in `Number`.
+      candidates: the most probable texts of that number, best first.
+      numbers: all numbers with a confidence of at least 20 %, most confident first.
+      source: the image, as it was given.
+    """
+
+    text: str
+    confidence: float
+    candidates: tuple[str, ...]
+    numbers: tuple[Number, ...]
+    source: ImageLike = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the image, as JSON can hold it."""
+        return {
+            "text": self.text,
+            "confidence": self.confidence,
+            "candidates": list(self.candidates),
+            "numbers": [{**dataclasses.asdict(n), "box": list(n.box) if n.box else None} for n in self.numbers],
+        }
+
+    def draw(self) -> Image.Image:
+        """Return the image with each number framed, or with its number as the caption."""
+        image = image_io.load(content_of(self.source)).image
+        found = [dataclasses.asdict(number) for number in self.numbers]
+        if found and found[0]["box"] is None:
+            return attention_overlay.draw([attention_overlay.Look(image, self.text, self.confidence, None)])
+        return box_overlay.draw([box_overlay.Photo(image, image.size, found)])
+
+    def _repr_html_(self) -> str:
+        """Return the drawing for a notebook."""
+        file = io.BytesIO()
+        self.draw().save(file, "PNG")
+        return f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+
+
+@functools.singledispatch
+def content_of(image: Any) -> bytes:
+    """Return an image file with the pixels of an image of any kind."""
+    raise TypeError(f"{type(image).__name__} is not an image: give a path, bytes, a Pillow image or a NumPy array")
+
+
+@content_of.register
+def _(image: bytes) -> bytes:
+    return image
+
+
+@content_of.register(str)
+@content_of.register(os.PathLike)
+def _(image: str | os.PathLike[str]) -> bytes:
+    with image_source.opened(os.fspath(image)) as file:
+        return file.read()
+
+
+@content_of.register
+def _(image: Image.Image) -> bytes:
+    upright = ImageOps.exif_transpose(image)
+    transparent = upright.has_transparency_data
+    return image_io.encode(upright.convert("RGBA" if transparent else "RGB"), "png" if transparent else "bmp")
+
+
+@content_of.register
+def _(image: np.ndarray) -> bytes:
+    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
+        raise ValueError(f"{image.dtype} {list(image.shape)}: give uint8 [H, W], [H, W, 3] or [H, W, 4]")
+    return content_of(Image.fromarray(image))
