@@ -20,11 +20,14 @@ from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
 from beam_pipelines.scoring.predictions import KIND, SUMMARY_FILE, DescribePredictions
 from beam_pipelines.sharding import beam_options, partition, places, write_output
+from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import ShardSpec
 from trainer import cli, released
 from trainer.cli import UserError
 from trainer.data import image_kinds
 from trainer.inference import beam_width, exported_model, region_options
+
+IMAGES_PER_SHARD, MOST_SHARDS = 500, 1_000  # by default
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,11 +50,13 @@ def _run(argv: list[str] | None) -> None:
     images = find_images.find(args.input)
     image_kinds.limit_megapixels(args.max_megapixels)
     check_readable(images, model["image_size"])
+    share = partition.parse(args.share)
+    num_shards = args.num_shards or _default_shards(len(images.items), share)
     request = {
         "images": len(images.items),
         "images_crc32c": _checksum(images.items),
         "files": identity.of_paths({item.path for item in images.items}),
-        "num_shards": args.num_shards,
+        "num_shards": num_shards,
         "batch_size": reading.batch_size,
         "beam_width": reading.beam_width,
         "candidates": reading.candidates,
@@ -72,14 +77,14 @@ def _run(argv: list[str] | None) -> None:
             print(_table(json.loads(file.read()), args.output))
 
     write_output.write(
-        slices(images.items, args.output, args.num_shards, reading.file_format),
+        slices(images.items, args.output, num_shards, reading.file_format),
         RunInference(ReadShards(args.model, reading)),
         DescribePredictions(model, request, images.endings, begin),
         output=args.output,
         kind=KIND,
         same=same,
         overwrite=args.overwrite,
-        share=partition.parse(args.share),
+        share=share,
         request=request,
         options=options,
         finish=finish,
@@ -95,6 +100,11 @@ def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str
         ShardSpec(FileSystems.join(output, name), "predictions", items[begin:end])
         for name, begin, end in zip(names, bounds, bounds[1:], strict=False)
     ]
+
+
+def _default_shards(images: int, share: Partition | None) -> int:
+    """Return how many prediction files to write: few for few images, and one for each partition."""
+    return max(min(-(-images // IMAGES_PER_SHARD), MOST_SHARDS), share.count if share else 1)
 
 
 def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
@@ -177,7 +187,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=list(predictions.WRITERS), default="jsonl", help="format of the predictions"
     )
-    parser.add_argument("--num-shards", type=int, default=8, help="number of prediction files")
+    parser.add_argument(
+        "--num-shards",
+        type=int,
+        help=f"number of prediction files; by default one for every {IMAGES_PER_SHARD} images, at most {MOST_SHARDS}",
+    )
     parser.add_argument("--batch-size", type=int, default=128, help="images per batch")
     parser.add_argument("--beam-width", type=int, help="beam width; by default, two hypotheses per candidate")
     parser.add_argument(

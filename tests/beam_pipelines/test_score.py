@@ -90,6 +90,17 @@ def test_rows_do_not_depend_on_shards_and_batches(scored: Path, photos: Path, ti
             assert mine["log_prob"] == pytest.approx(theirs["log_prob"], abs=1e-4)
 
 
+def test_few_images_give_one_file_and_each_partition_has_one(photos: Path, tiny_model: Path, tmp_path: Path) -> None:
+    args = ["--model", str(tiny_model), "--input", str(photos), "--output"]
+    assert score.main([*args, str(tmp_path / "alone")]) == 0
+    assert [path.name for path in (tmp_path / "alone").glob("pred*")] == ["predictions-00000-of-00001.jsonl"]
+    for share in ("0/2", "1/2"):
+        assert score.main([*args, str(tmp_path / "shared"), "--partition", share]) == 0
+    assert len(list((tmp_path / "shared").glob("pred*"))) == 2
+    shared, alone = ([row["key"] for row in rows(tmp_path / name)] for name in ("shared", "alone"))
+    assert shared == alone
+
+
 def test_batches_are_full_and_the_model_is_loaded_once(
     photos: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,15 +110,13 @@ def load(folders: list[str], split: str, config: Config) -> LabelledImages:
         counts.append(info.splits[split].records)
     decoded_bytes = sum(counts) * model.image_height * model.image_width * 3
     decode = decoded_bytes <= config.data.memory_gb * 1e9
-    parts = list(_parse_all(paths, model, decode=decode))
+    images, parts = _parse_all_images(paths, model, sum(counts), decode=decode)
     number_corners.pad(parts)
     fields: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if model.finds:
         number_corners.check(fields, folders)
     keys = [key.decode() for key in fields["image/key"]]
     _check_unique(keys, folders)
-    with tf.device("CPU"):
-        images = tf.convert_to_tensor(fields["image"])
     return LabelledImages(
         images=images,
         tokens=_with_end(fields["label/ids"], model),
@@ -154,6 +152,21 @@ def _checked_info(folder: str, model: Model) -> dataset_info.DatasetInfo:
             f"use --set model.max_length={info.max_length}, or regenerate the dataset with --max-digits"
         )
     return info
+
+
+def _parse_all_images(
+    paths: list[str], model: Model, count: int, *, decode: bool
+) -> tuple[tf.Tensor, list[dict[str, np.ndarray]]]:
+    """Return all images as one tensor, and the other fields in parts; the images are held twice at most."""
+    shape = (count, model.image_height, model.image_width, 3) if decode else (count,)
+    images, done, parts = np.empty(shape, np.uint8 if decode else object), 0, []
+    for part in _parse_all(paths, model, decode=decode):
+        new = part.pop("image")
+        images[done : done + len(new)] = new
+        done += len(new)
+        parts.append(part)
+    with tf.device("CPU"):
+        return tf.convert_to_tensor(images[:done]), parts
 
 
 def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
