@@ -29,6 +29,7 @@ LAYERS = {
         "reporting",
         "train evaluate export predict search report liveness",
         "svhn",
+        "finetune",
     ],
     "beam_pipelines": [
         "sharding",

@@ -13,6 +13,8 @@ SMALL_RUN += ["tensorboard.scalars=false", "tensorboard.images=false"]
 SOUND: dict[str, list[str]] = {
     "trainer.train": ["--experiment", "smoke", "--data", "WORLD/synthetic", "--validation-data", "WORLD/prepared",
                       "--workdir", "NEW/out", "--set", *SMALL_RUN],
+    "trainer.finetune": ["WORLD/pictures", "--workdir", "NEW/out", "--model", "WORLD/model", "--experiment", "smoke",
+                         "--steps", "2"],
     "trainer.evaluate": ["--workdir", "WORLD/run", "--data", "WORLD/prepared"],
     "trainer.export": ["--workdir", "WORLD/run", "--output", "NEW/out"],
     "trainer.predict": ["--model", "WORLD/model", "WORLD/picture.png"],

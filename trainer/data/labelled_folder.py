@@ -3,8 +3,8 @@
 import csv
 import io
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.cli import UserError
@@ -15,19 +15,20 @@ LABELS_FILE = "labels.csv"
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """An image file and the texts of its numbers; none if it shows no number."""
+    """An image file, the texts of its numbers (none if it shows no number), and its split, "" if none is given."""
 
     path: str
     texts: tuple[str, ...]
+    split: str = ""
 
 
 def read(folder: str, alphabet: str, split: str | None = None) -> list[LabelledFile]:
     """Return the labelled images of a folder, sorted by path.
 
-    Labels are taken from `labels.csv` with the columns `file` and `label`: several rows of one file are several
-    numbers, an empty label is none. Without it, an image in a sub-folder whose name consists of characters of the
-    alphabet has that name as its label, any other the beginning of its file name, up to the first underscore. With
-    `split`, only the rows with this value in the column `split` count.
+    Labels are taken from `labels.csv` with the columns `file`, `label` and, optionally, `split`: several rows of one
+    file are several numbers, an empty label is none. Without it, an image in a sub-folder whose name consists of
+    characters of the alphabet has that name as its label, any other the beginning of its file name, up to the first
+    underscore. With `split`, only the rows with this value in the column `split` count.
 
     Raises:
       UserError: the folder does not exist, has no images, or an image has no label.
@@ -40,11 +41,11 @@ def read(folder: str, alphabet: str, split: str | None = None) -> list[LabelledF
     if split or (top / LABELS_FILE).exists():
         found = _listed(top, split)
     else:
-        found = {path: [_label(top, path, alphabet)] for path in _images(top)}
+        found = [LabelledFile(path, (_label(top, path, alphabet),)) for path in _images(top)]
     if not found:
         what = f"rows of the split {split}" if split else "images: their names end in .jpg, .png etc."
         raise UserError(f"{folder} has no {what}")
-    return [LabelledFile(path, tuple(filter(None, texts))) for path, texts in sorted(found.items())]
+    return sorted(found, key=lambda file: file.path)
 
 
 def _images(top: Path) -> Iterator[str]:
@@ -64,9 +65,24 @@ def _label(top: Path, path: str, alphabet: str) -> str:
     )
 
 
-def _listed(top: Path, split: str | None) -> dict[str, list[str]]:
-    """Return the texts by path as `labels.csv` lists them."""
+def _listed(top: Path, split: str | None) -> list[LabelledFile]:
+    """Return the images that `labels.csv` lists, of one split or of all."""
     path = top / LABELS_FILE
+    found: dict[str, LabelledFile] = {}
+    for row in _rows(path, ("file", "label", *(["split"] if split else []))):
+        if split in (None, row.get("split")):
+            place, label = _place(top, row["file"]), row["label"]
+            before = found.get(place, LabelledFile(place, (), row.get("split", "")))
+            found[place] = replace(before, texts=(*before.texts, *filter(None, [label])))
+    return list(found.values())
+
+
+def _rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV file by column, without spaces around the values.
+
+    Raises:
+      UserError: the file is missing, or not CSV in UTF-8 with these columns and a file in each row.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -76,23 +92,17 @@ def _listed(top: Path, split: str | None) -> dict[str, list[str]]:
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    columns = [name.strip().lower() for name in rows.fieldnames or []]
-    needed = ["file", "label", *(["split"] if split else [])]
-    if not set(needed) <= set(columns):
+    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or []]
+    if not set(needed) <= set(rows.fieldnames):
         raise UserError(f"{path} must have the columns {', '.join(needed)}; its first line is {header.strip()!r}")
-    rows.fieldnames = columns
-    found: dict[str, list[str]] = {}
     try:
         for row in rows:
-            name, label = ((row[column] or "").strip() for column in ("file", "label"))
-            if not name:
+            values = {name: (row[name] or "").strip() for name in rows.fieldnames}
+            if not values["file"]:
                 raise UserError(f"{path}, line {rows.line_num}: no file is named")
-            if split and (row["split"] or "").strip() != split:
-                continue
-            found.setdefault(_place(top, name), []).append(label)
+            yield values
     except csv.Error as error:
         raise UserError(f"{path}, after line {rows.line_num}: {error}") from error
-    return found
 
 
 def _place(top: Path, name: str) -> str:

@@ -1,0 +1,58 @@
+"""The list by which a model is fine-tuned."""
+
+from pathlib import Path
+
+import pytest
+
+from trainer.cli import UserError
+from trainer.data import finetuning_list
+from trainer.vocab import DIGITS
+
+
+def folder_of(tmp_path: Path, count: int, listed: str = "") -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        (folder / f"{number}_a.png").write_bytes(b"")
+    if listed:
+        (folder / "labels.csv").write_text(listed)
+    return folder
+
+
+def test_a_fifth_is_held_out_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    found = finetuning_list.read(str(folder_of(tmp_path, 25)), DIGITS)
+    assert (found.count("train"), found.count("validation"), found.max_length) == (20, 5, 2)
+    assert found.alphabet == DIGITS
+    elsewhere = folder_of(tmp_path, 0).rename(tmp_path / "other")
+    again = finetuning_list.read(str(elsewhere), DIGITS)
+    assert [file.split for file in again.files] == [file.split for file in found.files]
+
+
+def test_the_list_gives_splits_characters_and_who_is_left_out(tmp_path: Path) -> None:
+    rows = [f"{i}_a.png,{i}.A,{'train' if i < 10 else 'validation'}" for i in range(12)]
+    listed = "\n".join(["file,label,split", *rows, "0_a.png,7,train", "12_a.png,,train"])
+    found = finetuning_list.read(str(folder_of(tmp_path, 12, listed)), DIGITS)
+    assert (found.count("train"), found.count("validation"), found.left_out) == (9, 2, 2)
+    assert found.alphabet == ".0123456789A"
+    assert found.max_length == 4
+
+
+def test_a_list_is_written_once_and_another_is_refused(tmp_path: Path) -> None:
+    images, workdir = folder_of(tmp_path, 12), tmp_path / "run"
+    for _ in range(2):
+        finetuning_list.read(str(images), DIGITS).write(str(workdir))
+    before = (workdir / "labels.csv").read_bytes()
+    (images / "77_b.png").write_bytes(b"")
+    with pytest.raises(UserError, match="lists other images or labels"):
+        finetuning_list.read(str(images), DIGITS).write(str(workdir))
+    assert (workdir / "labels.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("count", "split", "says"),
+    [(9, "train", "give at least 10"), (12, "train", "both must occur"), (12, "test", "must say train or validation")],
+)
+def test_what_cannot_be_split_is_one_line(tmp_path: Path, count: int, split: str, says: str) -> None:
+    listed = "\n".join(["file,label,split", *(f"{i}_a.png,{i},{split}" for i in range(count))])
+    with pytest.raises(UserError, match=says):
+        finetuning_list.read(str(folder_of(tmp_path, count, listed)), DIGITS)

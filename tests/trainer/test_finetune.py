@@ -1,0 +1,46 @@
+"""`svhn finetune`: from a folder of labelled images to a model, with the accuracy before and after."""
+
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines import draw
+from trainer import finetune, svhn
+
+
+@pytest.mark.slow
+def test_a_folder_gives_a_model_and_a_second_run_has_nothing_to_do(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert draw.main(["--count", "20", "--seed", "5", "--output", str(tmp_path / "images")]) == 0
+    args = ["finetune", str(tmp_path / "images"), "--workdir", str(tmp_path / "mine"), "--model", str(tiny_model)]
+    args += ["--experiment", "smoke", "--steps", "6"]
+    assert svhn.main(args) == 0
+    out = capfd.readouterr().out
+    assert "16 images to train on and 4 to validate on" in out
+    assert [line.split()[0] for line in out.splitlines() if " of 4 right" in line] == ["before", "after"]
+    assert (tmp_path / "mine" / "report.html").stat().st_size > 1000
+    image = next((tmp_path / "images" / "images").iterdir())
+    assert svhn.main(["predict", str(image), "--model", str(tmp_path / "mine" / "export")]) == 0
+    capfd.readouterr()
+    assert svhn.main(args) == 0
+    said = capfd.readouterr()
+    assert "is already complete" in said.out + said.err
+    assert " of 4 right" in said.out
+
+
+def test_a_step_that_fails_ends_it_with_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}.png").write_bytes(b"no image")
+    ran: list[str] = []
+
+    def stopped(words: list[str]) -> int:
+        ran.append(words[0])
+        return 143
+
+    monkeypatch.setattr(svhn, "main", stopped)
+    assert finetune.main([str(tmp_path), "--workdir", str(tmp_path / "run")]) == 143
+    assert ran == ["prepare"]
+    assert "run the same command again to continue" in capsys.readouterr().err

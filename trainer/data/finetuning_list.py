@@ -1,0 +1,91 @@
+"""The list of a person's labelled images by which a model is fine-tuned: their splits, alphabet and longest label."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+from trainer.cli import UserError
+from trainer.data import labelled_folder
+from trainer.data.labelled_folder import LABELS_FILE, LabelledFile
+
+TRAIN, VALIDATION = "train", "validation"
+HELD_OUT = 5  # one in so many images is kept for validation, where the list does not say which
+FEWEST = 10  # images
+
+
+@dataclass(frozen=True)
+class FinetuningList:
+    """Images with one number each, in the splits `train` and `validation`, and how many others there are."""
+
+    files: tuple[LabelledFile, ...]
+    left_out: int
+
+    @property
+    def alphabet(self) -> str:
+        """Return all characters of the labels, and all digits, sorted."""
+        return "".join(sorted({char for file in self.files for char in file.texts[0]} | set("0123456789")))
+
+    @property
+    def max_length(self) -> int:
+        return max(len(file.texts[0]) for file in self.files)
+
+    def count(self, split: str) -> int:
+        return sum(file.split == split for file in self.files)
+
+    def write(self, folder: str) -> None:
+        """Write `labels.csv` into a folder, unless it is there.
+
+        Raises:
+          UserError: there is another list, or the folder cannot be written.
+        """
+        out = io.StringIO(newline="")
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["file", "label", "split"])
+        writer.writerows([file.path, file.texts[0], file.split] for file in self.files)
+        path = Path(folder) / LABELS_FILE
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(out.getvalue())
+        except FileExistsError as error:
+            if path.read_text(encoding="utf-8") != out.getvalue():
+                raise UserError(
+                    f"{path} lists other images or labels: give a new --workdir, or remove that folder"
+                ) from error
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}; give another --workdir") from error
+
+
+def read(folder: str, alphabet: str) -> FinetuningList:
+    """Return the labelled images of a folder, see `labelled_folder.read`, each with its split.
+
+    Splits are those of its list; without, one in five images is held out, whichever have the lowest hash of their name.
+
+    Raises:
+      UserError: as there; there are fewer than ten images with one number; or the list has other splits, or lacks one.
+    """
+    found = labelled_folder.read(folder, alphabet)
+    files = [replace(file, path=str(Path(file.path).resolve())) for file in found if len(file.texts) == 1]
+    if len(files) < FEWEST:
+        raise UserError(f"{folder} has {len(files)} images with one number: give at least {FEWEST}")
+    if not any(file.split for file in files):
+        files = _split(files, Path(folder).resolve())
+    missing = {TRAIN, VALIDATION} - {file.split for file in files}
+    other = sorted({file.split for file in files} - {TRAIN, VALIDATION})
+    if missing or other:
+        raise UserError(
+            f"the column split of {folder}/{LABELS_FILE} must say {TRAIN} or {VALIDATION} in each row, and both must "
+            "occur: correct it, or remove the column"
+        )
+    return FinetuningList(tuple(files), len(found) - len(files))
+
+
+def _split(files: Sequence[LabelledFile], top: Path) -> list[LabelledFile]:
+    def rank(file: LabelledFile) -> bytes:
+        return blake2b(Path(file.path).relative_to(top).as_posix().encode("utf-8", "surrogateescape")).digest()
+
+    held_out = {file.path for file in sorted(files, key=rank)[: max(1, len(files) // HELD_OUT)]}
+    return [replace(file, split=VALIDATION if file.path in held_out else TRAIN) for file in files]

@@ -1,0 +1,131 @@
+"""Fine-tune a model on a folder of labelled images, and show what that gave: `python -m trainer.finetune --help`."""
+
+import argparse
+import math
+import os
+import sys
+
+from trainer import cli, released, svhn
+from trainer.cluster import environment
+from trainer.data import finetuning_list
+from trainer.data.finetuning_list import TRAIN, VALIDATION, FinetuningList
+from trainer.exit_status import USER_ERROR_STATUS
+
+RATE = 1e-3
+FEWEST_STEPS, STEPS_PER_ROOT = 100, 15  # times the square root of the number of images to train on
+ENOUGH_TO_CALIBRATE = 100  # images for validation
+
+
+class Ended(Exception):
+    """A step has ended with another status than 0, and has said why."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    try:
+        return cli.exit_status(_run, argv)
+    except Ended as ended:
+        if ended.status != USER_ERROR_STATUS:
+            print("run the same command again to continue", file=sys.stderr)
+        return ended.status
+
+
+def _run(argv: list[str] | None) -> None:
+    args = _parser().parse_args(argv)
+    images = finetuning_list.read(args.folder, args.alphabet)
+    environment.configure()
+    steps = args.steps or max(FEWEST_STEPS, round(STEPS_PER_ROOT * math.sqrt(images.count(TRAIN))))
+    print(
+        f"{images.count(TRAIN)} images to train on and {images.count(VALIDATION)} to validate on, of up to "
+        f"{images.max_length} of the characters {images.alphabet}; {steps} steps"
+    )
+    if images.left_out:
+        print(f"{images.left_out} images without a number or with several are left out: see docs/finding.md for these")
+    images.write(args.workdir)
+    data, run, export = (os.path.join(args.workdir, name) for name in ("data", "run", "export"))
+    _prepare(images, args.folder, args.workdir, data)
+    before = _measure(args.model, args.workdir)
+    _train(images, args, steps, data, run)
+    calibrate = ["--calibrate"] if images.count(VALIDATION) >= ENOUGH_TO_CALIBRATE else []
+    _step("evaluate", "--workdir", run, "--data", data, *calibrate)
+    _step("export", "--workdir", run, "--output", export)
+    _step("report", "--workdir", run, "--output", os.path.join(args.workdir, "report.html"))
+    after = _measure(export, args.workdir)
+    print(_comparison(before, after, export))
+
+
+def _prepare(images: FinetuningList, folder: str, workdir: str, data: str) -> None:
+    args = ["--format", "csv", "--input", os.path.join(workdir, "labels.csv"), "--images", os.path.abspath(folder)]
+    args += ["--alphabet", images.alphabet, "--max-digits", str(images.max_length), "--num-shards", "1"]
+    _step("prepare", *args, "--output", data)
+
+
+def _train(images: FinetuningList, args: argparse.Namespace, steps: int, data: str, run: str) -> None:
+    settings = [f"model.alphabet={images.alphabet}", f"model.max_length={max(5, images.max_length)}"]
+    settings += [f"train.steps={steps}", f"optimizer.learning_rate={args.learning_rate}", "optimizer.warmup_steps=20"]
+    every = max(20, steps // 5)
+    settings += [f"train.evaluate_every={every}", f"train.checkpoint_every={every}", "train.log_every=20"]
+    model = released.folder_of(args.model)
+    where = ["--experiment", args.experiment, "--init-from", model, "--data", data, "--workdir", run]
+    _step("train", *where, "--set", *settings, *args.set)
+
+
+def _step(command: str, *args: str) -> None:
+    """Run a command, after a line with what it is.
+
+    Raises:
+      Ended: its exit status is not 0.
+    """
+    print(f"\n== {command}", flush=True)
+    if status := svhn.main([command, *args]):
+        raise Ended(status)
+
+
+def _measure(model: str, workdir: str) -> tuple[int, int]:
+    """Return how many of the validation images a model reads right, and of how many."""
+    from trainer.inference.reader import Reader
+
+    found = Reader(model).evaluate(workdir, split=VALIDATION)
+    return round(found.accuracy * found.images), found.images
+
+
+def _comparison(before: tuple[int, int], after: tuple[int, int], export: str) -> str:
+    from trainer.inference import metrics
+
+    lines = [""]
+    for name, (right, count) in (("before", before), ("after", after)):
+        low, high = metrics.wilson_interval(right, count)
+        lines.append(f"{name:<8}{right} of {count} right, {right / count:.1%} (95 % interval {low:.1%} to {high:.1%})")
+    if after[0] <= before[0]:
+        lines.append("fine-tuning has not helped: give more images, or other --steps or --learning-rate")
+    lines.append("the checkpoint was chosen on these images, so expect a little less on others")
+    return "\n".join([*lines, f"the model: {export}"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.parser(
+        description="Fine-tune a model on a folder of labelled images, which has a labels.csv with the columns file "
+        "and label, or sub-folders or file names that are labels (123/a.jpg, 123_a.jpg): prepare, train, evaluate, "
+        "export and report, with the accuracy on held-out images before and after. Run again, it continues.",
+        example="python -m trainer.finetune photos --workdir runs/mine",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="labelled images")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="for the data, the run, the model, the report")
+    parser.add_argument("--model", default=released.FAST, metavar="EXPORT", help=f"to begin with: {released.HELP}")
+    parser.add_argument("--experiment", default="compact", help="the network of the model and the recipe")
+    parser.add_argument(
+        "--alphabet",
+        default="0123456789",
+        help="characters of labels in file and folder names; labels.csv may have any",
+    )
+    parser.add_argument("--steps", type=int, help="of training; by default by the number of images")
+    parser.add_argument("--learning-rate", type=float, default=RATE, help="the highest")
+    cli.add_settings(parser, what="override further settings of the training")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
