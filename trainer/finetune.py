@@ -4,12 +4,17 @@ import argparse
 import math
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from trainer import cli, released, svhn
 from trainer.cluster import environment
+from trainer.config import experiments, schema
 from trainer.data import finetuning_list
 from trainer.data.finetuning_list import TRAIN, VALIDATION, FinetuningList
 from trainer.exit_status import USER_ERROR_STATUS
+
+if TYPE_CHECKING:
+    from trainer.inference.folder_evaluation import FolderEvaluation
 
 RATE = 1e-3
 FEWEST_STEPS, STEPS_PER_ROOT = 100, 15  # times the square root of the number of images to train on
@@ -36,8 +41,13 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     images = finetuning_list.read(args.folder, args.alphabet)
-    environment.configure()
     steps = args.steps or max(FEWEST_STEPS, round(STEPS_PER_ROOT * math.sqrt(images.count(TRAIN))))
+    settings = [*_settings(images, steps, args.learning_rate), *args.set]
+    schema.override(experiments.find(args.experiment), settings)  # before anything is written
+    environment.configure()
+    from trainer.inference.reader import Reader
+
+    first = Reader(args.model)
     print(
         f"{images.count(TRAIN)} images to train on and {images.count(VALIDATION)} to validate on, of up to "
         f"{images.max_length} of the characters {images.alphabet}; {steps} steps"
@@ -47,30 +57,34 @@ def _run(argv: list[str] | None) -> None:
     images.write(args.workdir)
     data, run, export = (os.path.join(args.workdir, name) for name in ("data", "run", "export"))
     _prepare(images, args.folder, args.workdir, data)
-    before = _measure(args.model, args.workdir)
-    _train(images, args, steps, data, run)
+    before = first.evaluate(args.workdir, split=VALIDATION)
+    where = ["--experiment", args.experiment, "--init-from", released.folder_of(args.model)]
+    _step("train", *where, "--data", data, "--workdir", run, "--set", *settings)
     calibrate = ["--calibrate"] if images.count(VALIDATION) >= ENOUGH_TO_CALIBRATE else []
     _step("evaluate", "--workdir", run, "--data", data, *calibrate)
     _step("export", "--workdir", run, "--output", export)
     _step("report", "--workdir", run, "--output", os.path.join(args.workdir, "report.html"))
-    after = _measure(export, args.workdir)
-    print(_comparison(before, after, export))
+    print(_comparison(before, Reader(export).evaluate(args.workdir, split=VALIDATION), export))
+
+
+def _settings(images: FinetuningList, steps: int, rate: float) -> list[str]:
+    every = max(20, steps // 5)
+    return [
+        f"model.alphabet={images.alphabet}",
+        f"model.max_length={max(5, images.max_length)}",
+        f"train.steps={steps}",
+        f"train.evaluate_every={every}",
+        f"train.checkpoint_every={every}",
+        "train.log_every=20",
+        f"optimizer.learning_rate={rate}",
+        "optimizer.warmup_steps=20",
+    ]
 
 
 def _prepare(images: FinetuningList, folder: str, workdir: str, data: str) -> None:
     args = ["--format", "csv", "--input", os.path.join(workdir, "labels.csv"), "--images", os.path.abspath(folder)]
     args += ["--alphabet", images.alphabet, "--max-digits", str(images.max_length), "--num-shards", "1"]
     _step("prepare", *args, "--output", data)
-
-
-def _train(images: FinetuningList, args: argparse.Namespace, steps: int, data: str, run: str) -> None:
-    settings = [f"model.alphabet={images.alphabet}", f"model.max_length={max(5, images.max_length)}"]
-    settings += [f"train.steps={steps}", f"optimizer.learning_rate={args.learning_rate}", "optimizer.warmup_steps=20"]
-    every = max(20, steps // 5)
-    settings += [f"train.evaluate_every={every}", f"train.checkpoint_every={every}", "train.log_every=20"]
-    model = released.folder_of(args.model)
-    where = ["--experiment", args.experiment, "--init-from", model, "--data", data, "--workdir", run]
-    _step("train", *where, "--set", *settings, *args.set)
 
 
 def _step(command: str, *args: str) -> None:
@@ -84,22 +98,13 @@ def _step(command: str, *args: str) -> None:
         raise Ended(status)
 
 
-def _measure(model: str, workdir: str) -> tuple[int, int]:
-    """Return how many of the validation images a model reads right, and of how many."""
-    from trainer.inference.reader import Reader
-
-    found = Reader(model).evaluate(workdir, split=VALIDATION)
-    return round(found.accuracy * found.images), found.images
-
-
-def _comparison(before: tuple[int, int], after: tuple[int, int], export: str) -> str:
-    from trainer.inference import metrics
-
+def _comparison(before: "FolderEvaluation", after: "FolderEvaluation", export: str) -> str:
     lines = [""]
-    for name, (right, count) in (("before", before), ("after", after)):
-        low, high = metrics.wilson_interval(right, count)
-        lines.append(f"{name:<8}{right} of {count} right, {right / count:.1%} (95 % interval {low:.1%} to {high:.1%})")
-    if after[0] <= before[0]:
+    for name, found in (("before", before), ("after", after)):
+        right, (low, high) = round(found.accuracy * found.images), found.interval_95
+        share = f"{found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        lines.append(f"{name:<8}{right} of {found.images} right, {share}")
+    if after.accuracy <= before.accuracy:
         lines.append("fine-tuning has not helped: give more images, or other --steps or --learning-rate")
     lines.append("the checkpoint was chosen on these images, so expect a little less on others")
     return "\n".join([*lines, f"the model: {export}"])
