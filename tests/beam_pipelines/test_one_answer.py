@@ -119,6 +119,7 @@ def corpus() -> dict[str, bytes]:
         "too-many.png": SIGNATURE + header + png_chunk(b"IDAT", zlib.compress(rows + bytes(99))) + end,
         "critical.png": plain[:33] + png_chunk(b"QQQQ", b"") + plain[33:],
         "no-end.jpg": jpeg[:-2],
+        "tiny.tga": struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, 1, 1, 32, 8) + bytes([34, 228, 255, 121]),
         "marker.jpg": jpeg[:400] + b"\xff\xd8" + jpeg[400:],
         "xmp.png": encoded(SMOOTH, "PNG", pnginfo=text),
         "odd.jpg": encoded(SMOOTH, "JPEG", exif=exif(*ODD.values())),

@@ -86,6 +86,9 @@ def test_the_page_about_python_runs(
     assert draw.main(["--count", "2", "--scenes", "200", "--output", str(tmp_path / "drawn")]) == 0
     (tmp_path / "drawn" / "images").rename(tmp_path / "photos")
     Image.open(tmp_path / "photos" / "0-000000.png").save(tmp_path / "photo.jpg")
+    (tmp_path / "my-photos").mkdir()
+    Image.open(tmp_path / "photo.jpg").save(tmp_path / "my-photos" / "12_a.png")
+    (tmp_path / "my-photos" / "labels.csv").write_text("file,label,split\n12_a.png,12,validation\n")
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "python.md").read_text()
     exec("\n".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)), {})

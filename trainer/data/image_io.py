@@ -41,6 +41,7 @@ _DECODED_AT_ONCE = 256 << 20  # bytes, of all threads together; a larger image i
 _BYTES_PER_PIXEL = {"AVIF": 16, "HEIF": 16, "JPEG2000": 20, "WEBP": 16}  # while decoding
 _OTHER_BYTES_PER_PIXEL, _PROGRESSIVE_BYTES_PER_PIXEL = 8, 6
 _MOST_MENDED = 256 << 20  # bytes of a file that may be repaired
+_TINY = 1024  # bytes; Pillow looks for the footer of a TGA before the start of a tiny file, which only disks refuse
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class _Decoded(NamedTuple):
 
 
 def _decode(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
+    file = _in_memory_if_tiny(file)
     try:
         return _decode_as_it_is(file, size)
     except UnreadableImage as error:
@@ -142,6 +144,15 @@ def _decode(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
         if mended is None:
             raise
     return _decode_as_it_is(io.BytesIO(mended), size)._replace(plain=False)
+
+
+def _in_memory_if_tiny(file: BinaryIO) -> BinaryIO:
+    try:
+        tiny = file.seek(0, io.SEEK_END) <= _TINY
+        file.seek(0)
+        return io.BytesIO(file.read()) if tiny else file
+    except OSError as error:
+        raise image_kinds.undecodable(error) from error
 
 
 def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
