@@ -12,11 +12,12 @@ from trainer.config import experiments, schema
 from trainer.data import finetuning_list
 from trainer.data.finetuning_list import TRAIN, VALIDATION, FinetuningList
 from trainer.exit_status import USER_ERROR_STATUS
+from trainer.vocab import DIGITS
 
 if TYPE_CHECKING:
     from trainer.inference.folder_evaluation import FolderEvaluation
 
-RATE = 1e-3
+RATE = 1e-3  # a third of that of training from nothing
 FEWEST_STEPS, STEPS_PER_ROOT = 100, 15  # times the square root of the number of images to train on
 ENOUGH_TO_CALIBRATE = 100  # images for validation
 
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     images = finetuning_list.read(args.folder, args.alphabet)
-    steps = args.steps or max(FEWEST_STEPS, round(STEPS_PER_ROOT * math.sqrt(images.count(TRAIN))))
+    steps = _default_steps(images) if args.steps is None else args.steps
     settings = [*_settings(images, steps, args.learning_rate), *args.set]
     schema.override(experiments.find(args.experiment), settings)  # before anything is written
     environment.configure()
@@ -65,6 +66,10 @@ def _run(argv: list[str] | None) -> None:
     _step("export", "--workdir", run, "--output", export)
     _step("report", "--workdir", run, "--output", os.path.join(args.workdir, "report.html"))
     print(_comparison(before, Reader(export).evaluate(args.workdir, split=VALIDATION), export))
+
+
+def _default_steps(images: FinetuningList) -> int:
+    return max(FEWEST_STEPS, round(STEPS_PER_ROOT * math.sqrt(images.count(TRAIN))))
 
 
 def _settings(images: FinetuningList, steps: int, rate: float) -> list[str]:
@@ -123,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--experiment", default="compact", help="the network of the model and the recipe")
     parser.add_argument(
         "--alphabet",
-        default="0123456789",
+        default=DIGITS,
         help="characters of labels in file and folder names; labels.csv may have any",
     )
     parser.add_argument("--steps", type=int, help="of training; by default by the number of images")

@@ -10,6 +10,7 @@ from pathlib import Path
 from trainer.cli import UserError
 from trainer.data import labelled_folder
 from trainer.data.labelled_folder import LABELS_FILE, LabelledFile
+from trainer.vocab import DIGITS
 
 TRAIN, VALIDATION = "train", "validation"
 HELD_OUT = 5  # one in so many images is kept for validation, where the list does not say which
@@ -26,7 +27,7 @@ class FinetuningList:
     @property
     def alphabet(self) -> str:
         """Return all characters of the labels, and all digits, sorted."""
-        return "".join(sorted({char for file in self.files for char in file.texts[0]} | set("0123456789")))
+        return "".join(sorted({char for file in self.files for char in file.texts[0]} | set(DIGITS)))
 
     @property
     def max_length(self) -> int:

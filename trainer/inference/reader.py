@@ -60,7 +60,7 @@ class Reader:
         """
         remaining = iter(images)
         while batch := list(itertools.islice(remaining, batch_size)):
-            yield from self._read_batch([(image, self._shrunk(image)) for image in batch])
+            yield from self._read_batch([(image, self._named(image)) for image in batch])
 
     def evaluate(self, folder: str | os.PathLike[str], *, split: str | None = None) -> FolderEvaluation:
         """Read the labelled images of a folder, and return how well.
@@ -102,8 +102,12 @@ class Reader:
         ]
 
     def _shrunk(self, image: ImageLike) -> ShrunkImage:
+        return image_io.for_model(io.BytesIO(content_of(image)), self.model.image_size)
+
+    def _named(self, image: ImageLike) -> ShrunkImage:
+        """Return what `_shrunk` does, with the name of the image in its error."""
         try:
-            return image_io.for_model(io.BytesIO(content_of(image)), self.model.image_size)
+            return self._shrunk(image)
         except UnreadableImage as error:
             raise UnreadableImage(error.reason, f"{_SHORT.repr(image)}: {error.detail}") from error
 

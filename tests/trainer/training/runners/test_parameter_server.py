@@ -30,10 +30,8 @@ class Coordinator:
 def test_the_next_cluster_is_connected_when_the_last_is_no_longer_updated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two updates at once end the process by SIGSEGV. What failed may refer to the coordinator for long."""
     runner, old = ParameterServers.__new__(ParameterServers), Coordinator()
-    runner.watchdog, runner.limits, runner.coordinator = Watchdog(60), Limits(), old
-    runner.failures, runner.recovered_step, runner.step = 0, -1, 7
-    runner.train_state = runner.images = None  # type: ignore[assignment]
-    runner.restore = lambda: "ckpt-7"
+    vars(runner).update(watchdog=Watchdog(60), limits=Limits(), coordinator=old, train_state=None, images=None)
+    vars(runner).update(failures=0, recovered_step=-1, step=7, restore=lambda: "ckpt-7")
     alive: list[bool] = []
     monkeypatch.setattr(runner, "connect", lambda: alive.append(old.updating.is_alive()))
     monkeypatch.setattr(runner, "begin", lambda *_: None)
