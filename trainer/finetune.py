@@ -88,7 +88,8 @@ def _settings(images: FinetuningList, steps: int, rate: float) -> list[str]:
 
 def _prepare(images: FinetuningList, folder: str, workdir: str, data: str) -> None:
     args = ["--format", "csv", "--input", os.path.join(workdir, "labels.csv"), "--images", os.path.abspath(folder)]
-    args += ["--alphabet", images.alphabet, "--max-digits", str(images.max_length), "--num-shards", "1"]
+    args += [f"--alphabet={images.alphabet}", "--max-digits", str(images.max_length)]  # it may begin with a dash
+    args += ["--num-shards", "1"]
     _step("prepare", *args, "--output", data)
 
 

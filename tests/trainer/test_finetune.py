@@ -13,11 +13,15 @@ def test_a_folder_gives_a_model_and_a_second_run_has_nothing_to_do(
     tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert draw.main(["--count", "20", "--seed", "5", "--output", str(tmp_path / "images")]) == 0
+    labels = tmp_path / "images" / "labels.csv"
+    header, *rows = labels.read_text().splitlines()
+    labels.write_text("\n".join([header, f"{rows[0]}-A", *rows[1:]]))  # an alphabet that begins with a dash
     args = ["finetune", str(tmp_path / "images"), "--workdir", str(tmp_path / "mine"), "--model", str(tiny_model)]
     args += ["--experiment", "smoke", "--steps", "6"]
     assert svhn.main(args) == 0
     out = capfd.readouterr().out
     assert "16 images to train on and 4 to validate on" in out
+    assert "of the characters -0123456789A;" in out
     assert [line.split()[0] for line in out.splitlines() if " of 4 right" in line] == ["before", "after"]
     assert (tmp_path / "mine" / "report.html").stat().st_size > 1000
     image = next((tmp_path / "images" / "images").iterdir())
