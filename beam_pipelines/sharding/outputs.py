@@ -84,8 +84,9 @@ def check_strangers(output: str, kind: Kind) -> None:
     Raises:
       UserError: it did not; the message names a file.
     """
+    files = _listed(output, kind)  # before the marker is read: another partition may write both in between
     templates = _templates(output, kind)
-    for name, file in sorted(_listed(output, kind).items()):
+    for name, file in sorted(files.items()):
         if templates is None:  # another partition may be writing the marker
             whole = _TEMPORARY.sub("", name)
             ours = is_lock(whole) or (whole == MARKER_FILE and name != MARKER_FILE)

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from beam_pipelines import draw, inspect, prepare, score, synthesize
-from beam_pipelines.sharding import outputs
+from beam_pipelines.dataset.writer import KIND
+from beam_pipelines.sharding import listing, outputs
 from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
 from trainer.files import lock
 from trainer.inference.exported_model import CHECKSUMS
@@ -181,6 +182,22 @@ def test_partitions_of_one_request_run_at_once_and_the_end_is_success_for_all(tm
     assert statuses == [0] * 4
     assert (out / COMPLETED_FILE).exists()
     assert not [name for name in os.listdir(out) if outputs.LOCK_FILE in name or outputs.NOTE in name]
+
+
+def test_a_partition_that_starts_while_another_writes_the_marker_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_files, out = listing.files, str(tmp_path / "out")
+
+    def list_before_the_other_marks(folder: str) -> dict[str, listing.File]:
+        found = list_files(folder)
+        monkeypatch.undo()
+        outputs.mark(out, KIND, ["train.tfrecord-00000-of-00001"])
+        return found
+
+    monkeypatch.setattr(listing, "files", list_before_the_other_marks)
+    outputs.check_strangers(out, KIND)
+    assert os.listdir(out) == [outputs.MARKER_FILE]
 
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: data + data])
