@@ -13,6 +13,7 @@ from beam_pipelines.synthesis.crops import RecombinedDigits
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.make_records import MakeDrawnRecord, MakeSceneRecord
 from beam_pipelines.synthesis.mnist import Mnist
+from beam_pipelines.synthesis.regions import NumberRegions
 from beam_pipelines.synthesis.scenes import backdrop, cutouts
 from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer import cli
@@ -21,6 +22,8 @@ from trainer.config import typed
 from trainer.data import dataset_info
 from trainer.data.image_kinds import IMAGE_ENDINGS
 from trainer.vocab import DIGITS, Vocab
+
+FIRST = 10  # regions that are cut out before any is written, to see that the records are usable
 
 
 def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
@@ -41,6 +44,13 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
         part = "train" if args.split == "train" else "t10k"
         mnist.read(args.mnist, part)
         return Mnist(args.seed, numbers, args.mnist, part)
+    if args.source == "regions":
+        if not args.records:
+            raise UserError("--source regions needs --records DIR, datasets with boxes: write scenes first")
+        regions = NumberRegions(args.seed, _train_shards(args.records), args.record_limit, args.empty)
+        for index in range(FIRST):
+            regions(index)
+        return regions
     if not args.records:
         raise UserError("--source crops needs --records DIR, datasets with character boxes: write one with prepare")
     paths = _train_shards(args.records)
@@ -159,10 +169,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--source",
-        choices=["fonts", "mnist", "crops", "scenes"],
+        choices=["fonts", "mnist", "crops", "scenes", "regions"],
         default="fonts",
         help="fonts: drawn in many typefaces; mnist: MNIST digits side by side, 28x140; crops: real digits recombined; "
-        "scenes: no number, one or several anywhere in a photo or before a drawn wall, for training a finder",
+        "scenes: no number, one or several anywhere in a photo or before a drawn wall, for training a finder; "
+        "regions: cut out of such scenes as a finder does, for training the recogniser that reads what it finds",
     )
     parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
     parser.add_argument("--split", default="train", help="split that all images go to")
@@ -174,13 +185,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="crops: datasets with character boxes; scenes: datasets with boxes, whose numbers appear",
+        help="crops: datasets with character boxes; scenes, regions: datasets with boxes, whose numbers appear",
     )
     parser.add_argument(
         "--record-limit",
         type=typed.integer(1, 10**9),
         default=20_000,
-        help="crops, scenes: records held in memory per worker",
+        help="crops, scenes, regions: records held in memory per worker",
     )
     parser.add_argument(
         "--backgrounds", metavar="DIR", help="scenes: folder of photos without numbers; else walls are drawn"
@@ -195,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scene-size", type=typed.integer(64, 4096), default=384, help="scenes: the longer side in pixels"
     )
-    parser.add_argument("--empty", type=_share, default=0.25, help="scenes: share without a number, 0 to 1")
+    parser.add_argument("--empty", type=_share, default=0.25, help="scenes, regions: share without a number, 0 to 1")
     parser.add_argument("--preview", metavar="FILE", help="write a PNG showing the images instead of a dataset")
     writer.add_arguments(parser, output_required=False)
     return parser

@@ -13,7 +13,7 @@ from trainer.data.records import Box
 
 @dataclass(frozen=True)
 class Drawn:
-    """An RGB image of a number, its text, and the boxes of its characters in pixels."""
+    """An RGB image of a number, its text, and the boxes of its characters in pixels, none if they are unknown."""
 
     image: Image.Image
     text: str

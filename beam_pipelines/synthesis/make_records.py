@@ -31,7 +31,7 @@ class MakeDrawnRecord:
             self.key(item),
             drawn.text,
             self.source,
-            images.relative(images.union(drawn.char_boxes), whole),
+            images.relative(images.union(drawn.char_boxes), whole) if drawn.char_boxes else None,
             [images.relative(box, whole) for box in drawn.char_boxes],
         )
 

@@ -1,0 +1,154 @@
+"""Regions cut out of photos and scenes as a recogniser gets them from a finder: its training data for reading photos.
+
+A finder's box is never exact, so each box is moved, resized and turned a little before it is cut out upright. Stacked
+characters are mostly laid side by side, as `trainer.inference.regions` does. Some regions have no number in them; their
+text is empty.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from beam_pipelines.synthesis.fonts import Drawn
+from beam_pipelines.synthesis.scenes import cutouts
+from beam_pipelines.synthesis.scenes.cutouts import Photo
+from trainer.cli import UserError
+
+SHIFT, RESIZE, TURN = 0.1, (0.88, 1.15), 4.0  # of a box: relative to a character's height; factors; degrees
+MARGIN_X, MARGIN_Y = (0.05, 0.7), (0.05, 0.45)  # left and right, above and below, relative to a character's height
+STACK_MARGIN = (0.0, 0.3)  # above and below all stacked characters, relative to the height of one
+TALL = 1.2  # height of a box of several characters relative to its width, above which they are stacked
+SIDE_BY_SIDE = 0.8  # share of stacked numbers; the others stay below each other
+LEAST_HEIGHT = 10  # pixels of a character that can be read
+LARGEST = (96, 224)  # rows and columns of a region; larger ones are shrunk
+TRIES = 200  # records, or places in one of them
+
+
+@dataclass(frozen=True)
+class Box:
+    """An oriented box in pixels of an image, its angle in radians."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    angle: float
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """Its corners, float64 [4, 2]: top left, top right, bottom right, bottom left."""
+        right = np.array([math.cos(self.angle), math.sin(self.angle)]) * self.width / 2
+        down = np.array([-math.sin(self.angle), math.cos(self.angle)]) * self.height / 2
+        return np.array([self.x, self.y]) + np.array([-right - down, right - down, right + down, down - right])
+
+    @property
+    def character(self) -> float:
+        """The height of a character, roughly, whether they stand side by side or below each other."""
+        return min(self.width, self.height)
+
+
+@dataclass(frozen=True)
+class NumberRegions:
+    """Cuts out region `index` of a seed.
+
+    Attributes:
+      paths: shards with boxes. Each worker holds the first `limit` records in memory.
+      empty: share of regions without a number.
+    Raises:
+      UserError: hardly any record has a number that is large enough, or room for a region without one.
+    """
+
+    seed: int
+    paths: tuple[str, ...]
+    limit: int
+    empty: float
+
+    def __call__(self, index: int) -> Drawn:
+        rng = np.random.default_rng([self.seed, index])
+        photos = cutouts.load(self.paths, self.limit)
+        wants_number = rng.random() >= self.empty
+        for _ in range(TRIES):
+            photo = photos[rng.integers(len(photos))]
+            drawn = _number(rng, photo) if wants_number else _nothing(rng, photo)
+            if drawn:
+                return drawn
+        raise UserError(
+            f"--records: {TRIES} records in a row have no number of {LEAST_HEIGHT} pixels or more"
+            if wants_number
+            else f"--records: {TRIES} records in a row have no room for a region without a number: give --empty 0"
+        )
+
+
+def _number(rng: np.random.Generator, photo: Photo) -> Drawn | None:
+    """Cut out one of the numbers of a photo, None if it is too small to be read."""
+    image = photo.open()
+    number = photo.numbers[rng.integers(len(photo.numbers))]
+    exact = _box(np.array(number.corners).reshape(4, 2) * image.size)
+    if exact.character < LEAST_HEIGHT:
+        return None
+    box = _moved(rng, exact)
+    is_stacked = len(number.text) > 1 and exact.height > TALL * exact.width
+    if is_stacked and rng.random() < SIDE_BY_SIDE:
+        return Drawn(_side_by_side(rng, image, box, len(number.text)), number.text, ())
+    return Drawn(_cut(image, _widened(rng, box)), number.text, ())
+
+
+def _nothing(rng: np.random.Generator, photo: Photo) -> Drawn | None:
+    """Cut out a region that touches none of the photo's numbers, None if there is no room for it."""
+    image = photo.open()
+    taken = [np.array(number.upright_box).reshape(2, 2) * image.size for number in photo.numbers]
+    for _ in range(TRIES):
+        x, y = rng.uniform(0, image.size)
+        height = max(LEAST_HEIGHT, min(image.size) * math.exp(rng.uniform(math.log(0.04), math.log(0.5))))
+        box = Box(x, y, height * rng.uniform(0.5, 3), height, math.radians(rng.normal(0, 10)))
+        low, high = box.corners.min(axis=0), box.corners.max(axis=0)
+        if all((high < first).any() or (low > last).any() for first, last in taken):
+            return Drawn(_cut(image, box), "", ())
+    return None
+
+
+def _box(corners: NDArray[np.float64]) -> Box:
+    middle, right, down = corners.mean(axis=0), corners[1] - corners[0], corners[3] - corners[0]
+    sides = float(np.linalg.norm(right)), float(np.linalg.norm(down))
+    return Box(float(middle[0]), float(middle[1]), *sides, math.atan2(right[1], right[0]))
+
+
+def _moved(rng: np.random.Generator, box: Box) -> Box:
+    shift = rng.uniform(-SHIFT, SHIFT, 2) * box.character
+    factors = rng.uniform(*RESIZE, 2)
+    turned = box.angle + math.radians(rng.normal(0, TURN))
+    return Box(box.x + shift[0], box.y + shift[1], box.width * factors[0], box.height * factors[1], turned)
+
+
+def _widened(rng: np.random.Generator, box: Box) -> Box:
+    across, down = (2 * rng.uniform(*margin) * box.character for margin in (MARGIN_X, MARGIN_Y))
+    return Box(box.x, box.y, box.width + across, box.height + down, box.angle)
+
+
+def _side_by_side(rng: np.random.Generator, image: Image.Image, box: Box, count: int) -> Image.Image:
+    """Cut the box into `count` equal parts from top to bottom, and lay these side by side."""
+    taller = box.height * (1 + 2 * rng.uniform(*STACK_MARGIN) / count)
+    column = _cut(image, Box(box.x, box.y, box.width, taller, box.angle), (LARGEST[0] * count, LARGEST[1]))
+    height = max(1, column.height // count)
+    sheet = Image.new("RGB", (column.width * count, height))
+    for i in range(count):
+        sheet.paste(column.crop((0, i * height, column.width, (i + 1) * height)), (i * column.width, 0))
+    return sheet
+
+
+def _cut(image: Image.Image, box: Box, largest: tuple[int, int] = LARGEST) -> Image.Image:
+    """Cut out a box upright; beyond the image's border, the nearest pixel is repeated."""
+    factor = min(1.0, largest[0] / box.height, largest[1] / box.width)
+    low, high = np.floor(box.corners.min(axis=0)).astype(int) - 1, np.ceil(box.corners.max(axis=0)).astype(int) + 2
+    columns, rows = (np.clip(np.arange(a, b), 0, s - 1) for a, b, s in zip(low, high, image.size, strict=True))
+    around = Image.fromarray(np.asarray(image)[rows][:, columns])
+    if factor < 1:  # with a filter, so that large regions do not alias
+        around = around.resize([max(1, round(side * factor)) for side in around.size], Image.Resampling.BOX)
+    scale = np.array(around.size) / (high - low)
+    top_left, top_right, bottom_right, bottom_left = (box.corners - low) * scale
+    size = max(4, round(box.width * factor)), max(8, round(box.height * factor))
+    quad = (*top_left, *bottom_left, *bottom_right, *top_right)
+    return around.transform(size, Image.Transform.QUAD, tuple(map(float, quad)), Image.Resampling.BICUBIC)
