@@ -3,7 +3,8 @@
 It is the probability that a number is there and its text is right. A logistic regression (Cox 1958) combines the log
 odds of both, with an offset by the length of the text: part of a number, a letter or an edge easily reads as one digit,
 but hardly as four. The whole photo has weights of its own, with the log odds of the best box in place of its own, since
-a photo in which a small number is found is not itself a number.
+a photo in which a small number is found is not itself a number. Where the recogniser reads an empty text, there is no
+number: the confidence is 0.
 """
 
 import dataclasses
@@ -34,20 +35,21 @@ class RegionCalibration:
     whole: tuple[float, float, float] = (1.0, -0.5, -1.0)
 
     def confidence(self, scores: tf.Tensor, confidences: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Return the confidence of regions, the whole photo first, float32 [B, R]; 0 for those that are not there.
+        """Return the confidence of regions, the whole photo first, float32 [B, R]; 0 for those without a number.
 
         Args:
           scores: of the finder, float32 [B, R], 0 for regions that are not there; those of whole photos do not matter.
           confidences: of the recogniser, float32 [B, R].
           lengths: of the texts, int32 [B, R].
         """
-        read, found = _log_odds(confidences), _log_odds(scores[:, 1:])
+        present = (scores > 0) & (lengths > 0)
+        read, found = _log_odds(confidences), _log_odds(tf.where(present, scores, 0.0)[:, 1:])
         best = tf.reduce_max(found, axis=1, keepdims=True)
         whole = self.whole[0] * read[:, :1] + self.whole[1] * best + self.whole[2]
         offsets = tf.gather(tf.constant(self.offsets), tf.clip_by_value(lengths[:, 1:], 1, LENGTHS) - 1)
         boxes = self.box[0] * read[:, 1:] + self.box[1] * found + offsets
         values = tf.sigmoid(tf.concat([whole, boxes], axis=1))
-        return tf.where(scores > 0, values, 0.0)
+        return tf.where(present, values, 0.0)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "RegionCalibration":
@@ -76,14 +78,16 @@ def fit(
       scores, confidences, lengths: as in `RegionCalibration.confidence`, [B, R].
       right: whether there is a number in the region whose text was read right, bool [B, R].
     """
-    read, found = _log_odds(tf.constant(confidences)).numpy(), _log_odds(tf.constant(scores[:, 1:])).numpy()
-    present, before = scores[:, 1:] > 0, RegionCalibration()
+    present, before = (scores > 0) & (lengths > 0), RegionCalibration()
+    read = _log_odds(tf.constant(confidences)).numpy()
+    found = _log_odds(tf.constant(np.where(present, scores, 0.0)[:, 1:])).numpy()
     kinds = np.eye(LENGTHS)[np.clip(lengths[:, 1:], 1, LENGTHS) - 1]
     features = np.concatenate([np.stack([read[:, 1:], found], axis=-1), kinds], axis=-1)
-    boxes = _regression(features[present], right[:, 1:][present], (*before.box, *before.offsets))
+    of_boxes = present[:, 1:]
+    boxes = _regression(features[of_boxes], right[:, 1:][of_boxes], (*before.box, *before.offsets))
     of_whole = np.stack([read[:, 0], found.max(axis=1), np.ones(len(read))], axis=-1)
     one, two, more = boxes[2:]
-    reading, finding, offset = _regression(of_whole, right[:, 0], before.whole)
+    reading, finding, offset = _regression(of_whole[present[:, 0]], right[present[:, 0], 0], before.whole)
     return RegionCalibration((boxes[0], boxes[1]), (one, two, more), (reading, finding, offset))
 
 

@@ -28,6 +28,14 @@ def test_a_good_box_counts_against_the_whole_photo() -> None:
     assert with_box < without
 
 
+def test_a_region_with_an_empty_text_has_no_confidence_and_does_not_count_against_the_whole_photo() -> None:
+    readings = np.array([[0.95, 0.9]])
+    empty = confidence(RegionCalibration(), np.array([[1, 0.95]]), readings, np.array([[3, 0]]))
+    alone = confidence(RegionCalibration(), np.array([[1, 0.0]]), readings)
+    np.testing.assert_array_equal(empty, alone)
+    assert confidence(RegionCalibration(), np.array([[1, 0.95]]), readings, np.array([[0, 3]]))[0, 0] == 0
+
+
 def test_the_fit_recovers_the_weights_that_made_the_data() -> None:
     rng = np.random.default_rng(0)
     scores, readings = rng.uniform(0.03, 0.99, (4000, 3)), rng.uniform(0.03, 0.99, (4000, 3))
@@ -41,10 +49,10 @@ def test_the_fit_recovers_the_weights_that_made_the_data() -> None:
     np.testing.assert_allclose(fitted.whole, truth.whole, atol=0.25)
 
 
-@pytest.mark.parametrize("right", [True, False])
-def test_a_fit_on_answers_that_are_all_alike_is_finite(right: bool) -> None:
+@pytest.mark.parametrize(("right", "length"), [(True, 2), (False, 2), (False, 0)])
+def test_a_fit_on_answers_that_are_all_alike_is_finite(right: bool, length: int) -> None:
     scores = np.array([[1, 0.8, 0.0]] * 5)
-    fitted = region_calibration.fit(scores, np.full((5, 3), 0.9), np.full((5, 3), 2), np.full((5, 3), right))
+    fitted = region_calibration.fit(scores, np.full((5, 3), 0.9), np.full((5, 3), length), np.full((5, 3), right))
     assert np.isfinite([*fitted.box, *fitted.offsets, *fitted.whole]).all()
 
 
