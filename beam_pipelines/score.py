@@ -174,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         example="python -m beam_pipelines.score --input 'photos/*.png' --output out/read",
         check_place=places.check,
     )
-    parser.add_argument("--model", default=released.NAME, metavar="EXPORT", help=released.HELP)
+    parser.add_argument("--model", default=released.DEFAULT, metavar="EXPORT", help=released.HELP)
     parser.add_argument(
         "--input",
         required=True,

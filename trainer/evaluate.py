@@ -31,7 +31,9 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m trainer.evaluate --workdir runs/first --data data/val",
     )
     parser.add_argument("folder", nargs="?", metavar="FOLDER", help="labelled images")
-    parser.add_argument("--model", metavar="EXPORT", help=f"for a folder: {released.HELP} (default: {released.NAME})")
+    parser.add_argument(
+        "--model", metavar="EXPORT", help=f"for a folder: {released.HELP} (default: {released.DEFAULT})"
+    )
     parser.add_argument("--format", choices=["table", "json"], help="for a folder; json: with every answer")
     parser.add_argument("--workdir", metavar="DIR", help="work folder written by trainer.train")
     parser.add_argument("--data", nargs="+", metavar="DIR", help="datasets")
@@ -51,7 +53,7 @@ def _evaluate_folder(args: argparse.Namespace) -> None:
     _refuse(args, ("workdir", "data", "allow_seen", "calibrate", "reader", "set"), "a folder of images")
     from trainer.inference.reader import Reader
 
-    found = Reader(args.model or released.NAME).evaluate(args.folder, split=args.split)
+    found = Reader(args.model or released.DEFAULT).evaluate(args.folder, split=args.split)
     print(json.dumps(found.to_dict(), ensure_ascii=False) if args.format == "json" else found)
 
 

@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         example="python -m trainer.predict image.png --draw read.png",
         check_place=_check_place,
     )
-    parser.add_argument("--model", default=released.NAME, metavar="EXPORT", help=released.HELP)
+    parser.add_argument("--model", default=released.DEFAULT, metavar="EXPORT", help=released.HELP)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files of any format that Pillow reads")
     parser.add_argument("--format", choices=["table", "json"], default="table", help="json: one object per line")
     parser.add_argument(

@@ -9,14 +9,15 @@ from pathlib import Path
 NAME = "released"
 FAST = "released-fast"
 PHOTOS = "released-photos"
+DEFAULT = PHOTOS  # of the commands that read images: it also reads those that a number fills
 FOLDERS = {
     NAME: Path(__file__).parent / "released_model",
     FAST: Path(__file__).parent / "released_model_fast",
     PHOTOS: Path(__file__).parent / "released_model_photos",
 }
 HELP = (
-    f"folder written by trainer.export, or a model of the package: {NAME}; {FAST}, which decodes a single view; or "
-    f"{PHOTOS}, which finds the numbers in whole photos"
+    f"folder written by trainer.export, or a model of the package: {PHOTOS}, which finds the numbers in photos; or, "
+    f"for images that a number fills, {NAME}, and {FAST}, which decodes a single view"
 )
 
 

@@ -32,7 +32,7 @@ class Reader:
       UserError: the model is missing or damaged, or `candidates` is out of range.
     """
 
-    def __init__(self, model: str | os.PathLike[str] = released.NAME, *, candidates: int | None = None) -> None:
+    def __init__(self, model: str | os.PathLike[str] = released.DEFAULT, *, candidates: int | None = None) -> None:
         environment.import_tensorflow()
         self.model = exported_model.load(released.folder_of(os.fspath(model)))
         self.beam_width, self.candidates = beam_width.sizes(None, candidates, self.model.info["beam_width"])

@@ -7,7 +7,7 @@ from trainer.models.oriented_box import OrientedBoxes
 
 # Each number is read with a narrow and with a wide margin, since a box may end before its first or last character.
 MARGINS = ((0.2, 0.2), (0.5, 0.3))  # left and right, above and below, relative to the height of the characters
-FINENESS = 3  # samples per pixel of a cut and direction, averaged, so that large numbers do not alias
+FINEST = 3  # samples per pixel of a cut and direction, averaged, so that large numbers do not alias
 STACK_MARGIN = 0.15  # above and below stacked characters, relative to the height of one
 MOST_STACKED = 5  # characters
 TALL = 1.5  # height of a region relative to its width, above which its characters may be stacked
@@ -32,28 +32,29 @@ def cut(image: tf.Tensor, corners: tf.Tensor, height: int, width: int) -> tf.Ten
     Returns:
       uint8 [K, height, width, 3].
     """
-    rows, columns = height * FINENESS, width * FINENESS
-    origin, across, down = corners[:, 0:2], corners[:, 2:4], corners[:, 6:8]
-    right, below = (across - origin) / columns, (down - origin) / rows
-    # Pixel i covers i to i + 1, and the transform is between the middles of pixels.
-    start = origin + (right + below) / 2 - 0.5
-    zero = tf.zeros_like(start)
-    matrix = tf.stack([right[:, 0], below[:, 0], start[:, 0], right[:, 1], below[:, 1], start[:, 1]], axis=1)
-    transforms = tf.concat([matrix, zero], axis=1)
+    origin, across, down = corners[:, 0:2], corners[:, 2:4] - corners[:, 0:2], corners[:, 6:8] - corners[:, 0:2]
+    shrunk = tf.maximum(tf.norm(across, axis=1) / width, tf.norm(down, axis=1) / height)
+    fineness = tf.clip_by_value(tf.cast(tf.math.ceil(shrunk), tf.int32), 1, FINEST)
 
-    def sampled(transform: tf.Tensor) -> tf.Tensor:
-        return tf.raw_ops.ImageProjectiveTransformV3(
+    def sampled(region: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        origin, across, down, fine = region
+        right, below = across / tf.cast(width * fine, tf.float32), down / tf.cast(height * fine, tf.float32)
+        # Pixel i covers i to i + 1, and the transform is between the middles of pixels.
+        start = origin + (right + below) / 2 - 0.5
+        matrix = tf.stack([right[0], below[0], start[0], right[1], below[1], start[1], 0.0, 0.0])
+        samples = tf.raw_ops.ImageProjectiveTransformV3(
             images=image[tf.newaxis],
-            transforms=transform[tf.newaxis],
-            output_shape=[rows, columns],
+            transforms=matrix[tf.newaxis],
+            output_shape=[height * fine, width * fine],
             fill_value=0.0,
             interpolation="BILINEAR",
             fill_mode="NEAREST",
-        )[0]
+        )
+        per_pixel = tf.reshape(tf.cast(samples, tf.float32), [height, fine, width, fine, 3])
+        return tf.cast(tf.round(tf.reduce_mean(per_pixel, axis=(1, 3))), tf.uint8)
 
-    fine = tf.map_fn(sampled, transforms, fn_output_signature=tf.TensorSpec([rows, columns, 3], tf.uint8))
-    averaged = tf.nn.avg_pool2d(tf.cast(fine, tf.float32), FINENESS, FINENESS, "VALID")
-    return tf.cast(tf.round(averaged), tf.uint8)
+    regions = (origin, across, down, fineness)
+    return tf.map_fn(sampled, regions, fn_output_signature=tf.TensorSpec([height, width, 3], tf.uint8))
 
 
 def may_stack(corners: tf.Tensor, count: int) -> tf.Tensor:
