@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import RunInference
 
 from beam_pipelines.inputs import identity
-from beam_pipelines.scoring import find_images, model_store, predictions
+from beam_pipelines.scoring import find_images, flat_file, model_store, predictions
 from beam_pipelines.scoring.check_readable import check_readable
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
@@ -51,11 +51,48 @@ def _run(argv: list[str] | None) -> None:
     image_kinds.limit_megapixels(args.max_megapixels)
     check_readable(images, model["image_size"])
     share = partition.parse(args.share)
+    flat = flat_file.of(args.output)
+    output = flat.folder if flat else args.output
     num_shards = args.num_shards or _default_shards(len(images.items), share)
-    request = {
-        "images": len(images.items),
-        "images_crc32c": _checksum(images.items),
-        "files": identity.of_paths({item.path for item in images.items}),
+    request = _request(images.items, num_shards, reading) | {
+        "model": model["fingerprint"],
+        "model_crc32c": model_store.checksum(args.model, model),
+    }
+
+    def same(text: str) -> bool:
+        return json.loads(text).get("request") == request
+
+    def finish(_: dict[str, float]) -> None:
+        with FileSystems.open(FileSystems.join(output, SUMMARY_FILE)) as file:
+            print(_table(json.loads(file.read()), output))
+
+    if flat:
+        flat.check()
+        if args.overwrite:
+            flat.remove()
+    write_output.write(
+        slices(images.items, output, num_shards, reading.file_format),
+        RunInference(ReadShards(args.model, reading)),
+        DescribePredictions(model, request, images.endings, begin),
+        output=output,
+        kind=KIND,
+        same=same,
+        overwrite=args.overwrite,
+        share=share,
+        request=request,
+        options=options,
+        finish=finish,
+    )
+    if flat:
+        flat.complete()
+
+
+def _request(items: Sequence[Item], num_shards: int, reading: Reading) -> dict[str, Any]:
+    """Return what decides the rows, besides the model."""
+    return {
+        "images": len(items),
+        "images_crc32c": _checksum(items),
+        "files": identity.of_paths({item.path for item in items}),
         "num_shards": num_shards,
         "batch_size": reading.batch_size,
         "beam_width": reading.beam_width,
@@ -65,30 +102,7 @@ def _run(argv: list[str] | None) -> None:
         "max_megapixels": reading.max_megapixels,
         "max_numbers": reading.max_numbers,
         "whole": reading.whole,
-        "model": model["fingerprint"],
-        "model_crc32c": model_store.checksum(args.model, model),
     }
-
-    def same(text: str) -> bool:
-        return json.loads(text).get("request") == request
-
-    def finish(_: dict[str, float]) -> None:
-        with FileSystems.open(FileSystems.join(args.output, SUMMARY_FILE)) as file:
-            print(_table(json.loads(file.read()), args.output))
-
-    write_output.write(
-        slices(images.items, args.output, num_shards, reading.file_format),
-        RunInference(ReadShards(args.model, reading)),
-        DescribePredictions(model, request, images.endings, begin),
-        output=args.output,
-        kind=KIND,
-        same=same,
-        overwrite=args.overwrite,
-        share=share,
-        request=request,
-        options=options,
-        finish=finish,
-    )
 
 
 def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
@@ -115,7 +129,11 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
         info = exported_model.reading_info(model, whole=args.regions == "whole")
         confidence = model_store.threshold(args.model, info, args.target_accuracy)
     regions = {"max_numbers": args.max_numbers, "whole": args.regions == "whole"}
-    return Reading(args.batch_size, width, candidates, confidence, args.format, args.max_megapixels, **regions)
+    flat = flat_file.of(args.output)
+    if flat and args.format not in (None, flat.file_format):
+        raise UserError(f"--output {args.output} and --format {args.format} contradict each other: leave out --format")
+    file_format = flat.file_format if flat else args.format or "jsonl"
+    return Reading(args.batch_size, width, candidates, confidence, file_format, args.max_megapixels, **regions)
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:
@@ -183,10 +201,13 @@ def _parser() -> argparse.ArgumentParser:
         help="images: files, patterns, folders, gs:// prefixes, .tar or .zip archives, lists of paths (@FILE or "
         "FILE.txt), or TFRecords from prepare or synthesize, whose labels the answers are compared with",
     )
-    parser.add_argument("--output", required=True, help="folder for the predictions")
     parser.add_argument(
-        "--format", choices=list(predictions.WRITERS), default="jsonl", help="format of the predictions"
+        "--output",
+        required=True,
+        help="folder for the predictions; or a file ending in .csv, .jsonl or .parquet for all rows, with rejects and "
+        "counts in a folder beside it, whose name ends in .parts",
     )
+    parser.add_argument("--format", choices=list(predictions.WRITERS), help="of the predictions (default: jsonl)")
     parser.add_argument(
         "--num-shards",
         type=int,

@@ -111,7 +111,11 @@ class Parquet:
         self.writer = parquet.ParquetWriter(pa.PythonFile(file, mode="w"), SCHEMA)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        self.writer.write_table(pa.Table.from_pylist(list(rows), SCHEMA))
+        self.append(pa.Table.from_pylist(list(rows), SCHEMA))
+
+    def append(self, table: pa.Table) -> None:
+        """Append a table of these columns."""
+        self.writer.write_table(table)
 
     def close(self) -> None:
         self.writer.close()

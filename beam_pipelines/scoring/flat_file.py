@@ -1,0 +1,100 @@
+"""One flat file with all predictions: `score --output out.csv`, `.jsonl` or `.parquet`.
+
+The shards, the rejects and the summary are in a folder beside it. The file is made from the shards once they are
+complete, and removed before they are replaced: a file that does not hold just what they hold is not ours.
+"""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from apache_beam.io.filesystems import FileSystems
+from pyarrow import parquet
+
+from beam_pipelines.scoring import predictions
+from beam_pipelines.scoring.predictions import SUMMARY_FILE, Counted
+from beam_pipelines.sharding import listing
+from beam_pipelines.sharding.whole_file import whole_file
+from trainer.cli import UserError
+from trainer.data.dataset_info import COMPLETED_FILE
+
+PARTS = ".parts"  # replaces the file's ending in the name of the folder
+CHUNK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class FlatFile:
+    """The file, in one of the formats of the shards, and the folder with the shards."""
+
+    path: str
+    folder: str
+    file_format: str
+
+    def check(self) -> None:
+        """Check that the file does not exist, or was made from the shards.
+
+        Raises:
+          UserError: it holds anything else.
+        """
+        if FileSystems.exists(self.path) and not self._is_ours():
+            raise UserError(
+                f"--output {self.path}: this file was not written from {self.folder}: choose another --output, or move "
+                "it away"
+            )
+
+    def remove(self) -> None:
+        """Delete the file, of which `check` has said that it is ours, before its shards are replaced."""
+        if FileSystems.exists(self.path):
+            listing.delete(self.path)
+
+    def complete(self) -> None:
+        """Make the file, unless the shards are incomplete, as after one of several partitions, or it is there."""
+        if not self._is_done():
+            return
+        if not FileSystems.exists(self.path):
+            with whole_file(self.path) as file:
+                self._merge(Counted(file))
+        print(f"all rows: {self.path}")
+
+    def _is_done(self) -> bool:
+        return FileSystems.exists(FileSystems.join(self.folder, COMPLETED_FILE))
+
+    def _is_ours(self) -> bool:
+        if not self._is_done():
+            return False
+        with open(os.devnull, "wb") as nowhere:
+            merged, found = Counted(nowhere), Counted(nowhere)
+            self._merge(merged)
+            with FileSystems.open(self.path, compression_type="uncompressed") as file:
+                while chunk := file.read(CHUNK):
+                    found.write(chunk)
+        return (merged.bytes, merged.checksum.digest()) == (found.bytes, found.checksum.digest())
+
+    def _merge(self, out: Counted) -> None:
+        if self.file_format == "parquet":
+            writer = predictions.Parquet(out)
+            for content in self._shards():
+                writer.append(parquet.read_table(io.BytesIO(content), schema=predictions.SCHEMA))
+            writer.close()
+            return
+        for index, content in enumerate(self._shards()):
+            header = content.index(b"\n") + 1 if self.file_format == "csv" and index else 0
+            out.write(content[header:])
+
+    def _shards(self) -> Iterator[bytes]:
+        with FileSystems.open(FileSystems.join(self.folder, SUMMARY_FILE)) as file:
+            names = [shard["name"] for shard in json.loads(file.read())["shards"]]
+        for name in names:
+            with FileSystems.open(FileSystems.join(self.folder, name), compression_type="uncompressed") as file:
+                yield file.read()
+
+
+def of(output: str) -> FlatFile | None:
+    """Return the flat file that an --output names; None if it names a folder."""
+    stem, ending = os.path.splitext(output)
+    file_format = ending.removeprefix(".")
+    if file_format not in predictions.WRITERS or os.path.isdir(output):
+        return None
+    return FlatFile(output, f"{stem}{PARTS}", file_format)
