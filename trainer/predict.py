@@ -14,7 +14,7 @@ from trainer import cli, released
 from trainer.cluster import environment
 from trainer.data import image_io, image_kinds, image_source
 from trainer.files import replaceable
-from trainer.inference import attention_overlay, beam_width, box_overlay, exported_model, region_options
+from trainer.inference import any_model, attention_overlay, beam_width, box_overlay, exported_model, region_options
 from trainer.inference.box_overlay import Photo
 from trainer.inference.exported_model import Answer, ExportedModel
 
@@ -32,7 +32,7 @@ def _run(argv: list[str] | None) -> None:
         replaceable.check_replaceable(args.draw, "--draw")
     image_kinds.limit_megapixels(args.max_megapixels)
     environment.configure()
-    model = exported_model.load(released.folder_of(args.model))
+    model = any_model.load(args.model)
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model.info["beam_width"])
     most, whole = args.max_numbers, args.regions == "whole"
     calibrated = bool(exported_model.reading_info(model.info, whole=whole)["calibration"])

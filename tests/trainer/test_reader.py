@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import trainer
-from beam_pipelines import draw
+from beam_pipelines import draw, score
 from tests.conftest import ROOT
 from trainer import Number, Reader, Reading, evaluate, predict
 from trainer.data.image_kinds import UnreadableImage
@@ -48,6 +48,17 @@ def test_a_turned_image_is_read_upright(reader: Reader, images: list[Path]) -> N
     Image.open(images[1]).transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
     turned = Image.open(io.BytesIO(file.getvalue()))
     assert reader.read(file.getvalue()) == reader.read(turned) == reader.read(images[1])
+
+
+def test_a_work_folder_is_read_with_its_best_checkpoint(
+    tiny_model: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir = tiny_model.parent / "run"
+    assert Reader(workdir).read(images[0]) == Reader(tiny_model).read(images[0])
+    assert predict.main(["--model", str(workdir), str(images[0])]) == 0
+    args = ["--model", str(workdir), "--input", str(images[0]), "--output", str(tmp_path / "out")]
+    assert score.main(args) == 2
+    assert f"is a work folder: export its model with trainer.export --workdir {workdir}" in capsys.readouterr().err
 
 
 def test_many_images_are_read_in_order_and_by_threads(reader: Reader, images: list[Path]) -> None:

@@ -17,6 +17,7 @@ from trainer.inference import region_options
 INFO_FILE = "model_info.json"
 INFO_PATH = f"assets/{INFO_FILE}"
 GRAPH = "saved_model.pb"
+CONFIG_FILE = "config.json"  # of a work folder
 CHECKSUMS = "assets.extra/checksums.json"  # CRC-32C of every other file, in hexadecimal, by path
 PIXEL_DIGITS = 1  # after the point, of coordinates
 LEAST_CONFIDENCE = 0.2  # of a region that is listed as a number
@@ -147,6 +148,11 @@ def check_files(model: str, read: Callable[[str], bytes | None]) -> None:
         expected |= json_content.parse(stored, f"{model}/{CHECKSUMS}", advice=again)
     for path, checksum in sorted(expected.items()):
         content = read(path)
+        if content is None and read(CONFIG_FILE) is not None:
+            raise UserError(
+                f"{model} is a work folder: export its model with trainer.export --workdir {model} --output "
+                f"{model.rstrip('/')}/export"
+            )
         if content is None:
             raise UserError(f"{model} has no {path}: it is not a complete model written by trainer.export; {again}")
         if not content or (checksum is not None and checksum != crc32c(content)):

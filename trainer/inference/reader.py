@@ -12,7 +12,7 @@ from trainer.data import image_io, labelled_folder
 from trainer.data.image_io import ShrunkImage
 from trainer.data.image_kinds import UnreadableImage
 from trainer.data.labelled_folder import LabelledFile
-from trainer.inference import beam_width, exported_model, folder_evaluation
+from trainer.inference import any_model, beam_width, folder_evaluation
 from trainer.inference.exported_model import LEAST_CONFIDENCE, Answer
 from trainer.inference.folder_evaluation import FolderEvaluation, Judged
 from trainer.inference.reading import ImageLike, Number, Reading, content_of
@@ -26,7 +26,8 @@ class Reader:
     """Reads numbers in images with an exported model. Threads may share one.
 
     Args:
-      model: `released`, `released-fast`, `released-photos`, or a folder written by `trainer.export`, local or `gs://`.
+      model: `released`, `released-fast`, `released-photos`, or a folder written by `trainer.export` or `trainer.train`,
+        local or `gs://`.
       candidates: how many texts to return; by default what the model was exported with.
     Raises:
       UserError: the model is missing or damaged, or `candidates` is out of range.
@@ -34,7 +35,7 @@ class Reader:
 
     def __init__(self, model: str | os.PathLike[str] = released.DEFAULT, *, candidates: int | None = None) -> None:
         environment.import_tensorflow()
-        self.model = exported_model.load(released.folder_of(os.fspath(model)))
+        self.model = any_model.load(os.fspath(model))
         self.beam_width, self.candidates = beam_width.sizes(None, candidates, self.model.info["beam_width"])
 
     def read(self, image: ImageLike) -> Reading:

@@ -1,0 +1,30 @@
+"""Load whatever can read images: a model of the package, an exported one, or a work folder."""
+
+import tempfile
+
+from trainer import released
+from trainer.inference import exported_model
+from trainer.inference.exported_model import ExportedModel
+
+
+def load(model: str) -> ExportedModel:
+    """Load a model by its name or folder; of a work folder, its best checkpoint, as `trainer.export` would export it.
+
+    Raises:
+      UserError: it is missing or damaged, or a work folder without a trained model.
+    """
+    import tensorflow as tf
+
+    from trainer.inference import photo_model, saved_model  # they import TensorFlow
+    from trainer.workdir import files
+
+    folder = released.folder_of(model)
+    if not tf.io.gfile.exists(f"{folder}/{files.CONFIG_FILE}"):
+        return exported_model.load(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        output = f"{scratch}/export"
+        if files.read_config(folder).model.finds:
+            photo_model.export(folder, output, exported_model.load(released.folder_of(released.FAST)))
+        else:
+            saved_model.export(folder, output)
+        return exported_model.load(output)
