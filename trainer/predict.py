@@ -130,7 +130,10 @@ def numbers_table(answer: Answer, *, calibrated: bool = True) -> str:
     """Return a table of the numbers found in a photo, most confident first; if there is none, the best guess."""
     note = "" if calibrated else "  (not calibrated)"
     if not answer.numbers:
-        return f"      no number; the best guess is {answer.candidates[0]['text']}, {answer.confidence:.2%}{note}"
+        guess = answer.candidates[0]["text"]
+        return (
+            f"      no number; the best guess is {guess}, {answer.confidence:.2%}{note}" if guess else "      no number"
+        )
     rows = [f"{'No.':>4}  {'number':<10}{'confidence':>12}  left, top, right, bottom in pixels{note}"]
     for i, number in enumerate(answer.numbers, start=1):
         xs, ys = number["box"][::2], number["box"][1::2]

@@ -143,4 +143,5 @@ def _found(answer: Answer) -> dict[str, Any]:
     """Return the columns of a row that only models have that find numbers."""
     if answer.numbers is None:
         return {}
-    return {"box": answer.box, "numbers": answer.numbers, "numbers_cut_off": answer.numbers_cut_off}
+    numbers = [{name: number[name] for name in ("text", "confidence", "box")} for number in answer.numbers]
+    return {"box": answer.box, "numbers": numbers, "numbers_cut_off": answer.numbers_cut_off}

@@ -15,7 +15,7 @@ from PIL import Image
 import trainer
 from beam_pipelines import draw, score
 from tests.conftest import ROOT
-from trainer import Number, Reader, Reading, evaluate, predict
+from trainer import Reader, Reading, evaluate, predict
 from trainer.data.image_kinds import UnreadableImage
 
 
@@ -37,7 +37,9 @@ def test_an_image_of_any_kind_is_read_alike(reader: Reader, images: list[Path]) 
     kinds: list[Any] = [path, str(path), path.read_bytes(), image, np.asarray(image), image.convert("RGBA")]
     readings = [reader.read(kind) for kind in kinds]
     assert readings[0].text.isdecimal()
-    assert readings[0].numbers == (Number(readings[0].text, readings[0].confidence),)
+    [number] = readings[0].numbers
+    assert (number.text, number.confidence, number.box) == (readings[0].text, readings[0].confidence, None)
+    assert number.candidates == readings[0].candidates
     assert all(reading == readings[0] for reading in readings)
 
 
@@ -55,7 +57,10 @@ def test_a_work_folder_is_read_with_its_best_checkpoint(
 ) -> None:
     workdir = tiny_model.parent / "run"
     assert Reader(workdir).read(images[0]) == Reader(tiny_model).read(images[0])
-    assert predict.main(["--model", str(workdir), str(images[0])]) == 0
+    assert predict.main(["--model", str(workdir), "--format", "json", str(images[0])]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert len(row["characters"]) == len(row["candidates"][0]["text"])
+    assert all(0 < probability <= 1 for probability in row["characters"])
     args = ["--model", str(workdir), "--input", str(images[0]), "--output", str(tmp_path / "out")]
     assert score.main(args) == 2
     assert f"is a work folder: export its model with trainer.export --workdir {workdir}" in capsys.readouterr().err

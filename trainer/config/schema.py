@@ -104,6 +104,7 @@ class Decode(Group):
     )  # zoom factors at which each image is decoded; the log probabilities are averaged
     tilts: Annotated[tuple[Degrees, ...], Items(0)] = ()  # one more view for each, rotated by these degrees clockwise
     closer: bool = False  # one more view, cropped to the attended region; for models with attention
+    empty: bool = False  # whether the text may be empty; for models that were trained on images without a number, too
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,6 @@ CONFIG_FILE = "config.json"  # of a work folder
 CHECKSUMS = "assets.extra/checksums.json"  # CRC-32C of every other file, in hexadecimal, by path
 PIXEL_DIGITS = 1  # after the point, of coordinates
 LEAST_CONFIDENCE = 0.2  # of a region that is listed as a number
-_COLUMNS = ("text", "log_prob", "probability", "confidence")
-_FOUND = ("numbers/text", "numbers/confidence", "numbers/corners")
 DIGITS_KEPT = 7  # significant digits of each probability; any more would be float32 noise
 
 
@@ -33,15 +31,18 @@ class Answer:
     Attributes:
       candidates: best first, each with `text`, `log_prob` and `probability`.
       confidence: the calibrated probability that the first candidate is correct.
+      characters: the probability of each of its characters, given those before it; empty for models of version 0.1.
       box: of the number that the candidates are about: x and y of each corner in pixels, clockwise from the top left as
         one reads. None if the model does not find numbers.
       numbers: all numbers with a confidence of at least `LEAST_CONFIDENCE`, most confident first, each with `text`,
-        `confidence` and `box`; None if the model does not find numbers. If empty, the candidates are only a guess.
+        `confidence`, `box`, `candidates` and `characters`; None if the model does not find numbers. If empty, the
+        candidates are only a guess.
       numbers_cut_off: whether there are, or may be, more numbers than were asked for.
     """
 
     candidates: list[dict[str, Any]]
     confidence: float
+    characters: list[float] = dataclasses.field(default_factory=list)
     box: list[float] | None = None
     numbers: list[dict[str, Any]] | None = None
     numbers_cut_off: bool = False
@@ -86,11 +87,8 @@ class ExportedModel:
             images=tf.constant(files), beam_width=tf.constant(beam_width), candidates=tf.constant(candidates)
         )
         out = {name: value.numpy().tolist() for name, value in out.items()}
-        answers = [_answer(*row) for row in zip(*(out[name] for name in _COLUMNS), strict=True)]
-        if _FOUND[0] not in out:
-            return answers
-        found = zip(*(out[name] for name in _FOUND), strict=True)
-        return [_with_numbers(answer, row, most) for answer, row in zip(answers, found, strict=True)]
+        rows = [dict(zip(out, row, strict=True)) for row in zip(*out.values(), strict=True)]
+        return [_with_numbers(_answer(row), row, most) for row in rows]
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -182,26 +180,44 @@ def load(folder: str) -> ExportedModel:
         raise UserError(f"{folder} cannot be loaded ({reason}): export the model again") from error
 
 
-def _answer(texts: list[bytes], log_probs: list[float], probabilities: list[float], confidence: float) -> Answer:
+def _answer(row: dict[str, Any]) -> Answer:
+    """Return the answer for an image, given what the signature returns for it."""
     candidates = [
         {"text": text.decode(), "log_prob": _rounded(log_prob), "probability": _rounded(probability)}
-        for text, log_prob, probability in zip(texts, log_probs, probabilities, strict=True)
+        for text, log_prob, probability in zip(row["text"], row["log_prob"], row["probability"], strict=True)
     ]
-    return Answer(candidates, _rounded(confidence))
+    return Answer(candidates, _rounded(row["confidence"]), _of(candidates[0]["text"], row.get("characters", [])))
 
 
-def _with_numbers(answer: Answer, regions: tuple[list[Any], ...], most: int) -> Answer:
-    """Return an answer with its numbers, given the texts, confidences and boxes of all regions, best first."""
-    texts, confidences, boxes = regions
-    rounded = [[round(edge, PIXEL_DIGITS) for edge in box] for box in boxes]
+def _of(text: str, characters: list[float]) -> list[float]:
+    """Return the probabilities of the text's own characters, of those of all tokens."""
+    return [_rounded(probability) for probability in characters[: len(text)]]
+
+
+def _with_numbers(answer: Answer, row: dict[str, Any], most: int) -> Answer:
+    """Return an answer with its numbers, given what the signature returns for the image: its regions, best first."""
+    if "numbers/text" not in row:
+        return answer
+    texts = [text.decode() for text in row["numbers/text"]]
+    boxes = [[round(edge, PIXEL_DIGITS) for edge in box] for box in row["numbers/corners"]]
+    candidates = row.get("numbers/candidates", [[text] for text in row["numbers/text"]])
+    characters = row.get("numbers/characters", [[]] * len(texts))
     numbers = [
-        {"text": text.decode(), "confidence": _rounded(confidence), "box": box}
-        for text, confidence, box in zip(texts, confidences, rounded, strict=True)
+        {
+            "text": text,
+            "confidence": _rounded(confidence),
+            "box": box,
+            "candidates": [candidate.decode() for candidate in others],
+            "characters": _of(text, probabilities),
+        }
+        for text, confidence, box, others, probabilities in zip(
+            texts, row["numbers/confidence"], boxes, candidates, characters, strict=True
+        )
         if confidence >= LEAST_CONFIDENCE and text
     ]
     full = len(numbers) >= len(texts) - 1  # as many as the model reads at most, beside the whole photo
     return dataclasses.replace(
-        answer, box=rounded[0], numbers=numbers[:most], numbers_cut_off=full or len(numbers) > most
+        answer, box=boxes[0], numbers=numbers[:most], numbers_cut_off=full or len(numbers) > most
     )
 
 

@@ -34,11 +34,21 @@ def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any]
         raise UserError(
             f"{path} is for step {stored['step']}, but the best checkpoint is from step {step}: {again}, or delete it"
         )
-    if stored.get("decode") != json.loads(json.dumps(dataclasses.asdict(reading))):
+    if complete(stored.get("decode", {})) != as_json(reading):
         raise UserError(
             f"{path} is for other decode settings, {stored.get('decode')}: {again} with the same --set, or delete it"
         )
     return stored
+
+
+def as_json(decode: Decode) -> dict[str, Any]:
+    """Return decode settings as JSON gives them."""
+    return json.loads(json.dumps(dataclasses.asdict(decode)))
+
+
+def complete(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return stored decode settings with the default of each that an earlier version did not know."""
+    return as_json(Decode()) | stored
 
 
 Weights = dict[str, tf.Variable]
@@ -106,7 +116,7 @@ class LoadedFinder:
     @property
     def decode(self) -> dict[str, Any]:
         """The decode settings, as JSON gives them."""
-        return json.loads(json.dumps(dataclasses.asdict(self.finder.config.decode)))
+        return as_json(self.finder.config.decode)
 
 
 def load_finder(workdir: str, settings: Sequence[str] = ()) -> LoadedFinder:

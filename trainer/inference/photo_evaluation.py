@@ -17,7 +17,7 @@ from trainer.files import whole_file
 from trainer.inference import beam_width, calibration, finding_metrics, photo_metrics, region_calibration
 from trainer.inference.exported_model import ExportedModel
 from trainer.inference.finding_metrics import Found
-from trainer.inference.load import LoadedFinder, load_finder
+from trainer.inference.load import LoadedFinder, complete, load_finder
 from trainer.inference.photo_metrics import PhotoAnswer
 from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader
 from trainer.inference.region_calibration import RegionCalibration
@@ -168,7 +168,7 @@ def read_region_calibration(workdir: str, found: LoadedFinder, reader: ExportedM
         return None
     if not {"step", "reader", "decode", "box", "offsets", "whole"} <= stored.keys():
         raise UserError(f"{path} is not a finder's calibration: {again}, or delete it")
-    if [stored[name] for name in ("step", "reader", "decode")] != [
+    if [stored["step"], stored["reader"], complete(stored["decode"])] != [
         found.step,
         reader.info["fingerprint"],
         found.decode,

@@ -9,6 +9,7 @@ from trainer.data import preprocess
 from trainer.inference import regions
 from trainer.inference.region_calibration import RegionCalibration
 
+OF_TEXTS, CHARACTERS = ("text", "log_prob", "probability"), "characters"  # of what a recogniser returns
 MOST_REGIONS = 60  # per photo, beside the whole photo
 Reader = Callable[..., dict[str, tf.Tensor]]
 
@@ -30,7 +31,8 @@ class PhotoReader(tf.Module):
     Args:
       finder: finds the regions.
       reader: the `decoded` signature of an exported recogniser: images uint8 [N, H, W, 3], `beam_width` and
-        `candidates` int32 [] to `text` string [N, C], `log_prob`, `probability` float32 [N, C], `confidence` [N].
+        `candidates` int32 [] to `text` string [N, C], `log_prob`, `probability` float32 [N, C], `confidence` [N] and,
+        but for those of version 0.1, `characters` [N, T].
       reader_size: height and width of its input.
       calibrated: turns what both say of a region into a confidence.
       most: the most regions per photo beside the whole photo.
@@ -59,7 +61,9 @@ class PhotoReader(tf.Module):
           Of the most probable region: `text` string [B, C]; `log_prob`, `probability` float32 [B, C]; `confidence`
           float32 [B]. Of all regions, most confident first: `numbers/text` string [B, R], `numbers/confidence` float32
           [B, R], the probability that a number with this text is there, and `numbers/corners` float32 [B, R, 8]; the
-          whole photo only counts where it comes first. There are R - 1 regions at most; the rest has confidence 0.
+          whole photo only counts where it comes first. There are R - 1 regions at most; the rest has confidence 0. Of
+          the same regions, `numbers/candidates` string [B, R, C], and `numbers/characters` float32 [B, R, T], the
+          probability of each character, if the recogniser returns it.
         """
         found = self.regions(files, beam_width, candidates)
         lengths = tf.strings.length(found["text"][..., 0], unit="UTF8_CHAR")
@@ -69,14 +73,17 @@ class PhotoReader(tf.Module):
         confidence = tf.concat([whole[:, tf.newaxis], confidence[:, 1:]], axis=1)
         ranked = tf.argsort(confidence, axis=1, direction="DESCENDING", stable=True)
         first = ranked[:, 0]
-        best = {name: tf.gather(found[name], first, batch_dims=1) for name in ("text", "log_prob", "probability")}
-        return {
-            **best,
-            "confidence": tf.gather(confidence, first, batch_dims=1),
-            "numbers/text": tf.gather(found["text"][..., 0], ranked, batch_dims=1),
+        best = {name: tf.gather(found[name], first, batch_dims=1) for name in (*OF_TEXTS, CHARACTERS) if name in found}
+        candidates_of = tf.gather(found["text"], ranked, batch_dims=1)
+        numbers = {
+            "numbers/text": candidates_of[..., 0],
             "numbers/confidence": tf.gather(confidence, ranked, batch_dims=1),
             "numbers/corners": tf.gather(found["corners"], ranked, batch_dims=1),
+            "numbers/candidates": candidates_of,
         }
+        if CHARACTERS in found:
+            numbers[f"numbers/{CHARACTERS}"] = tf.gather(found[CHARACTERS], ranked, batch_dims=1)
+        return {**best, "confidence": tf.gather(confidence, first, batch_dims=1), **numbers}
 
     def regions(self, files: tf.Tensor, beam_width: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         """Read all regions of photos, the whole photo first; for use inside a graph.
@@ -87,7 +94,7 @@ class PhotoReader(tf.Module):
         Returns:
           `corners` float32 [B, R, 8] in pixels of each photo; `score` float32 [B, R], of the finder, 1 for the whole
           photo, 0 where there are fewer than R regions; `text` string [B, R, C]; `log_prob`, `probability` float32
-          [B, R, C]; `confidence` float32 [B, R], of the reader.
+          [B, R, C]; `confidence` float32 [B, R], of the reader; `characters` float32 [B, R, T] if it returns them.
         """
         photos, padded, scales, sizes = self._decoded(files)
         corners, scores = self.finder.find(preprocess.normalise(padded), self.most)
@@ -97,11 +104,11 @@ class PhotoReader(tf.Module):
         used = tf.where(tf.reshape(whole_scores > 0, [-1]))
         cuts, regions_of, stacked = self._cuts(photos, corners, scores)
         out = self.reader(images=cuts, beam_width=beam_width, candidates=candidates)
+        out = {name: out[name] for name in (*OF_TEXTS, "confidence", CHARACTERS) if name in out}
         chosen = _most_confident(out, regions_of, stacked, tf.size(used))
         out = {name: tf.gather(value, chosen) for name, value in out.items()}
         read: dict[str, Any] = {}
-        for name in ("text", "log_prob", "probability", "confidence"):
-            value = out[name]
+        for name, value in out.items():
             shape = tf.concat([[batch * count], tf.shape(value)[1:]], axis=0)
             blank = tf.fill(shape, tf.constant("" if value.dtype == tf.string else 0, value.dtype))
             spread = tf.tensor_scatter_nd_update(blank, used, value)

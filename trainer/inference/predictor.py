@@ -40,7 +40,8 @@ class Predictor:
           candidates: how many to return, K, at most `width`; by default `width` if given, else as configured.
         Returns:
           `text` string [B, K]; `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], the probability
-          that the first candidate is the correct number.
+          that the first candidate is the correct number; `characters` float32 [B, T], the probability of each of its
+          characters given those before it, then of its end, then 1.
         """
         if candidates is None:
             candidates = self.config.decode.beam_width if width is None else width
@@ -50,6 +51,7 @@ class Predictor:
             "log_prob": found.log_probs,
             "probability": tf.exp(found.log_probs),
             "confidence": self.confidence(found.log_probs[:, 0]),
+            "characters": tf.exp(found.token_log_probs[:, 0]),
         }
 
     def search(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> beam_search.Hypotheses:
@@ -75,6 +77,7 @@ class Predictor:
             end=self.vocab.end,
             width=beam_width.width_for(self.config.decode.beam_width) if width is None else width,
             max_length=self.config.model.max_length,
+            empty=self.config.decode.empty,
         )
 
     def attend(self, images: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor | None:

@@ -116,9 +116,12 @@ class Reader:
 def _reading(answer: Answer, source: ImageLike) -> Reading:
     texts = tuple(candidate["text"] for candidate in answer.candidates)
     if answer.numbers is not None:
-        numbers = [Number(n["text"], n["confidence"], tuple(n["box"])) for n in answer.numbers]
+        numbers = [
+            Number(n["text"], n["confidence"], tuple(n["box"]), tuple(n["candidates"]), tuple(n["characters"]))
+            for n in answer.numbers
+        ]
     elif texts[0] and answer.confidence >= LEAST_CONFIDENCE:
-        numbers = [Number(texts[0], answer.confidence)]
+        numbers = [Number(texts[0], answer.confidence, None, texts, tuple(answer.characters))]
     else:
         numbers = []
     return Reading(texts[0], answer.confidence, texts, tuple(numbers), source)

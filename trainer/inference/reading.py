@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import functools
 import io
+import json
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,11 +28,15 @@ class Number:
       confidence: the probability that a number is there and its text is right, 0-1.
       box: x and y of its corners in pixels of the upright image, clockwise from the top left as one reads; None if the
         model reads images as a whole.
+      candidates: the most probable texts, best first.
+      characters: the probability of each character of the text, given those before it; empty for models of version 0.1.
     """
 
     text: str
     confidence: float
     box: tuple[float, ...] | None = None
+    candidates: tuple[str, ...] = ()
+    characters: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Reading:
             "text": self.text,
             "confidence": self.confidence,
             "candidates": list(self.candidates),
-            "numbers": [{**dataclasses.asdict(n), "box": list(n.box) if n.box else None} for n in self.numbers],
+            "numbers": [json.loads(json.dumps(dataclasses.asdict(number))) for number in self.numbers],
         }
 
     def draw(self) -> Image.Image:

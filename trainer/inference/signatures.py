@@ -14,10 +14,11 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
     """Return the signatures of the SavedModel.
 
     `serving_default` takes `images`, string [B], encoded files; `beam_width`, int32 []; `candidates`, int32 [], N.
-    It returns `text` string [B, N]; `log_prob` and `probability` float32 [B, N], best first; and `confidence` float32
-    [B]. N is at most the beam width; if it equals the width, the last candidates are often not the most probable ones:
-    see `beam_width.width_for`. `decoded` takes `images`, uint8 [B, h, w, 3], instead. TensorFlow Serving fills in the
-    configured values of the last two inputs; tf.saved_model.load requires them.
+    It returns `text` string [B, N]; `log_prob` and `probability` float32 [B, N], best first; `confidence` float32 [B];
+    and `characters` float32 [B, T], see `Predictor.read`. N is at most the beam width; if it equals the width, the last
+    candidates are often not the most probable ones: see `beam_width.width_for`. `decoded` takes `images`, uint8
+    [B, h, w, 3], instead. TensorFlow Serving fills in the configured values of the last two inputs;
+    tf.saved_model.load requires them.
 
     `attention`, if the model has any, takes `images`, string [B], and returns `text` string [B] and `attention`,
     float32 [B, T, rows, columns]: where the model looked for each of the T tokens of the best candidate, sum 1.

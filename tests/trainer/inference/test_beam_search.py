@@ -69,6 +69,30 @@ def test_a_beam_twice_as_wide_as_the_candidates_finds_the_most_probable() -> Non
     assert missed[6] < 20
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_the_empty_sequence_is_found_only_where_it_may_be(empty: bool) -> None:
+    model = MarkovModel(5, batch=3, steps=4)
+    found = beam_search(model.first, model.step, start=START, end=END, width=100, max_length=3, empty=empty)
+    probability = tf.nn.log_softmax(model.logits[:, 0, START]).numpy()[:, END]
+    for image in range(3):
+        is_empty = (found.tokens[image].numpy() == END).all(axis=-1) & (found.log_probs[image].numpy() > NEVER / 2)
+        assert is_empty.sum() == int(empty)
+        if empty:
+            assert found.log_probs[image].numpy()[is_empty][0] == pytest.approx(probability[image], abs=1e-5)
+
+
+def test_tokens_have_the_probability_that_they_had_when_they_were_chosen() -> None:
+    model = MarkovModel(6, batch=4, steps=4)
+    found = beam_search(model.first, model.step, start=START, end=END, width=8, max_length=3)
+    log_probs = tf.nn.log_softmax(model.logits).numpy()
+    for image, hypothesis in itertools.product(range(4), range(8)):
+        last, ended = START, False
+        for t, token in enumerate(found.tokens[image, hypothesis].numpy()):
+            wanted = 0.0 if ended else log_probs[image, t, last, token]
+            assert found.token_log_probs[image, hypothesis, t].numpy() == pytest.approx(wanted, abs=1e-4)
+            last, ended = token, ended or token == END
+
+
 @pytest.mark.parametrize("max_length", [1, 2, 5, 8])
 def test_every_length_can_be_read(max_length: int) -> None:
     """Five-digit numbers end, too: their end token counts."""
