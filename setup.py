@@ -30,6 +30,7 @@ EXTRAS = {
         "h5py>=3.11,<3.15",
         "pyarrow>=18,<26",
         "requests>=2.32,<3",
+        "rstr>=3.2,<4",  # texts that match a pattern
         "scipy>=1.15,<2",
         "urllib3>=2.2,<3",
         *TYPEFACES,

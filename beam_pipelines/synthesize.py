@@ -8,7 +8,7 @@ from beam_pipelines.dataset import contact_sheet, writer
 from beam_pipelines.dataset.write_records import MakeRecord
 from beam_pipelines.inputs import identity, splits
 from beam_pipelines.sharding import beam_options, listing, places, shards
-from beam_pipelines.synthesis import crops, mnist, texts, typefaces
+from beam_pipelines.synthesis import crops, given_texts, mnist, texts, typefaces
 from beam_pipelines.synthesis.crops import RecombinedDigits
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.make_records import MakeDrawnRecord, MakeSceneRecord
@@ -16,6 +16,7 @@ from beam_pipelines.synthesis.mnist import Mnist
 from beam_pipelines.synthesis.regions import NumberRegions
 from beam_pipelines.synthesis.scenes import backdrop, cutouts
 from beam_pipelines.synthesis.scenes.scene import Scenes
+from beam_pipelines.synthesis.texts import TextSource
 from trainer import cli
 from trainer.cli import UserError
 from trainer.config import typed
@@ -23,7 +24,15 @@ from trainer.data import dataset_info
 from trainer.data.image_kinds import IMAGE_ENDINGS
 from trainer.vocab import DIGITS, Vocab
 
+MAX_DIGITS = 5  # by default
 FIRST = 10  # regions that are cut out before any is written, to see that the records are usable
+
+
+def _numbers(args: argparse.Namespace) -> TextSource:
+    """Return which texts are drawn; set the alphabet and the longest length where they are not given."""
+    given = given_texts.from_options(args)
+    args.alphabet, args.max_digits = args.alphabet or DIGITS, args.max_digits or MAX_DIGITS
+    return given or texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
 
 
 def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
@@ -32,7 +41,7 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     Raises:
       UserError: a flag or a file of the source is missing, or it cannot draw such numbers.
     """
-    numbers = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
+    numbers = _numbers(args)
     if args.source == "fonts":
         typefaces.installed()
         return Fonts(args.seed, numbers)
@@ -55,7 +64,7 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
         raise UserError("--source crops needs --records DIR, datasets with character boxes: write one with prepare")
     paths = _train_shards(args.records)
     stock = crops.load(paths, args.record_limit)
-    lacking = sorted({c for c, _ in (*numbers.first, *numbers.rest)} - {char for char, _ in stock.digits})
+    lacking = sorted(numbers.characters - {char for char, _ in stock.digits})
     if lacking:
         raise UserError(f"--records has no usable {', '.join(lacking)}: give more records, or other --digits")
     return RecombinedDigits(args.seed, numbers, paths, args.record_limit)
@@ -67,7 +76,7 @@ def scenes_of(args: argparse.Namespace) -> Scenes:
     Raises:
       UserError: a folder has no images, or no usable numbers.
     """
-    numbers = texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
+    numbers = _numbers(args)
     typefaces.installed()
     backgrounds = _backgrounds(args.backgrounds) if args.backgrounds else ()
     photos, records = _train_shards(args.photos), _train_shards(args.records)
@@ -137,7 +146,7 @@ def _run(argv: list[str] | None) -> None:
 
 def _inputs(args: argparse.Namespace) -> dict[str, str]:
     """Return what identifies the content of the files that the options name."""
-    tables = [path for path in (args.lengths, args.digits) if path not in texts.NAMED]
+    tables = [path for path in (args.lengths, args.digits, args.texts) if path and path not in texts.NAMED]
     fingerprints = {"tables": identity.of_paths(tables)} if tables else {}
     if args.source in ("fonts", "scenes"):
         fingerprints["typefaces"] = typefaces.fingerprint()
@@ -179,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", default="train", help="split that all images go to")
     parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
     parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
+    given_texts.add_arguments(parser)
     parser.add_argument("--mnist", metavar="DIR", help="mnist: folder with the idx files")
     parser.add_argument(
         "--records",
@@ -209,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--empty", type=_share, default=0.25, help="scenes, regions: share without a number, 0 to 1")
     parser.add_argument("--preview", metavar="FILE", help="write a PNG showing the images instead of a dataset")
     writer.add_arguments(parser, output_required=False)
+    parser.set_defaults(alphabet=None, max_digits=None)  # then those of --texts or --pattern, else 5 digits
     return parser
 
 

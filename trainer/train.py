@@ -94,7 +94,8 @@ def _train(
     from trainer.training import run
 
     try:
-        run.run_task(config, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
+        fitted = inputs.fitted(config, args.set)
+        run.run_task(fitted, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
     except Stopped:
         if not task.jobs:
             _say(f"to resume, run again: {command_again('trainer.train', argv)}")

@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 
 from beam_pipelines.synthesis import camera
 from beam_pipelines.synthesis.fonts import Drawn
-from beam_pipelines.synthesis.texts import Texts
+from beam_pipelines.synthesis.texts import TextSource
 from trainer.cli import UserError
 from trainer.data import records, tfrecord
 from trainer.data.records import Box, Record
@@ -60,7 +60,7 @@ class RecombinedDigits:
     """
 
     seed: int
-    texts: Texts
+    texts: TextSource
     paths: tuple[str, ...]
     limit: int
 

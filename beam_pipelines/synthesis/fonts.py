@@ -7,7 +7,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from beam_pipelines.synthesis import camera, glyphs, surfaces, typefaces
 from beam_pipelines.synthesis.glyphs import View
-from beam_pipelines.synthesis.texts import Texts
+from beam_pipelines.synthesis.texts import TextSource
 from trainer.data.records import Box
 
 
@@ -29,7 +29,7 @@ class Fonts:
     """
 
     seed: int
-    texts: Texts
+    texts: TextSource
     faces: str = field(default_factory=typefaces.fingerprint)
 
     def __call__(self, index: int) -> Drawn:

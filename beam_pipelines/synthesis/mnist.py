@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from beam_pipelines.synthesis.fonts import Drawn
-from beam_pipelines.synthesis.texts import Texts
+from beam_pipelines.synthesis.texts import TextSource
 from trainer.cli import UserError
 
 SIDE = 28
@@ -28,7 +28,7 @@ class Mnist:
     """
 
     seed: int
-    texts: Texts
+    texts: TextSource
     folder: str
     part: str
 

@@ -3,8 +3,10 @@
 import csv
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +20,20 @@ HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
 # What is written around a number but is not part of it. Letters that look like digits are left out.
 PREFIXES = ("No", "No.", "no.", "No ", "N°", "N ", "Nr.", "Nr ", "n°", "#")
 CAPITALS, SMALL_LETTERS = "ACDEFHKMNPRTUVWXY", "acdefhkmnprtuvwxy"
+
+
+class TextSource(Protocol):
+    """Where the texts come from that are drawn."""
+
+    @property
+    def characters(self) -> frozenset[str]:
+        """All characters that a text may have."""
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a random text."""
+
+    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
+        """Return what is written before and after a text."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +55,33 @@ class Texts:
         length = _pick(rng, self.lengths)
         return "".join([_pick(rng, self.first), *(_pick(rng, self.rest) for _ in range(length - 1))])
 
-    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
-        """Return what is written before and after a number: usually nothing, else a prefix, a letter or a word.
+    @property
+    def characters(self) -> frozenset[str]:
+        """All characters that a text may have."""
+        return frozenset(character for character, _ in self.first + self.rest)
 
-        Nothing if the numbers themselves may contain letters.
-        """
-        kind = rng.random()
-        if kind < 0.9 or any(character.isalpha() for character, _ in self.first + self.rest):
-            return "", ""
-        if kind < 0.94:
-            return PREFIXES[rng.integers(len(PREFIXES))], ""
-        letters = CAPITALS if rng.random() < 0.5 else SMALL_LETTERS
-        first = letters if rng.random() < 0.5 else CAPITALS
-        word = first[rng.integers(len(first))]
-        word += "".join(letters[i] for i in rng.integers(len(letters), size=rng.integers(0, 5)))
-        if len(word) == 1:
-            return "", word
-        return (f"{word} ", "") if kind < 0.96 else ("", f" {word}")
+    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
+        """Return what is written before and after a text."""
+        return surroundings(rng, self.characters)
+
+
+def surroundings(rng: np.random.Generator, characters: Iterable[str]) -> tuple[str, str]:
+    """Return what is written before and after a number: usually nothing, else a prefix, a letter or a word.
+
+    Nothing if the numbers themselves may contain letters.
+    """
+    kind = rng.random()
+    if kind < 0.9 or any(character.isalpha() for character in characters):
+        return "", ""
+    if kind < 0.94:
+        return PREFIXES[rng.integers(len(PREFIXES))], ""
+    letters = CAPITALS if rng.random() < 0.5 else SMALL_LETTERS
+    first = letters if rng.random() < 0.5 else CAPITALS
+    word = first[rng.integers(len(first))]
+    word += "".join(letters[i] for i in rng.integers(len(letters), size=rng.integers(0, 5)))
+    if len(word) == 1:
+        return "", word
+    return (f"{word} ", "") if kind < 0.96 else ("", f" {word}")
 
 
 def _pick(rng: np.random.Generator, weighted):

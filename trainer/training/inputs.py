@@ -1,6 +1,7 @@
 """The inputs of a run: the datasets and the initial weights."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from trainer.config.schema import Config
@@ -24,6 +25,26 @@ class Inputs:
     data: list[str]
     validation: list[str] = field(default_factory=list)
     init_from: str = ""
+
+    def fitted(self, wanted: Config, settings: Sequence[str]) -> Config:
+        """Return the config with the alphabet of the datasets and the length of their longest label.
+
+        Args:
+          wanted: the config.
+          settings: the `--set` values; what they say of the model's alphabet or length stays.
+        Raises:
+          UserError: a dataset is missing, unfinished or damaged.
+        """
+        from trainer.data import dataset_info
+
+        infos = [dataset_info.read_info(folder) for folder in (*self.data, *self.validation)]
+        given, model = {setting.partition("=")[0] for setting in settings}, wanted.model
+        alphabets = {info.alphabet for info in infos}
+        if "model.alphabet" not in given and len(alphabets) == 1:
+            model = replace(model, alphabet=alphabets.pop())
+        if "model.max_length" not in given:
+            model = replace(model, max_length=max(model.max_length, *(info.max_length for info in infos)))
+        return replace(wanted, model=model)
 
     def check(self, wanted: Config) -> None:
         """Check what can be checked without reading anything.

@@ -9,7 +9,7 @@ from PIL import Image
 from beam_pipelines.inputs import images
 from beam_pipelines.synthesis import fonts, glyphs, surfaces
 from beam_pipelines.synthesis.glyphs import Plane, View
-from beam_pipelines.synthesis.texts import Texts
+from beam_pipelines.synthesis.texts import TextSource
 from trainer.data.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
@@ -25,7 +25,7 @@ class Layer:
     corners: NDArray[np.float64]
 
 
-def number(rng: np.random.Generator, texts: Texts, height: float) -> tuple[str, Layer]:
+def number(rng: np.random.Generator, texts: TextSource, height: float) -> tuple[str, Layer]:
     """Set a random number whose characters are about `height` pixels high; a quarter is stacked."""
     text = texts.draw(rng)
     if len(text) > 1 and rng.random() < STACKED:
@@ -40,7 +40,7 @@ def word(rng: np.random.Generator, text: str, height: float) -> Layer:
     return _layer(rng, plane, height, _angle(rng, turned=0.05))
 
 
-def upside_down(rng: np.random.Generator, texts: Texts, height: float) -> Layer:
+def upside_down(rng: np.random.Generator, texts: TextSource, height: float) -> Layer:
     """Set a number upside down, which is not to be read."""
     return _layer(rng, glyphs.typeset(rng, texts.draw(rng)), height, np.pi + _angle(rng, turned=0.0))
 

@@ -8,7 +8,7 @@ from PIL import Image
 from beam_pipelines.synthesis import camera, typefaces
 from beam_pipelines.synthesis.scenes import backdrop, cutouts, distractors, lettering, placing
 from beam_pipelines.synthesis.scenes.placing import Places
-from beam_pipelines.synthesis.texts import Texts
+from beam_pipelines.synthesis.texts import TextSource
 from trainer.data import box_corners
 from trainer.data.records import Number
 
@@ -43,7 +43,7 @@ class Scenes:
     """
 
     seed: int
-    texts: Texts
+    texts: TextSource
     size: int
     empty: float
     backgrounds: tuple[str, ...] = ()

@@ -1,0 +1,149 @@
+"""Texts that the user gives: a list, or a pattern that they match."""
+
+import argparse
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rstr
+
+from beam_pipelines.synthesis.texts import TextSource, surroundings
+from trainer.cli import UserError
+from trainer.vocab import Vocab
+
+LONGEST = 100  # characters
+SAMPLES = 2_000  # texts that match a pattern, whose characters and longest length count as its own
+TRIES = 1_000  # texts that match a pattern but may not be drawn
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Draws each of some texts equally often."""
+
+    texts: tuple[str, ...]
+
+    @property
+    def characters(self) -> frozenset[str]:
+        """All characters of the texts."""
+        return frozenset("".join(self.texts))
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a random one."""
+        return self.texts[rng.integers(len(self.texts))]
+
+    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
+        """Return what is written before and after a text."""
+        return surroundings(rng, self.characters)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Draws texts that match a regular expression, of at most `longest` characters of the alphabet."""
+
+    pattern: str
+    alphabet: str
+    longest: int
+
+    @property
+    def characters(self) -> frozenset[str]:
+        """All characters that a text may have."""
+        return frozenset(self.alphabet)
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a random match.
+
+        Raises:
+          UserError: hardly any match is short enough and of the alphabet.
+        """
+        matches = _Matches(self.pattern, int(rng.integers(2**63)))
+        for _ in range(TRIES):
+            text = matches.draw()
+            if 0 < len(text) <= self.longest and self.characters.issuperset(text):
+                return text
+        raise UserError(
+            f"--pattern {self.pattern}: of {TRIES} texts that match, none has 1 to {self.longest} characters of "
+            f"{self.alphabet!r}: give other --max-digits or another --alphabet"
+        )
+
+    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
+        """Return what is written before and after a text."""
+        return surroundings(rng, self.characters)
+
+
+class _Matches:
+    """Random texts that match a pattern."""
+
+    def __init__(self, pattern: str, seed: int) -> None:
+        self.pattern, self.random = pattern, rstr.Rstr(random.Random(seed))
+
+    def draw(self) -> str:
+        try:
+            return self.random.xeger(self.pattern)
+        except (re.error, KeyError, IndexError, ValueError) as error:  # not an expression, or one without texts
+            raise UserError(
+                f"--pattern {self.pattern}: texts of at most {LONGEST} characters cannot be drawn from this pattern "
+                rf"({error}): give e.g. '[A-Z]{{2}}-\d{{3}}'"
+            ) from error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --texts and --pattern."""
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--texts", metavar="FILE", help="texts to draw, one a line, in place of random numbers")
+    given.add_argument(
+        "--pattern",
+        metavar="REGEX",
+        help=r"draw texts that match a regular expression, e.g. '[A-Z]{2}-\d{3}', in place of random numbers",
+    )
+
+
+def from_options(args: argparse.Namespace) -> TextSource | None:
+    """Return the texts that --texts or --pattern asks for, None if neither is given.
+
+    Where `args.alphabet` or `args.max_digits` is None, it is set to what the texts need.
+
+    Raises:
+      UserError: the file is missing, has no text or one that does not fit, or the pattern is not valid.
+    """
+    if args.texts is None and args.pattern is None:
+        return None
+    found = _read(args.texts) if args.texts is not None else _sample(args.pattern)
+    if args.alphabet is None:
+        args.alphabet = Vocab("".join(sorted(set("".join(found))))).alphabet
+    if args.max_digits is None:
+        args.max_digits = max(map(len, found))
+    if args.texts is None:
+        matching = Matching(args.pattern, args.alphabet, args.max_digits)
+        matching.draw(np.random.default_rng(0))
+        return matching
+    for text in found:
+        if len(text) > args.max_digits or not set(args.alphabet).issuperset(text):
+            raise UserError(
+                f"--texts {args.texts}: {text!r} is longer than --max-digits {args.max_digits} or has characters that "
+                f"are not in --alphabet {args.alphabet!r}"
+            )
+    return Listed(tuple(found))
+
+
+def _read(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UserError(f"--texts {path} cannot be read ({reason}): give a text file with one text a line") from error
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise UserError(f"--texts {path} is empty: give a text file with one text a line")
+    if longest := next((text for text in texts if len(text) > LONGEST), None):
+        raise UserError(f"--texts {path}: {longest[:20]!r}... has more than {LONGEST} characters")
+    return texts
+
+
+def _sample(pattern: str) -> list[str]:
+    matches = _Matches(pattern, 0)
+    sampled = [text for text in (matches.draw() for _ in range(SAMPLES)) if 0 < len(text) <= LONGEST]
+    if not sampled:
+        raise UserError(f"--pattern {pattern}: no text of 1 to {LONGEST} characters matches")
+    return sampled
