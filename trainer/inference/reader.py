@@ -5,11 +5,11 @@ import itertools
 import os
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from trainer import released
 from trainer.cluster import environment
 from trainer.data import image_io, labelled_folder
-from trainer.data.image_io import ShrunkImage
 from trainer.data.image_kinds import UnreadableImage
 from trainer.data.labelled_folder import LabelledFile
 from trainer.inference import any_model, beam_width, folder_evaluation
@@ -20,6 +20,14 @@ from trainer.inference.reading import ImageLike, Number, Reading, content_of
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 300  # characters that name an image in an error
 BATCH = 16  # images
+
+
+class Prepared(NamedTuple):
+    """An image as it was given, decoded as a file for the model, and how much larger it is across and down."""
+
+    source: ImageLike
+    file: bytes
+    factors: tuple[float, float]
 
 
 class Reader:
@@ -61,7 +69,24 @@ class Reader:
         """
         remaining = iter(images)
         while batch := list(itertools.islice(remaining, batch_size)):
-            yield from self._read_batch([(image, self._named(image)) for image in batch])
+            yield from self.read_prepared([self._named(image) for image in batch])
+
+    def prepare(self, image: ImageLike) -> Prepared:
+        """Decode an image for `read_prepared`; any number of threads may do so at once.
+
+        Raises:
+          As `read`.
+        """
+        shrunk = image_io.for_model(io.BytesIO(content_of(image)), self.model.image_size)
+        return Prepared(image, image_io.encode(shrunk.image, "bmp"), shrunk.factors)
+
+    def read_prepared(self, images: Sequence[Prepared]) -> list[Reading]:
+        """Read decoded images together."""
+        files = [image.file for image in images]
+        answers = self.model.read(files, beam_width=self.beam_width, candidates=self.candidates)
+        return [
+            _reading(answer.scaled(image.factors), image.source) for image, answer in zip(images, answers, strict=True)
+        ]
 
     def evaluate(self, folder: str | os.PathLike[str], *, split: str | None = None) -> FolderEvaluation:
         """Read the labelled images of a folder, and return how well.
@@ -76,39 +101,26 @@ class Reader:
         judged: list[Judged] = []
         remaining = self._labelled(labelled_folder.read(os.fspath(folder), self.model.info["alphabet"], split), unread)
         while batch := list(itertools.islice(remaining, BATCH)):
-            readings = self._read_batch([(file.path, shrunk) for file, shrunk in batch])
+            readings = self.read_prepared([prepared for _, prepared in batch])
             judged += [
                 Judged(file.path, file.texts, reading) for (file, _), reading in zip(batch, readings, strict=True)
             ]
         return folder_evaluation.measure(os.fspath(folder), judged, unread)
 
-    def _labelled(
-        self, files: list[LabelledFile], unread: dict[str, str]
-    ) -> Iterator[tuple[LabelledFile, ShrunkImage]]:
+    def _labelled(self, files: list[LabelledFile], unread: dict[str, str]) -> Iterator[tuple[LabelledFile, Prepared]]:
         """Yield the files that can be read; add to `unread`, by path, why the others cannot."""
         for file in files:
             try:
-                yield file, self._shrunk(file.path)
+                yield file, self.prepare(file.path)
             except UnreadableImage as error:
                 unread[file.path] = error.detail
             except OSError as error:
                 unread[file.path] = error.strerror or str(error)
 
-    def _read_batch(self, images: Sequence[tuple[ImageLike, ShrunkImage]]) -> list[Reading]:
-        files = [image_io.encode(shrunk.image, "bmp") for _, shrunk in images]
-        answers = self.model.read(files, beam_width=self.beam_width, candidates=self.candidates)
-        return [
-            _reading(answer.scaled(shrunk.factors), image)
-            for (image, shrunk), answer in zip(images, answers, strict=True)
-        ]
-
-    def _shrunk(self, image: ImageLike) -> ShrunkImage:
-        return image_io.for_model(io.BytesIO(content_of(image)), self.model.image_size)
-
-    def _named(self, image: ImageLike) -> ShrunkImage:
-        """Return what `_shrunk` does, with the name of the image in its error."""
+    def _named(self, image: ImageLike) -> Prepared:
+        """Return what `prepare` does, with the name of the image in its error."""
         try:
-            return self._shrunk(image)
+            return self.prepare(image)
         except UnreadableImage as error:
             raise UnreadableImage(error.reason, f"{_SHORT.repr(image)}: {error.detail}") from error
 

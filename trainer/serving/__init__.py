@@ -1,0 +1,1 @@
+"""A server that reads images: micro-batches, limits, metrics, and a page for the camera."""

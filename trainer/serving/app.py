@@ -1,0 +1,145 @@
+"""The HTTP interface of the server, as an ASGI application."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from trainer.data.image_kinds import UnreadableImage
+from trainer.inference.reading import Reading
+from trainer.serving import bodies, page
+from trainer.serving.access import Access
+from trainer.serving.batching import Busy
+from trainer.serving.metrics import Metrics
+from trainer.serving.middleware import Accounted
+from trainer.serving.models import Limits, ServedModel
+
+STATUS_OF_REASON = {"too-large": 413}  # else 415: not an image that can be read
+
+
+def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, token: str | None = None) -> FastAPI:
+    """Return the application.
+
+    Args:
+      models: by name; requests that name none get the first.
+      limits: what is accepted.
+      metrics: what is counted.
+      token: what requests must carry as `Authorization: Bearer TOKEN`, if given.
+    """
+
+    @contextlib.asynccontextmanager
+    async def batching(_: FastAPI) -> AsyncIterator[None]:
+        running = [asyncio.create_task(model.batcher.run()) for model in models.values()]
+        yield
+        for task in running:
+            task.cancel()
+
+    app = FastAPI(title="svhn-sequences", docs_url=None, redoc_url=None, lifespan=batching)
+    app.add_middleware(Accounted, metrics=metrics, body_bytes=limits.body_bytes)
+    access = Access(token)
+    _add_reading(app, models, limits, metrics, access)
+    _add_state(app, models, metrics)
+    page.add(app)
+
+    _add_errors(app)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def ours(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def of_the_framework(_: Request, error: StarletteHTTPException) -> JSONResponse:
+        """Give an unknown path or a damaged form the form of our own errors."""
+        reason = "not-found" if error.status_code == 404 else "malformed"
+        return JSONResponse({"error": _error(reason, error.detail)}, error.status_code, error.headers)
+
+
+def _add_reading(
+    app: FastAPI, models: dict[str, ServedModel], limits: Limits, metrics: Metrics, access: Access
+) -> None:
+    async def read(model: ServedModel, content: bytes) -> Reading:
+        begin = time.perf_counter()
+        try:
+            prepared = await asyncio.to_thread(model.reader.prepare, content)
+        except UnreadableImage as error:
+            metrics.rejects.labels(error.reason).inc()
+            raise HTTPException(STATUS_OF_REASON.get(error.reason, 415), _error(error.reason, error.detail)) from error
+        metrics.stages.labels(model.name, "decode").observe(time.perf_counter() - begin)
+        try:
+            reading = await model.batcher.do(prepared)
+        except Busy:
+            detail = f"{limits.pending} images are waiting already: try again later"
+            raise HTTPException(429, _error("busy", detail), {"Retry-After": "1"}) from None
+        metrics.confidence.labels(model.name).observe(reading.confidence)
+        return reading
+
+    async def read_or_reject(model: ServedModel, content: bytes) -> dict[str, Any]:
+        try:
+            return (await read(model, content)).to_dict()
+        except HTTPException as error:
+            if error.status_code == 429:
+                raise
+            return {"error": error.detail}
+
+    def find(name: str | None) -> ServedModel:
+        model = models.get(name) if name else next(iter(models.values()))
+        if model is None:
+            raise HTTPException(404, _error("no-such-model", f"{name}: there are {', '.join(models)}"))
+        return model
+
+    @app.post("/v1/read", openapi_extra=bodies.READ_SCHEMA)
+    async def read_images(request: Request, model: str | None = None) -> dict[str, Any]:
+        """Read one image, the body, or several: the files of a form, or `{"images": [{"b64": "..."}]}`."""
+        access.check(request)
+        chosen = find(model)
+        single, contents = await bodies.images(request, limits.images)
+        if single:
+            results = [(await read(chosen, contents[0])).to_dict()]
+        else:
+            results = await asyncio.gather(*(read_or_reject(chosen, content) for content in contents))
+        return {"model": chosen.name, "fingerprint": chosen.fingerprint, "results": results}
+
+    @app.post("/v1/models/{name}:predict", openapi_extra=bodies.PREDICT_SCHEMA)
+    async def predict(name: str, request: Request) -> dict[str, Any]:
+        """Read images as TensorFlow Serving's REST interface does: `{"instances": [{"b64": "..."}]}`."""
+        access.check(request)
+        chosen = find(name)
+        contents = await bodies.instances(request, limits.images)
+        readings = await asyncio.gather(*(read(chosen, content) for content in contents))
+        return {"predictions": [reading.to_dict() for reading in readings]}
+
+    @app.get("/v1/models/{name}")
+    async def status(name: str) -> dict[str, Any]:
+        """Return the state of a model as TensorFlow Serving does."""
+        chosen = find(name)
+        state = {"error_code": "OK", "error_message": ""}
+        return {"model_version_status": [{"version": str(chosen.version), "state": "AVAILABLE", "status": state}]}
+
+
+def _add_state(app: FastAPI, models: dict[str, ServedModel], metrics: Metrics) -> None:
+    @app.get("/healthz", response_class=PlainTextResponse)
+    async def healthz() -> str:
+        """Answer as long as the server lives."""
+        return "ok\n"
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        """Return the models that are loaded, each with the fingerprint of its weights."""
+        return {name: model.fingerprint for name, model in models.items()}
+
+    @app.get("/metrics")
+    async def exposed() -> Response:
+        """Return counters for Prometheus."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _error(reason: str, detail: str) -> dict[str, str]:
+    return {"reason": reason, "detail": detail}

@@ -1,0 +1,47 @@
+"""What every request passes through: the limit of its body, a line in the log, and a count."""
+
+import json
+import logging
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from trainer.serving import bodies
+from trainer.serving.metrics import Metrics
+
+log = logging.getLogger("svhn.access")
+
+
+class Accounted:
+    """Counts and logs each request, without its content, and ends one whose body is too large."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, body_bytes: int) -> None:
+        self.app, self.metrics, self.body_bytes = app, metrics, body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begin, seen, status = time.perf_counter(), 0, 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.body_bytes:
+                raise bodies.too_large(self.body_bytes)
+            return message
+
+        async def noticing(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self.app(scope, limited, noticing)
+        finally:
+            route = scope.get("route")
+            path = getattr(route, "path", "unknown")  # not the client's own text: it would make counters without end
+            self.metrics.requests.labels(path, str(status)).inc()
+            row = {"method": scope["method"], "path": path, "status": status, "bytes": seen}
+            log.info(json.dumps({**row, "ms": round(1000 * (time.perf_counter() - begin), 1)}))

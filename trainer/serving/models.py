@@ -1,0 +1,79 @@
+"""The models of a server, by name, each with its batches; they are replaced while requests go on."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PIL import Image
+
+from trainer.inference.reader import Prepared, Reader
+from trainer.inference.reading import Reading
+from trainer.serving.batching import Batcher
+from trainer.serving.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server accepts.
+
+    Attributes:
+      batch: images that are read together.
+      wait: seconds to wait for more images once one is there.
+      pending: images of a model that may wait; further ones are refused.
+      body_bytes: of a request.
+      images: of a request.
+    """
+
+    batch: int = 16
+    wait: float = 0.005
+    pending: int = 64
+    body_bytes: int = 32_000_000
+    images: int = 32
+
+
+class ServedModel:
+    """A model, which `reload` replaces: a batch that has begun is finished with the model before."""
+
+    def __init__(self, name: str, path: str, limits: Limits, metrics: Metrics) -> None:
+        self.name, self.path, self.version = name, path, 1
+        self.reader = _warm(path)
+
+        def read(images: list[Prepared]) -> list[Reading]:
+            return self.reader.read_prepared(images)
+
+        def observe(size: int, waited: list[float], seconds: float) -> None:
+            metrics.batch(name, size, waited, seconds)
+
+        self.batcher: Batcher[Prepared, Reading] = Batcher(
+            read, largest=limits.batch, wait=limits.wait, pending=limits.pending, observe=observe
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights."""
+        return self.reader.model.info["fingerprint"]
+
+    async def reload(self) -> None:
+        """Load the model again from where it came from.
+
+        Raises:
+          UserError: it is missing or damaged; the one before stays.
+        """
+        self.reader = await asyncio.to_thread(_warm, self.path)
+        self.version += 1
+
+
+def _warm(path: str) -> Reader:
+    """Load a model, and read with it once: the first reading takes seconds longer than all others."""
+    reader = Reader(path)
+    reader.read(Image.new("RGB", (64, 64)))
+    return reader
+
+
+def load(paths: Mapping[str, str], limits: Limits, metrics: Metrics) -> dict[str, ServedModel]:
+    """Load models by name from their folders; the first one is the default.
+
+    Raises:
+      UserError: one is missing or damaged.
+    """
+    return {name: ServedModel(name, path, limits, metrics) for name, path in paths.items()}
