@@ -84,7 +84,7 @@ setup(
     packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*", "k8s"]),
     package_data={
         "trainer.reporting": ["*.html"],
-        "trainer.serving.page": ["page.*"],
+        "trainer.serving": ["static/*"],
         "trainer": ["py.typed", "released_model*/*", "released_model*/*/*"],
         "beam_pipelines": ["py.typed"],
         "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],

@@ -33,6 +33,8 @@ SOUND: dict[str, list[str]] = {
     "beam_pipelines.download": ["--format", "2", "--part", "test", "--url", "http://127.0.0.1:9",
                                 "--output", "NEW/out"],
     "beam_pipelines.draw": ["--count", "3", "--output", "NEW/out"],
+    # It would go on for ever, but there is no such model.
+    "trainer.serve": ["--port", "0", "--model", "m=WORLD/nowhere"],
     "k8s.submit": ["--overlay", "local", "--dry-run"],
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import Response
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "static"
 FILES = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
