@@ -1,6 +1,7 @@
 # make demo   sets everything up, then: synthesise -> train -> evaluate -> export -> score -> report
 # make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
-# make finder   the model that finds numbers in whole photos, likewise; FINDER_STEPS=12000 steps take about an hour and a half
+# make finder   the model that finds numbers in whole photos and reads them; FINDER_STEPS=12000 take about an hour and a half, and
+#             READER_STEPS=6000 one more; after make release
 # make test   sets everything up, then: formatting, lint, types and the tests, of tests/faults a sample; make test-fast: the quick tests alone
 
 PYTHON ?= python3
@@ -115,12 +116,14 @@ release: $(VENV)/installed
 FOUND := data/finder
 FINDER_STEPS ?= 12000
 FINDER_SCENES ?= 14000
+REGIONS ?= 64000
+READER_STEPS ?= 6000
 THREE_ZOOMS := decode.views=[0.75,1.0,1.5]
 SCENES := $(PY) -m beam_pipelines.synthesize --source scenes --lengths house --image-format jpeg
 
-# Of the backgrounds, every 14th is kept for validation and calibration.
+# After `make release`, of whose data the recogniser's is a part. Of the backgrounds, every 14th is kept for validation and calibration.
 finder: $(VENV)/installed
-	$(SAY) "1/4 data: photos with boxes, numbers cut from photos"
+	$(SAY) "1/5 data: photos with boxes, numbers cut from photos"
 	mkdir -p $(FOUND)/backgrounds $(FOUND)/held
 	n=0; for file in $(SHARED)/scenes/backgrounds/*.*; do \
 	    n=$$((n + 1)); [ $$((n % 14)) = 0 ] && to=held || to=backgrounds; cp "$$file" $(FOUND)/$$to/ || exit; \
@@ -138,7 +141,7 @@ finder: $(VENV)/installed
 	    $(PY) -m beam_pipelines.prepare --format digitstruct --input $(SHARED)/format1/$$part --crop context \
 	        --context 0.12 0.3 --split train --output $(FOUND)/format1-$$part || exit; \
 	done
-	$(SAY) "2/4 scenes: to train on, to choose the checkpoint on, to calibrate on"
+	$(SAY) "2/5 scenes: to train on, to choose the checkpoint on, to calibrate on"
 	$(SCENES) --count $(FINDER_SCENES) --seed 31 --num-shards 14 --backgrounds $(FOUND)/backgrounds \
 	    --photos $(FOUND)/originals $(FOUND)/photos-train-as-train \
 	    --records $(FOUND)/format1-test $(FOUND)/format1-train --empty 0.15 --output $(FOUND)/scenes $(TWO_WORKERS)
@@ -146,13 +149,22 @@ finder: $(VENV)/installed
 	    --output $(FOUND)/validation
 	$(SCENES) --count 600 --seed 91 --split validation --num-shards 1 --backgrounds $(FOUND)/held --empty 0.35 \
 	    --photos $(FOUND)/photos-validation-as-train --scene-size 640 --output $(FOUND)/calibration
-	$(SAY) "3/4 train"
+	$(SAY) "3/5 train the finder"
 	$(PY) -m trainer.train --experiment finder --set model.image_height=256 model.image_width=256 \
 	    train.steps=$(FINDER_STEPS) --data $(FOUND)/scenes --validation-data $(FOUND)/validation --workdir runs/finder
-	$(SAY) "4/4 evaluate, calibrate and export, with the recogniser of the package"
-	$(PY) -m trainer.evaluate --workdir runs/finder --calibrate --set $(THREE_ZOOMS) \
+	$(SAY) "4/5 the recogniser: regions of the scenes, beside the data of make release"
+	$(PY) -m beam_pipelines.synthesize --source regions --records $(FOUND)/scenes --record-limit 30000 --empty 0.12 \
+	    --count $(REGIONS) --seed 51 --num-shards 16 --output $(FOUND)/regions $(TWO_WORKERS)
+	$(PY) -m trainer.train --experiment photo_reader --init-from released --set train.steps=$(READER_STEPS) \
+	    --data $(foreach part,photos format1-test format1-train fonts crops,$(RELEASE)/$(part)) $(FOUND)/regions \
+	    --validation-data $(RELEASE)/photos --workdir runs/photo_reader
+	$(PY) -m trainer.evaluate --workdir runs/photo_reader --data $(RELEASE)/photos --calibrate
+	$(PY) -m trainer.export --workdir runs/photo_reader --half --output runs/photo_reader/export
+	$(SAY) "5/5 evaluate, calibrate and export both together"
+	$(PY) -m trainer.evaluate --workdir runs/finder --reader runs/photo_reader/export --calibrate --set $(THREE_ZOOMS) \
 	    --data $(FOUND)/calibration $(FOUND)/photos-validation-as-validation
-	$(PY) -m trainer.export --workdir runs/finder --half --set $(THREE_ZOOMS) --output runs/finder/export
+	$(PY) -m trainer.export --workdir runs/finder --reader runs/photo_reader/export --half --set $(THREE_ZOOMS) \
+	    --output runs/finder/export
 
 clean:
 	rm -rf $(VENV) demo

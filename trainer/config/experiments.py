@@ -129,6 +129,23 @@ def released_stage2() -> Config:
     )
 
 
+def photo_reader() -> Config:
+    """The recogniser that reads what the released finder finds; `make finder` makes both.
+
+    It starts with the weights of `released`. A third of each batch is regions cut out of scenes: numbers in boxes that
+    are not exact, stacked digits laid side by side, and places without a number, for which its text is empty.
+    """
+    base = released_stage2()
+    return replace(
+        base,
+        experiment="photo_reader",
+        data=replace(base.data, shares=(0.22, 0.18, 0.03, 0.17, 0.08, 0.32)),
+        optimizer=replace(base.optimizer, learning_rate=2e-3),
+        train=replace(base.train, steps=6_000, checkpoint_every=500),
+        decode=replace(base.decode, views=(1.0,), closer=False, empty=True),
+    )
+
+
 def finder() -> Config:
     """The finder, which says where in a photo numbers are; the recogniser then reads what it cuts out.
 
@@ -190,7 +207,7 @@ def find(name: str) -> Config:
     Raises:
       UserError: it does not exist; the message lists those that do.
     """
-    named = (compact, five_heads, svhn_rnn, demo, released, released_stage2, finder, smoke)
+    named = (compact, five_heads, svhn_rnn, demo, released, released_stage2, photo_reader, finder, smoke)
     known: dict[str, Callable[[], Config]] = {f.__name__: f for f in named}
     name = FORMER_NAMES.get(name, name)
     if name not in known:

@@ -14,7 +14,9 @@ from trainer.cluster.__main__ import main as cluster_main
 from trainer.config import experiments, schema
 
 
-@pytest.mark.parametrize("name", ["compact", "five_heads", "svhn_rnn", "demo", "released", "released_stage2", "smoke"])
+@pytest.mark.parametrize(
+    "name", ["compact", "five_heads", "svhn_rnn", "demo", "released", "released_stage2", "photo_reader", "smoke"]
+)
 def test_an_experiment_survives_json(name: str) -> None:
     wanted = experiments.find(name)
     assert wanted.experiment == name
@@ -186,6 +188,8 @@ def test_numbers_on_the_command_line_are_checked(
 
 def test_unknown_experiments_are_listed() -> None:
     with pytest.raises(
-        UserError, match="choose one of compact, five_heads, svhn_rnn, demo, released, released_stage2, finder, smoke"
+        UserError,
+        match="choose one of compact, five_heads, svhn_rnn, demo, released, released_stage2, "
+        "photo_reader, finder, smoke",
     ):
         experiments.find("nonsense")
