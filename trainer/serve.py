@@ -39,12 +39,13 @@ def _run(argv: list[str] | None) -> None:
         import uvicorn
 
         from trainer.serving import app, models
+        from trainer.serving.limits import Limits
         from trainer.serving.metrics import Metrics
 
         for name in ("uvicorn", "asyncio"):
             logging.getLogger(name).setLevel(logging.WARNING)
         body_bytes = int(1e6 * args.max_body_mb)
-        limits = models.Limits(args.max_batch, args.max_wait_ms / 1000, args.max_pending, body_bytes, args.max_images)
+        limits = Limits(args.max_batch, args.max_wait_ms / 1000, args.max_pending, body_bytes, args.max_images)
         metrics = Metrics()
         loaded = models.load(paths, limits, metrics)
         made = app.create(loaded, limits, metrics, token)
@@ -136,7 +137,10 @@ def _parser() -> argparse.ArgumentParser:
     milliseconds = typed.argument(float, Range(0, 10_000))
     parser.add_argument("--max-wait-ms", type=milliseconds, default=5.0, help="to wait for more images of a batch")
     parser.add_argument(
-        "--max-pending", type=typed.integer(1, 100_000), default=64, help="images that may wait; then status 429"
+        "--max-pending",
+        type=typed.integer(1, 100_000),
+        default=64,
+        help="requests, or images of a model, that may wait; then status 429",
     )
     megabytes = typed.argument(float, Range(0, 10_000, above=True))
     parser.add_argument("--max-body-mb", type=megabytes, default=32.0, help="most megabytes of a request; status 413")

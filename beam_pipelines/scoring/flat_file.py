@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
@@ -66,7 +67,10 @@ class FlatFile:
             return False
         with open(os.devnull, "wb") as nowhere:
             merged, found = Counted(nowhere), Counted(nowhere)
-            self._merge(merged)
+            try:
+                self._merge(merged)
+            except (OSError, BeamIOError, ValueError, KeyError):  # the shards are not what they were
+                return False
             with FileSystems.open(self.path, compression_type="uncompressed") as file:
                 while chunk := file.read(CHUNK):
                     found.write(chunk)

@@ -15,9 +15,10 @@ from trainer.inference.reading import Reading
 from trainer.serving import bodies, page
 from trainer.serving.access import Access
 from trainer.serving.batching import Busy
+from trainer.serving.limits import Limits
 from trainer.serving.metrics import Metrics
 from trainer.serving.middleware import Accounted
-from trainer.serving.models import Limits, ServedModel
+from trainer.serving.models import ServedModel
 
 STATUS_OF_REASON = {"too-large": 413}  # else 415: not an image that can be read
 
@@ -40,7 +41,7 @@ def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, tok
             task.cancel()
 
     app = FastAPI(title="svhn-sequences", docs_url=None, redoc_url=None, lifespan=batching)
-    app.add_middleware(Accounted, metrics=metrics, body_bytes=limits.body_bytes)
+    app.add_middleware(Accounted, metrics=metrics, limits=limits)
     access = Access(token)
     _add_reading(app, models, limits, metrics, access)
     _add_state(app, models, metrics)
@@ -76,8 +77,7 @@ def _add_reading(
         try:
             reading = await model.batcher.do(prepared)
         except Busy:
-            detail = f"{limits.pending} images are waiting already: try again later"
-            raise HTTPException(429, _error("busy", detail), {"Retry-After": "1"}) from None
+            raise bodies.busy(limits.pending) from None
         metrics.confidence.labels(model.name).observe(reading.confidence)
         return reading
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -47,6 +48,7 @@ class Batcher(Generic[Job, Answer]):
         observe: Callable[[int, list[float], float], None],
     ) -> None:
         self.work, self.largest, self.wait, self.observe = work, largest, wait, observe
+        self.thread = ThreadPoolExecutor(1)  # of its own, so that it never waits for threads that decode images
         self.waiting: asyncio.Queue[Waiting[Job, Answer]] = asyncio.Queue(pending)
 
     async def do(self, job: Job) -> Answer:
@@ -69,7 +71,8 @@ class Batcher(Generic[Job, Answer]):
             batch = await self._next()
             begin = time.perf_counter()
             try:
-                answers = await asyncio.to_thread(self.work, [entry.job for entry in batch])
+                jobs = [entry.job for entry in batch]
+                answers = await asyncio.get_running_loop().run_in_executor(self.thread, self.work, jobs)
             except Exception as error:
                 for entry in batch:
                     if not entry.answer.done():  # its request may have been cancelled

@@ -38,6 +38,12 @@ def too_large(most: int) -> HTTPException:
     return HTTPException(413, {"reason": "too-large", "detail": f"the body has more than {most} bytes"})
 
 
+def busy(pending: int) -> HTTPException:
+    """Return the error for a request that would have to wait behind as many as may wait."""
+    detail = f"{pending} requests or images are waiting already: try again later"
+    return HTTPException(429, {"reason": "busy", "detail": detail}, {"Retry-After": "1"})
+
+
 async def images(request: Request, most: int) -> tuple[bool, list[bytes]]:
     """Return whether the body is one image, and the content of each image in it.
 

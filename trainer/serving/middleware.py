@@ -4,19 +4,22 @@ import json
 import logging
 import time
 
+from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trainer.serving import bodies
+from trainer.serving.limits import Limits
 from trainer.serving.metrics import Metrics
 
 log = logging.getLogger("svhn.access")
 
 
 class Accounted:
-    """Counts and logs each request, without its content, and ends one whose body is too large."""
+    """Counts and logs each request, without its content; refuses one too many, and one whose body is too large."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, body_bytes: int) -> None:
-        self.app, self.metrics, self.body_bytes = app, metrics, body_bytes
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, limits: Limits) -> None:
+        self.app, self.metrics, self.limits = app, metrics, limits
+        self.active = 0  # requests with a body, which take memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -28,8 +31,8 @@ class Accounted:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.body_bytes:
-                raise bodies.too_large(self.body_bytes)
+            if seen > self.limits.body_bytes:
+                raise bodies.too_large(self.limits.body_bytes)
             return message
 
         async def noticing(message: Message) -> None:
@@ -37,11 +40,20 @@ class Accounted:
             status = message.get("status", status)
             await send(message)
 
+        has_body = scope["method"] == "POST"
+        busy = has_body and self.active >= self.limits.pending
+        self.active += has_body
         try:
-            await self.app(scope, limited, noticing)
+            await (_too_busy(self.limits) if busy else self.app)(scope, limited, noticing)
         finally:
+            self.active -= has_body
             route = scope.get("route")
             path = getattr(route, "path", "unknown")  # not the client's own text: it would make counters without end
             self.metrics.requests.labels(path, str(status)).inc()
             row = {"method": scope["method"], "path": path, "status": status, "bytes": seen}
             log.info(json.dumps({**row, "ms": round(1000 * (time.perf_counter() - begin), 1)}))
+
+
+def _too_busy(limits: Limits) -> JSONResponse:
+    busy = bodies.busy(limits.pending)
+    return JSONResponse({"error": busy.detail}, busy.status_code, busy.headers)

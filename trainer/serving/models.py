@@ -2,33 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from PIL import Image
 
 from trainer.inference.reader import Prepared, Reader
 from trainer.inference.reading import Reading
 from trainer.serving.batching import Batcher
+from trainer.serving.limits import Limits
 from trainer.serving.metrics import Metrics
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the server accepts.
-
-    Attributes:
-      batch: images that are read together.
-      wait: seconds to wait for more images once one is there.
-      pending: images of a model that may wait; further ones are refused.
-      body_bytes: of a request.
-      images: of a request.
-    """
-
-    batch: int = 16
-    wait: float = 0.005
-    pending: int = 64
-    body_bytes: int = 32_000_000
-    images: int = 32
 
 
 class ServedModel:

@@ -17,8 +17,9 @@ from PIL import Image
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
 from trainer.serving import app, models
+from trainer.serving.limits import Limits
 from trainer.serving.metrics import Metrics
-from trainer.serving.models import Limits, ServedModel
+from trainer.serving.models import ServedModel
 from trainer.vocab import DIGITS
 
 LIMITS = Limits(batch=4, wait=0.01, pending=8, body_bytes=200_000, images=5)
