@@ -6,7 +6,8 @@ rapidocr-onnxruntime) and 3.x (rapidocr) in environments of their own, given by 
 models. Their answer is the digits of all texts that they find, in the order found, or those of the largest text with a
 digit, whichever of the two is right more often. Ours is right by its best guess; `listed, right` counts the photos in
 which it lists a number, and those of them whose first number is right. A photo without a number is answered if any
-digit is read (the others), or if the confidence reaches the threshold for 98 % accuracy (ours).
+digit is read (the others), or if the text is not empty and its confidence reaches the threshold for 98 % accuracy
+(ours).
 """
 
 import argparse
@@ -60,7 +61,8 @@ def _ours(model: str, paths: list[str], empty: list[str]) -> dict[str, Any]:
     answers = [read(path) for path in paths]
     seconds = time.monotonic() - begin
     threshold = _threshold(reader.model.info)
-    answered = sum(read(path)["confidence"] >= threshold for path in empty)
+    found = [read(path) for path in empty]
+    answered = sum(one["confidence"] >= threshold and one["texts"] != [""] for one in found)
     return {"answers": answers, "seconds": seconds, "empty_answered": answered, "empty": len(empty)}
 
 

@@ -121,7 +121,7 @@ def _check_place(flag: str, path: str) -> None:
 def table(candidates: Sequence[str], confidence: float, *, calibrated: bool = True) -> str:
     """Return a table of the candidates, best first; only the best has a confidence, as only that is calibrated."""
     rows = [f"{'No.':>4}  {'result':<10}{'confidence':>12}{'' if calibrated else '  (not calibrated)'}"]
-    rows += [f"{i:>4}  {text}" for i, text in enumerate(candidates, start=1)]
+    rows += [f"{i:>4}  {text or 'no number'}" for i, text in enumerate(candidates, start=1)]
     rows[1] = f"{rows[1]:<16}{confidence:>12.2%}"
     return "\n".join(rows)
 

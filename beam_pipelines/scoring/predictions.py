@@ -159,7 +159,7 @@ def tally(result: ShardResult, row: dict[str, Any]) -> None:
     if label is not None:
         result.tally("labelled", len(label))
         result.tally("labelled accepted", row["accepted"])
-        if text == label if label else row.get("numbers") == []:
+        if row["numbers"] == [] if "numbers" in row and not label else text == label:
             result.tally("right", len(label))
             result.tally("right accepted", row["accepted"])
 

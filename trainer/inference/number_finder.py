@@ -16,7 +16,7 @@ from trainer.models.finder import COARSEST, PureFinder
 
 PEAKS = 100  # per image, before those that overlap higher ones are dropped
 OVERLAP = 0.3  # intersection over union of upright boxes above which the lower of two is dropped
-LOWEST_SCORE = 0.1
+LOWEST_SCORE = 0.2  # of a box; of those below, hardly any holds a number, and each costs as much to read
 
 
 class NumberFinder:
