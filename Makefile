@@ -155,7 +155,7 @@ finder: $(VENV)/installed
 	$(SAY) "4/5 the recogniser: regions of the scenes, beside the data of make release"
 	$(PY) -m beam_pipelines.synthesize --source regions --records $(FOUND)/scenes --record-limit 30000 --empty 0.12 \
 	    --count $(REGIONS) --seed 51 --num-shards 16 --output $(FOUND)/regions $(TWO_WORKERS)
-	$(PY) -m trainer.train --experiment photo_reader --init-from released --set train.steps=$(READER_STEPS) \
+	$(PY) -m trainer.train --experiment photo_reader --init-from runs/stage2 --set train.steps=$(READER_STEPS) \
 	    --data $(foreach part,photos format1-test format1-train fonts crops,$(RELEASE)/$(part)) $(FOUND)/regions \
 	    --validation-data $(RELEASE)/photos --workdir runs/photo_reader
 	$(PY) -m trainer.evaluate --workdir runs/photo_reader --data $(RELEASE)/photos --calibrate
