@@ -141,13 +141,16 @@ def test_the_report_holds_all_its_images(road: Path) -> None:
         ("trainer.evaluate --workdir {top}/nowhere --data {top}/prepared", "not a work folder"),
         ("trainer.evaluate --workdir {top}/run --data {top}/synthetic", "no records in split 'validation'"),
         ("trainer.export --workdir {top}/run --output {top}/pictures", "which trainer.export does not write"),
-        ("trainer.predict --model {top}/run {top}/report.html", "it is not a complete model written by trainer.export"),
+        (
+            "trainer.predict --model {top}/prepared {top}/report.html",
+            "it is not a complete model written by trainer.export",
+        ),
         ("trainer.predict --model {top}/model {top}/report.html", "cannot be read as an image"),
         ("trainer.predict --model {top}/model {top}/nowhere.png", "nowhere.png does not exist: check its path"),
         ("trainer.report --workdir {top}/run --predictions {top}/run --output {new}", "no finished predictions"),
         (
             "beam_pipelines.score --model {top}/run --input {top}/pictures --output {new}",
-            "it is not a complete model written by trainer.export",
+            "run is a work folder: export its model with trainer.export",
         ),
         ("beam_pipelines.score --model {top}/model --input {top}/none --output {new}", "matches no images"),
     ],
