@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RATE = 1e-3  # a third of that of training from nothing
 FEWEST_STEPS, STEPS_PER_ROOT = 100, 15  # times the square root of the number of images to train on
-ENOUGH_TO_CALIBRATE = 100  # images for validation
+ENOUGH_TO_CALIBRATE = 50  # images for validation
 
 
 class Ended(Exception):
