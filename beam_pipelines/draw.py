@@ -13,16 +13,14 @@ from PIL import Image
 
 from beam_pipelines.inputs.csv_boxes import CORNERS
 from beam_pipelines.sharding import places
-from beam_pipelines.synthesis import given_texts, texts
+from beam_pipelines.synthesis import given_texts
 from beam_pipelines.synthesis.fonts import Fonts
 from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer import cli
 from trainer.cli import UserError
 from trainer.config import typed
-from trainer.vocab import DIGITS
 
 LABELS, HEADER = "labels.csv", ["file", "label"]
-MAX_DIGITS = 5  # by default
 EMPTY = 0.2  # share of scenes without a number
 NAME = re.compile(r"(\d+)-(\d{6,})\.png")  # seed and index
 # Seeds and counts of runs whose images may be there although no labels name them; the next run removes these images.
@@ -54,7 +52,7 @@ def _run(argv: list[str] | None) -> None:
     )
     parser.add_argument("--output", required=True, help="output folder: new, empty, or written by this command")
     args = parser.parse_args(argv)
-    args.alphabet = None  # that of the texts
+    args.alphabet = None  # of the texts, else digits
     header, draw = _artist(args)
     folder = Path(args.output)
     drawn_before = _check_ours(folder)
@@ -77,9 +75,7 @@ def _run(argv: list[str] | None) -> None:
 def _artist(args: argparse.Namespace) -> tuple[list[str], Callable[[int], Drawing]]:
     """Return the header of the labels and what draws an image by its index."""
     lengths = "house" if args.scenes else "uniform"
-    numbers = given_texts.from_options(args) or texts.from_options(
-        lengths, "uniform", max_digits=args.max_digits or MAX_DIGITS, alphabet=DIGITS
-    )
+    numbers = given_texts.of(args, lengths=lengths, digits="uniform")
     if not args.scenes:
         fonts = Fonts(args.seed, numbers)
 

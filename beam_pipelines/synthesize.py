@@ -11,12 +11,12 @@ from beam_pipelines.sharding import beam_options, listing, places, shards
 from beam_pipelines.synthesis import crops, given_texts, mnist, texts, typefaces
 from beam_pipelines.synthesis.crops import RecombinedDigits
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
+from beam_pipelines.synthesis.given_texts import LONGEST
 from beam_pipelines.synthesis.make_records import MakeDrawnRecord, MakeSceneRecord
 from beam_pipelines.synthesis.mnist import Mnist
 from beam_pipelines.synthesis.regions import NumberRegions
 from beam_pipelines.synthesis.scenes import backdrop, cutouts
 from beam_pipelines.synthesis.scenes.scene import Scenes
-from beam_pipelines.synthesis.texts import TextSource
 from trainer import cli
 from trainer.cli import UserError
 from trainer.config import typed
@@ -24,15 +24,7 @@ from trainer.data import dataset_info
 from trainer.data.image_kinds import IMAGE_ENDINGS
 from trainer.vocab import DIGITS, Vocab
 
-MAX_DIGITS = 5  # by default
 FIRST = 10  # regions that are cut out before any is written, to see that the records are usable
-
-
-def _numbers(args: argparse.Namespace) -> TextSource:
-    """Return which texts are drawn; set the alphabet and the longest length where they are not given."""
-    given = given_texts.from_options(args)
-    args.alphabet, args.max_digits = args.alphabet or DIGITS, args.max_digits or MAX_DIGITS
-    return given or texts.from_options(args.lengths, args.digits, max_digits=args.max_digits, alphabet=args.alphabet)
 
 
 def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
@@ -41,7 +33,7 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     Raises:
       UserError: a flag or a file of the source is missing, or it cannot draw such numbers.
     """
-    numbers = _numbers(args)
+    numbers = given_texts.of(args, lengths=args.lengths, digits=args.digits)
     if args.source == "fonts":
         typefaces.installed()
         return Fonts(args.seed, numbers)
@@ -53,13 +45,6 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
         part = "train" if args.split == "train" else "t10k"
         mnist.read(args.mnist, part)
         return Mnist(args.seed, numbers, args.mnist, part)
-    if args.source == "regions":
-        if not args.records:
-            raise UserError("--source regions needs --records DIR, datasets with boxes: write scenes first")
-        regions = NumberRegions(args.seed, _train_shards(args.records), args.record_limit, args.empty)
-        for index in range(FIRST):
-            regions(index)
-        return regions
     if not args.records:
         raise UserError("--source crops needs --records DIR, datasets with character boxes: write one with prepare")
     paths = _train_shards(args.records)
@@ -70,13 +55,34 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     return RecombinedDigits(args.seed, numbers, paths, args.record_limit)
 
 
+def regions_of(args: argparse.Namespace) -> NumberRegions:
+    """Return what cuts out the regions that the command line asks for; their alphabet is that of the records.
+
+    Raises:
+      UserError: a flag or a dataset is missing, or its numbers are of no use.
+    """
+    if not args.records:
+        raise UserError("--source regions needs --records DIR, datasets with boxes: write scenes first")
+    if args.texts is not None or args.pattern is not None:
+        raise UserError("--source regions cuts out the numbers of --records: leave out --texts and --pattern")
+    infos = [writer.read_info(folder) for folder in args.records]
+    characters = "".join(dict.fromkeys("".join(info.alphabet for info in infos)))
+    args.alphabet, args.max_digits = args.alphabet or characters, args.max_digits or LONGEST
+    if lacking := sorted(set(characters) - set(args.alphabet)):
+        raise UserError(f"--alphabet {args.alphabet!r} lacks {', '.join(lacking)}, which --records has: leave it out")
+    regions = NumberRegions(args.seed, _train_shards(args.records), args.record_limit, args.empty)
+    for index in range(FIRST):
+        regions(index)
+    return regions
+
+
 def scenes_of(args: argparse.Namespace) -> Scenes:
     """Return what makes the scenes that the command line asks for, after checking that all it needs exists.
 
     Raises:
       UserError: a folder has no images, or no usable numbers.
     """
-    numbers = _numbers(args)
+    numbers = given_texts.of(args, lengths=args.lengths, digits=args.digits)
     typefaces.installed()
     backgrounds = _backgrounds(args.backgrounds) if args.backgrounds else ()
     photos, records = _train_shards(args.photos), _train_shards(args.records)
@@ -123,7 +129,8 @@ def _run(argv: list[str] | None) -> None:
     if args.source == "scenes":
         make = MakeSceneRecord(scenes_of(args), prefix, args.image_format)
     else:
-        make = MakeDrawnRecord(source_of(args), f"synthetic-{args.source}", prefix, args.image_format)
+        draw = regions_of(args) if args.source == "regions" else source_of(args)
+        make = MakeDrawnRecord(draw, f"synthetic-{args.source}", prefix, args.image_format)
     if args.preview:
         contact_sheet.check_replaceable(args.preview, "--preview")
         with shards.whole_file(args.preview) as file:

@@ -29,19 +29,23 @@ _REFUSED = {
 }
 _EXTRAS = {  # of setup.py, by the packages that only they install
     "apache_beam": "beam",
+    "fastapi": "serve",
     "h5py": "beam",
     "jinja2": "report",
     "jsonpatch": "gcp",
     "keras": "cpu",
     "kubernetes": "k8s",
     "matplotlib": "report",
+    "prometheus_client": "serve",
     "pyarrow": "beam",
     "requests": "beam",
     "rich": "k8s",
+    "rstr": "beam",
     "scipy": "cpu",
     "shapely": "cpu",
     "tensorboard": "cpu",
     "tensorflow": "cpu",
+    "uvicorn": "serve",
     "yaml": "k8s",
 }
 # TensorFlow's and Google's exceptions are found by module and name, so that neither library is loaded for this.

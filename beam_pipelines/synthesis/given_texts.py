@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import rstr
 
+from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.texts import TextSource, surroundings
 from trainer.cli import UserError
-from trainer.vocab import Vocab
+from trainer.vocab import DIGITS, Vocab
 
+MAX_DIGITS = 5  # of random numbers, by default
 LONGEST = 100  # characters
 SAMPLES = 2_000  # texts that match a pattern, whose characters and longest length count as its own
 TRIES = 1_000  # texts that match a pattern but may not be drawn
@@ -99,16 +101,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def from_options(args: argparse.Namespace) -> TextSource | None:
-    """Return the texts that --texts or --pattern asks for, None if neither is given.
+def of(args: argparse.Namespace, *, lengths: str, digits: str) -> TextSource:
+    """Return the texts that --texts or --pattern asks for, else numbers of these distributions.
 
-    Where `args.alphabet` or `args.max_digits` is None, it is set to what the texts need.
+    Where `args.alphabet` or `args.max_digits` is None, it is set: to what the texts need, else to five digits.
 
+    Args:
+      args: of the command line.
+      lengths, digits: see `texts.from_options`.
     Raises:
-      UserError: the file is missing, has no text or one that does not fit, or the pattern is not valid.
+      UserError: a file is missing, has no text or one that does not fit, or the pattern is not valid.
     """
     if args.texts is None and args.pattern is None:
-        return None
+        args.alphabet, args.max_digits = args.alphabet or DIGITS, args.max_digits or MAX_DIGITS
+        return texts.from_options(lengths, digits, max_digits=args.max_digits, alphabet=args.alphabet)
     found = _read(args.texts) if args.texts is not None else _sample(args.pattern)
     if args.alphabet is None:
         args.alphabet = Vocab("".join(sorted(set("".join(found))))).alphabet
@@ -133,12 +139,12 @@ def _read(path: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UserError(f"--texts {path} cannot be read ({reason}): give a text file with one text a line") from error
-    texts = [line.strip() for line in lines if line.strip()]
-    if not texts:
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
         raise UserError(f"--texts {path} is empty: give a text file with one text a line")
-    if longest := next((text for text in texts if len(text) > LONGEST), None):
+    if longest := next((text for text in found if len(text) > LONGEST), None):
         raise UserError(f"--texts {path}: {longest[:20]!r}... has more than {LONGEST} characters")
-    return texts
+    return found
 
 
 def _sample(pattern: str) -> list[str]:

@@ -51,6 +51,10 @@ def test_a_script_is_the_command_of_its_name(
         ("apache_beam", ["score", "--input", "x", "--output", "y"], "beam"),
         ("tensorflow", ["predict", "x.png"], "cpu"),
         ("jinja2", ["report", "--workdir", "x", "--output", "y"], "report"),
+        ("fastapi", ["serve", "--port", "0"], "serve"),
+        ("uvicorn", ["serve", "--port", "0"], "serve"),
+        ("prometheus_client", ["serve", "--port", "0"], "serve"),
+        ("rstr", ["draw", "--count", "1", "--output", "x"], "beam"),
         ("kubernetes", ["submit", "status", "--name", "x"], "k8s"),
     ],
 )

@@ -24,6 +24,8 @@ from trainer.config.bounds import (
 from trainer.config.model import Model
 from trainer.config.typed import Items, Range
 
+CONFIG_FILE = "config.json"  # in a work folder
+
 
 @dataclass(frozen=True)
 class Distortion(Group):

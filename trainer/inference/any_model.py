@@ -3,6 +3,7 @@
 import tempfile
 
 from trainer import released
+from trainer.config.schema import CONFIG_FILE
 from trainer.inference import exported_model
 from trainer.inference.exported_model import ExportedModel
 
@@ -19,7 +20,7 @@ def load(model: str) -> ExportedModel:
     from trainer.workdir import files
 
     folder = released.folder_of(model)
-    if not tf.io.gfile.exists(f"{folder}/{files.CONFIG_FILE}"):
+    if not tf.io.gfile.exists(f"{folder}/{CONFIG_FILE}"):
         return exported_model.load(folder)
     with tempfile.TemporaryDirectory() as scratch:
         output = f"{scratch}/export"

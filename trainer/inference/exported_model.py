@@ -11,13 +11,13 @@ import numpy as np
 from trainer import released
 from trainer.cli import UserError
 from trainer.cluster import environment
+from trainer.config.schema import CONFIG_FILE
 from trainer.files import json_content, whole_file
 from trainer.inference import region_options
 
 INFO_FILE = "model_info.json"
 INFO_PATH = f"assets/{INFO_FILE}"
 GRAPH = "saved_model.pb"
-CONFIG_FILE = "config.json"  # of a work folder
 CHECKSUMS = "assets.extra/checksums.json"  # CRC-32C of every other file, in hexadecimal, by path
 PIXEL_DIGITS = 1  # after the point, of coordinates
 LEAST_CONFIDENCE = 0.2  # of a region that is listed as a number
@@ -31,7 +31,7 @@ class Answer:
     Attributes:
       candidates: best first, each with `text`, `log_prob` and `probability`.
       confidence: the calibrated probability that the first candidate is correct.
-      characters: the probability of each of its characters, given those before it; empty for models of version 0.1.
+      characters: the probability of each of its characters, given those before it; empty for older exports.
       box: of the number that the candidates are about: x and y of each corner in pixels, clockwise from the top left as
         one reads. None if the model does not find numbers.
       numbers: all numbers with a confidence of at least `LEAST_CONFIDENCE`, most confident first, each with `text`,

@@ -32,7 +32,7 @@ class PhotoReader(tf.Module):
       finder: finds the regions.
       reader: the `decoded` signature of an exported recogniser: images uint8 [N, H, W, 3], `beam_width` and
         `candidates` int32 [] to `text` string [N, C], `log_prob`, `probability` float32 [N, C], `confidence` [N] and,
-        but for those of version 0.1, `characters` [N, T].
+        but for older exports, `characters` [N, T].
       reader_size: height and width of its input.
       calibrated: turns what both say of a region into a confidence.
       most: the most regions per photo beside the whole photo.

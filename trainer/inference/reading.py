@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import functools
 import io
-import json
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +28,7 @@ class Number:
       box: x and y of its corners in pixels of the upright image, clockwise from the top left as one reads; None if the
         model reads images as a whole.
       candidates: the most probable texts, best first.
-      characters: the probability of each character of the text, given those before it; empty for models of version 0.1.
+      characters: the probability of each character of the text, given those before it; empty for older exports.
     """
 
     text: str
@@ -37,6 +36,12 @@ class Number:
     box: tuple[float, ...] | None = None
     candidates: tuple[str, ...] = ()
     characters: tuple[float, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, as JSON can hold it."""
+        box = list(self.box) if self.box else None
+        lists = {"box": box, "candidates": list(self.candidates), "characters": list(self.characters)}
+        return {**dataclasses.asdict(self), **lists}
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Reading:
             "text": self.text,
             "confidence": self.confidence,
             "candidates": list(self.candidates),
-            "numbers": [json.loads(json.dumps(dataclasses.asdict(number))) for number in self.numbers],
+            "numbers": [number.to_dict() for number in self.numbers],
         }
 
     def draw(self) -> Image.Image:

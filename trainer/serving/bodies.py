@@ -93,7 +93,7 @@ def _decoded(one: Any) -> bytes:
 
 def _checked(contents: list[bytes], most: int) -> list[bytes]:
     if not contents or not all(contents):
-        raise _malformed("there is no image in the body")
+        raise _malformed("the body contains no image")
     if len(contents) > most:
         raise HTTPException(413, {"reason": "too-many", "detail": f"{len(contents)} images: send at most {most}"})
     return contents

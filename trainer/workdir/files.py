@@ -12,13 +12,12 @@ import tensorflow as tf
 
 from trainer.cli import UserError
 from trainer.config import schema, typed
-from trainer.config.schema import Config
+from trainer.config.schema import CONFIG_FILE, Config
 from trainer.files import whole_file
 from trainer.files.lock import Lock
 
 log = logging.getLogger(__name__)
 
-CONFIG_FILE = "config.json"
 LOCK_FILE = "chief.json"
 INPUTS_FILE = "inputs.json"  # the datasets and initial weights
 METRICS_FILE = "metrics.jsonl"

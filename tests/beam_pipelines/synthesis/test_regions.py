@@ -111,6 +111,19 @@ def test_records_that_are_of_no_use_are_an_error(tmp_path: Path, size: int, empt
         cut(0)
 
 
+def test_letters_of_the_records_are_in_the_alphabet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes, out = tmp_path / "scenes", tmp_path / "out"
+    args = ["--source", "scenes", "--scene-size", "256", "--count", "12", "--pattern", "[A-C]{2}-[0-9]{6}"]
+    assert synthesize.main([*args, "--output", str(scenes)]) == 0
+    args = ["--source", "regions", "--records", str(scenes), "--count", "12", "--output", str(out)]
+    assert synthesize.main([*args, "--alphabet", "0123456789"]) == 2
+    assert "lacks -, A, B, C, which --records has" in capsys.readouterr().err
+    assert synthesize.main([*args, "--pattern", "[0-9]"]) == 2
+    assert "leave out --texts and --pattern" in capsys.readouterr().err
+    assert synthesize.main(args) == 0
+    assert {len(record.text) for record in ours(out, "train").values()} == {0, 9}
+
+
 def test_without_records_it_says_what_to_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert synthesize.main(["--source", "regions", "--count", "3", "--output", str(tmp_path / "out")]) == 2
     assert "--source regions needs --records DIR" in capsys.readouterr().err
