@@ -61,8 +61,7 @@ def ended_by_sigterm_at_start() -> Iterator[None]:
 
     TensorFlow takes over SIGTERM when it connects to other tasks, at a moment unknown to the caller, and ignores it. So
     the signal is blocked in this thread and in those that it starts, and one of them waits for it. Enter the block
-    before any other thread is started. While workers wait for each other, TensorFlow holds the GIL, so the process ends
-    only once all of them are connected.
+    before any other thread is started. That thread needs the GIL: see `connecting.threads_may_run`.
     """
     _started_up.clear()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

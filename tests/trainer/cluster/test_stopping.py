@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,10 +56,56 @@ def test_once_stoppable_the_handler_gets_the_signal_and_nothing_stays_blocked() 
     assert done.returncode == 0, done.stderr
 
 
+def started(task: tuple[str, int], jobs: dict[str, list[str]], *args: object, **pipes: Any) -> subprocess.Popen:
+    """Start a task of a cluster."""
+    config = {"cluster": jobs, "task": {"type": task[0], "index": task[1]}}
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer.train", "--experiment", "smoke", *map(str, args)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": json.dumps(config)},
+        **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **pipes},
+    )
+
+
+def has_taken_over(process: subprocess.Popen) -> bool:
+    """Return whether a process catches SIGTERM in C, as TensorFlow does from when it begins to connect."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    (caught,) = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt")]
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_worker_whose_peer_never_comes(tiny_dataset: Path, tmp_path: Path) -> None:
+    """TensorFlow waits for it in C, and holds the GIL unless it is made to release it."""
+    jobs = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    with started(("worker", 0), jobs, "--data", tiny_dataset, "--workdir", tmp_path / "run") as worker:
+        try:
+            while not has_taken_over(worker):
+                assert worker.poll() is None
+                time.sleep(0.1)
+            time.sleep(2)  # until it waits
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(60) == 143
+        finally:
+            worker.kill()
+
+
+@pytest.mark.slow
+def test_a_worker_gives_up_on_a_peer_that_never_comes(tiny_dataset: Path, tmp_path: Path) -> None:
+    jobs = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    args = ["--data", tiny_dataset, "--workdir", tmp_path / "run", "--wait", 2]
+    with started(("worker", 0), jobs, *args, stderr=subprocess.PIPE, text=True) as worker:
+        try:
+            _, errors = worker.communicate(timeout=300)
+        finally:
+            worker.kill()
+    assert worker.returncode == 41
+    assert f"no answer from worker 1 ({jobs['worker'][1]}): exiting with status 41" in errors.splitlines()[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["multi-worker", "parameter-server"])
 def test_sigterm_at_any_moment_of_start_up_ends_the_task(strategy: str, tiny_dataset: Path, tmp_path: Path) -> None:
-    """It is never lost. While workers wait for each other TensorFlow holds the GIL: then it ends once all are there."""
     here, other, server = (f"127.0.0.1:{port}" for port in free_ports(3))
     jobs = (
         {"worker": [here, other]}
@@ -67,29 +114,9 @@ def test_sigterm_at_any_moment_of_start_up_ends_the_task(strategy: str, tiny_dat
     )
     first = next(iter(jobs))
     peers = [("worker", 1)] if strategy == "multi-worker" else [("worker", 0), ("ps", 0)]
-    args = [
-        "--experiment",
-        "smoke",
-        "--data",
-        tiny_dataset,
-        "--workdir",
-        tmp_path / "run",
-        "--set",
-        "train.steps=100000",
-    ]
-
-    def started(role: str, index: int) -> subprocess.Popen:
-        config = {"cluster": jobs, "task": {"type": role, "index": index}}
-        return subprocess.Popen(
-            [sys.executable, "-m", "trainer.train", *map(str, args)],
-            cwd=ROOT,
-            env={**os.environ, "TF_CONFIG": json.dumps(config)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
+    args = ["--data", tiny_dataset, "--workdir", tmp_path / "run", "--set", "train.steps=100000"]
     for moment in (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15):
-        tasks = [started(first, 0), *(started(role, index) for role, index in peers)]
+        tasks = [started(task, jobs, *args) for task in ((first, 0), *peers)]
         try:
             time.sleep(moment)
             tasks[0].send_signal(signal.SIGTERM)

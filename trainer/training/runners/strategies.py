@@ -5,7 +5,7 @@ import logging
 import tensorflow as tf
 
 from trainer.cli import UserError
-from trainer.cluster import liveness
+from trainer.cluster import connecting, liveness
 from trainer.cluster.environment import Task
 from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
@@ -67,5 +67,5 @@ def _connect_workers(task: Task, config: Config, watchdog: Watchdog, limits: Lim
         rpc_layer="grpc",
     )
     watchdog.silent = lambda: liveness.silent(task.jobs)
-    with watchdog.limit("waiting for the other workers", limits.wait):
+    with watchdog.limit("waiting for the other workers", limits.wait), connecting.threads_may_run():
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
