@@ -183,8 +183,10 @@ def _run(
         print(f"partition {partition.index}/{partition.count} of {output} is already done")
     elif mine:
         seconds = shards.execute(mine, work, note, output=output, options=options)
-        if not _is_complete(output):  # once it is complete, the notes may be gone
-            shards.check_there(output, {_note_name(partition.index, partition.count)})
+        name = _note_name(partition.index, partition.count)
+        # In this order: another process may complete the output at any moment, and then removes the notes.
+        if name not in outputs.sizes(output) and not _is_complete(output):
+            shards.check_there(output, {name})
     else:
         note([])
     if not _complete_if_last(specs, describe, output=output, partition=partition, request=request, ticket=ticket):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -80,6 +81,26 @@ def test_two_that_complete_at_once_write_the_same(whole: dict[str, bytes], tmp_p
     for path in notes.iterdir():
         shutil.copy(path, out)
     made(out, "--share", "1/2")
+    assert contents(out, str(out)) == whole
+
+
+def test_one_that_is_overtaken_by_the_last_is_done(
+    whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another finds all notes, completes the output and removes the notes while this one looks for them."""
+    out, overtaken = tmp_path / "out", threading.Event()
+    made(out, "--share", "1/2")
+    look = write_output._is_complete
+
+    def looked(output: str) -> bool:
+        is_complete = look(output)
+        if not overtaken.is_set():
+            overtaken.set()
+            made(out, "--share", "1/2")
+        return is_complete
+
+    monkeypatch.setattr(write_output, "_is_complete", looked)
+    made(out, "--share", "0/2")
     assert contents(out, str(out)) == whole
 
 
