@@ -5,9 +5,10 @@ server is asked to reject them.
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import urllib3
@@ -20,10 +21,12 @@ from kubernetes.watch import Watch
 from kubernetes.watch.watch import iter_resp_lines
 
 from k8s import Object
+from k8s.outage import Outage
 from trainer.cli import UserError
 
 MANAGER = "svhn-submit"
 INSTANCE = "app.kubernetes.io/instance"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 # Kind -> API version and plural. Discovery would query them at each start, and keep a cache file in /tmp.
 APIS = {
@@ -42,8 +45,8 @@ APIS = {
 # The order in which a run is removed: first the objects that create Pods.
 OF_A_RUN = ("JobSet", "Job", "Deployment", "PodDisruptionBudget", "NetworkPolicy", "Service", "ConfigMap")
 
-TRIES = 5
-PAUSE = 0.5  # seconds; the pauses between tries are 0, 2, 4 and 8 times as long, or as in Retry-After
+TRIES = 6
+PAUSE = 0.5  # seconds; the pauses between tries are 0, 2, 4, 8 and 16 times as long, or as in Retry-After
 RETRIED = (429, 500, 502, 503, 504)
 SECONDS = (5, 30)  # to connect, to answer
 VERBS = {"server_side_apply": "apply (patch and create)", "get": "get and list", "delete": "delete"}  # as in a Role
@@ -55,6 +58,10 @@ class NotFound(UserError):
 
 class Forbidden(UserError):
     """The user is not allowed to do this."""
+
+
+class Conflict(UserError):
+    """Somebody else manages a field of the object."""
 
 
 class NotStarted(UserError):
@@ -75,7 +82,16 @@ class Cluster:
         self._resources = {kind: _resource(dynamic, kind) for kind in APIS}
 
     def apply(self, manifest: Object) -> None:
-        """Create or update an object by server-side apply; unknown fields are rejected."""
+        """Create or update an object by server-side apply; unknown fields are rejected.
+
+        It gets the annotation by which `kubectl apply` knows what was applied; without it, that would warn.
+        """
+        try:
+            self._apply(_annotated(manifest))
+        except Conflict:  # kubectl has applied it before, and keeps its own annotation
+            self._apply(manifest)
+
+    def _apply(self, manifest: Object) -> None:
         kind, name, strict = manifest["kind"], manifest["metadata"]["name"], [("fieldValidation", "Strict")]
         self._call("server_side_apply", kind, name, body=manifest, field_manager=MANAGER, query_params=strict)
 
@@ -140,7 +156,8 @@ class Cluster:
         """Call a method of the client library, which retries if the server fails or is busy.
 
         Raises:
-          UserError: the server rejects the request or cannot be reached.
+          UserError: the server rejects the request.
+          Outage: it cannot be reached, or fails.
         """
         call = getattr(self._resources[kind], method)
         try:
@@ -152,16 +169,18 @@ class Cluster:
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from error
 
-    def _unreachable(self, reason: object) -> UserError:
-        return UserError(f"the cluster at {self.host} cannot be reached ({reason}): see kubectl cluster-info")
+    def _unreachable(self, reason: object) -> Outage:
+        return Outage(f"the cluster at {self.host} cannot be reached ({reason}): see kubectl cluster-info")
 
-    def _refusal(self, error: ApiException, method: str, kind: str, name: str) -> UserError:
+    def _refusal(self, error: ApiException, method: str, kind: str, name: str) -> UserError | Outage:
         message, verb = _message(error), VERBS[method]
         what = f"{APIS[kind][1]}{'/' + name if name else ''} in namespace {self.namespace}"
         advice = "delete the run first" if kind in OF_A_RUN else "all runs share it: make its file match the cluster"
         match error.status:
-            case 0:  # no answer: the certificate was not accepted
-                return self._unreachable(message)
+            case 0:  # no answer
+                return UserError(
+                    f"the certificate of {self.host} was not accepted ({message}): see kubectl config view"
+                )
             case 401:
                 return UserError(f"authentication failed (401 {message}): log in again, or see kubectl config view")
             case 403 if "quota" in message:  # nothing else in the answer identifies it
@@ -173,22 +192,27 @@ class Cluster:
             case 404:
                 return NotFound(f"not found: {what}: {message}")
             case 409:
-                return UserError(f"{what} is managed by somebody else, or still being removed: {message}; {advice}")
+                return Conflict(f"{what} is managed by somebody else, or still being removed: {message}; {advice}")
             case 400 if method == "get":
                 return NotStarted(f"not started: {what}: {message}")
             case 400 | 422:
                 return UserError(f"the cluster rejected {what}: {message}; if it cannot be changed, {advice}")
-        return UserError(f"the cluster failed to {verb} {what}, {TRIES} times: {error.status} {message}")
+        return Outage(f"the cluster failed to {verb} {what}, {TRIES} times: {error.status} {message}")
 
 
 def connect(namespace: str | None) -> Cluster:
     """Return the cluster that kubectl uses, or, in a Pod that has a token, the Pod's own.
 
     Raises:
-      UserError: none is configured.
+      UserError: none is configured, or kubectl's credential plugin fails.
     """
     try:
-        config.load_kube_config()
+        with _errors_logged() as errors:
+            config.load_kube_config()
+        if errors:  # the client library would continue without credentials
+            raise UserError(
+                f"kubectl's credential plugin failed ({errors[-1]}): install it or log in; see kubectl get pods"
+            )
         default = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
     except (ConfigException, yaml.YAMLError) as error:
         try:
@@ -208,6 +232,25 @@ def connect(namespace: str | None) -> Cluster:
     return Cluster(client.ApiClient(settings), namespace or default)
 
 
+@contextmanager
+def _errors_logged() -> Iterator[list[str]]:
+    """Yield a list that receives what is logged by the root logger, which is all that tells of a failed plugin."""
+    errors: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: errors.append(" ".join(record.getMessage().split()))  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield errors
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+def _annotated(manifest: Object) -> Object:
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    annotations = {**manifest["metadata"].get("annotations", {}), LAST_APPLIED: f"{text}\n"}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+
+
 def _resource(dynamic: DynamicClient, kind: str) -> Resource:
     version, plural = APIS[kind]
     group, _, number = version.rpartition("/")
@@ -222,6 +265,6 @@ def _of(run: str | None) -> str | None:
 def _message(error: ApiException) -> str:
     """Return the server's message; a proxy in between may not answer in JSON."""
     try:
-        return str(json.loads(error.body)["message"])
+        return str(json.loads(error.body)["message"]).rstrip(".")
     except (ValueError, KeyError, TypeError):
         return " ".join(str(error.reason or "no reason given").split())

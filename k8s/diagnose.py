@@ -7,6 +7,8 @@ from k8s import Object
 
 PULLING = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 STARTING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+NEW_POD = r'^Error creating: pods "[^"]*" is forbidden: '  # its name differs at each try
+COUNTS = ("batch.kubernetes.io/job-index-failure-count", "batch.kubernetes.io/job-index-ignored-failure-count")
 
 
 def state(pod: Object) -> str:
@@ -28,21 +30,19 @@ def problem(pod: Object) -> str | None:
     name, status = pod["metadata"]["name"], pod["status"]
     lacking = _unschedulable(pod)
     if lacking is not None:
-        resources = sorted(set(re.findall(r"Insufficient ([\w./-]+)", lacking)))
-        short = f"no node has enough {', '.join(resources)}" if resources else "no node accepts it"
-        return f"{name} is unschedulable: {short} ({lacking}); request less, or add nodes"
+        return f"{name} is unschedulable: {_lacks(pod, lacking)}"
     waiting, ended = _container(pod)
     image = pod["spec"]["containers"][0].get("image", "")
     if waiting and waiting.get("reason") in PULLING:
-        why = waiting.get("message", waiting["reason"])
+        why = _sentence(waiting.get("message", waiting["reason"]))
         return f"{name}: image {image} cannot be pulled: {why}; push it, load it into kind, or give --image"
     if waiting and waiting.get("reason") in STARTING:
-        return f"{name} cannot start: {waiting.get('message', waiting['reason'])}"
+        return f"{name} cannot start: {_sentence(waiting.get('message', waiting['reason']))}"
     if ended and ended.get("reason") == "OOMKilled":
         limit = pod["spec"]["containers"][0].get("resources", {}).get("limits", {}).get("memory", "unknown")
         return f"{name} ran out of memory, limit {limit}: raise limits.memory in its overlay, or lower the batch size"
     if status.get("reason") == "Evicted":
-        return f"{name} was evicted: {status.get('message', 'no reason given')}"
+        return f"{name} was evicted: {_sentence(status.get('message', 'no reason given'))}"
     return None
 
 
@@ -52,10 +52,20 @@ def refusals(events: list[Object], jobs: set[str]) -> dict[str, str]:
     for event in events:
         about = event.get("involvedObject", {})
         if about.get("kind") == "Job" and about.get("name") in jobs and event.get("reason") == "FailedCreate":
-            message = event.get("message", "")
+            message = re.sub(NEW_POD, "", _sentence(event.get("message", "")))
             advice = "request less, or more quota" if "quota" in message else "see kubectl describe job"
             lines[about["name"]] = f"{about['name']}: Pods cannot be created: {message}; {advice}"
     return lines
+
+
+def restarts(pods: list[Object]) -> int:
+    """Return how often the Pod of one index was replaced or restarted, given those that still exist, oldest first.
+
+    The Job's controller counts replaced Pods in annotations of the newest one, also those that no longer exist.
+    """
+    notes = pods[-1]["metadata"].get("annotations", {})
+    replaced = max(len(pods) - 1, sum(int(notes.get(name, 0)) for name in COUNTS))
+    return replaced + sum(s.get("restartCount", 0) for p in pods for s in p["status"].get("containerStatuses", []))
 
 
 def exit_code(pod: Object) -> int | None:
@@ -69,6 +79,25 @@ def _unschedulable(pod: Object) -> str | None:
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             return condition.get("message", "")
     return None
+
+
+def _lacks(pod: Object, message: str) -> str:
+    """Return what a Pod lacks, by the scheduler's message, which is all that it says, and what to do."""
+    resources = sorted(set(re.findall(r"Insufficient ([\w./-]*\w)", message)))
+    if not resources and "unbound immediate PersistentVolumeClaims" in message:
+        volumes = pod["spec"].get("volumes", [])
+        names = [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]
+        return (
+            f"its volume is not bound ({_sentence(message)}); see kubectl describe pvc {' '.join(names)}: does the "
+            "cluster have a default storage class? Otherwise use --storage"
+        )
+    short = f"no node has enough {', '.join(resources)}" if resources else "no node accepts it"
+    return f"{short} ({_sentence(message)}); request less, or add nodes"
+
+
+def _sentence(message: str) -> str:
+    """Return a message of the cluster on one line and without its full stop, so that a sentence can contain it."""
+    return " ".join(message.split()).rstrip(".")
 
 
 def _container(pod: Object) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,16 +121,18 @@ def find(cluster: Cluster, name: str) -> Snapshot:
     return snapshot
 
 
-def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
+def start(cluster: Cluster, name: str, objects: list[Object], tell: Callable[[str], None]) -> bool:
     """Apply a run, after removing what is left of an earlier one of that name.
 
+    Args:
+      tell: called with a line about the progress of the removal.
     Returns:
       False if exactly this run is already under way: nothing was done.
     Raises:
       UserError: another run of that name is under way, or one that was started by kubectl.
     """
     digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
-    existing = [job["metadata"] for kind in ("JobSet", "Job") for job in cluster.list(kind, name)[0]]
+    existing = [workload["metadata"] for kind in WORKLOADS for workload in cluster.list(kind, name)[0]]
     # Not those that a JobSet created.
     existing = [metadata for metadata in existing if not metadata.get("ownerReferences")]
     if existing and look(cluster, name).result() is None:
@@ -138,11 +141,12 @@ def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
                 f"run {name} is under way with other options, or was started by kubectl: inspect it with "
                 f"python -m k8s.submit status --name {name}, remove it with delete, or choose another --name"
             )
-        expected = {manifest["metadata"]["name"] for manifest in objects if manifest["kind"] in ("JobSet", "Job")}
+        expected = {manifest["metadata"]["name"] for manifest in objects if manifest["kind"] in WORKLOADS}
         if expected == {metadata["name"] for metadata in existing}:
             return False  # otherwise only some objects were applied: apply all now
     elif existing or cluster.list("Pod", name)[0]:
-        remove(cluster, name)
+        tell(f"removing what an earlier run left under the name {name}")
+        remove(cluster, name, tell)
     for manifest in sorted(objects, key=lambda o: o["kind"] in WORKLOADS):  # objects that create Pods come last
         annotations = {**manifest["metadata"].get("annotations", {}), DIGEST: digest}
         marked = {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
@@ -150,14 +154,16 @@ def start(cluster: Cluster, name: str, objects: list[Object]) -> bool:
     return True
 
 
-def remove(cluster: Cluster, name: str, *, seconds: float = REMOVAL_SECONDS) -> int:
+def remove(cluster: Cluster, name: str, tell: Callable[[str], None], *, seconds: float = REMOVAL_SECONDS) -> int:
     """Remove all objects of a run, except the storage, and wait until they and its Pods are gone.
 
     Otherwise an old and a new Pod could have the same host name at the same time, and changes applied to an object
     that is being removed would be lost.
 
+    Args:
+      tell: called with a line each time that the number of objects and Pods which are left has changed.
     Returns:
-      The number of objects removed.
+      The number of objects and Pods removed.
     Raises:
       UserError: some still exist after `seconds`.
     """
@@ -165,15 +171,21 @@ def remove(cluster: Cluster, name: str, *, seconds: float = REMOVAL_SECONDS) -> 
     for kind, object_name in existing:
         cluster.delete(kind, object_name)
     deadline = time.monotonic() + seconds
+    removed, told = 0, 0
     while True:
         left, version = cluster.list("Pod", name)
         seconds_to_look = 5.0 if left else 1.0  # Pods are watched, the others are not
+        pods = len(left)
         left += [o for kind in OF_A_RUN if kind in dict(existing) for o in cluster.list(kind, name)[0]]
+        removed = removed or len(existing) + pods
         if not left:
-            return len(existing)
+            return removed
+        names = ", ".join(o["metadata"]["name"] for o in left[:3]) + ", ..." * (len(left) > 3)
         if time.monotonic() > deadline:
-            names = ", ".join(o["metadata"]["name"] for o in left[:3])
             raise UserError(f"after {seconds:.0f} s not removed: {names}; see kubectl describe, is its node gone?")
+        if len(left) != told:
+            tell(f"removing run {name}: {pods} Pods and {len(left) - pods} other objects left ({names})")
+        told = len(left)
         cluster.wait_for_change(name, version, min(seconds_to_look, seconds))
 
 

@@ -4,20 +4,29 @@ import argparse
 import sys
 
 from k8s import render
+from k8s.outage import Outage
 from k8s.render import Choices
 from trainer import cli
 from trainer.cli import UserError
 from trainer.config import typed
+from trainer.exit_status import BAD_RESULT_STATUS
 
 VERBS = ("run", "status", "logs", "delete")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line, and return the exit status: for a run 0 complete, 2 user error, 1 failed."""
+    """Run the command line, and return the exit status: for a run 0 complete, 2 user error, 1 failed.
+
+    An outage of the API server is no user error: it ends with 1.
+    """
     ended = [0]
 
     def run(argv: list[str] | None) -> None:
-        ended[0] = _run(argv)
+        try:
+            ended[0] = _run(argv)
+        except Outage as error:
+            print(f"error: {error}", file=sys.stderr)
+            ended[0] = BAD_RESULT_STATUS
 
     return cli.exit_status(run, argv) or ended[0]
 
@@ -47,10 +56,11 @@ def _submit(args: argparse.Namespace, training: list[str]) -> int:
     console = Console(highlight=False, soft_wrap=True)
     cluster = client.connect(args.namespace)
     name = next(o["data"]["CLUSTER_NAME"] for o in objects if "CLUSTER_NAME" in o.get("data", {}))
-    if run.start(cluster, name, objects):
+    if run.start(cluster, name, objects, lambda line: console.print(line, markup=False)):
         console.print(f"run {name}: applied {len(objects)} objects in namespace {cluster.namespace}", markup=False)
     else:
-        console.print(f"run {name} is under way already: following it", markup=False)
+        what = "" if args.overlay == "tensorboard" else ": following it"
+        console.print(f"run {name} is under way already{what}", markup=False)
     if args.overlay == "tensorboard":
         console.print(f"kubectl port-forward -n {cluster.namespace} deployment/{name}-tensorboard 6006")
         return 0
@@ -80,21 +90,28 @@ def _choices(args: argparse.Namespace, training: list[str]) -> Choices:
 def _delete(namespace: str | None, name: str) -> int:
     from k8s import client, run
 
-    count = run.remove(client.connect(namespace), name)
-    print(f"removed {count} objects of run {name}; its storage is kept")
+    cluster = client.connect(namespace)
+    count = run.remove(cluster, name, lambda line: print(line, flush=True))
+    if not count:
+        raise UserError(f"run {name} does not exist in namespace {cluster.namespace}: see kubectl get jobs")
+    print(f"removed {count} objects and Pods of run {name}; its storage is kept")
     return 0
 
 
 def _logs(namespace: str | None, name: str) -> int:
-    from k8s import client, run
+    from k8s import client, diagnose, run
 
     cluster = client.connect(namespace)
     chief = run.find(cluster, name).chief()
     if chief is None:
         raise UserError(f"run {name} has no Pod with a log yet: see status")
     running = chief["status"].get("phase") == "Running"
-    for _, text in cluster.log(chief["metadata"]["name"], follow=running):
-        print(text, flush=True)
+    try:
+        for _, text in cluster.log(chief["metadata"]["name"], follow=running):
+            print(text, flush=True)
+    except client.NotStarted as error:
+        why = diagnose.problem(chief) or f"{chief['metadata']['name']} is {diagnose.state(chief)}"
+        raise UserError(f"run {name} has no log yet: {why}; see status") from error
     return 0
 
 
@@ -139,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         type=typed.argument(float, typed.Range(0, 10**7)),
         default=600.0,
         metavar="SECONDS",
-        help="how long to follow a run that cannot start",
+        help="how long to follow a run that cannot start, or whose cluster does not answer",
     )
     return parser
 

@@ -4,13 +4,15 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from k8s import Object, diagnose, run
-from k8s.client import Cluster, NotFound, NotStarted
+from k8s.client import PAUSE, Cluster, NotFound, NotStarted
+from k8s.outage import Outage, outlast
 from k8s.run import Snapshot
 from trainer.cli import UserError
 
@@ -26,10 +28,9 @@ def table(name: str, snapshot: Snapshot) -> Table:
     for job, index in snapshot.places():
         pods = snapshot.of(job, index)
         newest = pods[-1]
-        again = sum(s.get("restartCount", 0) for p in pods for s in p["status"].get("containerStatuses", []))
         where = f"{job}-{index}" if index else newest["metadata"]["name"]
         node = newest["spec"].get("nodeName", "")
-        shown.add_row(where, diagnose.state(newest), str(len(pods) - 1 + again), _age(newest), node)
+        shown.add_row(where, diagnose.state(newest), str(diagnose.restarts(pods)), _age(newest), node)
     return shown
 
 
@@ -46,9 +47,10 @@ def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> 
 
     Args:
       console: a terminal shows a live table below the log; otherwise each change of state is a line.
-      give_up: seconds that a problem which only people can solve may last.
+      give_up: seconds that an outage of the API server, or a problem which only people can solve, may last.
     Raises:
       UserError: such a problem lasted longer, and the run is left as it is; or somebody has removed the run.
+      Outage: the API server did not answer for longer.
     """
     log = _Log(cluster, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     with Live(
@@ -57,7 +59,8 @@ def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> 
         states: dict[str, str] = {}
         problems = _Problems(console, give_up)
         while True:
-            snapshot = run.look(cluster, name)
+            look = partial(run.look, cluster, name)
+            snapshot = outlast(look, name, partial(_warn, console), seconds=give_up, pause=PAUSE)
             if not snapshot.jobs and not snapshot.job_sets:
                 raise UserError(f"run {name} no longer exists: somebody has removed it")
             log.chief = snapshot.chief()
@@ -86,6 +89,10 @@ def _changes(snapshot: Snapshot, before: dict[str, str], console: Console) -> di
     return states
 
 
+def _warn(console: Console, line: str) -> None:
+    console.print(line, style="yellow", markup=False, highlight=False)
+
+
 class _Problems:
     """Prints each problem once, and gives up on one that lasts, even if its wording changes, as kubelet's does."""
 
@@ -100,11 +107,11 @@ class _Problems:
         self._since = {about: self._since.get(about, now) for about in problems}
         for about, line in problems.items():
             if line not in self._told:
-                self.console.print(line, style="yellow", markup=False, highlight=False)
+                _warn(self.console, line)
             self._told.add(line)
             if now - self._since[about] > self.give_up and snapshot.result() is None:
                 raise UserError(
-                    f"{line}. This has lasted {self.give_up:.0f} s; the run is kept, repeat the command to follow it"
+                    f"{line}; this has lasted {self.give_up:.0f} s; the run is kept, repeat the command to follow it"
                 )
 
 
@@ -144,7 +151,7 @@ class _Log:
                     read_to_its_end = True
                 except NotStarted:
                     pass
-                except UserError as error:
+                except (UserError, Outage) as error:
                     refused = True
                     if str(error) != told:
                         told = str(error)

@@ -39,13 +39,13 @@ LAYERS = {
         "scoring",
         "prepare synthesize score inspect download draw",
     ],
-    "k8s": ["client diagnose render", "run", "watch", "submit"],
+    "k8s": ["outage", "client diagnose render", "run", "watch", "submit"],
 }
 FORWARDS = "trainer"  # its names are imported when they are asked for
 # What the others may import of trainer.
 OF_TRAINER = {
     "beam_pipelines": "cli cluster config data exit_status files inference released troubles vocab",
-    "k8s": "cli config",
+    "k8s": "cli config exit_status",
 }
 
 

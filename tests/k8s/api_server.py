@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
 
+from k8s.client import APIS
+
 Object = dict[str, Any]
 TOKEN = "secret-of-the-test"
 
@@ -39,6 +41,7 @@ class State:
       play: called in a thread of its own with each Job that is created; it plays the controllers and nodes.
       logs: of each Pod, (seconds to wait, text); None for the text cuts the stream off.
       linger: seconds that what is deleted stays, by its kind's plural; Pods stay as long as their Job.
+      open: whether requests without a token are answered, too; kubectl sends none over plain HTTP.
       dying: names of objects that were applied while they were being deleted, and went with that.
     """
 
@@ -49,6 +52,7 @@ class State:
     requests: list[tuple[str, str]] = field(default_factory=list)
     linger: dict[str, float] = field(default_factory=dict)
     dying: list[str] = field(default_factory=list)
+    open: bool = False
     version: int = 1
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -131,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.state.requests.append((self.command, self.path))
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}" and not self.state.open:
             return self._refuse(401, "Unauthorized")
         for fault in self.state.faults:
             if fault.times and fault.method == self.command and fault.part in self.path:
@@ -145,6 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self.close_connection = fault.status == 206
                     return None if self.close_connection else self._chunk(b"")
                 return self._refuse(fault.status, fault.message, fault.retry_after)
+        if "/namespaces/" not in url.path:
+            return self._discover(url.path.strip("/").split("/"))
         plural, _, rest = url.path.partition("/namespaces/team/")[2].partition("/")
         name, _, sub = rest.partition("/")
         if self.command == "PATCH":
@@ -153,9 +159,34 @@ class _Handler(BaseHTTPRequestHandler):
             return self._delete(plural, name)
         if sub == "log":
             return self._log(name, query)
+        if name:
+            found = self.state.objects.get((plural, name))
+            return self._answer(found) if found else self._refuse(404, f'{plural} "{name}" not found')
         return self._watch(query) if query.get("watch") else self._list(plural, query)
 
+    def _discover(self, path: list[str]) -> None:
+        """Answer what kubectl asks first: the groups, and the kinds in each of them."""
+        versions: dict[str, list[Object]] = {version: [] for version, _ in APIS.values()}
+        for kind, (version, plural) in APIS.items():
+            versions[version].append({"name": plural, "kind": kind, "namespaced": True, "verbs": ["get", "patch"]})
+        if path == ["api"]:
+            return self._answer({"kind": "APIVersions", "versions": ["v1"]})
+        if path == ["apis"]:
+            groups = [
+                {"name": version.partition("/")[0], "versions": [{"groupVersion": version, "version": number}]}
+                for version in versions
+                if (number := version.partition("/")[2])
+            ]
+            return self._answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+        version = "/".join(path[1:])
+        if version not in versions:
+            return self._refuse(404, "not found")
+        kinds = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version}
+        return self._answer({**kinds, "resources": versions[version]})
+
     def _apply(self, plural: str, name: str, query: dict[str, str], found: Object) -> None:
+        if self.headers["Content-Type"] == "application/strategic-merge-patch+json":
+            return self._annotate(self.state.objects[plural, name], found)
         if self.headers["Content-Type"] != "application/apply-patch+yaml" or not query.get("fieldManager"):
             return self._refuse(415, "no server-side apply")
         if query.get("fieldValidation") == "Strict":
@@ -170,6 +201,16 @@ class _Handler(BaseHTTPRequestHandler):
         if new and plural == "jobs":
             threading.Thread(target=self.state.play, args=(self.state, found), daemon=True).start()
         return self._answer(found, 201 if new else 200)
+
+    def _annotate(self, live: Object, patch: Object) -> None:
+        """Take the patch of a `kubectl apply` that changes nothing but annotations; None removes one."""
+        if any(
+            live[part].get(key) != value for part in patch.keys() - {"metadata"} for key, value in patch[part].items()
+        ):
+            return self._refuse(415, "more than annotations would change")
+        annotations = live["metadata"].get("annotations", {}) | patch["metadata"].get("annotations", {})
+        live["metadata"]["annotations"] = {key: value for key, value in annotations.items() if value is not None}
+        return self._answer(live)
 
     def _delete(self, plural: str, name: str) -> None:
         if (plural, name) not in self.state.objects:

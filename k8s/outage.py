@@ -1,0 +1,42 @@
+"""Outages of the API server: runs continue without it, so whoever follows one waits."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class Outage(Exception):
+    """The API server cannot be reached, or fails; a later try may succeed."""
+
+
+def outlast(
+    call: Callable[[], Result], name: str, tell: Callable[[str], None], *, seconds: float, pause: float
+) -> Result:
+    """Call a function until it succeeds, and return its result.
+
+    Args:
+      call: raises `Outage` during one.
+      name: of the run.
+      tell: called with a line when an outage begins and when it ends.
+      seconds: how long it may last.
+      pause: seconds between two calls.
+    Raises:
+      Outage: it lasted longer.
+    """
+    begin, told = time.monotonic(), False
+    while True:
+        try:
+            result = call()
+        except Outage as outage:
+            if time.monotonic() - begin > seconds:
+                raise Outage(f"{outage}; run {name} continues, repeat the command to follow it") from outage
+            if not told:
+                tell(f"{outage}; run {name} continues without it: trying again")
+            told = True
+            time.sleep(pause)
+            continue
+        if told:
+            tell("the cluster answers again")
+        return result
