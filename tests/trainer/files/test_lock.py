@@ -110,6 +110,18 @@ def test_an_owner_in_another_process_namespace_is_not_robbed(tmp_path: Path) -> 
     take(tmp_path).release()
 
 
+def test_in_a_process_namespace_of_its_own_a_killed_owner_is_succeeded_at_once(tmp_path: Path) -> None:
+    """As by the Pod that replaces a killed one: in both, the owner and its threads have the same small numbers."""
+    for _ in range(3):  # the lock file of the last one is left behind
+        process = owner(tmp_path, *isolated())
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+        process.wait()
+        while Path(f"/proc/{child}").exists():
+            time.sleep(0.05)
+        assert (tmp_path / "lock").exists()
+
+
 def test_a_claim_by_the_number_of_a_thread_of_ours_is_dead(tmp_path: Path) -> None:
     """As in a restarted Pod, where small process numbers recur."""
     over = threading.Event()
