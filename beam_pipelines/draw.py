@@ -13,12 +13,14 @@ from PIL import Image
 
 from beam_pipelines.inputs.csv_boxes import CORNERS
 from beam_pipelines.sharding import places
+from beam_pipelines.sharding.outputs import LOCK_FILE
 from beam_pipelines.synthesis import given_texts
 from beam_pipelines.synthesis.fonts import Fonts
 from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer import cli
 from trainer.cli import UserError
 from trainer.config import typed
+from trainer.files.lock import Lock
 
 LABELS, HEADER = "labels.csv", ["file", "label"]
 EMPTY = 0.2  # share of scenes without a number
@@ -55,21 +57,29 @@ def _run(argv: list[str] | None) -> None:
     args.alphabet = None  # of the texts, else digits
     header, draw = _artist(args)
     folder = Path(args.output)
+    _check_ours(folder)  # before anything is written, the lock file included
+    with Lock(str(folder / LOCK_FILE), None) as lock:
+        _write(folder, args.seed, args.count, header, draw, lock)
+    print(f"drew {args.count} images; their labels are in {folder / LABELS}")
+
+
+def _write(folder: Path, seed: int, count: int, header: list[str], draw: Callable[[int], Drawing], lock: Lock) -> None:
+    """Draw the images and their labels in place of those of earlier runs."""
     drawn_before = _check_ours(folder)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     with (folder / UNFINISHED).open("a", encoding="utf-8") as file:
-        file.writelines(f"{seed},{count}\n" for seed, count in [*drawn_before.items(), (args.seed, args.count)])
+        file.writelines(f"{one},{most}\n" for one, most in [*drawn_before.items(), (seed, count)])
     rows = []
-    for index in range(args.count):
-        (image, labels), name = draw(index), f"{args.seed}-{index:06d}.png"
+    for index in range(count):
+        (image, labels), name = draw(index), f"{seed}-{index:06d}.png"
         image.save(folder / "images" / name)
         rows += [[name, *label] for label in labels]
     with (folder / NEW_LABELS).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
+    lock.check()
     (folder / NEW_LABELS).replace(folder / LABELS)
     _remove_unlabelled(folder)
     (folder / UNFINISHED).unlink()
-    print(f"drew {args.count} images; their labels are in {folder / LABELS}")
 
 
 def _artist(args: argparse.Namespace) -> tuple[list[str], Callable[[int], Drawing]]:
@@ -109,12 +119,13 @@ def _check_ours(folder: Path) -> dict[str, int]:
     if not folder.is_dir():
         raise UserError(f"--output {folder} is not a folder: choose another --output")
     labelled, unfinished = _labelled(folder / LABELS), _unfinished(folder / UNFINISHED)
-    ours = {"images"} | {f"images/{name}" for name in labelled or ()}
+    ours = {"images", LOCK_FILE} | {f"images/{name}" for name in labelled or ()}
     ours |= {LABELS} if labelled is not None else set()
     ours |= {UNFINISHED, NEW_LABELS} if unfinished is not None else set()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not (name in ours or _is_of(name, unfinished or {})):
+        is_plain = path.is_dir() if name == "images" else path.is_file()
+        if path.is_symlink() or not is_plain or not (name in ours or _is_of(name, unfinished or {})):
             raise UserError(f"{folder} holds {name}, which this command did not write: choose another --output")
     names = [NAME.fullmatch(name) for name in labelled or ()]
     return _largest((name[1], int(name[2]) + 1) for name in names if name)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from trainer import cli, released, svhn
+from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.config import experiments, schema
 from trainer.data import finetuning_list
@@ -116,12 +117,19 @@ def _comparison(before: "FolderEvaluation", after: "FolderEvaluation", export: s
     return "\n".join([*lines, f"the model: {export}"])
 
 
+def _check_place(flag: str, path: str) -> None:
+    if flag == "--workdir":
+        raise UserError(f"--workdir {path}: this command writes to local folders only; copy its export afterwards")
+    cli.local_or_gs(flag, path)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Fine-tune a model on a folder of labelled images, which has a labels.csv with the columns file "
         "and label, or sub-folders or file names that are labels (123/a.jpg, 123_a.jpg): prepare, train, evaluate, "
         "export and report, with the accuracy on held-out images before and after. Run again, it continues.",
         example="python -m trainer.finetune photos --workdir runs/mine",
+        check_place=_check_place,
     )
     parser.add_argument("folder", metavar="FOLDER", help="labelled images")
     parser.add_argument("--workdir", required=True, metavar="DIR", help="for the data, the run, the model, the report")

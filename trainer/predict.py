@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     if args.draw:
         replaceable.check_replaceable(args.draw, "--draw")
+        _check_not_read(args.draw, args.images)
     image_kinds.limit_megapixels(args.max_megapixels)
     environment.configure()
     model = any_model.load(args.model)
@@ -67,6 +69,17 @@ def _run(argv: list[str] | None) -> None:
         _draw(box_overlay.draw(photos) if photos else attention_overlay.draw(looks), args.draw)
     if unread:
         raise cli.UserError("\n".join(unread))
+
+
+def _check_not_read(drawing: str, images: Sequence[str]) -> None:
+    """Check that the drawing does not replace one of the images.
+
+    Raises:
+      UserError: it would.
+    """
+    for path in images:
+        if os.path.exists(drawing) and os.path.exists(path) and os.path.samefile(drawing, path):
+            raise cli.UserError(f"--draw {drawing} would replace the image itself: give the path of a new PNG")
 
 
 def _opened(path: str) -> BinaryIO:

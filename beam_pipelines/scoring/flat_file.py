@@ -7,9 +7,11 @@ complete, and removed before they are replaced: a file that does not hold just w
 import io
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import google_crc32c
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
@@ -18,7 +20,7 @@ from beam_pipelines.scoring import predictions
 from beam_pipelines.scoring.predictions import SUMMARY_FILE, Counted
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.whole_file import whole_file
-from trainer.cli import UserError
+from trainer.cli import Locked, UserError
 from trainer.data.dataset_info import COMPLETED_FILE
 
 PARTS = ".parts"  # replaces the file's ending in the name of the folder
@@ -39,7 +41,7 @@ class FlatFile:
         Raises:
           UserError: it holds anything else.
         """
-        if FileSystems.exists(self.path) and not self._is_ours():
+        if self._exists() and not self._is_ours():
             raise UserError(
                 f"--output {self.path}: this file was not written from {self.folder}: choose another --output, or move "
                 "it away"
@@ -47,23 +49,43 @@ class FlatFile:
 
     def remove(self) -> None:
         """Delete the file, of which `check` has said that it is ours, before its shards are replaced."""
-        if FileSystems.exists(self.path):
+        if self._exists():
             listing.delete(self.path)
 
     def complete(self) -> None:
-        """Make the file, unless the shards are incomplete, as after one of several partitions, or it is there."""
+        """Make the file, unless the shards are incomplete, as after one of several partitions, or it is there.
+
+        Raises:
+          UserError: another file has appeared there since `check`, or the shards are damaged.
+          Locked: another run has replaced the shards meanwhile.
+        """
         if not self._is_done():
             return
-        if not FileSystems.exists(self.path):
+        if self._exists():
+            self.check()
+        else:
+            self._make()
+        print(f"all rows: {self.path}")
+
+    def _make(self) -> None:
+        try:
             with whole_file(self.path) as file:
                 self._merge(Counted(file))
-        print(f"all rows: {self.path}")
+        except FileNotFoundError as error:
+            raise Locked(f"another run is replacing {self.folder}: wait for it, or choose another --output") from error
+        except ValueError as error:
+            raise UserError(f"{self.folder}: {error}; write it again with --overwrite") from error
+
+    def _exists(self) -> bool:
+        """Return whether anything stands at the path, a link to nothing included."""
+        return FileSystems.exists(self.path) if listing.is_remote(self.path) else os.path.lexists(self.path)
 
     def _is_done(self) -> bool:
         return FileSystems.exists(FileSystems.join(self.folder, COMPLETED_FILE))
 
     def _is_ours(self) -> bool:
-        if not self._is_done():
+        is_file = listing.is_remote(self.path) or stat.S_ISREG(os.lstat(self.path).st_mode)
+        if not is_file or not self._is_done():
             return False
         with open(os.devnull, "wb") as nowhere:
             merged, found = Counted(nowhere), Counted(nowhere)
@@ -88,17 +110,26 @@ class FlatFile:
             out.write(content[header:])
 
     def _shards(self) -> Iterator[bytes]:
+        """Yield the content of each shard.
+
+        Raises:
+          ValueError: one is not what the summary says.
+        """
         with FileSystems.open(FileSystems.join(self.folder, SUMMARY_FILE)) as file:
-            names = [shard["name"] for shard in json.loads(file.read())["shards"]]
-        for name in names:
-            with FileSystems.open(FileSystems.join(self.folder, name), compression_type="uncompressed") as file:
-                yield file.read()
+            shards = json.loads(file.read())["shards"]
+        for shard in shards:
+            path = FileSystems.join(self.folder, shard["name"])
+            with FileSystems.open(path, compression_type="uncompressed") as file:
+                content = file.read()
+            if len(content) != shard["bytes"] or f"{google_crc32c.value(content):08x}" != shard["crc32c"]:
+                raise ValueError(f"{shard['name']} is not what {SUMMARY_FILE} says")
+            yield content
 
 
 def of(output: str) -> FlatFile | None:
     """Return the flat file that an --output names; None if it names a folder."""
     stem, ending = os.path.splitext(output)
-    file_format = ending.removeprefix(".")
+    file_format = ending.removeprefix(".").lower()
     if file_format not in predictions.WRITERS or os.path.isdir(output):
         return None
     return FlatFile(output, f"{stem}{PARTS}", file_format)

@@ -4,7 +4,6 @@ import argparse
 import random
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import rstr
@@ -12,12 +11,16 @@ import rstr
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.texts import TextSource, surroundings
 from trainer.cli import UserError
+from trainer.files import local_file
 from trainer.vocab import DIGITS, Vocab
 
 MAX_DIGITS = 5  # of random numbers, by default
 LONGEST = 100  # characters
 SAMPLES = 2_000  # texts that match a pattern, whose characters and longest length count as its own
 TRIES = 1_000  # texts that match a pattern but may not be drawn
+MOST_DRAWS = 500  # random numbers for a text that matches a pattern
+MOST_ENDLESS = 50  # texts that would take more, before the pattern is refused
+_NOT_A_PATTERN = (re.error, KeyError, IndexError, ValueError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -74,16 +77,47 @@ class Matching:
         return surroundings(rng, self.characters)
 
 
+class _TooManyDraws(Exception):
+    """A text took more random numbers than any of `LONGEST` characters needs."""
+
+
+class _Limited(random.Random):
+    """Random numbers, of which each text gets at most `MOST_DRAWS`: nested repetitions would take them without end."""
+
+    left = MOST_DRAWS
+
+    def getrandbits(self, bits: int, /) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooManyDraws
+        return super().getrandbits(bits)
+
+
 class _Matches:
     """Random texts that match a pattern."""
 
     def __init__(self, pattern: str, seed: int) -> None:
-        self.pattern, self.random = pattern, rstr.Rstr(random.Random(seed))
+        self.pattern, self.random, self.endless = pattern, _Limited(seed), 0
+        self.strings = rstr.Rstr(self.random)
 
     def draw(self) -> str:
+        """Return a text, which is empty if it would have been far too long.
+
+        Raises:
+          UserError: the pattern is not one that can be drawn from, or many of its texts are far too long.
+        """
+        self.random.left = MOST_DRAWS
         try:
-            return self.random.xeger(self.pattern)
-        except (re.error, KeyError, IndexError, ValueError) as error:  # not an expression, or one without texts
+            return self.strings.xeger(self.pattern)
+        except _TooManyDraws:
+            self.endless += 1
+            if self.endless < MOST_ENDLESS:
+                return ""
+            raise UserError(
+                f"--pattern {self.pattern}: {MOST_ENDLESS} of its texts are far longer than {LONGEST} characters: "
+                "repeat less in it, e.g. {1,3} in place of * and +"
+            ) from None
+        except _NOT_A_PATTERN as error:  # or one without texts
             raise UserError(
                 f"--pattern {self.pattern}: texts of at most {LONGEST} characters cannot be drawn from this pattern "
                 rf"({error}): give e.g. '[A-Z]{{2}}-\d{{3}}'"
@@ -134,14 +168,13 @@ def of(args: argparse.Namespace, *, lengths: str, digits: str) -> TextSource:
 
 
 def _read(path: str) -> list[str]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UserError(f"--texts {path} cannot be read ({reason}): give a text file with one text a line") from error
+    named, advice = f"--texts {path}", "give a text file with one text a line"
+    lines = local_file.read_text(path, named=named, advice=advice).splitlines()
     found = [line.strip() for line in lines if line.strip()]
     if not found:
-        raise UserError(f"--texts {path} is empty: give a text file with one text a line")
+        raise UserError(f"{named} is empty: {advice}")
+    if odd := next((text for text in found if not text.isprintable()), None):
+        raise UserError(f"{named}: {odd[:LONGEST]!r} has a character that cannot be drawn: remove it")
     if longest := next((text for text in found if len(text) > LONGEST), None):
         raise UserError(f"--texts {path}: {longest[:20]!r}... has more than {LONGEST} characters")
     return found

@@ -1,6 +1,7 @@
 """Which numbers are drawn: distributions of lengths and digits."""
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from trainer.cli import UserError
+from trainer.files import local_file
 
 NAMED = ("uniform", "house", "benford")  # distributions that need no file
 # The shares of lengths among house numbers, in SVHN and in other photos alike.
@@ -146,8 +148,11 @@ def _read_weights(path: str, column: str) -> dict[str, float]:
     flag = f"--{column}s {path}"
     if not Path(path).is_file():
         raise UserError(f"{flag}: neither a file nor a known distribution (see --help)")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    text = local_file.read_text(path, named=flag, advice="give a CSV file")
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), restval=""))
+    except csv.Error as error:
+        raise UserError(f"{flag}: not a CSV file ({error})") from error
     columns = set(rows[0]) if rows else set()
     if "label" in columns:
         labels = [row["label"].strip() for row in rows]
@@ -159,6 +164,6 @@ def _read_weights(path: str, column: str) -> dict[str, float]:
         weights = {row[column].strip(): float(row["weight"]) for row in rows}
     except (TypeError, ValueError) as error:
         raise UserError(f"{flag}: a weight is not a number ({error})") from error
-    if min(weights.values()) < 0 or sum(weights.values()) <= 0:
-        raise UserError(f"{flag}: weights must not be negative or all zero")
+    if min(weights.values()) < 0 or not 0 < sum(weights.values()) < math.inf:
+        raise UserError(f"{flag}: weights must be finite, and not negative or all zero")
     return weights

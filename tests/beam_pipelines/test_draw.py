@@ -1,6 +1,7 @@
 """draw replaces what it drew, also in a run that was killed, and nothing else."""
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 
 from beam_pipelines import draw, prepare
+from beam_pipelines.sharding.outputs import LOCK_FILE
 from tests.beam_pipelines.sharding.test_outputs import put, snapshot
 from trainer.data import dataset_info
+from trainer.files.lock import Lock
 
 
 @pytest.mark.parametrize("killed_in", ["image", "labels"])
@@ -67,6 +70,19 @@ def test_what_a_killed_run_leaves_is_removed_once_others_are_labelled(
     assert sorted(path.name for path in out.iterdir()) == ["images", "labels.csv"]
 
 
+def test_two_at_once_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "photos"
+    assert draw.main(["--count", "2", "--seed", "1", "--output", str(out)]) == 0
+    with Lock(str(out / LOCK_FILE), None):
+        before = snapshot(out)
+        assert draw.main(["--count", "3", "--seed", "2", "--output", str(out)]) == 42
+        assert snapshot(out) == before
+    assert "is in use by process" in capsys.readouterr().err
+    (out / LOCK_FILE).write_text("{}")  # of a process that was killed
+    assert draw.main(["--count", "3", "--seed", "2", "--output", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["images", "labels.csv"]
+
+
 @pytest.mark.parametrize("name", ["labels.csv.unfinished", "labels.csv.new", "images/1-000003.png", "1-000000.png"])
 def test_draw_leaves_what_no_unfinished_run_of_it_wrote(tmp_path: Path, name: str) -> None:
     out = tmp_path / "photos"
@@ -76,6 +92,27 @@ def test_draw_leaves_what_no_unfinished_run_of_it_wrote(tmp_path: Path, name: st
     before = snapshot(out)
     assert draw.main(["--count", "3", "--seed", "1", "--output", str(out)]) == 2
     assert snapshot(out) == before
+
+
+@pytest.mark.parametrize("name", ["images", "images/0-000000.png", ".svhn-lock"])
+@pytest.mark.parametrize("kind", ["pipe", "other"])
+def test_what_has_its_names_but_is_something_else_stays(tmp_path: Path, name: str, kind: str) -> None:
+    """A folder in place of a file, and a file in place of a folder."""
+    out = tmp_path / "photos"
+    if name != "images":
+        assert draw.main(["--count", "1", "--output", str(out)]) == 0
+        (out / name).unlink(missing_ok=True)
+    else:
+        out.mkdir()
+    if kind == "pipe":
+        os.mkfifo(out / name)
+    elif name == "images":
+        (out / name).write_text("mine")
+    else:
+        (out / name).mkdir()
+    mode = (out / name).stat().st_mode
+    assert draw.main(["--count", "1", "--output", str(out)]) == 2
+    assert (out / name).stat().st_mode == mode
 
 
 def test_draw_replaces_only_what_it_drew(tmp_path: Path) -> None:

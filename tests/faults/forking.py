@@ -224,7 +224,11 @@ class Commands:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:  # on a busy machine, the interpreter takes its time to end
+            self._process.kill()
+            self._process.wait()
 
 
 Command = Callable[..., Ended]

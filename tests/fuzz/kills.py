@@ -145,17 +145,23 @@ def replacing(case: Case) -> None:
     assert again.status == 0, again.err[-3000:]
 
 
+MANY = {"beam_pipelines.draw": {"count": 40}}  # so that one is still at it when the other begins
+OTHERWISE = {  # what makes another request of a command line
+    "beam_pipelines.score": ["--num-shards", "3"],
+    "beam_pipelines.draw": ["--seed", "5"],
+    "trainer.train": ["seed=5"],
+}
+
+
 def two_at_once(case: Case) -> None:
     """Two runs into one output, the same or another request: one is refused, or both leave one sound output."""
     module = case.rng.choice(
-        [f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score")] + ["trainer.train"]
+        [f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw")] + ["trainer.train"]
     )
-    first = command_line(module, world=case.world, new=case.place)
+    first = command_line(module, world=case.world, new=case.place, **MANY.get(module, {}))
     second = list(first)
     if case.rng.random() < 0.7:
-        second += {"beam_pipelines.score": ["--num-shards", "3"], "trainer.train": ["seed=5"]}.get(
-            module, ["--seed", "5", "--num-shards", "2"]
-        )
+        second += OTHERWISE.get(module, ["--seed", "5", "--num-shards", "2"])
     delay = case.rng.choice([0.0, 0.1, 0.3, 0.6])
     ended: dict[str, Ended] = {}
 
@@ -178,6 +184,9 @@ def two_at_once(case: Case) -> None:
     out = case.place / "out"
     if module == "trainer.train":
         assert (out / "FINISHED").exists()
+    elif module == "beam_pipelines.draw":
+        labels = [line.partition(",")[0] for line in (out / "labels.csv").read_text().splitlines()[1:]]
+        assert sorted(path.name for path in (out / "images").iterdir()) == sorted(labels)
     elif module == "beam_pipelines.score":
         summary = case.check_predictions(out)
         assert sorted(shard["name"] for shard in summary["shards"]) == sorted(p.name for p in out.glob("predictions-*"))

@@ -70,3 +70,18 @@ def test_predict_reads_what_it_can_and_names_the_rest_at_the_end(
     assert [json.loads(line)["key"] for line in out.splitlines()] == [first, last]
     for line, path in zip(err.splitlines(), unread, strict=True):
         assert path in line
+
+
+@pytest.mark.parametrize("kind", ["the same path", "a link in its folder"])
+def test_a_drawing_does_not_replace_an_image_that_it_shows(
+    photos: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    image = tmp_path / "mine" / "1.png"
+    image.write_bytes(next(photos.glob("4-*.png")).read_bytes())
+    before = image.read_bytes()
+    drawn = image if kind == "the same path" else tmp_path / "link" / "1.png"
+    assert predict.main([str(image), "--draw", str(drawn)]) == 2
+    assert "would replace the image itself" in capsys.readouterr().err
+    assert image.read_bytes() == before

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -10,6 +11,7 @@ from pathlib import Path
 from trainer.cli import UserError
 from trainer.data import labelled_folder
 from trainer.data.labelled_folder import LABELS_FILE, LabelledFile
+from trainer.files import local_file, whole_file
 from trainer.vocab import DIGITS
 
 TRAIN, VALIDATION = "train", "validation"
@@ -37,27 +39,33 @@ class FinetuningList:
         return sum(file.split == split for file in self.files)
 
     def write(self, folder: str) -> None:
-        """Write `labels.csv` into a folder, unless it is there.
+        """Write `labels.csv` into a folder, whole or not at all, unless it is there.
 
         Raises:
-          UserError: there is another list, or the folder cannot be written.
+          UserError: there is another list, or the folder is not one.
         """
         out = io.StringIO(newline="")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["file", "label", "split"])
         writer.writerows([file.path, file.texts[0], file.split] for file in self.files)
-        path = Path(folder) / LABELS_FILE
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "x", encoding="utf-8") as file:
-                file.write(out.getvalue())
-        except FileExistsError as error:
-            if path.read_text(encoding="utf-8") != out.getvalue():
-                raise UserError(
-                    f"{path} lists other images or labels: give a new --workdir, or remove that folder"
-                ) from error
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}; give another --workdir") from error
+        content, path = os.fsencode(out.getvalue()), os.path.join(folder, LABELS_FILE)
+        if not os.path.lexists(path):
+            try:
+                os.makedirs(folder, exist_ok=True)
+            except FileExistsError as error:
+                raise UserError(f"--workdir {folder} is not a folder: choose another one") from error
+            whole_file.write(path, content)
+        elif not _holds(path, content):
+            raise UserError(f"{path} lists other images or labels: give a new --workdir, or remove that folder")
+
+
+def _holds(path: str, content: bytes) -> bool:
+    """Return whether a path is a regular file with this content."""
+    try:
+        with local_file.open_regular(path) as file:
+            return file.read(len(content) + 1) == content
+    except OSError:
+        return False
 
 
 def read(folder: str, alphabet: str) -> FinetuningList:

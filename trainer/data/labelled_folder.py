@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainer.cli import UserError
 from trainer.data.image_kinds import IMAGE_ENDINGS
+from trainer.files import local_file
 
 LABELS_FILE = "labels.csv"
 
@@ -83,12 +84,9 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
     Raises:
       UserError: the file is missing, or not CSV in UTF-8 with these columns and a file in each row.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: a split can only be chosen from a list") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: save it in that encoding") from error
+    if not path.exists():
+        raise UserError(f"{path} does not exist: a split can only be chosen from a list")
+    text = local_file.read_text(str(path), named=str(path), advice="save it as CSV in UTF-8")
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -98,7 +96,7 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
     try:
         for row in rows:
             values = {name: (row[name] or "").strip() for name in rows.fieldnames}
-            if not values["file"]:
+            if not values["file"] or "\0" in values["file"]:
                 raise UserError(f"{path}, line {rows.line_num}: no file is named")
             yield values
     except csv.Error as error:

@@ -7,6 +7,10 @@ import os
 import stat
 from typing import BinaryIO
 
+from trainer.cli import UserError
+
+MOST_TEXT = 256 << 20  # bytes of a list or table that a person gives
+
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -36,6 +40,29 @@ def open_regular(path: str) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def read_text(path: str, *, named: str, advice: str) -> str:
+    """Return the content of a UTF-8 text file, without its byte order mark.
+
+    Args:
+      path: the file.
+      named: what errors call it, e.g. `--texts FILE`.
+      advice: what the user can do about an error.
+    Raises:
+      UserError: it is missing, not a regular file, not UTF-8, or has more than `MOST_TEXT` bytes.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read(MOST_TEXT + 1)
+        if len(content) <= MOST_TEXT:
+            return content.decode("utf-8-sig")
+        reason = f"it has more than {MOST_TEXT:,} bytes"
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8 text"
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = getattr(error, "strerror", None) or str(error)
+    raise UserError(f"{named} cannot be read ({reason}): {advice}")
 
 
 def check_regular(path: str) -> None:

@@ -97,3 +97,58 @@ def test_the_ending_and_the_format_agree(tmp_path: Path, run, capsys: pytest.Cap
     assert run(tmp_path / "out.csv", "--format", "jsonl") == 2
     assert "contradict each other: leave out --format" in capsys.readouterr().err
     assert run(tmp_path / "out.csv", "--format", "csv") == 0
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize("kind", ["dangling link", "link", "pipe"])
+def test_neither_a_link_nor_a_pipe_is_replaced(tmp_path: Path, run, kind: str, overwrite: list[str]) -> None:
+    """A link to our own rows, too, is the user's."""
+    file, elsewhere = tmp_path / "out.csv", tmp_path / "elsewhere.csv"
+    assert run(file) == 0
+    content = file.read_bytes()
+    if kind == "link":
+        file.rename(elsewhere)
+    else:
+        file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to(elsewhere)
+    assert run(file, *overwrite) == 2
+    assert file.is_fifo() if kind == "pipe" else os.readlink(file) == str(elsewhere)
+    if kind != "link":
+        assert not elsewhere.exists()
+    else:
+        assert elsewhere.read_bytes() == content
+
+
+def test_a_file_that_appears_while_it_runs_is_not_replaced(
+    tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "out.csv"
+    write = score.write_output.write
+
+    def write_and_see_another(*args: object, **options: object) -> None:
+        write(*args, **options)  # type: ignore[arg-type]
+        file.write_text("key,notes\n")
+
+    monkeypatch.setattr(score.write_output, "write", write_and_see_another)
+    assert run(file) == 2
+    assert "this file was not written from" in capsys.readouterr().err
+    assert file.read_text() == "key,notes\n"
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path, run, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "out.jsonl"
+    assert run(file) == 0
+    file.unlink()
+    shard = tmp_path / "out.parts" / "predictions-00001-of-00003.jsonl"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert run(file) == 2
+    assert "predictions-00001-of-00003.jsonl is not what summary.json says" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_an_ending_in_capitals_is_the_same(tmp_path: Path, run) -> None:
+    assert run(tmp_path / "OUT.CSV") == 0
+    assert len(keys((tmp_path / "OUT.CSV").rename(tmp_path / "out.csv"))) == 9

@@ -1,6 +1,7 @@
 """--texts and --pattern: the user's own texts, with the alphabet and the longest length taken from them."""
 
 import csv
+import os
 import re
 from pathlib import Path
 
@@ -60,9 +61,16 @@ def test_draw_takes_them_too(tmp_path: Path) -> None:
             "of 1000 texts that match, none has 1 to 3 characters",
         ),
         (["--pattern", r"\d{6}", "--max-digits", "5"], "none has 1 to 5 characters"),
+        (["--pattern", "((((a{100}){100}){100}){100}){100}"], "50 of its texts are far longer than 100 characters"),
+        (["--pattern", "((((a*)*)*)*)*"], "repeat less in it, e.g. {1,3}"),
+        (["--pattern", "(" * 3000 + "a" + ")" * 3000], "cannot be drawn from this pattern (maximum recursion"),
+        (["--pattern", "a{99999999999999999999}"], "cannot be drawn from this pattern (the repetition number"),
         (["--pattern", r"\d", "--texts", "x"], "not allowed with argument"),
         (["--texts", "{top}/nowhere"], "nowhere cannot be read (No such file or directory)"),
         (["--texts", "{top}/latin"], "it is not UTF-8 text"),
+        (["--texts", "{top}/pipe"], "it is a pipe, not a regular file"),
+        (["--texts", "{top}/endless"], "it is a device, not a regular file"),
+        (["--texts", "{top}/escape"], "has a character that cannot be drawn"),
         (["--texts", "{top}/empty"], "is empty: give a text file"),
         (["--texts", "{top}/long"], "has more than 100 characters"),
         (["--texts", "{top}/good", "--max-digits", "2"], "'AB1' is longer than --max-digits 2"),
@@ -76,6 +84,9 @@ def test_mistakes_are_one_line(
     (tmp_path / "latin").write_bytes(b"\xe9\n")
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "long").write_text("1" * 101)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "escape").write_text("12\n1\x1b[31m2\n")
     (tmp_path / "good").write_text("AB1\n")
     filled = [arg.format(top=tmp_path) if "{top}" in arg else arg for arg in args]
     assert synthesize.main([*filled, "--count", "3", "--output", str(tmp_path / "out")]) == 2

@@ -1,5 +1,7 @@
 """The list by which a model is fine-tuned."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,45 @@ def test_a_list_is_written_once_and_another_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="lists other images or labels"):
         finetuning_list.read(str(images), DIGITS).write(str(workdir))
     assert (workdir / "labels.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "latin-1"])
+def test_what_stands_in_its_place_stays(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "run" / "labels.csv"
+    path.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(tmp_path / "nowhere")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"gr\xfcn")
+    with pytest.raises(UserError, match="lists other images or labels"):
+        finetuning_list.read(str(folder_of(tmp_path, 12)), DIGITS).write(str(path.parent))
+    assert os.listdir(path.parent) == ["labels.csv"]
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_list_that_could_not_be_written_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = finetuning_list.read(str(folder_of(tmp_path, 12)), DIGITS)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(OSError, match="No space left"):
+            made.write(str(tmp_path / "run"))
+    made.write(str(tmp_path / "run"))
+    assert (tmp_path / "run" / "labels.csv").read_text().startswith("file,label,split\n")
+
+
+def test_a_name_that_is_not_utf8_is_kept(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, 12)
+    (folder / os.fsdecode(b"7_lat\xe9n.png")).write_bytes(b"")
+    made = finetuning_list.read(str(folder), DIGITS)
+    for _ in range(2):
+        made.write(str(tmp_path / "run"))
+    assert b"7_lat\xe9n.png" in (tmp_path / "run" / "labels.csv").read_bytes()
 
 
 @pytest.mark.parametrize(

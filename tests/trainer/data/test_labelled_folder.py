@@ -1,5 +1,6 @@
 """Labelled images as people have them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ def test_a_split_is_chosen_from_a_list(tmp_path: Path) -> None:
         (["notes.txt"], "", "has no images"),
         (["1.png"], "name,text\n1.png,1\n", "must have the columns file, label"),
         (["1.png"], "file,label\n,1\n", "line 2: no file is named"),
+        (["1.png"], "file,label\n1\0.png,1\n", "line 2: no file is named|line contains NUL"),
         (["1.png"], 'file,label\n"1.png,1\n', "after line 1: unexpected end of data"),
     ],
 )
@@ -78,7 +80,20 @@ def test_what_has_no_labels_is_one_line(tmp_path: Path, names: list[str], listed
 
 def test_a_list_in_another_encoding_and_a_missing_folder_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes("file,label\ngr\xfcn.png,1\n".encode("latin-1"))
-    with pytest.raises(UserError, match="is not UTF-8"):
+    with pytest.raises(UserError, match="it is not UTF-8 text"):
         labelled_folder.read(str(tmp_path), DIGITS)
     with pytest.raises(UserError, match="is no local folder"):
         labelled_folder.read(str(tmp_path / "nowhere"), DIGITS)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder"])
+def test_a_list_that_is_not_a_file_is_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "labels.csv"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match=f"it is {kind}, not a regular file"):
+        labelled_folder.read(str(tmp_path), DIGITS)
