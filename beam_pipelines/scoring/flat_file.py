@@ -1,7 +1,7 @@
 """One flat file with all predictions: `score --output out.csv`, `.jsonl` or `.parquet`.
 
 The shards, the rejects and the summary are in a folder beside it. The file is made from the shards once they are
-complete, and removed before they are replaced: a file that does not hold just what they hold is not ours.
+complete, and removed before they are replaced; a file with any other content is not ours.
 """
 
 import io
@@ -46,12 +46,12 @@ class FlatFile:
             )
 
     def remove(self) -> None:
-        """Delete the file, of which `check` has said that it is ours, before its shards are replaced."""
+        """Delete the file before its shards are replaced; `check` has confirmed that it is ours."""
         if FileSystems.exists(self.path):
             listing.delete(self.path)
 
     def complete(self) -> None:
-        """Make the file, unless the shards are incomplete, as after one of several partitions, or it is there."""
+        """Make the file, unless it exists or the shards are incomplete, as after one of several partitions."""
         if not self._is_done():
             return
         if not FileSystems.exists(self.path):
@@ -69,7 +69,7 @@ class FlatFile:
             merged, found = Counted(nowhere), Counted(nowhere)
             try:
                 self._merge(merged)
-            except (OSError, BeamIOError, ValueError, KeyError):  # the shards are not what they were
+            except (OSError, BeamIOError, ValueError, KeyError):  # the shards have changed
                 return False
             with FileSystems.open(self.path, compression_type="uncompressed") as file:
                 while chunk := file.read(CHUNK):

@@ -30,7 +30,7 @@ class Reading:
       min_confidence: lowest confidence of an accepted row.
       file_format: a key of `predictions.WRITERS`.
       max_megapixels: larger images are rejected.
-      max_numbers: the most numbers of a photo.
+      max_numbers: maximum number of answers per photo.
       whole: read each image as a whole, even with a model that finds numbers.
     """
 
@@ -140,7 +140,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
 
 def _found(answer: Answer) -> dict[str, Any]:
-    """Return the columns of a row that only models have that find numbers."""
+    """Return the columns that rows have only if the model finds numbers."""
     if answer.numbers is None:
         return {}
     numbers = [{name: number[name] for name in ("text", "confidence", "box")} for number in answer.numbers]

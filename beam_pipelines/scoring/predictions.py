@@ -58,7 +58,7 @@ def shard_name(file_format: str, index: int, count: int) -> str:
 
 
 class RowWriter(Protocol):
-    """Writes rows, whose `label` is left out if unknown."""
+    """Writes rows; their `label` is left out if unknown."""
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows."""
@@ -213,7 +213,7 @@ class DescribePredictions:
 
 
 def _accuracy(total: dict[str, Counter]) -> dict[str, Any] | None:
-    """Return the share of whole numbers right among labelled images; None if no image is labelled."""
+    """Return the proportion of labelled images whose whole number is correct; None if no image is labelled."""
     if "labelled" not in total:
         return None
     labelled, right = total["labelled"], total.get("right", Counter())

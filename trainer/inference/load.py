@@ -47,7 +47,7 @@ def as_json(decode: Decode) -> dict[str, Any]:
 
 
 def complete(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return stored decode settings with the default of each that an earlier version did not know."""
+    """Return stored decode settings, with defaults for settings that an earlier version did not have."""
     return as_json(Decode()) | stored
 
 

@@ -31,7 +31,7 @@ class Inputs:
 
         Args:
           wanted: the config.
-          settings: the `--set` values; what they say of the model's alphabet or length stays.
+          settings: the `--set` values; an alphabet or a length that they set is kept.
         Raises:
           UserError: a dataset is missing, unfinished or damaged.
         """
