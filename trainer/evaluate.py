@@ -68,13 +68,13 @@ def _evaluate_workdir(args: argparse.Namespace) -> None:
     from trainer.inference import evaluation, exported_model, photo_evaluation
     from trainer.workdir import files
 
-    how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
+    options = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
     split = args.split or "validation"
     if files.read_config(args.workdir).model.finds:
         reader = exported_model.load(released.folder_of(args.reader or released.FAST))
-        print(photo_evaluation.table(photo_evaluation.evaluate(args.workdir, args.data, split, reader, **how)))
+        print(photo_evaluation.table(photo_evaluation.evaluate(args.workdir, args.data, split, reader, **options)))
     else:
-        print(evaluation.table(evaluation.evaluate(args.workdir, args.data, split, **how)))
+        print(evaluation.table(evaluation.evaluate(args.workdir, args.data, split, **options)))
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], what: str) -> None:

@@ -15,8 +15,9 @@ from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
 from beam_pipelines.scoring import predictions
-from beam_pipelines.scoring.predictions import SUMMARY_FILE, Counted
+from beam_pipelines.scoring.predictions import SUMMARY_FILE
 from beam_pipelines.sharding import listing
+from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import UserError
 from trainer.data.dataset_info import COMPLETED_FILE
@@ -56,7 +57,7 @@ class FlatFile:
             return
         if not FileSystems.exists(self.path):
             with whole_file(self.path) as file:
-                self._merge(Counted(file))
+                self._merge(CountedFile(file))
         print(f"all rows: {self.path}")
 
     def _is_done(self) -> bool:
@@ -66,7 +67,7 @@ class FlatFile:
         if not self._is_done():
             return False
         with open(os.devnull, "wb") as nowhere:
-            merged, found = Counted(nowhere), Counted(nowhere)
+            merged, found = CountedFile(nowhere), CountedFile(nowhere)
             try:
                 self._merge(merged)
             except (OSError, BeamIOError, ValueError, KeyError):  # the shards have changed
@@ -74,9 +75,9 @@ class FlatFile:
             with FileSystems.open(self.path, compression_type="uncompressed") as file:
                 while chunk := file.read(CHUNK):
                     found.write(chunk)
-        return (merged.bytes, merged.checksum.digest()) == (found.bytes, found.checksum.digest())
+        return (merged.bytes, merged.crc32c) == (found.bytes, found.crc32c)
 
-    def _merge(self, out: Counted) -> None:
+    def _merge(self, out: CountedFile) -> None:
         if self.file_format == "parquet":
             writer = predictions.Parquet(out)
             for content in self._shards():

@@ -125,9 +125,9 @@ def _box_losses(
     truth = [half[0] + right, half[1] + down, half[0] - right, half[1] - down]
     left, top, rest, bottom = (tf.reduce_sum(owner * side, axis=1) for side in truth)
     overlap, enclosing = _overlap(tf.unstack(oriented_box.distances(said), axis=-1), [left, top, rest, bottom])
-    wanted = tf.stack([tf.reduce_sum(owner * _wide(part), axis=1) for part in (boxes.cos, boxes.sin)], axis=-1)
-    turn = tf.reduce_sum(tf.abs(oriented_box.direction(said) - wanted), axis=-1)
-    turn += 0.1 * tf.reduce_sum((said[..., 5:7] - wanted) ** 2, axis=-1)  # keeps the vector near length 1
+    direction = tf.stack([tf.reduce_sum(owner * _wide(part), axis=1) for part in (boxes.cos, boxes.sin)], axis=-1)
+    turn = tf.reduce_sum(tf.abs(oriented_box.direction(said) - direction), axis=-1)
+    turn += 0.1 * tf.reduce_sum((said[..., 5:7] - direction) ** 2, axis=-1)  # keeps the vector near length 1
     return (
         tf.reduce_sum(share * (1 - overlap + enclosing)),
         tf.reduce_sum(share * turn),
