@@ -29,9 +29,10 @@ IN_PARALLEL := -n 2 --dist worksteal
 
 # Of tests/faults, `make test` runs a sample (tests/faults/sampling.py): each test with each of its commands, each bad situation.
 # No test may depend on the CPU: TensorFlow turns oneDNN on by itself on some. What computes with it runs in both states.
+COMPUTING := $(addprefix tests/trainer/,data inference models serving training workdir test_predict.py test_reader.py)
 test: check
 	other=$$($(PY) -m tests.other_onednn) && \
-	    TF_ENABLE_ONEDNN_OPTS=$$other $(PY) -m pytest $(IN_PARALLEL) -m "not slow" tests/trainer
+	    TF_ENABLE_ONEDNN_OPTS=$$other $(PY) -m pytest $(IN_PARALLEL) -m "not slow" $(COMPUTING)
 	$(PY) -m pytest $(IN_PARALLEL) -m "not exhaustive"
 
 # The quick tests alone: a few minutes.
@@ -54,10 +55,10 @@ soak: $(VENV)/installed
 # The user's own images (DATA, a folder with labels.csv), or drawn ones.
 ifdef DATA
 DEMO := $(DEMO)/own
-PICTURES := $(DATA)
+IMAGES := $(DATA)
 SPLIT := train:0.8,validation:0.2
 else
-PICTURES := $(DEMO)/pictures
+IMAGES := $(DEMO)/drawn
 SPLIT := validation
 endif
 
@@ -66,10 +67,10 @@ demo: $(VENV)/installed
 	$(PY) -m beam_pipelines.synthesize --source fonts --count 20000 --seed 7 --num-shards 20 \
 	    --output $(DEMO)/synthetic $(TWO_WORKERS)
 ifndef DATA
-	$(PY) -m beam_pipelines.draw --count 1000 --seed 8 --output $(PICTURES)
+	$(PY) -m beam_pipelines.draw --count 1000 --seed 8 --output $(IMAGES)
 endif
-	$(SAY) "2/7 prepare: labelled images of $(PICTURES)"
-	$(PY) -m beam_pipelines.prepare --format csv --input $(PICTURES) --split $(SPLIT) \
+	$(SAY) "2/7 prepare: labelled images of $(IMAGES)"
+	$(PY) -m beam_pipelines.prepare --format csv --input $(IMAGES) --split $(SPLIT) \
 	    --output $(DEMO)/prepared
 	$(SAY) "3/7 train"
 	$(PY) -m trainer.train --experiment demo --data $(DEMO)/synthetic $(if $(DATA),$(DEMO)/prepared) \
@@ -78,8 +79,8 @@ endif
 	$(PY) -m trainer.evaluate --workdir $(DEMO)/run --data $(DEMO)/prepared --calibrate
 	$(SAY) "5/7 export"
 	$(PY) -m trainer.export --workdir $(DEMO)/run --output $(DEMO)/model
-	$(SAY) "6/7 score: $(PICTURES)"
-	$(PY) -m beam_pipelines.score --model $(DEMO)/model --input $(PICTURES) --output $(DEMO)/predictions --overwrite
+	$(SAY) "6/7 score: $(IMAGES)"
+	$(PY) -m beam_pipelines.score --model $(DEMO)/model --input $(IMAGES) --output $(DEMO)/predictions --overwrite
 	$(SAY) "7/7 report"
 	$(PY) -m trainer.report --workdir $(DEMO)/run --predictions $(DEMO)/predictions --output $(DEMO)/report.html
 	@printf '\nthe accuracy      %s\nthe SavedModel    %s\nthe predictions   %s\nthe report        %s\n' \

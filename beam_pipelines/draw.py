@@ -44,13 +44,13 @@ def _run(argv: list[str] | None) -> None:
     )
     parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
     parser.add_argument("--seed", type=typed.integer(0, 2**63), default=0, help="random seed")
-    parser.add_argument("--max-digits", type=typed.integer(1, 100), help="most digits (default: 5)")
+    parser.add_argument("--max-digits", type=typed.integer(1, 100), help="maximum number of digits (default: 5)")
     given_texts.add_arguments(parser)
     parser.add_argument(
         "--scenes",
         type=typed.integer(32, 4096),
         metavar="PIXELS",
-        help="draw whole scenes with their longer side in pixels, and label each number in them with its corners",
+        help="draw whole scenes, with the longer side this many pixels, and label each number with its corners",
     )
     parser.add_argument("--output", required=True, help="output folder: new, empty, or written by this command")
     args = parser.parse_args(argv)

@@ -166,8 +166,8 @@ def _write_coco(exported: CocoExport, path: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Show what a dataset contains. With --verify, print a line per finding and exit with status 1 if "
-        "it differs from what was written.",
+        description="Show what a dataset contains. With --verify, print a line for each difference from what was "
+        "written, and exit with status 1 if there is one.",
         example="python -m beam_pipelines.inspect data/svhn --verify --sheet svhn.png",
         check_place=places.check,
     )

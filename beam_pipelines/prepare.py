@@ -176,14 +176,14 @@ def _parser() -> argparse.ArgumentParser:
         "csv: rows of file,label[,split] and, in pixels, the number's box (left,top,width,height) or its corners "
         "(x0,y0,...,x3,y3, clockwise from its upper left); coco: a COCO file whose annotations have a text",
     )
-    parser.add_argument("--input", required=True, help="the folder with digitStruct.mat, the .mat, CSV or JSON file")
+    parser.add_argument("--input", required=True, help="folder with digitStruct.mat; or the .mat, CSV or JSON file")
     parser.add_argument(
         "--images", help="csv, coco: folder of the images; default: images/ beside the list, else its folder"
     )
     parser.add_argument(
         "--split",
         default="train",
-        help="split for images that the input gives none; or shares: train:0.9,validation:0.1",
+        help="split of images for which the input names none, or shares: train:0.9,validation:0.1",
     )
     parser.add_argument(
         "--crop",
@@ -202,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs=2,
         metavar=("MIN", "MAX"),
         default=[0.0, 0.4],
-        help="context: each margin is a random share, between these two, of the number's height",
+        help="context: each margin is the number's height times a random factor between these two",
     )
     image_kinds.add_argument(parser)
     writer.add_arguments(parser)

@@ -199,15 +199,17 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="INPUT",
         help="images: files, patterns, folders, gs:// prefixes, .tar or .zip archives, lists of paths (@FILE or "
-        "FILE.txt), or TFRecords from prepare or synthesize, whose labels the answers are compared with",
+        "FILE.txt), or TFRecords from prepare or synthesize, whose labels give the accuracy",
     )
     parser.add_argument(
         "--output",
         required=True,
-        help="folder for the predictions; or a file ending in .csv, .jsonl or .parquet for all rows, with rejects and "
-        "counts in a folder beside it, whose name ends in .parts",
+        help="folder for the predictions; or one file for all rows, ending in .csv, .jsonl or .parquet, with rejects "
+        "and counts in a folder beside it whose name ends in .parts",
     )
-    parser.add_argument("--format", choices=list(predictions.WRITERS), help="of the predictions (default: jsonl)")
+    parser.add_argument(
+        "--format", choices=list(predictions.WRITERS), help="format of the predictions (default: jsonl)"
+    )
     parser.add_argument(
         "--num-shards",
         type=int,

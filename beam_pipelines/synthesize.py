@@ -188,11 +188,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=["fonts", "mnist", "crops", "scenes", "regions"],
         default="fonts",
         help="fonts: drawn in many typefaces; mnist: MNIST digits side by side, 28x140; crops: real digits recombined; "
-        "scenes: no number, one or several anywhere in a photo or before a drawn wall, for training a finder; "
-        "regions: cut out of such scenes as a finder does, for training the recogniser that reads what it finds",
+        "scenes: no number, one or several anywhere in a photo or on a drawn wall, for training a finder; "
+        "regions: cut out of such scenes as a finder does, for training the recogniser that reads them",
     )
     parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
-    parser.add_argument("--split", default="train", help="split that all images go to")
+    parser.add_argument("--split", default="train", help="split of all images")
     parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
     parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
     given_texts.add_arguments(parser)
@@ -202,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="crops: datasets with character boxes; scenes, regions: datasets with boxes, whose numbers appear",
+        help="crops: datasets with character boxes; scenes, regions: datasets with boxes, whose numbers are used",
     )
     parser.add_argument(
         "--record-limit",
@@ -211,19 +211,21 @@ def _parser() -> argparse.ArgumentParser:
         help="crops, scenes, regions: records held in memory per worker",
     )
     parser.add_argument(
-        "--backgrounds", metavar="DIR", help="scenes: folder of photos without numbers; else walls are drawn"
+        "--backgrounds", metavar="DIR", help="scenes: folder of photos without numbers; without it, walls are drawn"
     )
     parser.add_argument(
         "--photos",
         nargs="+",
         default=[],
         metavar="DIR",
-        help="scenes: datasets with boxes of photos that appear whole, with what is around their numbers",
+        help="scenes: datasets with boxes whose photos appear whole, with the surroundings of their numbers",
     )
     parser.add_argument(
         "--scene-size", type=typed.integer(64, 4096), default=384, help="scenes: the longer side in pixels"
     )
-    parser.add_argument("--empty", type=_share, default=0.25, help="scenes, regions: share without a number, 0 to 1")
+    parser.add_argument(
+        "--empty", type=_share, default=0.25, help="scenes, regions: proportion of images without a number, 0 to 1"
+    )
     parser.add_argument("--preview", metavar="FILE", help="write a PNG showing the images instead of a dataset")
     writer.add_arguments(parser, output_required=False)
     parser.set_defaults(alphabet=None, max_digits=None)  # then those of --texts or --pattern, else 5 digits

@@ -1,14 +1,17 @@
-"""Shared fixtures: real commands, a tiny dataset, and the real images if available."""
+"""Shared fixtures: commands as processes, a tiny dataset, a tiny model, and the real images if available."""
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.faults.forking import Commands
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,7 +51,11 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Run a command as a user does; check its exit status, and that no library chatters."""
+    """Run a command as a user does; check its exit status, and that no library chatters.
+
+    Most of the time of a small command goes into starting Python and importing TensorFlow. `forked` avoids that: use it
+    unless the start itself is tested.
+    """
 
     def run_module(module: str, *args: object, status: int = 0) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", module, *map(str, args)]
@@ -56,6 +63,28 @@ def run() -> Run:
         assert done.returncode == status, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         assert_no_chatter(done.stdout + done.stderr, " ".join(command))
         return done
+
+    return run_module
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """Run a command in a process of its own, a fork of one that has imported everything."""
+    made = Commands(tmp_path_factory.mktemp("commands"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def forked(commands: Commands) -> Run:
+    """Run a command like `run`, with the same checks, as a fork of a process that has imported everything."""
+
+    def run_module(module: str, *args: object, status: int = 0) -> subprocess.CompletedProcess:
+        ended = commands(module, *args, cwd=ROOT, timeout=600)
+        command = " ".join([module, *map(str, args)])
+        assert ended.status == status, f"{command}\n{ended.out}\n{ended.err}"
+        assert_no_chatter(ended.out + ended.err, command)
+        return subprocess.CompletedProcess([module, *map(str, args)], status, ended.out, ended.err)
 
     return run_module
 
@@ -73,7 +102,22 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export an untrained smoke model, with its TFLite file."""
+    """Return an exported smoke model that was not trained, with its TFLite file; its work folder is `run` beside it.
+
+    The processes of pytest-xdist share it, since exporting takes long: tests leave both as they are.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny_model"
+    with (folder.parent / "tiny_model.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            export_untrained(str(folder))
+            (folder / "complete").touch()
+    return folder / "export"
+
+
+def export_untrained(folder: str) -> None:
+    """Write a work folder `run` with weights that were not trained, and its exported model `export`."""
     import tensorflow as tf
 
     from trainer.config import experiments
@@ -81,7 +125,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from trainer.models.recogniser import PureRecogniser
     from trainer.workdir import checkpoint, files
 
-    folder = str(tmp_path_factory.mktemp("model"))
     wanted = experiments.find("smoke")
     recogniser = PureRecogniser(wanted.model, seed=0)
     values = {"averages": recogniser.params, "state": recogniser.state}
@@ -90,4 +133,3 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     saved = tf.train.Checkpoint(step=tf.Variable(1, dtype=tf.int64), **variables)
     checkpoint.Checkpoints(f"{folder}/run", saved, keep=1).save(1)
     saved_model.export(f"{folder}/run", f"{folder}/export", tflite=True)
-    return Path(folder) / "export"

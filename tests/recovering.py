@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from trainer.cluster.local import LocalCluster
+from tests.forked_processes import ForkedCluster
 
 EVERY = 20  # steps between checkpoints
 NOTICED = 1.0  # seconds after which no step from before a loss is logged any more
@@ -20,15 +20,17 @@ STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
 class Watched:
     """A cluster that trains `smoke`; its methods wait for events."""
 
-    def __init__(self, data: Path, workdir: Path, *, steps: int = 1_000_000, servers: int = 0, flags: str = "", **how):
+    def __init__(
+        self, data: Path, workdir: Path, *, steps: int = 1_000_000, servers: int = 0, flags: str = "", **options
+    ):
         self.workdir, self.output = workdir, io.StringIO()
         arguments = ["--experiment", "smoke", "--data", str(data), "--workdir", str(workdir), "--wait", "60"]
         arguments += [*flags.split(), "--set", f"train.steps={steps}", f"train.checkpoint_every={EVERY}"]
         arguments += ["train.log_every=10", "train.evaluate_every=1000"]
         evaluators = 1 if servers else 0
-        how = {"back_off_limit": 20, "restart_delay": 0.5, **how}
-        self.cluster = LocalCluster(
-            arguments, workers=2, servers=servers, evaluators=evaluators, output=self.output, **how
+        options = {"back_off_limit": 20, "restart_delay": 0.5, **options}
+        self.cluster = ForkedCluster(
+            arguments, workers=2, servers=servers, evaluators=evaluators, output=self.output, **options
         )
 
     def __enter__(self) -> "Watched":

@@ -35,26 +35,26 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_work_folder_is_evaluated_and_trained_on(run: Run, written: Path) -> None:
+def test_a_work_folder_is_evaluated_and_trained_on(forked: Run, written: Path) -> None:
     work = written / "run"
     before = json.loads((work / "evaluation.json").read_text())
-    run("trainer.evaluate", "--workdir", work, "--data", written / "validation")
+    forked("trainer.evaluate", "--workdir", work, "--data", written / "validation")
     after = json.loads((work / "evaluation.json").read_text())
     for name in ("examples", "sequence_accuracy", "digit_accuracy"):
         assert after[name] == pytest.approx(before[name]), name
     inputs = ["--data", written / "train", "--validation-data", written / "validation"]
-    done = run("trainer.train", "--experiment", "smoke", *inputs, "--workdir", work, "--set", "train.steps=30")
+    done = forked("trainer.train", "--experiment", "smoke", *inputs, "--workdir", work, "--set", "train.steps=30")
     assert "ckpt-20" in done.stderr
     assert json.loads((work / "FINISHED").read_text())
 
 
 @pytest.mark.slow
-def test_an_exported_model_scores_and_predicts(run: Run, written: Path) -> None:
+def test_an_exported_model_scores_and_predicts(forked: Run, written: Path) -> None:
     model = written / "export"
-    run("beam_pipelines.score", "--model", model, "--input", written / "images", "--output", written / "predictions")
+    forked("beam_pipelines.score", "--model", model, "--input", written / "images", "--output", written / "predictions")
     assert json.loads((written / "predictions/summary.json").read_text())["rows"] == 3
     images = sorted((written / "images/images").iterdir())
-    assert run("trainer.predict", "--model", model, *images).stdout.count("confidence") == 3
+    assert forked("trainer.predict", "--model", model, *images).stdout.count("confidence") == 3
 
 
 def test_a_dataset_of_schema_version_1_is_read(

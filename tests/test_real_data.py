@@ -10,9 +10,9 @@ from trainer.data import dataset_info
 
 
 @pytest.mark.slow
-def test_real_format_1_images_become_records(shared_data: Path, run: Run, tmp_path: Path) -> None:
+def test_real_format_1_images_become_records(shared_data: Path, forked: Run, tmp_path: Path) -> None:
     out = tmp_path / "svhn"
-    run("beam_pipelines.prepare", "--format", "digitstruct", "--input", shared_data / "format1" / "train",
+    forked("beam_pipelines.prepare", "--format", "digitstruct", "--input", shared_data / "format1" / "train",
         "--output", out)  # fmt: skip
     info = dataset_info.read_info(str(out))
     annotations = json.loads((shared_data / "format1" / "train.json").read_text())
@@ -23,9 +23,9 @@ def test_real_format_1_images_become_records(shared_data: Path, run: Run, tmp_pa
 
 
 @pytest.mark.slow
-def test_real_photos_become_records(shared_data: Path, run: Run, tmp_path: Path) -> None:
+def test_real_photos_become_records(shared_data: Path, forked: Run, tmp_path: Path) -> None:
     out = tmp_path / "photos"
-    run("beam_pipelines.prepare", "--format", "csv", "--input", shared_data / "photos", "--output", out)
+    forked("beam_pipelines.prepare", "--format", "csv", "--input", shared_data / "photos", "--output", out)
     info = dataset_info.read_info(str(out))
     assert {name: split.records for name, split in info.splits.items()} == {"train": 2000, "validation": 400}
     assert info.rejects == {}

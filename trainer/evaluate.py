@@ -24,23 +24,27 @@ def _run(argv: list[str] | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Evaluate a model on a folder of labelled images, which has a labels.csv with the columns file and "
-        "label, or sub-folders or file names that are labels (123/a.jpg, 123_a.jpg). Or evaluate a trained recogniser "
-        "or finder on datasets, by beam search, without teacher forcing.",
+        description="Evaluate a model on a folder of labelled images, or the model of a work folder on datasets. The "
+        "folder of images has a labels.csv with the columns file and label, or sub-folders or file names that are "
+        "labels (123/a.jpg, 123_a.jpg). Numbers are decoded by beam search, without teacher forcing.",
         example="python -m trainer.evaluate photos --model released-fast\n"
         "  python -m trainer.evaluate --workdir runs/first --data data/val",
     )
     parser.add_argument("folder", nargs="?", metavar="FOLDER", help="labelled images")
     parser.add_argument(
-        "--model", metavar="EXPORT", help=f"for a folder: {released.HELP} (default: {released.DEFAULT})"
+        "--model", metavar="EXPORT", help=f"for a folder of images: {released.HELP} (default: {released.DEFAULT})"
     )
-    parser.add_argument("--format", choices=["table", "json"], help="for a folder; json: with every answer")
+    parser.add_argument(
+        "--format", choices=["table", "json"], help="output for a folder; json also prints every answer"
+    )
     parser.add_argument("--workdir", metavar="DIR", help="work folder written by trainer.train")
-    parser.add_argument("--data", nargs="+", metavar="DIR", help="datasets")
-    parser.add_argument("--split", help="the split to evaluate (default: validation; of a folder: all)")
+    parser.add_argument("--data", nargs="+", metavar="DIR", help="datasets to evaluate the work folder on")
+    parser.add_argument("--split", help="split to evaluate (default: validation; for a folder of images: all)")
     parser.add_argument("--allow-seen", action="store_true", help="evaluate even if some images were trained on")
     parser.add_argument(
-        "--calibrate", action="store_true", help="store the mapping from probability to confidence, for trainer.export"
+        "--calibrate",
+        action="store_true",
+        help="fit the confidence and store it in the work folder, for trainer.export",
     )
     parser.add_argument(
         "--reader", metavar="EXPORT", help=f"for a finder, the recogniser: {released.HELP} (default: {released.FAST})"
@@ -64,13 +68,13 @@ def _evaluate_workdir(args: argparse.Namespace) -> None:
     from trainer.inference import evaluation, exported_model, photo_evaluation
     from trainer.workdir import files
 
-    how = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
+    options = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}
     split = args.split or "validation"
     if files.read_config(args.workdir).model.finds:
         reader = exported_model.load(released.folder_of(args.reader or released.FAST))
-        print(photo_evaluation.table(photo_evaluation.evaluate(args.workdir, args.data, split, reader, **how)))
+        print(photo_evaluation.table(photo_evaluation.evaluate(args.workdir, args.data, split, reader, **options)))
     else:
-        print(evaluation.table(evaluation.evaluate(args.workdir, args.data, split, **how)))
+        print(evaluation.table(evaluation.evaluate(args.workdir, args.data, split, **options)))
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], what: str) -> None:

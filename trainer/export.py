@@ -13,15 +13,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Write a trained recogniser as a SavedModel: image files in, candidates out; or a finder together "
-        "with the recogniser that reads what it finds: photos in, numbers with their boxes out.",
+        description="Write a trained recogniser as a SavedModel that takes image files and returns candidates; or a "
+        "finder and a recogniser as one SavedModel that takes photos and returns numbers with their boxes.",
         example="python -m trainer.export --workdir runs/first --output runs/first/export",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the SavedModel; an earlier export there is replaced"
     )
-    parser.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
+    parser.add_argument("--half", action="store_true", help="store the weights as float16, which halves the size")
     parser.add_argument(
         "--tflite", action="store_true", help="also write assets.extra/model.tflite, which takes images already resized"
     )

@@ -125,23 +125,27 @@ def _check_place(flag: str, path: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Fine-tune a model on a folder of labelled images, which has a labels.csv with the columns file "
-        "and label, or sub-folders or file names that are labels (123/a.jpg, 123_a.jpg): prepare, train, evaluate, "
-        "export and report, with the accuracy on held-out images before and after. Run again, it continues.",
+        description="Fine-tune a model on a folder of labelled images: prepare, train, evaluate, export and report, "
+        "with the accuracy on held-out images before and after. The folder has a labels.csv with the columns file "
+        "and label, or sub-folders or file names that are labels (123/a.jpg, 123_a.jpg). Run it again to continue.",
         example="python -m trainer.finetune photos --workdir runs/mine",
         check_place=_check_place,
     )
     parser.add_argument("folder", metavar="FOLDER", help="labelled images")
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="for the data, the run, the model, the report")
-    parser.add_argument("--model", default=released.FAST, metavar="EXPORT", help=f"to begin with: {released.HELP}")
-    parser.add_argument("--experiment", default="compact", help="the network of the model and the recipe")
+    parser.add_argument(
+        "--workdir", required=True, metavar="DIR", help="folder for the data, the run, the model and the report"
+    )
+    parser.add_argument(
+        "--model", default=released.FAST, metavar="EXPORT", help=f"model to start from: {released.HELP}"
+    )
+    parser.add_argument("--experiment", default="compact", help="experiment that sets the network and the recipe")
     parser.add_argument(
         "--alphabet",
         default=DIGITS,
-        help="characters of labels in file and folder names; labels.csv may have any",
+        help="characters of labels that are file or folder names; labels.csv may contain any character",
     )
-    parser.add_argument("--steps", type=int, help="of training; by default by the number of images")
-    parser.add_argument("--learning-rate", type=float, default=RATE, help="the highest")
+    parser.add_argument("--steps", type=int, help="training steps; by default chosen by the number of images")
+    parser.add_argument("--learning-rate", type=float, default=RATE, help="peak learning rate")
     cli.add_settings(parser, what="override further settings of the training")
     return parser
 

@@ -159,7 +159,7 @@ def numbers_table(answer: Answer, *, calibrated: bool = True) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Read the number in each of a few images.",
+        description="Read the numbers in a few images.",
         example="python -m trainer.predict image.png --draw read.png",
         check_place=_check_place,
     )
@@ -169,12 +169,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--draw",
         metavar="PNG",
-        help="also draw each photo with its numbers framed; or, for a model that reads whole images, each image, its "
+        help="also draw each photo with its numbers framed; for a model that reads whole images, each image, its "
         "answer, and where the model looked for each character",
     )
-    parser.add_argument("--beam-width", type=int, help="hypotheses to follow; by default two for each candidate")
     parser.add_argument(
-        "--candidates", type=int, help="by default as many as --beam-width, else the model's own number"
+        "--beam-width", type=int, help="hypotheses that beam search follows; by default two for each candidate"
+    )
+    parser.add_argument(
+        "--candidates",
+        type=int,
+        help="candidates to print; by default as many as --beam-width, else the model's own number",
     )
     region_options.add_arguments(parser)
     image_kinds.add_argument(parser)

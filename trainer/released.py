@@ -9,15 +9,15 @@ from pathlib import Path
 NAME = "released"
 FAST = "released-fast"
 PHOTOS = "released-photos"
-DEFAULT = PHOTOS  # of the commands that read images: it also reads those that a number fills
+DEFAULT = PHOTOS  # it also reads images that a single number fills
 FOLDERS = {
     NAME: Path(__file__).parent / "released_model",
     FAST: Path(__file__).parent / "released_model_fast",
     PHOTOS: Path(__file__).parent / "released_model_photos",
 }
 HELP = (
-    f"folder written by trainer.export, or a model of the package: {PHOTOS}, which finds the numbers in photos; or, "
-    f"for images that a number fills, {NAME}, and {FAST}, which decodes a single view"
+    f"folder written by trainer.export, or a model of the package: {PHOTOS} finds the numbers in photos; {NAME} and "
+    f"the faster {FAST} read images that a single number fills"
 )
 
 

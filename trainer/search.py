@@ -214,7 +214,7 @@ def _stop(number: int) -> None:
 def _run(argv: list[str] | None) -> list[dict[str, Any]]:
     parser = cli.parser(
         description="Search hyper-parameters: one training run for each point of the grid with each random draw. "
-        "Run again, it resumes; with more --trials it adds runs.",
+        "Run it again to resume, or with more --trials to add runs.",
         example="python -m trainer.search --experiment compact --grid optimizer.learning_rate=1e-3,3e-3 "
         "--random optimizer.weight_decay=log:1e-5:1e-2 --trials 4 --data data/svhn --workdir runs/search",
     )

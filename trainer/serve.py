@@ -122,8 +122,8 @@ def _token(path: str | None) -> str | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Read the images that are sent over HTTP; see docs/serving.md. At / is a page for the camera. "
-        "SIGHUP loads the models again; SIGTERM ends the server once it has answered what it has taken.",
+        description="Serve models over HTTP: images in, numbers out; see docs/serving.md. The page at / reads images "
+        "from the camera. SIGHUP reloads the models; SIGTERM ends the server once it has answered what it accepted.",
         example="python -m trainer.serve --model released-photos --port 8080",
     )
     parser.add_argument(
@@ -131,23 +131,33 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[released.DEFAULT],
         metavar="NAME=EXPORT",
-        help="models, the default first: NAME=FOLDER, or a model of the package by its name alone",
+        help="models to serve, the default first: NAME=FOLDER, or just the name of a model of the package",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all, open to the network")
-    parser.add_argument("--port", type=typed.integer(0, 65535), default=8080, help="0: a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is open to the network")
+    parser.add_argument(
+        "--port", type=typed.integer(0, 65535), default=8080, help="port to listen on; 0 picks a free one"
+    )
     parser.add_argument("--token-file", metavar="FILE", help="requests must carry the token in this file")
-    parser.add_argument("--max-batch", type=typed.integer(1, 4096), default=16, help="most images read together")
+    parser.add_argument(
+        "--max-batch", type=typed.integer(1, 4096), default=16, help="maximum number of images read together"
+    )
     milliseconds = typed.argument(float, Range(0, 10_000))
-    parser.add_argument("--max-wait-ms", type=milliseconds, default=5.0, help="to wait for more images of a batch")
+    parser.add_argument(
+        "--max-wait-ms", type=milliseconds, default=5.0, help="milliseconds to wait for more images of a batch"
+    )
     parser.add_argument(
         "--max-pending",
         type=typed.integer(1, 100_000),
         default=64,
-        help="requests, or images of a model, that may wait; then status 429",
+        help="requests, or images of one model, that may wait; more get status 429",
     )
     megabytes = typed.argument(float, Range(0, 10_000, above=True))
-    parser.add_argument("--max-body-mb", type=megabytes, default=32.0, help="most megabytes of a request; status 413")
-    parser.add_argument("--max-images", type=typed.integer(1, 10_000), default=32, help="most images of a request")
+    parser.add_argument(
+        "--max-body-mb", type=megabytes, default=32.0, help="maximum megabytes of a request; larger ones get status 413"
+    )
+    parser.add_argument(
+        "--max-images", type=typed.integer(1, 10_000), default=32, help="maximum number of images in a request"
+    )
     parser.add_argument(
         "--grace", type=typed.integer(0, 86_400), default=30, help="seconds to finish requests after SIGTERM"
     )

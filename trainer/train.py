@@ -37,7 +37,7 @@ def _say(line: str) -> None:
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Train a recogniser. Run again on the same work folder, it resumes where it stopped.",
+        description="Train a recogniser or a finder. Run it again on the same work folder to resume.",
         example="python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first",
     )
     parser.add_argument("--experiment", default="compact", help="an experiment in trainer/config/experiments.py")
@@ -45,7 +45,7 @@ def _run(argv: list[str] | None) -> None:
     parser.add_argument(
         "--validation-data", nargs="+", default=[], metavar="DIR", help="datasets with a validation split"
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="for checkpoints, metrics and summaries")
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder for checkpoints, metrics and summaries")
     parser.add_argument(
         "--init-from",
         default="",
@@ -58,7 +58,7 @@ def _run(argv: list[str] | None) -> None:
         "--strategy",
         choices=["auto", *environment.STRATEGIES],
         default="auto",
-        help="how to distribute training; auto: by the cluster that the environment describes",
+        help="how to distribute training; auto: as the environment variables of the cluster say",
     )
     limits = Limits()
     group = parser.add_argument_group("in a cluster")

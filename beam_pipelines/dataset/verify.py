@@ -2,31 +2,17 @@
 
 import json
 from collections import Counter
-from typing import BinaryIO
 
-import google_crc32c
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.sharding import listing
+from beam_pipelines.sharding.counted_file import CountedFile
 from trainer.data import dataset_info, records, tfrecord
 from trainer.data.dataset_info import DatasetInfo, Shard, Split
 from trainer.data.tfrecord import Damaged
 
 DRAIN_BYTES = 2**20
-
-
-class _Summing:
-    """Wraps a file, and computes the size and the CRC-32C of all that is read from it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.size, self.checksum = file, 0, google_crc32c.Checksum()
-
-    def read(self, size: int) -> bytes:
-        data = self.file.read(size)
-        self.size += len(data)
-        self.checksum.update(data)
-        return data
 
 
 def find(folder: str, info: DatasetInfo) -> list[str]:
@@ -35,19 +21,19 @@ def find(folder: str, info: DatasetInfo) -> list[str]:
     Findings are missing, extra, truncated, lengthened and changed shards, and inconsistent counts.
     """
     # Missing files are found by listing, since each file system has its own exception for opening one.
-    there = sorted(listing.files(folder))
+    names = sorted(listing.files(folder))
     findings = []
     for name, split in sorted(info.splits.items()):
         sources: Counter[str] = Counter()
         lengths: Counter[str] = Counter()
         damaged = []
         for shard in split.shards:
-            if shard.name in there:
+            if shard.name in names:
                 damaged += _check_shard(folder, shard, sources, lengths)
             else:
                 damaged.append(f"{shard.name}: it is missing")
         findings += damaged or _check_split(name, split, sources, lengths)
-    return findings + _extra(there, info) + _check_rejects(folder, there, info)
+    return findings + _extra(names, info) + _check_rejects(folder, names, info)
 
 
 def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) -> list[str]:
@@ -55,28 +41,27 @@ def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) 
     count = 0
     try:
         with FileSystems.open(FileSystems.join(folder, shard.name), compression_type="uncompressed") as file:
-            summing = _Summing(file)
+            counted = CountedFile(file)
             try:
-                for data in tfrecord.read_framed(summing):  # type: ignore[arg-type]  # it only calls read()
+                for data in tfrecord.read_framed(counted):  # type: ignore[arg-type]  # it only calls read()
                     record = records.from_example(data)
                     sources[record.source] += 1
                     lengths[str(len(record.text))] += 1
                     count += 1
             except Damaged as error:
-                while summing.read(DRAIN_BYTES):
+                while counted.read(DRAIN_BYTES):
                     pass
-                size = "" if summing.size == shard.bytes else f" ({_size(summing.size, shard)})"
+                size = "" if counted.bytes == shard.bytes else f" ({_size(counted.bytes, shard)})"
                 return [f"{shard.name}: {error}{size}"]
     except (OSError, BeamIOError) as error:
         return [f"{shard.name}: it cannot be read: {error}"]
-    crc32c = summing.checksum.hexdigest().decode()
     wrong = []
-    if summing.size != shard.bytes:
-        wrong.append(_size(summing.size, shard))
+    if counted.bytes != shard.bytes:
+        wrong.append(_size(counted.bytes, shard))
     if count != shard.records:
         wrong.append(f"{count:,} records, {dataset_info.INFO_FILE} says {shard.records:,}")
-    if crc32c != shard.crc32c:
-        wrong.append(f"CRC-32C {crc32c}, {dataset_info.INFO_FILE} says {shard.crc32c}")
+    if counted.crc32c != shard.crc32c:
+        wrong.append(f"CRC-32C {counted.crc32c}, {dataset_info.INFO_FILE} says {shard.crc32c}")
     return [f"{shard.name}: {'; '.join(wrong)}"] if wrong else []
 
 
@@ -95,21 +80,21 @@ def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) ->
     ]
 
 
-def _extra(there: list[str], info: DatasetInfo) -> list[str]:
+def _extra(names: list[str], info: DatasetInfo) -> list[str]:
     """Return a finding for each file that looks like a shard but is not in the description."""
     known = {shard.name for split in info.splits.values() for shard in split.shards}
-    extra = [name for name in there if ".tfrecord-" in name and name not in known]
+    extra = [name for name in names if ".tfrecord-" in name and name not in known]
     return [f"{name}: {dataset_info.INFO_FILE} does not list it" for name in extra]
 
 
-def _check_rejects(folder: str, there: list[str], info: DatasetInfo) -> list[str]:
+def _check_rejects(folder: str, names: list[str], info: DatasetInfo) -> list[str]:
     written = sum(split.records for split in info.splits.values())
     findings = []
     if info.records_in != written + sum(info.rejects.values()):
         findings.append(
             f"{dataset_info.INFO_FILE}: {info.records_in:,} in, but {written:,} written, {info.rejects} rejected"
         )
-    if dataset_info.REJECTS_FILE not in there:
+    if dataset_info.REJECTS_FILE not in names:
         return [*findings, f"{dataset_info.REJECTS_FILE}: it is missing"]
     try:
         with FileSystems.open(FileSystems.join(folder, dataset_info.REJECTS_FILE)) as file:

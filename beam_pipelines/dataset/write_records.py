@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
 import apache_beam as beam
-import google_crc32c
 
 from beam_pipelines.dataset import tfds_metadata
 from beam_pipelines.sharding import progress, shards
+from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.shards import Reject, ShardResult, ShardSpec
 from trainer.data import dataset_info, records, tfrecord
 from trainer.vocab import Vocab
@@ -50,7 +50,7 @@ class _WriteShard(beam.DoFn):
 
     def _write(self, spec: ShardSpec, file: BinaryIO) -> ShardResult:
         result = ShardResult(spec.path, spec.split, items=len(spec.items))
-        checksum = google_crc32c.Checksum()
+        counted = CountedFile(file)
         begin, making = time.perf_counter(), 0.0
         for item in spec.items:
             start = time.perf_counter()
@@ -61,13 +61,12 @@ class _WriteShard(beam.DoFn):
                 continue
             finally:
                 making += time.perf_counter() - start
-            framed = tfrecord.write_framed(file, records.to_example(record, self.vocab))
-            checksum.update(framed)
+            example = records.to_example(record, self.vocab)
+            tfrecord.write_framed(counted, example)  # type: ignore[arg-type]  # it only calls write()
             result.written += 1
-            result.bytes += len(framed)
             result.tally("source", record.source)
             result.tally("length", len(record.text))
-        result.crc32c = checksum.hexdigest().decode()
+        result.bytes, result.crc32c = counted.bytes, counted.crc32c
         progress.count_seconds("make", making)
         progress.count_seconds("write", time.perf_counter() - begin - making)
         return result

@@ -36,11 +36,11 @@ def _alphabet(text: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
     """Add the options of every command that writes a dataset."""
     parser.add_argument("--output", required=output_required, help="folder for the dataset")
-    parser.add_argument("--num-shards", type=int, default=8, help="files per split")
+    parser.add_argument("--num-shards", type=int, default=8, help="number of files per split")
     parser.add_argument(
         "--seed", type=typed.integer(0, 2**63), default=0, help="random seed, also for the order of the records"
     )
-    parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="most digits")
+    parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="maximum number of digits")
     parser.add_argument("--alphabet", type=_alphabet, default=DIGITS, help="characters allowed in labels")
     parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="format of re-encoded images")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")

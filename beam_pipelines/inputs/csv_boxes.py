@@ -20,9 +20,9 @@ def columns_of(columns: tuple[str, ...], path: str) -> tuple[str, ...]:
     present = [kind for kind in (UPRIGHT, CORNERS) if set(kind) & set(columns)]
     for kind in present:
         if missing := [name for name in kind if name not in columns]:
-            there = ",".join(name for name in kind if name in columns)
+            given = ",".join(name for name in kind if name in columns)
             raise UserError(
-                f"{path} has, of the columns {','.join(kind)}, only {there}: give all or none "
+                f"{path} has, of the columns {','.join(kind)}, only {given}: give all or none "
                 f"({','.join(missing)} missing)"
             )
     if len(present) > 1:

@@ -12,9 +12,9 @@ _EXPECTED = "give images, folders, .tar or .zip archives, TFRecords, or @FILE fo
 def check_readable(found: Found, size: tuple[int, int]) -> None:
     """Check that not everything is a reject.
 
-    A folder, a pattern or a list may hold anything: what cannot be read there is counted, and the job succeeds. Whoever
-    names each file means an image, and a job in which none of them is one is a mistake, so these are decoded until one
-    can be read; usually that is the first.
+    A folder, a pattern or a list may hold anything: what cannot be read there is counted, and the job succeeds. If all
+    files are named one by one and none of them is an image, that is a mistake, so these are decoded until one can be
+    read; usually that is the first.
 
     Args:
       found: what --input names.

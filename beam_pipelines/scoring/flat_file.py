@@ -1,7 +1,7 @@
 """One flat file with all predictions: `score --output out.csv`, `.jsonl` or `.parquet`.
 
 The shards, the rejects and the summary are in a folder beside it. The file is made from the shards once they are
-complete, and removed before they are replaced: a file that does not hold just what they hold is not ours.
+complete, and removed before they are replaced; a file with any other content is not ours.
 """
 
 import io
@@ -17,8 +17,9 @@ from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
 from beam_pipelines.scoring import predictions
-from beam_pipelines.scoring.predictions import SUMMARY_FILE, Counted
+from beam_pipelines.scoring.predictions import SUMMARY_FILE
 from beam_pipelines.sharding import listing
+from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import Locked, UserError
 from trainer.data.dataset_info import COMPLETED_FILE
@@ -48,12 +49,12 @@ class FlatFile:
             )
 
     def remove(self) -> None:
-        """Delete the file, of which `check` has said that it is ours, before its shards are replaced."""
+        """Delete the file before its shards are replaced; `check` has confirmed that it is ours."""
         if self._exists():
             listing.delete(self.path)
 
     def complete(self) -> None:
-        """Make the file, unless the shards are incomplete, as after one of several partitions, or it is there.
+        """Make the file, unless it exists or the shards are incomplete, as after one of several partitions.
 
         Raises:
           UserError: another file has appeared there since `check`, or the shards are damaged.
@@ -70,7 +71,7 @@ class FlatFile:
     def _make(self) -> None:
         try:
             with whole_file(self.path) as file:
-                self._merge(Counted(file))
+                self._merge(CountedFile(file))
         except FileNotFoundError as error:
             raise Locked(f"another run is replacing {self.folder}: wait for it, or choose another --output") from error
         except ValueError as error:
@@ -88,17 +89,17 @@ class FlatFile:
         if not is_file or not self._is_done():
             return False
         with open(os.devnull, "wb") as nowhere:
-            merged, found = Counted(nowhere), Counted(nowhere)
+            merged, found = CountedFile(nowhere), CountedFile(nowhere)
             try:
                 self._merge(merged)
-            except (OSError, BeamIOError, ValueError, KeyError):  # the shards are not what they were
+            except (OSError, BeamIOError, ValueError, KeyError):  # the shards have changed
                 return False
             with FileSystems.open(self.path, compression_type="uncompressed") as file:
                 while chunk := file.read(CHUNK):
                     found.write(chunk)
-        return (merged.bytes, merged.checksum.digest()) == (found.bytes, found.checksum.digest())
+        return (merged.bytes, merged.crc32c) == (found.bytes, found.crc32c)
 
-    def _merge(self, out: Counted) -> None:
+    def _merge(self, out: CountedFile) -> None:
         if self.file_format == "parquet":
             writer = predictions.Parquet(out)
             for content in self._shards():

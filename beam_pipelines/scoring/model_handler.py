@@ -11,6 +11,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from beam_pipelines.scoring import model_store, predictions
 from beam_pipelines.scoring.prefetch import FetchedImage, fetched
 from beam_pipelines.sharding import shards
+from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.shards import ShardResult, ShardSpec
 from trainer.data.image_kinds import DEFAULT_MEGAPIXELS, limit_megapixels
 from trainer.inference.exported_model import Answer, ExportedModel
@@ -30,7 +31,7 @@ class Reading:
       min_confidence: lowest confidence of an accepted row.
       file_format: a key of `predictions.WRITERS`.
       max_megapixels: larger images are rejected.
-      max_numbers: the most numbers of a photo.
+      max_numbers: maximum number of answers per photo.
       whole: read each image as a whole, even with a model that finds numbers.
     """
 
@@ -68,12 +69,12 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
             begin = time.monotonic()
             result = ShardResult(spec.path, spec.split, items=len(spec.items))
             with shards.shard_file(spec) as file:
-                counted = predictions.Counted(file)
+                counted = CountedFile(file)
                 rows = predictions.WRITERS[self.reading.file_format](counted)
                 for read, answers in self._read(spec, model, result):
                     rows.write([self._row(*one, model, result) for one in zip(read, answers, strict=True)])
                 rows.close()
-            result.bytes, result.crc32c = counted.bytes, counted.checksum.hexdigest().decode()
+            result.bytes, result.crc32c = counted.bytes, counted.crc32c
             shards.count_metrics(result, time.monotonic() - begin)
             yield result
 
@@ -140,7 +141,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
 
 def _found(answer: Answer) -> dict[str, Any]:
-    """Return the columns of a row that only models have that find numbers."""
+    """Return the columns that rows have only if the model finds numbers."""
     if answer.numbers is None:
         return {}
     numbers = [{name: number[name] for name in ("text", "confidence", "box")} for number in answer.numbers]

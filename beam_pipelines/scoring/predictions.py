@@ -7,13 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
-import google_crc32c
 import pyarrow as pa
 from pyarrow import parquet
 
 from beam_pipelines.sharding import shards
+from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.outputs import Kind
 from beam_pipelines.sharding.shards import ShardResult
 
@@ -58,7 +58,7 @@ def shard_name(file_format: str, index: int, count: int) -> str:
 
 
 class RowWriter(Protocol):
-    """Writes rows, whose `label` is left out if unknown."""
+    """Writes rows; their `label` is left out if unknown."""
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows."""
@@ -67,34 +67,10 @@ class RowWriter(Protocol):
         """Finish the file."""
 
 
-class Counted:
-    """Wraps a file, and counts the bytes written to it and computes their CRC-32C."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.bytes, self.checksum = file, 0, google_crc32c.Checksum()
-        self.closed = False  # pyarrow checks this
-
-    def write(self, data: Any) -> int:
-        data = bytes(data)
-        self.file.write(data)
-        self.checksum.update(data)
-        self.bytes += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self.bytes
-
-    def flush(self) -> None:
-        """Do nothing: the file flushes itself."""
-
-    def close(self) -> None:
-        """Do nothing: whoever opened the file closes it."""
-
-
 class JsonLines:
     """One JSON object per line."""
 
-    def __init__(self, file: Counted) -> None:
+    def __init__(self, file: CountedFile) -> None:
         self.file = file
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -107,7 +83,7 @@ class JsonLines:
 class Parquet:
     """Apache Parquet, with one row group per write."""
 
-    def __init__(self, file: Counted) -> None:
+    def __init__(self, file: CountedFile) -> None:
         self.writer = parquet.ParquetWriter(pa.PythonFile(file, mode="w"), SCHEMA)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -124,7 +100,7 @@ class Parquet:
 class Csv:
     """Comma-separated values below a header, with the columns of Parquet; lists are JSON, unknown values are empty."""
 
-    def __init__(self, file: Counted) -> None:
+    def __init__(self, file: CountedFile) -> None:
         self.file = file
         file.write((",".join(SCHEMA.names) + "\n").encode())
 
@@ -143,7 +119,7 @@ def _cell(column: str, value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if as_json else value
 
 
-WRITERS: dict[str, Callable[[Counted], RowWriter]] = {"jsonl": JsonLines, "parquet": Parquet, "csv": Csv}
+WRITERS: dict[str, Callable[[CountedFile], RowWriter]] = {"jsonl": JsonLines, "parquet": Parquet, "csv": Csv}
 
 
 def tally(result: ShardResult, row: dict[str, Any]) -> None:
@@ -213,7 +189,7 @@ class DescribePredictions:
 
 
 def _accuracy(total: dict[str, Counter]) -> dict[str, Any] | None:
-    """Return the share of whole numbers right among labelled images; None if no image is labelled."""
+    """Return the proportion of labelled images whose whole number is correct; None if no image is labelled."""
     if "labelled" not in total:
         return None
     labelled, right = total["labelled"], total.get("right", Counter())

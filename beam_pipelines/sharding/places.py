@@ -39,7 +39,7 @@ def check(flag: str, path: str) -> None:
 
 
 def check_local(flag: str, path: str) -> None:
-    """Raise UserError for a path in a store."""
+    """Raise UserError if a path is in an object store."""
     if listing.is_remote(path):
         raise UserError(f"{flag} {path}: this command works only in local folders")
 

@@ -92,10 +92,10 @@ def _resized(digit: Digit, like: Digit, height: float) -> Pixels:
     """Return the digit scaled to a height (without its frame), with ground and ink mapped to those of `like`."""
     factor = height * (1 + 2 * FRAME) / digit.pixels.shape[0]
     # A colour's part along the line from ground to ink is mapped; of the part off that line, little is kept.
-    way, wanted = digit.ink - digit.ground, like.ink - like.ground
+    way, new_way = digit.ink - digit.ground, like.ink - like.ground
     along = (digit.pixels - digit.ground) @ way / (way @ way)
     off = digit.pixels - digit.ground - along[..., np.newaxis] * way
-    pixels = like.ground + along[..., np.newaxis] * wanted + OFF_COLOUR * off
+    pixels = like.ground + along[..., np.newaxis] * new_way + OFF_COLOUR * off
     size = max(3, round(digit.pixels.shape[1] * factor)), max(4, round(digit.pixels.shape[0] * factor))
     image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)

@@ -39,7 +39,7 @@ SOUND: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-# These start processes that import everything anew, which takes seconds.
+# These start processes that import everything again, which takes seconds.
 SPAWNING = ("trainer.search", "trainer.cluster")
 
 

@@ -1,8 +1,7 @@
-"""A small world in which every command has run once, and the process that commands are forked from."""
+"""A small world in which every command has run once."""
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in ours:
         if item not in sample:
             item.add_marker(pytest.mark.exhaustive)
-
-
-@pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    """Runs a command in a process of its own, from an empty folder."""
-    made = Commands(tmp_path_factory.mktemp("commands"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ def _become(request: dict[str, Any]) -> None:
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False, errors="backslashreplace", buffering=1)  # noqa: SIM115
     os.chdir(request["cwd"])
+    os.environ.update(request["env"])
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
     faulthandler.register(signal.SIGUSR2, file=sys.stderr)
@@ -193,8 +194,12 @@ class Commands:
         memory: int = MEMORY_BYTES,
         stdout: str | None = None,
         kill_after: float | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> Ended:
-        """Runs a command to its end; `kill_after` so many seconds it and its children get SIGKILL."""
+        """Runs a command to its end.
+
+        `env` has further environment variables; `kill_after` so many seconds it and its children get SIGKILL.
+        """
         out, err = self.scratch / "stdout", self.scratch / "stderr"
         request = {
             "module": "trainer.cluster.__main__" if module == "trainer.cluster" else module,
@@ -205,6 +210,7 @@ class Commands:
             "timeout": timeout,
             "memory": memory,
             "kill_after": kill_after,
+            "env": dict(env or {}),
         }
         out.write_text("")
         begin = time.monotonic()

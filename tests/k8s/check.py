@@ -175,7 +175,7 @@ def addresses(objects: list[Object]) -> Iterator[str]:
             if missing:
                 yield f"{work.name}-{index}: no Pod, or no open port, is at {sorted(missing)[0]}"
             if task.role in task.jobs and not task.address.startswith(f"{work.name}-{index}."):
-                yield f"{work.name}-{index}: it takes itself for {task.address}"
+                yield f"{work.name}-{index}: it resolves its own address as {task.address}"
 
 
 def failures(objects: list[Object]) -> Iterator[str]:

@@ -2,9 +2,6 @@
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +10,7 @@ from gcp_storage_emulator.server import create_server
 from PIL import Image
 
 from tests.conftest import ROOT, assert_no_chatter
+from tests.faults.forking import Commands
 from tests.trainer import gcs_proxy
 from trainer.cluster.local import free_ports
 
@@ -31,17 +29,15 @@ def emulator() -> Iterator[str]:
 
 
 @pytest.fixture
-def run_there(emulator: str, tmp_path: Path) -> Iterator[Run]:
+def run_there(commands: Commands, emulator: str, tmp_path: Path) -> Iterator[Run]:
     """Run a command that sees the bucket; return what it printed."""
     with gcs_proxy.serve(f"http://{emulator}", tmp_path) as environment:
 
         def run(module: str, *arguments: str) -> str:
-            command = [sys.executable, "-m", module, *arguments]
-            environ = {**os.environ, **environment}
-            done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300)
-            assert done.returncode == 0, done.stderr
-            assert_no_chatter(done.stdout + done.stderr, module)
-            return done.stdout + done.stderr
+            ended = commands(module, *arguments, cwd=ROOT, env=environment, timeout=300)
+            assert ended.status == 0, ended.err
+            assert_no_chatter(ended.out + ended.err, module)
+            return ended.out + ended.err
 
         yield run
 

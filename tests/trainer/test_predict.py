@@ -8,7 +8,6 @@ import tensorflow as tf
 from PIL import Image
 
 from beam_pipelines import draw
-from tests.conftest import Run
 from trainer import predict
 
 
@@ -21,10 +20,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "images"
 
 
-def test_predict_gives_json_and_a_drawing(photos: Path, tiny_model: Path, run: Run, tmp_path: Path) -> None:
+def test_predict_gives_json_and_a_drawing(
+    photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     chosen = sorted(photos.glob("4-*.png"))[:2]
     args = ["--model", tiny_model, *chosen, "--format", "json", "--draw", tmp_path / "read.png", "--beam-width", 2]
-    found = [json.loads(line) for line in run("trainer.predict", *args).stdout.splitlines()]
+    assert predict.main(list(map(str, args))) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["key"] for row in found] == list(map(str, chosen))
     assert all(len(row["candidates"]) == 2 and 0 < row["confidence"] < 1 for row in found)
     height, width, _ = tf.io.decode_png((tmp_path / "read.png").read_bytes()).shape

@@ -58,14 +58,14 @@ def wait_for(pattern: str, folder: Path, process: subprocess.Popen) -> None:
 
 
 def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
-    tiny_dataset: Path, uninterrupted: Path, run: Run, tmp_path: Path
+    tiny_dataset: Path, uninterrupted: Path, forked: Run, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     process = start(tiny_dataset, folder, 20)
     wait_for("checkpoints/checkpoint", folder, process)  # which lists them, and is written last
     process.kill()
     process.communicate()
-    done = run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
+    done = forked("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
     assert "from " in done.stderr
     assert_same_weights(folder, uninterrupted)
 
@@ -87,12 +87,12 @@ def test_a_signal_to_stop_saves_and_says_how_to_resume(
     assert tf.train.latest_checkpoint(str(folder / "checkpoints")).endswith(f"ckpt-{stopped_at}")
 
 
-def test_a_torn_checkpoint_is_passed_over(tiny_dataset: Path, uninterrupted: Path, run: Run, tmp_path: Path) -> None:
+def test_a_torn_checkpoint_is_passed_over(tiny_dataset: Path, uninterrupted: Path, forked: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", uninterrupted, folder], check=True)
     newest = folder / "checkpoints" / "ckpt-20.data-00000-of-00001"
     os.truncate(newest, newest.stat().st_size // 2)
-    done = run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
+    done = forked("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
     assert "ckpt-20 cannot be read" in done.stderr
     assert "ckpt-15" in done.stderr
     assert_same_weights(folder, uninterrupted)
@@ -100,7 +100,7 @@ def test_a_torn_checkpoint_is_passed_over(tiny_dataset: Path, uninterrupted: Pat
 
 @pytest.mark.parametrize("left", ["all", "config.json"])
 def test_files_that_a_loss_of_power_emptied_do_not_end_a_run_for_good(
-    tiny_dataset: Path, uninterrupted: Path, run: Run, tmp_path: Path, left: str
+    tiny_dataset: Path, uninterrupted: Path, forked: Run, tmp_path: Path, left: str
 ) -> None:
     folder = tmp_path / "run"
     if left == "all":
@@ -109,7 +109,7 @@ def test_files_that_a_loss_of_power_emptied_do_not_end_a_run_for_good(
             os.truncate(folder / name, 0)
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_bytes(b"")
-    done = run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
+    done = forked("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
     assert "config.json is empty: it is rewritten from the command line" in done.stderr
     assert (f"from {folder}/checkpoints/ckpt-20" in done.stderr) == (left == "all")
     assert_same_weights(folder, uninterrupted)
@@ -118,13 +118,13 @@ def test_files_that_a_loss_of_power_emptied_do_not_end_a_run_for_good(
 
 
 def test_checkpoints_of_another_model_are_refused_before_anything_is_written(
-    tiny_dataset: Path, uninterrupted: Path, run: Run, tmp_path: Path
+    tiny_dataset: Path, uninterrupted: Path, forked: Run, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", uninterrupted, folder], check=True)
     (folder / "config.json").write_bytes(b"")
     args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, "--set", "model.lstm_units=9"]
-    done = run("trainer.train", *args, status=42)
+    done = forked("trainer.train", *args, status=42)
     assert "none of the checkpoints" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert (folder / "config.json").read_bytes() == b""
@@ -141,19 +141,19 @@ def test_checkpoints_of_another_model_are_refused_before_anything_is_written(
     ],
 )
 def test_settings_that_cannot_work_are_one_line_and_leave_nothing(
-    tiny_dataset: Path, run: Run, tmp_path: Path, args: list[str], said: str
+    tiny_dataset: Path, forked: Run, tmp_path: Path, args: list[str], said: str
 ) -> None:
-    done = run("trainer.train", "--data", tiny_dataset, "--workdir", tmp_path / "run", *args, status=2)
+    done = forked("trainer.train", "--data", tiny_dataset, "--workdir", tmp_path / "run", *args, status=2)
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert said in line
     assert len(done.stderr.splitlines()) <= 4
     assert not (tmp_path / "run").exists()
 
 
-def test_a_finished_run_is_left_alone(tiny_dataset: Path, uninterrupted: Path, run: Run) -> None:
+def test_a_finished_run_is_left_alone(tiny_dataset: Path, uninterrupted: Path, forked: Run) -> None:
     before = weights(uninterrupted)
     args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", uninterrupted, *settings(20)]
-    assert "done at step 20" in run("trainer.train", *args).stderr
+    assert "done at step 20" in forked("trainer.train", *args).stderr
     after = weights(uninterrupted)
     assert all(np.array_equal(value, after[name]) for name, value in before.items())
 
@@ -167,6 +167,6 @@ def test_metrics_have_each_step_once(uninterrupted: Path) -> None:
     assert json.loads((uninterrupted / "config.json").read_text())["experiment"] == "smoke"
 
 
-def test_another_model_in_the_work_folder_is_refused(tiny_dataset: Path, uninterrupted: Path, run: Run) -> None:
+def test_another_model_in_the_work_folder_is_refused(tiny_dataset: Path, uninterrupted: Path, forked: Run) -> None:
     args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", uninterrupted, "--set", "model.lstm_units=9"]
-    assert "holds another model or optimizer" in run("trainer.train", *args, status=2).stderr
+    assert "holds another model or optimizer" in forked("trainer.train", *args, status=2).stderr

@@ -3,7 +3,6 @@
 import errno
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,8 @@ from beam_pipelines import download, prepare, score, synthesize
 from beam_pipelines.sharding import beam_options
 from beam_pipelines.sharding.whole_file import whole_file
 from tests.beam_pipelines.inputs.test_csv_file import listed
-from trainer import cli, train
+from tests.conftest import Run
+from trainer import cli
 
 
 def ended(error: BaseException, capsys: pytest.CaptureFixture) -> tuple[int, str]:
@@ -127,19 +127,15 @@ def test_a_full_disk_ends_every_pipeline_in_one_line(
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_training_in_one_line(small_disk: Path, tiny_dataset: Path) -> None:
-    args = ["--experiment", "smoke", "--data", str(tiny_dataset), "--workdir", str(small_disk / "run")]
-    command = [sys.executable, "-m", train.__name__, *args, "--set", "train.steps=5", "data.holdout=0.2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 42, done.stderr
+def test_a_full_disk_ends_training_in_one_line(small_disk: Path, tiny_dataset: Path, forked: Run) -> None:
+    args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", small_disk / "run"]
+    done = forked("trainer.train", *args, "--set", "train.steps=5", "data.holdout=0.2", status=42)
     assert "Traceback" not in done.stderr
     assert str(small_disk) in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
-def test_no_worker_shows_a_traceback_either(small_disk: Path) -> None:
-    command = [sys.executable, "-m", "beam_pipelines.synthesize", "--count", "50", "--output", str(small_disk / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 42
+def test_no_worker_shows_a_traceback_either(small_disk: Path, forked: Run) -> None:
+    done = forked("beam_pipelines.synthesize", "--count", "50", "--output", small_disk / "out", status=42)
     assert done.stderr.splitlines()[-1].startswith(f"error: {small_disk}/out")
     assert "Traceback" not in done.stderr

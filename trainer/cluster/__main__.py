@@ -59,14 +59,20 @@ def _run(argv: list[str] | None) -> int:
         "--evaluators",
         type=typed.argument(int, count),
         default=None,
-        help="by default 1 with parameter servers, else 0",
+        help="evaluator tasks; by default 1 with parameter servers, else 0",
     )
-    parser.add_argument("--kill-every", type=_seconds, default=0.0, metavar="5s", help="kill a random task this often")
+    parser.add_argument(
+        "--kill-every",
+        type=_seconds,
+        default=0.0,
+        metavar="5s",
+        help="kill a random task after this time, again and again",
+    )
     parser.add_argument(
         "--back-off-limit",
         type=typed.argument(int, typed.Range(0, 10_000)),
         default=6,
-        help="how often a task may fail",
+        help="how often a task may fail before the cluster gives up",
     )
     parser.add_argument("--host-network", action="store_true", help="always use the machine's network")
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="arguments of trainer.train")

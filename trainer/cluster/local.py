@@ -169,7 +169,14 @@ class LocalCluster:
         return None
 
     def _start(self, name: str) -> None:
-        process = subprocess.Popen(
+        self.processes[name] = process = self._popen(name)
+        self.starts.append((time.time(), name))
+        copying = threading.Thread(target=self._copy_lines, args=(name, process), daemon=True)
+        copying.start()
+        self.copying.append(copying)
+
+    def _popen(self, name: str) -> subprocess.Popen:
+        return subprocess.Popen(
             [sys.executable, "-m", "trainer.cluster.child", str(os.getpid()), *self.arguments],
             env=environment.child_environment(self.tasks[name]),
             stdout=subprocess.PIPE,
@@ -179,11 +186,6 @@ class LocalCluster:
             errors="replace",
             start_new_session=True,  # a group of its own, so that Ctrl-C reaches only the launcher
         )
-        self.processes[name] = process
-        self.starts.append((time.time(), name))
-        copying = threading.Thread(target=self._copy_lines, args=(name, process), daemon=True)
-        copying.start()
-        self.copying.append(copying)
 
     def _copy_lines(self, name: str, process: subprocess.Popen) -> None:
         prefix = f"[{name}]"

@@ -15,6 +15,11 @@ STOP_SECONDS = 20.0  # until the exit after a signal to stop, if another task do
 PATIENCE = 10  # multiples of the limit to wait while all other tasks are alive
 
 
+def nobody() -> list[Member]:
+    """Return no tasks: there are no others, or none is checked."""
+    return []
+
+
 class Watchdog:
     """A limit on how long an operation may take.
 
@@ -23,10 +28,10 @@ class Watchdog:
       silent: returns the other tasks that do not answer. While all answer, they are only slow, so the wait continues.
     """
 
-    def __init__(self, seconds: float, silent: Callable[[], list[Member]] = list) -> None:
+    def __init__(self, seconds: float, silent: Callable[[], list[Member]] = nobody) -> None:
         self.seconds, self.silent, self.status = seconds, silent, HUNG_STATUS
         self._what, self._limit, self._since = "", 0.0, 0.0
-        self._changed = threading.Condition()  # its lock is reentrant, since a signal handler calls `hurry`
+        self._changed = threading.Condition()  # its lock is reentrant, since a signal handler calls `stop_soon`
         threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
 
     @contextlib.contextmanager
@@ -41,7 +46,7 @@ class Watchdog:
             with self._changed:
                 self._what = ""
 
-    def hurry(self, status: int = STOPPED_STATUS) -> None:
+    def stop_soon(self, status: int = STOPPED_STATUS) -> None:
         """Shorten the limit after a signal to stop, since other tasks may be stopping, too; set the exit status."""
         with self._changed:
             self.seconds, self.status = min(self.seconds, STOP_SECONDS), status

@@ -241,9 +241,9 @@ class _Room:
         self._changed = threading.Condition()
 
     @contextmanager
-    def room(self, wanted: int) -> Iterator[None]:
+    def room(self, size: int) -> Iterator[None]:
         """Wait until that many bytes are free, and hold them; hold the whole budget if more are wanted."""
-        held = min(wanted, self._total)
+        held = min(size, self._total)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= held)
             self._free -= held

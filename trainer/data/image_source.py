@@ -12,7 +12,7 @@ def opened(path: str) -> BinaryIO:
 
     Raises:
       FileNotFoundError: it does not exist.
-      OSError: it cannot be read, or is no regular file.
+      OSError: it cannot be read, or is not a regular file.
       UserError: the path is of a store that is not supported.
     """
     if "://" not in path:

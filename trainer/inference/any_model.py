@@ -9,7 +9,7 @@ from trainer.inference.exported_model import ExportedModel
 
 
 def load(model: str) -> ExportedModel:
-    """Load a model by its name or folder; of a work folder, its best checkpoint, as `trainer.export` would export it.
+    """Load a model by its name or folder; from a work folder, load what `trainer.export` would export.
 
     Raises:
       UserError: it is missing or damaged, or a work folder without a trained model.

@@ -54,10 +54,10 @@ def fit(probabilities: np.ndarray, right: np.ndarray) -> Calibration:
     if not len(right):
         return Calibration()
     x, right = log_odds(probabilities), np.asarray(right, bool)
-    wanted = np.where(right, (right.sum() + 1) / (right.sum() + 2), 1 / ((~right).sum() + 2))
+    target = np.where(right, (right.sum() + 1) / (right.sum() + 2), 1 / ((~right).sum() + 2))
 
     def excess(slope: float, offset: float) -> np.ndarray:
-        return _sigmoid(slope * x + offset) - wanted
+        return _sigmoid(slope * x + offset) - target
 
     # The negative log likelihood is convex: its derivative along the offset, and along the best offsets, is increasing.
     def best_offset(slope: float) -> float:

@@ -46,8 +46,8 @@ def evaluate(
     Raises:
       UserError: the work folder or a dataset is not usable, or images were trained on and `allow_seen` is not set.
     """
-    wanted, recogniser, params, state, step = load_model(workdir, settings)
-    images = input_pipeline.load(data, split, wanted)
+    config, recogniser, params, state, step = load_model(workdir, settings)
+    images = input_pipeline.load(data, split, config)
     trained_on = leakage.remembered(workdir)
     if not allow_seen:
         advice = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
@@ -55,7 +55,7 @@ def evaluate(
         leakage.check(images.keys, images.fingerprints, trained_on, data=named, advice=advice)
     log.info("reading %d images with the checkpoint of step %d", len(images), step)
     begin = time.monotonic()
-    answers = Predictor(recogniser, params, state, wanted).answers(images)
+    answers = Predictor(recogniser, params, state, config).answers(images)
     seconds = time.monotonic() - begin
     summary = {
         "step": step,
@@ -67,8 +67,8 @@ def evaluate(
         "calibration": calibration.measure(*_confident(answers)),
     }
     if calibrate:
-        _store_calibration(workdir, summary, wanted.decode)
-    confidences = _confidences(workdir, summary, answers, wanted.decode)
+        _store_calibration(workdir, summary, config.decode)
+    confidences = _confidences(workdir, summary, answers, config.decode)
     rows = [
         dataclasses.asdict(answer) | {"confidence": float(confidence)}
         for answer, confidence in zip(answers, confidences, strict=True)

@@ -20,7 +20,7 @@ INFO_PATH = f"assets/{INFO_FILE}"
 GRAPH = "saved_model.pb"
 CHECKSUMS = "assets.extra/checksums.json"  # CRC-32C of every other file, in hexadecimal, by path
 PIXEL_DIGITS = 1  # after the point, of coordinates
-LEAST_CONFIDENCE = 0.2  # of a region that is listed as a number
+LEAST_CONFIDENCE = 0.2  # lowest confidence of a region that is listed as a number
 DIGITS_KEPT = 7  # significant digits of each probability; any more would be float32 noise
 
 
@@ -32,8 +32,8 @@ class Answer:
       candidates: best first, each with `text`, `log_prob` and `probability`.
       confidence: the calibrated probability that the first candidate is correct.
       characters: the probability of each of its characters, given those before it; empty for older exports.
-      box: of the number that the candidates are about: x and y of each corner in pixels, clockwise from the top left as
-        one reads. None if the model does not find numbers.
+      box: where that number is: x and y of each corner in pixels, clockwise from the top left as one reads. None if the
+        model does not find numbers.
       numbers: all numbers with a confidence of at least `LEAST_CONFIDENCE`, most confident first, each with `text`,
         `confidence`, `box`, `candidates` and `characters`; None if the model does not find numbers. If empty, the
         candidates are only a guess.
@@ -77,8 +77,8 @@ class ExportedModel:
           files: PNG, JPEG, BMP or GIF.
           beam_width: of the beam search.
           candidates: how many to return, at most `beam_width`.
-          most: the most numbers of an image, if the model finds numbers.
-          whole: read each image as a whole even then.
+          most: maximum number of answers per image, if the model finds numbers.
+          whole: read each image as a whole, even if the model finds numbers.
         """
         import tensorflow as tf
 
@@ -92,7 +92,7 @@ class ExportedModel:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of the images that it is best given, in pixels."""
+        """The best height and width of input images, in pixels."""
         height, width = self.info["image_size"]
         return height, width
 
@@ -190,7 +190,7 @@ def _answer(row: dict[str, Any]) -> Answer:
 
 
 def _of(text: str, characters: list[float]) -> list[float]:
-    """Return the probabilities of the text's own characters, of those of all tokens."""
+    """Return the probabilities of the text's own characters, given those of all tokens."""
     return [_rounded(probability) for probability in characters[: len(text)]]
 
 

@@ -22,7 +22,7 @@ class Judged:
 
     @property
     def right(self) -> bool:
-        """Whether the answer is one of the numbers; where there is none, whether none is listed."""
+        """Whether the answer is one of the image's numbers; if it shows none, whether none is listed."""
         return self.reading.text in self.texts if self.texts else not self.reading.numbers
 
 
@@ -33,9 +33,9 @@ class FolderEvaluation:
     Attributes:
       folder: its path.
       images: how many show a number and could be read.
-      accuracy, interval_95: the share of them that was read right, and its 95 % interval (Wilson 1927).
+      accuracy, interval_95: the proportion of them read correctly, and its 95 % interval (Wilson 1927).
       digit_accuracy, length_accuracy, coverage_98, coverage_99, by_length: of them, see `metrics.summarise`.
-      empty: how many images show no number; `empty_right`: in how many of these none is listed.
+      empty: how many images show no number; `empty_right`: for how many of these none is listed.
       judged: all images that could be read, sorted by path.
       unread: why the others could not be read, by path.
     """
@@ -56,11 +56,11 @@ class FolderEvaluation:
 
     @property
     def wrong(self) -> list[Judged]:
-        """The images that were not read right, the most confident answer first."""
+        """The images that were read incorrectly, the most confident answer first."""
         return sorted((one for one in self.judged if not one.right), key=lambda one: -one.reading.confidence)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it; of each image its path, labels, answer and confidence."""
+        """Return everything in types of JSON; for each image its path, labels, answer and confidence."""
         figures = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "judged"
         }

@@ -47,7 +47,7 @@ def as_json(decode: Decode) -> dict[str, Any]:
 
 
 def complete(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return stored decode settings with the default of each that an earlier version did not know."""
+    """Return stored decode settings, with defaults for settings that an earlier version did not have."""
     return as_json(Decode()) | stored
 
 
@@ -66,11 +66,11 @@ def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
     Raises:
       UserError: the work folder or its checkpoint is missing, or a setting is not of `decode`.
     """
-    wanted = _config(workdir, settings)
-    if wanted.model.finds:
+    config = _config(workdir, settings)
+    if config.model.finds:
         raise UserError(f"{workdir} holds a finder: give the work folder of a recogniser")
-    recogniser = PureRecogniser(wanted.model, seed=wanted.seed, precision=wanted.precision)
-    return wanted, recogniser, *_read(workdir, wanted, recogniser)
+    recogniser = PureRecogniser(config.model, seed=config.seed, precision=config.precision)
+    return config, recogniser, *_read(workdir, config, recogniser)
 
 
 def _config(workdir: str, settings: Sequence[str]) -> Config:
@@ -85,7 +85,7 @@ def _config(workdir: str, settings: Sequence[str]) -> Config:
     return schema.override(files.read_config(workdir), list(settings))
 
 
-def _read(workdir: str, wanted: Config, network: PureNetwork) -> tuple[Weights, Weights, int]:
+def _read(workdir: str, config: Config, network: PureNetwork) -> tuple[Weights, Weights, int]:
     """Return the parameters and the state of the best checkpoint, or else the newest, and its step.
 
     Raises:
@@ -97,7 +97,7 @@ def _read(workdir: str, wanted: Config, network: PureNetwork) -> tuple[Weights, 
     params = {name: tf.Variable(value, name=name) for name, value in network.params.items()}
     state = {name: tf.Variable(value, name=name) for name, value in network.state.items()}
     step = tf.Variable(0, dtype=tf.int64)
-    weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
+    weights = {"averages": params} if config.optimizer.ema_decay else {"params": params}
     reading = tf.train.Checkpoint(state=state, step=step, **weights)
     try:
         checkpoint.read_first(reading, paths)
@@ -125,9 +125,9 @@ def load_finder(workdir: str, settings: Sequence[str] = ()) -> LoadedFinder:
     Raises:
       UserError: as `load_model`, or the work folder holds a recogniser.
     """
-    wanted = _config(workdir, settings)
-    if not wanted.model.finds:
-        raise UserError(f"{workdir} holds a recogniser, {wanted.experiment}: give the work folder of a finder")
-    network = PureFinder(wanted.model, seed=wanted.seed, precision=wanted.precision)
-    params, state, step = _read(workdir, wanted, network)
-    return LoadedFinder(NumberFinder(network, params, state, wanted), step)
+    config = _config(workdir, settings)
+    if not config.model.finds:
+        raise UserError(f"{workdir} holds a recogniser, {config.experiment}: give the work folder of a finder")
+    network = PureFinder(config.model, seed=config.seed, precision=config.precision)
+    params, state, step = _read(workdir, config, network)
+    return LoadedFinder(NumberFinder(network, params, state, config), step)

@@ -8,9 +8,9 @@ class Measured:
     """The result of a validation.
 
     Attributes:
-      score: the figure that the best checkpoint has the highest of, 0 to 1.
+      score: the figure by which the best checkpoint is chosen, 0 to 1; higher is better.
       text: for the log.
-      scalars: to store and to plot; `Model.measure` names the score among them.
+      scalars: the figures to store and to plot, the score among them.
     """
 
     score: float

@@ -16,7 +16,7 @@ from trainer.models.finder import COARSEST, PureFinder
 
 PEAKS = 100  # per image, before those that overlap higher ones are dropped
 OVERLAP = 0.3  # intersection over union of upright boxes above which the lower of two is dropped
-LOWEST_SCORE = 0.2  # of a box; of those below, hardly any holds a number, and each costs as much to read
+LOWEST_SCORE = 0.2  # of a box; lower ones hardly ever hold a number, and cost as much to read
 
 
 class NumberFinder:
@@ -99,7 +99,7 @@ def _whole_cells(side: float) -> int:
 
 
 def _resized(images: tf.Tensor, factor: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images shrunk by about a factor to whole cells, and by how much exactly, across and down."""
+    """Return images shrunk to whole cells by about a factor, and the exact factors across and down."""
     if factor == 1:
         return images, tf.ones([2])
     sides = tf.cast(tf.shape(images)[1:3], tf.float32)

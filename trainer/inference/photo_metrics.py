@@ -16,7 +16,7 @@ from trainer.inference.finding_metrics import SAME, overlaps
 
 AREAS = ((0.01, "under 1 %"), (0.03, "1 to 3 %"), (0.1, "3 to 10 %"), (math.inf, "over 10 %"))
 ANGLES = ((15, "up to 15 degrees"), (60, "15 to 60 degrees"), (math.inf, "over 60 degrees"))
-TALL = 1.5  # height per width from which a number of several characters is stacked
+TALL = 1.5  # height relative to width from which a number of several characters counts as stacked
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PhotoAnswer:
       truth: their corners in pixels, float [N, 8].
       texts: of the regions that were read, the whole photo first.
       corners: of these regions in pixels, float [R, 8].
-      scores: of the finder, float [R], 0 for regions that are not there.
+      scores: of the finder, float [R], 0 for absent regions.
       readings: the confidence of the recogniser, float [R].
       confidences: of the answers, float [R].
     """
@@ -58,7 +58,7 @@ class PhotoAnswer:
     def matched(self) -> NDArray[np.int64]:
         """Return the number that each region overlaps most, by its index, -1 if none enough; int64 [R].
 
-        The whole photo stands for its only number wherever that is, and for none of several.
+        The whole photo matches its only number, wherever that is; if it has several, it matches none.
         """
         if not self.labels:
             return np.full(len(self.texts), -1)

@@ -56,13 +56,12 @@ class Predictor:
 
     def search(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> beam_search.Hypotheses:
         """Return all hypotheses of a beam of that width, by default wide enough for the configured candidates."""
-        how = self.config.decode
-        seen, count = test_time_augmentation.of(images, how.views, how.tilts), len(how.views) + len(how.tilts)
-        if how.closer:
-            seen, count = (
-                tf.concat([seen, test_time_augmentation.closer(images, self._attention(images))], axis=0),
-                count + 1,
-            )
+        decode = self.config.decode
+        seen = test_time_augmentation.of(images, decode.views, decode.tilts)
+        count = len(decode.views) + len(decode.tilts)
+        if decode.closer:
+            closer = test_time_augmentation.closer(images, self._attention(images))
+            seen, count = tf.concat([seen, closer], axis=0), count + 1
         params, (memory, first) = self._encode(seen)
 
         def step(tokens: tf.Tensor, carried: Any) -> tuple[tf.Tensor, Any]:

@@ -23,7 +23,7 @@ BATCH = 16  # images
 
 
 class Prepared(NamedTuple):
-    """An image as it was given, decoded as a file for the model, and how much larger it is across and down."""
+    """An image as given, its content encoded for the model, and how much larger the original is across and down."""
 
     source: ImageLike
     file: bytes

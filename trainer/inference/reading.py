@@ -23,7 +23,7 @@ class Number:
     """A number in an image.
 
     Attributes:
-      text: what it reads.
+      text: the number as people write it.
       confidence: the probability that a number is there and its text is right, 0-1.
       box: x and y of its corners in pixels of the upright image, clockwise from the top left as one reads; None if the
         model reads images as a whole.
@@ -38,7 +38,7 @@ class Number:
     characters: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, as JSON can hold it."""
+        """Return everything in types of JSON."""
         box = list(self.box) if self.box else None
         lists = {"box": box, "candidates": list(self.candidates), "characters": list(self.characters)}
         return {**dataclasses.asdict(self), **lists}
@@ -63,7 +63,7 @@ class Reading:
     source: ImageLike = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the image, as JSON can hold it."""
+        """Return everything but the image in types of JSON."""
         return {
             "text": self.text,
             "confidence": self.confidence,

@@ -1,10 +1,10 @@
 """The confidence of a region of a photo, from what the finder and the recogniser say about it.
 
 It is the probability that a number is there and its text is right. A logistic regression (Cox 1958) combines the log
-odds of both, with an offset by the length of the text: part of a number, a letter or an edge easily reads as one digit,
-but hardly as four. The whole photo has weights of its own, with the log odds of the best box in place of its own, since
-a photo in which a small number is found is not itself a number. Where the recogniser reads an empty text, there is no
-number: the confidence is 0.
+odds of both, with an offset by the length of the text: part of a number, a letter or an edge is easily read as one
+digit, but hardly ever as four. The whole photo has weights of its own, with the log odds of the best box in place of
+its own, since a photo in which a small number is found is not itself a number. Where the recogniser reads an empty
+text, there is no number: the confidence is 0.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-LOWEST, HIGHEST = 0.02, 1 - 1e-6  # of probabilities: log odds beyond mean nothing
+LOWEST, HIGHEST = 0.02, 1 - 1e-6  # of probabilities; log odds beyond these carry no information
 RIDGE = 1e-2  # pulls the weights towards those of `RegionCalibration`, so that few regions cannot give wild ones
 LENGTHS = 3  # 1, 2, and more characters have offsets of their own
 
@@ -38,7 +38,7 @@ class RegionCalibration:
         """Return the confidence of regions, the whole photo first, float32 [B, R]; 0 for those without a number.
 
         Args:
-          scores: of the finder, float32 [B, R], 0 for regions that are not there; those of whole photos do not matter.
+          scores: of the finder, float32 [B, R], 0 for absent regions; ignored for whole photos.
           confidences: of the recogniser, float32 [B, R].
           lengths: of the texts, int32 [B, R].
         """
@@ -94,7 +94,7 @@ def fit(
 def _regression(
     features: NDArray[np.floating], right: NDArray[np.bool_], before: tuple[float, ...]
 ) -> tuple[float, ...]:
-    """Return the weights of features, float [N, F], that make what is right the most likely."""
+    """Return the maximum-likelihood weights of features, float [N, F]."""
     from scipy import optimize  # only needed here
 
     def loss(weights: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""The command-line options that say which regions of a photo are read."""
+"""Command-line options that choose which regions of a photo are read."""
 
 import argparse
 
@@ -13,8 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regions",
         choices=["found", "whole"],
         default="found",
-        help="found: read the numbers that are found in each photo, and the whole photo; whole: only the latter",
+        help="found: read each number that is found in a photo, and the whole photo; whole: read only the whole photo",
     )
     parser.add_argument(
-        "--max-numbers", type=typed.integer(1, MOST_NUMBERS), default=MOST_NUMBERS, help="most numbers of a photo"
+        "--max-numbers",
+        type=typed.integer(1, MOST_NUMBERS),
+        default=MOST_NUMBERS,
+        help="maximum number of answers per photo",
     )

@@ -37,21 +37,21 @@ def export(
         settings, or the output contains anything else or cannot be written.
     """
     exported_folder.check(output)
-    wanted, recogniser, params, state, step = load_model(workdir, settings)
+    config, recogniser, params, state, step = load_model(workdir, settings)
     if half:
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
-    stored = read_calibration(workdir, step, wanted.decode)
+    stored = read_calibration(workdir, step, config.decode)
     calibrated = Calibration(stored["temperature"], stored["offset"]) if stored else Calibration()
-    predictor = Predictor(recogniser, params, state, wanted, calibrated)
+    predictor = Predictor(recogniser, params, state, config, calibrated)
     info = {
-        "experiment": wanted.experiment,
+        "experiment": config.experiment,
         "step": step,
-        "alphabet": wanted.model.alphabet,
+        "alphabet": config.model.alphabet,
         "alphabet_fingerprint": predictor.vocab.fingerprint,
-        "max_length": wanted.model.max_length,
-        "image_size": [wanted.model.image_height, wanted.model.image_width],
-        "beam_width": wanted.decode.beam_width,
-        "decode": dataclasses.asdict(wanted.decode),
+        "max_length": config.model.max_length,
+        "image_size": [config.model.image_height, config.model.image_width],
+        "beam_width": config.decode.beam_width,
+        "decode": dataclasses.asdict(config.decode),
         "fingerprint": fingerprint(params, state),
         "calibration": stored,
     }

@@ -1,4 +1,4 @@
-"""The models of a server, by name, each with its batches; they are replaced while requests go on."""
+"""The models of a server, by name, each with its batches; they are replaced while requests are served."""
 
 import asyncio
 from collections.abc import Mapping

@@ -14,8 +14,8 @@ from trainer.training.loss import Loss
 SPREAD = 0.54 / 6  # standard deviation of a centre's bump per side of the box (TTFNet, Liu et al. 2020)
 NARROWEST = 0.45 * CELL  # standard deviation, at least
 NEAR = 0.3  # cells whose bump is higher learn the box
-SMALLEST = 0.5 * CELL  # pixels of height; the centres of lower numbers are neither right nor wrong
-VISIBLE = 0.7  # share of the box inside the image, below which it is likewise
+SMALLEST = 0.5 * CELL  # pixels of height; the centres of lower numbers count neither as right nor as wrong
+VISIBLE = 0.7  # proportion of the box inside the image; below it, the same holds
 BOX_WEIGHT, DIRECTION_WEIGHT = 2.0, 1.0
 
 
@@ -47,7 +47,7 @@ class Finding:
 
 
 def losses(said: tf.Tensor, corners: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the sum of the losses, that of the boxes' overlaps, and the number of boxes, but at least 1: float32 [].
+    """Return the summed loss, the summed overlap of the boxes, and the number of boxes (at least 1): float32 [].
 
     Args:
       said: the map, float32 [B, H, W, 7].
@@ -125,9 +125,9 @@ def _box_losses(
     truth = [half[0] + right, half[1] + down, half[0] - right, half[1] - down]
     left, top, rest, bottom = (tf.reduce_sum(owner * side, axis=1) for side in truth)
     overlap, enclosing = _overlap(tf.unstack(oriented_box.distances(said), axis=-1), [left, top, rest, bottom])
-    wanted = tf.stack([tf.reduce_sum(owner * _wide(part), axis=1) for part in (boxes.cos, boxes.sin)], axis=-1)
-    turn = tf.reduce_sum(tf.abs(oriented_box.direction(said) - wanted), axis=-1)
-    turn += 0.1 * tf.reduce_sum((said[..., 5:7] - wanted) ** 2, axis=-1)  # keeps the vector near length 1
+    direction = tf.stack([tf.reduce_sum(owner * _wide(part), axis=1) for part in (boxes.cos, boxes.sin)], axis=-1)
+    turn = tf.reduce_sum(tf.abs(oriented_box.direction(said) - direction), axis=-1)
+    turn += 0.1 * tf.reduce_sum((said[..., 5:7] - direction) ** 2, axis=-1)  # keeps the vector near length 1
     return (
         tf.reduce_sum(share * (1 - overlap + enclosing)),
         tf.reduce_sum(share * turn),

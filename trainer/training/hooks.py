@@ -21,7 +21,7 @@ class ChiefHooks:
     """Hooks for `loop.run`."""
 
     def __init__(self, folder: str, config: Config, checkpoints: Checkpoints, *, figure: str, first_step: int) -> None:
-        """Begin at a step; `figure` is the one that is logged beside the loss."""
+        """Start at a step; `figure` names the figure that is logged beside the loss."""
         self.folder, self.config, self.checkpoints, self.figure = folder, config, checkpoints, figure
         self.speed = Speed(config.data.batch_size, first_step, config.train.steps)
         self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")
@@ -108,8 +108,8 @@ class ChiefHooks:
 def best_so_far(folder: str, measure: str, *, upto: float = math.inf, counted_from: int = 0) -> tuple[float, int]:
     """Return the highest value of a validation figure up to a step, and the number of evaluations since.
 
-    It is -1 if there was none. As in training, a tie is no improvement; evaluations up to the step `counted_from` are
-    not counted.
+    The value is -1 if there was none. As in training, a tie is not an improvement; evaluations up to the step
+    `counted_from` do not count.
     """
     rows = [row for row in files.read_metrics(folder) if row["kind"] == "validation" and row["step"] <= upto]
     best = max((row[measure] for row in rows), default=-1.0)

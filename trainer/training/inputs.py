@@ -26,27 +26,27 @@ class Inputs:
     validation: list[str] = field(default_factory=list)
     init_from: str = ""
 
-    def fitted(self, wanted: Config, settings: Sequence[str]) -> Config:
+    def fitted(self, config: Config, settings: Sequence[str]) -> Config:
         """Return the config with the alphabet of the datasets and the length of their longest label.
 
         Args:
-          wanted: the config.
-          settings: the `--set` values; what they say of the model's alphabet or length stays.
+          config: the config.
+          settings: the `--set` values; an alphabet or a length that they set is kept.
         Raises:
           UserError: a dataset is missing, unfinished or damaged.
         """
         from trainer.data import dataset_info
 
         infos = [dataset_info.read_info(folder) for folder in (*self.data, *self.validation)]
-        given, model = {setting.partition("=")[0] for setting in settings}, wanted.model
+        given, model = {setting.partition("=")[0] for setting in settings}, config.model
         alphabets = {info.alphabet for info in infos}
         if "model.alphabet" not in given and len(alphabets) == 1:
             model = replace(model, alphabet=alphabets.pop())
         if "model.max_length" not in given:
             model = replace(model, max_length=max(model.max_length, *(info.max_length for info in infos)))
-        return replace(wanted, model=model)
+        return replace(config, model=model)
 
-    def check(self, wanted: Config) -> None:
+    def check(self, config: Config) -> None:
         """Check what can be checked without reading anything.
 
         Raises:
@@ -54,8 +54,8 @@ class Inputs:
         """
         from trainer.data import batch_order
 
-        if wanted.data.shares:
-            batch_order.slots([1] * len(self.data), wanted.data.shares, wanted.data.batch_size)
+        if config.data.shares:
+            batch_order.slots([1] * len(self.data), config.data.shares, config.data.batch_size)
 
     def check_datasets(self) -> None:
         """Check that all datasets are complete.
@@ -68,7 +68,7 @@ class Inputs:
         for folder in (*self.data, *self.validation):
             dataset_info.read_info(folder)
 
-    def load(self, wanted: Config, workdir: str) -> "tuple[LabelledImages, LabelledImages, InitialWeights | None]":
+    def load(self, config: Config, workdir: str) -> "tuple[LabelledImages, LabelledImages, InitialWeights | None]":
         """Return the images to train on and to validate on; the weights have never been trained on the latter.
 
         Returns:
@@ -83,12 +83,12 @@ class Inputs:
 
         source = warm_start.find(self.init_from) if self.init_from else None
         folders = self.validation or [f for f in self.data if "validation" in dataset_info.read_info(f).splits]
-        training = input_pipeline.load(self.data, "train", wanted)
+        training = input_pipeline.load(self.data, "train", config)
         if folders:
-            validating = input_pipeline.load(folders, "validation", wanted)
+            validating = input_pipeline.load(folders, "validation", config)
         else:
-            training, validating = input_pipeline.hold_out(training, wanted)
-        input_pipeline.places(training, wanted)
+            training, validating = input_pipeline.hold_out(training, config)
+        input_pipeline.places(training, config)
         before = np.union1d(leakage.remembered(workdir), source.trained_on if source else [])
         trained_on = np.union1d(training.fingerprints, before)
         advice = "give other validation data, or train in another --workdir if this one was trained on them before"

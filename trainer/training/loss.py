@@ -14,7 +14,7 @@ class Loss:
       mean: float32 [].
       next_state: the values of the state after it, by path.
       figures: further means, float32 [] by name.
-      weight: how many things the means are over, float32 []; replicas are averaged by it.
+      weight: how many tokens or boxes the means are over, float32 []; it weights the replicas' means.
     """
 
     mean: tf.Tensor

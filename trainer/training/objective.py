@@ -26,7 +26,7 @@ class Objective(Protocol):
     def network(self) -> PureNetwork: ...
 
     def predictor(self, params: Any, state: Any) -> Validated:
-        """Return what reads or finds with these values by path."""
+        """Return a predictor or a finder with these values, given by path."""
 
     def embed(self, params: Any, state: Any, images: tf.Tensor) -> tf.Tensor:
         """Return an embedding of images, float32 [B, D], for TensorBoard's projector."""

@@ -48,8 +48,8 @@ class Reading:
         counts = target_weights(targets, self.vocab.end)
         total = tf.reduce_sum(counts)
         floor = self.smoothing / self.vocab.size
-        wanted = tf.one_hot(targets, self.vocab.size, 1.0 - self.smoothing + floor, floor)
-        losses = tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
+        smoothed = tf.one_hot(targets, self.vocab.size, 1.0 - self.smoothing + floor, floor)
+        losses = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
         right = tf.cast(tf.argmax(logits, -1, tf.int32) == targets, tf.float32)
         accuracy = tf.reduce_sum(right * counts) / total
         return Loss(tf.reduce_sum(losses * counts) / total, next_state, {self.figure: accuracy}, total)

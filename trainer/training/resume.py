@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def resume(
-    wanted: Config,
+    config: Config,
     workdir: str,
     train_state: TrainState,
     checkpoints: checkpoint.Checkpoints,
@@ -28,7 +28,7 @@ def resume(
     Nothing is written before this has succeeded.
 
     Args:
-      wanted: the config.
+      config: the config.
       workdir: the work folder.
       train_state: receives the values.
       checkpoints: those of the work folder.
@@ -40,7 +40,7 @@ def resume(
       checkpoint.UnreadableCheckpoint: checkpoints exist, but none of them can be read.
     """
     described = inputs | {"images": f"{len(training)}, checksum {leakage.checksum(training.fingerprints)}"}
-    files.check(workdir, wanted, described)
+    files.check(workdir, config, described)
     restored = checkpoints.restore()
     begins_from = None if restored else source
     if begins_from:
@@ -49,7 +49,7 @@ def resume(
         )
     elif source:
         log.info("%s resumes from its own checkpoint: --init-from only applies to a new work folder", workdir)
-    files.start(workdir, wanted, described)
+    files.start(workdir, config, described)
     leakage.remember(workdir, training.fingerprints)
     if begins_from:
         leakage.remember(workdir, begins_from.trained_on)

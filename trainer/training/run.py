@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def train_and_evaluate(
-    wanted: schema.Config,
+    config: schema.Config,
     inputs: Inputs,
     *,
     workdir: str,
@@ -40,7 +40,7 @@ def train_and_evaluate(
     """Train until the configured step, resuming from the newest checkpoint in the work folder.
 
     Args:
-      wanted: the config; it is stored in the work folder.
+      config: the config; it is stored in the work folder.
       inputs: the datasets and the initial weights.
       workdir: where checkpoints, metrics and summaries go.
       task: the role of this process: alone, the chief, or a synchronous worker.
@@ -54,12 +54,12 @@ def train_and_evaluate(
     """
     checkpoint.check_name(workdir, "--workdir")
     task, limits = task or Task(), limits or Limits()
-    finished = files.finished_step(workdir, wanted)
-    if finished is not None and finished < wanted.train.steps and checkpoint.to_read(workdir):
+    finished = files.finished_step(workdir, config)
+    if finished is not None and finished < config.train.steps and checkpoint.to_read(workdir):
         log.info(
             "%s: training stopped early at step %d, as validation had not improved for %d evaluations: raise "
             "train.steps or change train.patience to continue",
-            *(workdir, finished, wanted.train.patience),
+            *(workdir, finished, config.train.patience),
         )
         return
     if task.jobs and finished is not None:
@@ -69,51 +69,51 @@ def train_and_evaluate(
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(files.locked(workdir)) if task.is_chief else None
         try:
-            _train(wanted, inputs, workdir, task, name, limits, lock)
+            _train(config, inputs, workdir, task, name, limits, lock)
         except tf.errors.ResourceExhaustedError as error:
             raise Failed(f"out of disk space or memory: {error.message.splitlines()[0]}") from error
 
 
 def _train(
-    wanted: schema.Config, inputs: Inputs, workdir: str, task: Task, name: str, limits: Limits, lock: Lock | None
+    config: schema.Config, inputs: Inputs, workdir: str, task: Task, name: str, limits: Limits, lock: Lock | None
 ) -> None:
     begin, watchdog = time.monotonic(), Watchdog(limits.hang)
-    runner = strategies.connect(name, task, wanted, watchdog, limits)
-    training, validating, source = inputs.load(wanted, workdir)
-    train_state = TrainState(wanted)
+    runner = strategies.connect(name, task, config, watchdog, limits)
+    training, validating, source = inputs.load(config, workdir)
+    train_state = TrainState(config)
     checkpoints = checkpoint.Checkpoints(
-        workdir, train_state.checkpointed(), keep=wanted.train.keep_checkpoints, size=train_state.size
+        workdir, train_state.checkpointed(), keep=config.train.keep_checkpoints, size=train_state.size
     )
     if lock:
         lock.check()
         described = {"data": inputs.data, "validation_data": inputs.validation}
-        restored = resume.resume(wanted, workdir, train_state, checkpoints, training, source, inputs=described)
-        log.info("%s, %s: %s parameters, %s", wanted.experiment, name, train_state.count, restored)
+        restored = resume.resume(config, workdir, train_state, checkpoints, training, source, inputs=described)
+        log.info("%s, %s: %s parameters, %s", config.experiment, name, train_state.count, restored)
         log.info("%d images to train on, %d to validate on", len(training), len(validating))
-    if int(train_state.step.numpy()) < wanted.train.steps:
+    if int(train_state.step.numpy()) < config.train.steps:
         runner.begin(train_state, training, checkpoints.restore)
         if lock:
-            hooks = _chief_hooks(wanted, workdir, runner, train_state, checkpoints, training, validating, lock)
+            hooks = _chief_hooks(config, workdir, runner, train_state, checkpoints, training, validating, lock)
         else:
-            hooks = _waiting_hooks(wanted)
-        loop.run(runner, hooks, wanted.train.steps, asked_to_stop=watchdog.hurry)
+            hooks = _waiting_hooks(config)
+        loop.run(runner, hooks, config.train.steps, asked_to_stop=watchdog.stop_soon)
     if lock:
         lock.check()
-        files.finish(workdir, wanted, int(train_state.step.numpy()))
-    elif not files.wait_for_finish(workdir, wanted, limits.wait):
+        files.finish(workdir, config, int(train_state.step.numpy()))
+    elif not files.wait_for_finish(workdir, config, limits.wait):
         raise Interrupted(f"{task}: the chief has not finished the run after the last step; restarting to rejoin it")
     log.info("done at step %d after %s", int(train_state.step.numpy()), clock(time.monotonic() - begin))
 
 
-def _waiting_hooks(wanted: schema.Config) -> list[loop.Hook]:
+def _waiting_hooks(config: schema.Config) -> list[loop.Hook]:
     """Return hooks that do nothing at the steps of the chief's hooks, so that all workers wait for it together."""
-    every = wanted.train
-    intervals = (every.log_every, every.checkpoint_every, wanted.tensorboard.every, every.evaluate_every)
+    every = config.train
+    intervals = (every.log_every, every.checkpoint_every, config.tensorboard.every, every.evaluate_every)
     return [loop.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
 
 
 def _chief_hooks(
-    wanted: schema.Config,
+    config: schema.Config,
     workdir: str,
     runner: Runner,
     train_state: TrainState,
@@ -123,9 +123,9 @@ def _chief_hooks(
     lock: Lock,
 ) -> list[loop.Hook]:
     """Return the chief's hooks, each of which only runs while the chief holds the lock."""
-    every = wanted.train
+    every = config.train
     figure = train_state.objective.figure
-    monitor = ChiefHooks(workdir, wanted, checkpoints, figure=figure, first_step=runner.read_step())
+    monitor = ChiefHooks(workdir, config, checkpoints, figure=figure, first_step=runner.read_step())
     predictor = train_state.objective.predictor(train_state.reading_params, train_state.state)
     board = Board(monitor, train_state, training, validating)
     lock.check()
@@ -147,23 +147,23 @@ def _chief_hooks(
         loop.Hook(every.log_every, monitor.log_training, recovered=monitor.speed.restart),
         loop.Hook(every.log_every, monitor.profile),
         loop.Hook(every.checkpoint_every, save, on_stop=True, seconds=every.checkpoint_seconds),
-        loop.Hook(wanted.tensorboard.every, show),
+        loop.Hook(config.tensorboard.every, show),
         loop.Hook(every.evaluate_every, monitor.follow_evaluator if runner.has_evaluator else validate),
     ]
     return [dataclasses.replace(hook, act=lock.guard(hook.act)) for hook in hooks]
 
 
-def run_task(wanted: schema.Config, task: Task, inputs: Inputs, *, workdir: str, strategy: str, limits: Limits) -> None:
+def run_task(config: schema.Config, task: Task, inputs: Inputs, *, workdir: str, strategy: str, limits: Limits) -> None:
     """Run the task of this process: see `train_and_evaluate`, `server.serve` and `sidecar_evaluator.follow`.
 
     Raises:
       UserError: the settings do not fit the inputs; these functions document further errors.
     """
-    inputs.check(wanted)
+    inputs.check(config)
     if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):
-        server.serve(task, lambda: files.finished_step(workdir, wanted) is not None, wait=limits.patience)
+        server.serve(task, lambda: files.finished_step(workdir, config) is not None, wait=limits.patience)
     elif task.role == "evaluator":
-        validating = inputs.load(wanted, workdir)[1]
-        leave(sidecar_evaluator.follow(workdir, wanted, validating, wait=limits.patience))
+        validating = inputs.load(config, workdir)[1]
+        leave(sidecar_evaluator.follow(workdir, config, validating, wait=limits.patience))
     else:
-        train_and_evaluate(wanted, inputs, workdir=workdir, task=task, strategy=strategy, limits=limits)
+        train_and_evaluate(config, inputs, workdir=workdir, task=task, strategy=strategy, limits=limits)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 2.0
 
 
-def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) -> int:
+def follow(folder: str, config: Config, images: LabelledImages, *, wait: float) -> int:
     """Evaluate the checkpoints of a work folder, newest first, and keep the best, until training is finished.
 
     After a restart, it catches up on checkpoints that it missed. The last one is always evaluated. It only reads the
@@ -33,19 +33,19 @@ def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) 
       The exit status.
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED_STATUS))
-    objective = objective_of(wanted)
+    objective = objective_of(config)
     params = {path: tf.Variable(value, name=path) for path, value in objective.network.params.items()}
     state = {path: tf.Variable(value, name=path) for path, value in objective.network.state.items()}
-    weights = {"averages": params} if wanted.optimizer.ema_decay else {"params": params}
+    weights = {"averages": params} if config.optimizer.ema_decay else {"params": params}
     reading = tf.train.Checkpoint(state=state, **weights)
     predictor = objective.predictor(params, state)
-    writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator") if wanted.tensorboard.scalars else None
+    writer = tf.summary.create_file_writer(f"{folder}/tensorboard/evaluator") if config.tensorboard.scalars else None
     validation = Validation(folder, images, files.EVALUATOR_FILE, writer)
     passed: set[str] = set()
     recent = os.path.join(folder, checkpoint.RECENT)
     since = time.monotonic()
     while True:
-        finished = files.finished_step(folder, wanted)  # read before listing, so that the list has the last checkpoint
+        finished = files.finished_step(folder, config)  # read before listing, so that the list has the last checkpoint
         evaluated = {row["step"] for row in files.read_metrics(folder) if row["kind"] == "validation"}
         left = [
             path
@@ -56,7 +56,7 @@ def follow(folder: str, wanted: Config, images: LabelledImages, *, wait: float) 
             since = time.monotonic()
             try:
                 reading.read(left[0]).assert_existing_objects_matched().expect_partial()
-                best, _ = best_so_far(folder, wanted.model.measure)
+                best, _ = best_so_far(folder, config.model.measure)
                 keep = functools.partial(checkpoint.keep_best, folder, left[0])
                 validation.measure(checkpoint.step_of(left[0]), predictor, best, keep)
             except checkpoint.UNREADABLE as error:

@@ -120,11 +120,11 @@ def sprite_sheet(images: np.ndarray) -> np.ndarray:
     return grid.reshape(side * height, side * width, channels)
 
 
-def hyper_parameters(wanted: schema.Config) -> dict[str, Any]:
+def hyper_parameters(config: schema.Config) -> dict[str, Any]:
     """Return all settings by their `--set` names; lists as JSON, since TensorBoard does not support lists."""
-    raw = dataclasses.asdict(wanted)
+    raw = dataclasses.asdict(config)
     values: dict[str, Any] = {}
-    for key in schema.keys(wanted):
+    for key in schema.keys(config):
         value: Any = raw
         for name in key.split("."):
             value = value[name]

@@ -39,13 +39,13 @@ class Validation:
     summaries: tf.summary.SummaryWriter | None
 
     def measure(self, step: int, predictor: Validated, best: float, keep: Callable[[], object]) -> float:
-        """Read the validation images, and return the figure that the best checkpoint has the highest of.
+        """Read the validation images, and return the figure by which the best checkpoint is chosen.
 
         Args:
           step: the step of the weights.
           predictor: reads the images, or finds their numbers.
-          best: the highest figure so far.
-          keep: keeps the weights as the best; called before the measurement is stored, so that a stored best is kept.
+          best: the highest such figure so far.
+          keep: saves the weights as the best; called before the measurement is stored, so that a stored best is kept.
         """
         begin = time.monotonic()
         measured = predictor.validate(self.images)

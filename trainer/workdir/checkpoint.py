@@ -25,7 +25,7 @@ UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, LookupError)  # wha
 
 
 class UnreadableCheckpoint(Failed):
-    """There are checkpoints, but none of them can be read."""
+    """Checkpoints exist, but none of them can be read."""
 
 
 class Checkpoints:
@@ -76,7 +76,7 @@ class Checkpoints:
         """Restore the newest checkpoint that can be read; return its path, or None if there is none.
 
         Raises:
-          UnreadableCheckpoint: there are checkpoints, but none of them can be read.
+          UnreadableCheckpoint: checkpoints exist, but none of them can be read.
         """
         return read_first(self.variables, listed(self.folder))
 

@@ -1,4 +1,4 @@
-"""Backdrops of scenes: parts of photos in which there is no number, or drawn walls and house fronts."""
+"""Backdrops of scenes: parts of photos without a number, or drawn walls and house fronts."""
 
 import io
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""What is in a scene but is no number: words, bars, panes, rings, logos, and pieces of other photos."""
+"""What is in a scene but is not a number: words, bars, panes, rings, logos, and pieces of other photos."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -59,7 +59,7 @@ def shape(rng: np.random.Generator, canvas: Image.Image, places: Places) -> None
 
 
 def piece(rng: np.random.Generator, canvas: Image.Image, places: Places, photos: tuple[bytes, ...]) -> None:
-    """Paste a piece of another photo, so that an edge of something pasted is no sign of a number."""
+    """Paste a piece of another photo, so that the edge of something pasted does not imply a number."""
     other = backdrop.draw(rng, photos, 64)
     width, height = (int(rng.integers(12, max(13, side))) for side in other.size)
     size = placing.height(rng, places.size, tallest=0.4) / height

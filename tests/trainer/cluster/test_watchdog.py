@@ -38,7 +38,7 @@ def test_after_sigterm_what_waits_for_a_silent_task_ends_soon() -> None:
     body = (
         "import threading, trainer.cluster.watchdog; trainer.cluster.watchdog.STOP_SECONDS = 0.2\n"
         "dog = Watchdog(50, lambda: ['ps 1'])\n"
-        "threading.Timer(0.2, dog.hurry).start()\n"
+        "threading.Timer(0.2, dog.stop_soon).start()\n"
         "with dog.limit('step 7'): time.sleep(50)"
     )
     done = script(body)

@@ -49,7 +49,7 @@ def test_each_epoch_shows_each_image_once_in_another_order(tiny_dataset: Path) -
     assert list(seen[:80]) != list(seen[80:])
 
 
-def test_a_restart_goes_on_with_the_very_batches(tiny_dataset: Path) -> None:
+def test_a_restart_sees_exactly_the_same_batches(tiny_dataset: Path) -> None:
     wanted = smoke()
     images = input_pipeline.load([str(tiny_dataset)], "train", wanted)
     through = iter(input_pipeline.training_batches(images, wanted, first_step=0))

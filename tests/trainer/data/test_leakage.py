@@ -113,11 +113,11 @@ def test_a_later_run_may_not_validate_on_what_an_earlier_one_was_trained_on(trai
 
 @pytest.mark.slow
 def test_evaluating_on_what_was_trained_on_is_refused_unless_asked_for(
-    tiny_dataset: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture
+    tiny_dataset: Path, forked: Run, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     workdir, fresh = tmp_path / "run", tmp_path / "fresh"
     args = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", workdir]
-    run("trainer.train", *args, "--set", "train.steps=2", "data.holdout=0.1")
+    forked("trainer.train", *args, "--set", "train.steps=2", "data.holdout=0.1")
     seen = ["--workdir", str(workdir), "--data", str(tiny_dataset), "--split", "train"]
     assert evaluate.main(seen) == 2
     assert f"72 of the 80 images of split train of {tiny_dataset} were also trained on" in capsys.readouterr().err

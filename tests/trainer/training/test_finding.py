@@ -76,7 +76,7 @@ def test_what_cannot_be_seen_is_neither_right_nor_wrong(corners: np.ndarray) -> 
     assert losses(nothing, corners)[0] == pytest.approx(losses(answered, corners)[0], abs=0.05)
 
 
-def test_a_finder_learns_a_few_images_by_heart() -> None:
+def test_a_finder_overfits_a_few_images() -> None:
     """Bright bars on a dark ground, of different sizes and directions."""
     images, corners = np.full((4, 64, 64, 3), -0.8, np.float32), np.full((4, 2, 8), np.nan, np.float32)
     for i, (left, top, right, bottom) in enumerate([(8, 16, 56, 28), (24, 4, 36, 60), (4, 36, 28, 48)]):

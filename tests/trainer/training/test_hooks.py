@@ -7,8 +7,10 @@ import pytest
 
 from trainer import train
 from trainer.config import experiments, schema
+from trainer.files.lock import Lost
+from trainer.training.hooks import ChiefHooks
 from trainer.training.run import train_and_evaluate
-from trainer.workdir import files
+from trainer.workdir import checkpoint, files
 
 pytestmark = pytest.mark.slow
 
@@ -61,3 +63,19 @@ def test_the_profiler_watches_one_interval(
         run(tiny_dataset, tmp_path, "train.profile_after=5")
     assert "profiled up to step 10" in caplog.text
     assert list(tmp_path.glob("tensorboard/plugins/profile/*/*.xplane.pb"))
+
+
+def test_a_chief_that_has_lost_its_lock_saves_nothing_more(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is lost just before the checkpoint of step 10."""
+
+    def lose(_: ChiefHooks, step: int, figures: dict[str, float]) -> None:
+        if step == 10:
+            (tmp_path / "run" / files.LOCK_FILE).unlink()
+
+    monkeypatch.setattr(ChiefHooks, "profile", lose)
+    with pytest.raises(Lost, match="nothing more is written"):
+        run(tiny_dataset, tmp_path / "run")
+    assert not checkpoint.listed(str(tmp_path / "run" / "checkpoints"))
+    assert not (tmp_path / "run" / "FINISHED").exists()

@@ -68,7 +68,7 @@ def test_a_step_moves_weights_batch_norm_statistics_averages_and_the_count(model
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_numbers_of_every_length_are_learnt_by_heart_and_read(model: str) -> None:
+def test_numbers_of_every_length_are_overfitted_and_read(model: str) -> None:
     """Overfit labels of up to eight characters, decoded in batches of three, the last one smaller; also in bfloat16."""
     settings = ["optimizer.warmup_steps=1", "optimizer.learning_rate=0.02", "train.steps=300", "optimizer.ema_decay=0"]
     settings += ["model.dropout=0", "model.lstm_dropout=0", "model.max_length=8", "model.lstm_units=32"]

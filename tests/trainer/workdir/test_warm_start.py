@@ -41,7 +41,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainState]:
     return folder, train_state
 
 
-def test_averages_and_statistics_are_taken_and_all_else_begins_anew(
+def test_averages_and_statistics_are_copied_and_all_else_starts_from_zero(
     first: tuple[Path, TrainState], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, there = first

@@ -119,8 +119,8 @@ class Served:
             variable.assign(value)
 
     def _read(self) -> list[tf.Tensor]:
-        there = self.train_state.groups()
-        return [self._joined(name, there[kind]) for kind, here in self.local.groups().items() for name in here]
+        served = self.train_state.groups()
+        return [self._joined(name, served[kind]) for kind, group in self.local.groups().items() for name in group]
 
     def _whole(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {path: self._joined(path, values) for path in self.local.params}

@@ -1,14 +1,13 @@
 """Synchronous replicas are equivalent to one process with the full batch."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT
+from tests.forked_processes import Forked
 from tests.trainer.training.runners import replicas
 from trainer.cli import UserError
 from trainer.cluster import environment
@@ -60,35 +59,29 @@ def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> 
 
 @pytest.mark.slow
 def test_two_devices_of_one_host_train_like_one_process(one_process: dict[str, np.ndarray], tmp_path: Path) -> None:
-    output = tmp_path / "out.npz"
-    subprocess.run(
-        [sys.executable, "-m", "tests.trainer.training.runners.replicas", output], cwd=ROOT, check=True, timeout=300
-    )
-    assert_same(dict(np.load(output)), one_process)
+    process = Forked(replicas.__name__, [str(tmp_path / "out.npz")], dict(os.environ))
+    assert process.wait(timeout=300) == 0, process.stdout.read()
+    assert_same(dict(np.load(tmp_path / "out.npz")), one_process)
 
 
-def statuses_of_two_workers(*arguments: str | Path) -> list[int]:
+def statuses_of_two_workers(*arguments: str) -> list[int]:
     jobs = {"worker": tuple(f"127.0.0.1:{port}" for port in free_ports(2))}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.trainer.training.runners.replicas", *arguments],
-            cwd=ROOT,
-            env=environment.child_environment(Task("worker", i, jobs)),
-        )
-        for i in range(2)
-    ]
-    return [process.wait(timeout=300) for process in processes]
+    variables = [environment.child_environment(Task("worker", i, jobs)) for i in range(2)]
+    processes = [Forked(replicas.__name__, [*arguments], of_one) for of_one in variables]
+    statuses = [process.wait(timeout=300) for process in processes]
+    print(*(process.stdout.read() for process in processes))
+    return statuses
 
 
 @pytest.mark.slow
 def test_two_workers_train_like_one_process(one_process: dict[str, np.ndarray], tmp_path: Path) -> None:
-    assert statuses_of_two_workers(tmp_path / "out.npz") == [0, 0]
+    assert statuses_of_two_workers(str(tmp_path / "out.npz")) == [0, 0]
     assert_same(dict(np.load(tmp_path / "out.npz")), one_process)
 
 
 @pytest.mark.slow
 def test_who_is_left_alone_at_the_very_end_has_lost_nothing(tmp_path: Path) -> None:
-    assert statuses_of_two_workers(tmp_path / "out.npz", "early") == [0, 0]
+    assert statuses_of_two_workers(str(tmp_path / "out.npz"), "early") == [0, 0]
 
 
 @pytest.mark.parametrize("slices", [1, 2, 4, 8])

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def road(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def walkthrough(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run each command of the README once in a folder; one of the image files is not an image."""
-    top = tmp_path_factory.mktemp("road")
+    top = tmp_path_factory.mktemp("walkthrough")
     run("beam_pipelines.synthesize", "--count", 120, "--seed", 1, "--num-shards", 2, "--output", top / "synthetic")
     run("beam_pipelines.draw", "--count", 30, "--seed", 2, "--output", top / "pictures")
     args = ["--format", "csv", "--input", top / "pictures", "--split", "validation", "--output", top / "prepared"]
@@ -45,18 +45,18 @@ def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
-def test_rows_and_rejects_are_the_images_found(road: Path) -> None:
-    summary = json.loads((road / "predictions" / "summary.json").read_text())
-    found = rows(road / "predictions")
-    rejects = [json.loads(line) for line in (road / "predictions" / "rejects.jsonl").read_text().splitlines()]
+def test_rows_and_rejects_are_the_images_found(walkthrough: Path) -> None:
+    summary = json.loads((walkthrough / "predictions" / "summary.json").read_text())
+    found = rows(walkthrough / "predictions")
+    rejects = [json.loads(line) for line in (walkthrough / "predictions" / "rejects.jsonl").read_text().splitlines()]
     assert summary["images"] == len(found) + len(rejects) == 32
     assert [reject["key"].rsplit("/", 1)[-1] for reject in rejects] == ["text.png"]
     assert len({row["key"] for row in found}) == 31
     assert sum(summary["confidence_histogram"]) == 31
 
 
-def test_each_row_has_candidates_best_first(road: Path) -> None:
-    for row in rows(road / "predictions"):
+def test_each_row_has_candidates_best_first(walkthrough: Path) -> None:
+    for row in rows(walkthrough / "predictions"):
         probabilities = [c["probability"] for c in row["candidates"]]
         assert len(probabilities) == 3
         assert probabilities == sorted(probabilities, reverse=True)
@@ -64,20 +64,29 @@ def test_each_row_has_candidates_best_first(road: Path) -> None:
         assert all(1 <= len(c["text"]) <= 5 for c in row["candidates"])
 
 
-def test_scoring_again_writes_the_same_bytes(road: Path, run: Run, tmp_path: Path) -> None:
-    args = ["--model", road / "model", "--input", road / "pictures", "--num-shards", 3, "--output", tmp_path / "again"]
-    run("beam_pipelines.score", *args)
-    for path in (road / "predictions").glob("*.jsonl"):
+def test_scoring_again_writes_the_same_bytes(walkthrough: Path, forked: Run, tmp_path: Path) -> None:
+    args = [
+        "--model",
+        walkthrough / "model",
+        "--input",
+        walkthrough / "pictures",
+        "--num-shards",
+        3,
+        "--output",
+        tmp_path / "again",
+    ]
+    forked("beam_pipelines.score", *args)
+    for path in (walkthrough / "predictions").glob("*.jsonl"):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
-    assert "nothing to do" in run("beam_pipelines.score", *args).stdout
+    assert "nothing to do" in forked("beam_pipelines.score", *args).stdout
 
 
-def test_the_exported_model_reads_as_evaluation_did(road: Path) -> None:
-    answers = [json.loads(line) for line in (road / "run" / "answers.jsonl").read_text().splitlines()]
-    scored = {row["key"].rsplit("/", 1)[-1]: row for row in rows(road / "predictions")}
-    stored = json.loads((road / "run" / "calibration.json").read_text())
+def test_the_exported_model_reads_as_evaluation_did(walkthrough: Path) -> None:
+    answers = [json.loads(line) for line in (walkthrough / "run" / "answers.jsonl").read_text().splitlines()]
+    scored = {row["key"].rsplit("/", 1)[-1]: row for row in rows(walkthrough / "predictions")}
+    stored = json.loads((walkthrough / "run" / "calibration.json").read_text())
     calibrated = Calibration(stored["temperature"], stored["offset"])
-    assert json.loads((road / "model" / "assets" / "model_info.json").read_text())["calibration"] == stored
+    assert json.loads((walkthrough / "model" / "assets" / "model_info.json").read_text())["calibration"] == stored
     assert stored["examples"] == len(answers) == 30
     assert all(0 < answer["confidence"] < 1 for answer in answers)
     for answer in answers:
@@ -88,19 +97,19 @@ def test_the_exported_model_reads_as_evaluation_did(road: Path) -> None:
         assert row["confidence"] == pytest.approx(confidence, rel=1e-3)
 
 
-def test_a_calibration_of_another_checkpoint_is_refused(road: Path, run: Run, tmp_path: Path) -> None:
+def test_a_calibration_of_another_checkpoint_is_refused(walkthrough: Path, forked: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(road / "run", folder)
+    shutil.copytree(walkthrough / "run", folder)
     stored = json.loads((folder / "calibration.json").read_text())
     (folder / "calibration.json").write_text(json.dumps({**stored, "step": 7}))
-    done = run("trainer.export", "--workdir", folder, "--output", tmp_path / "model", status=2)
+    done = forked("trainer.export", "--workdir", folder, "--output", tmp_path / "model", status=2)
     assert "is for step 7, but the best checkpoint is from step" in done.stderr
 
 
-def test_predict_prints_the_table_of_candidates(road: Path, run: Run, tmp_path: Path) -> None:
-    image = next((road / "pictures" / "images").glob("2-*.png"))
+def test_predict_prints_the_table_of_candidates(walkthrough: Path, forked: Run, tmp_path: Path) -> None:
+    image = next((walkthrough / "pictures" / "images").glob("2-*.png"))
     drawn = tmp_path / "attention.png"
-    lines = run("trainer.predict", "--model", road / "model", image, "--draw", drawn).stdout.splitlines()
+    lines = forked("trainer.predict", "--model", walkthrough / "model", image, "--draw", drawn).stdout.splitlines()
     assert drawn.is_file()
     assert lines[0] == str(image)
     assert lines[1].split() == ["No.", "result", "confidence"]
@@ -109,17 +118,17 @@ def test_predict_prints_the_table_of_candidates(road: Path, run: Run, tmp_path: 
     assert not any("%" in line for line in lines[3:])  # calibration says nothing of the others
 
 
-def test_predict_reads_the_others_and_names_what_it_cannot_read(road: Path, run: Run, tmp_path: Path) -> None:
-    image = next((road / "pictures" / "images").glob("2-*.png"))
-    paths = [road / "report.html", image, tmp_path / "nowhere.png"]
-    done = run("trainer.predict", "--model", road / "model", "--format", "json", *paths, status=2)
+def test_predict_reads_the_others_and_names_what_it_cannot_read(walkthrough: Path, forked: Run, tmp_path: Path) -> None:
+    image = next((walkthrough / "pictures" / "images").glob("2-*.png"))
+    paths = [walkthrough / "report.html", image, tmp_path / "nowhere.png"]
+    done = forked("trainer.predict", "--model", walkthrough / "model", "--format", "json", *paths, status=2)
     assert [json.loads(line)["key"] for line in done.stdout.splitlines()] == [str(image)]
     for message in ("report.html cannot be read as an image", "nowhere.png does not exist: check its path"):
         assert message in done.stderr
 
 
-def test_the_report_holds_all_its_images(road: Path) -> None:
-    page = (road / "report.html").read_text()
+def test_the_report_holds_all_its_images(walkthrough: Path) -> None:
+    page = (walkthrough / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 5 + 24
     assert "http" not in page
     for heading in ("Training", "Evaluation", "Incorrect", "Predictions"):
@@ -156,10 +165,10 @@ def test_the_report_holds_all_its_images(road: Path) -> None:
     ],
 )
 def test_mistakes_end_in_one_line_and_leave_nothing(
-    road: Path, run: Run, tmp_path: Path, command: str, message: str
+    walkthrough: Path, forked: Run, tmp_path: Path, command: str, message: str
 ) -> None:
-    module, *args = command.format(top=road, new=tmp_path / "new").split()
-    done = run(module, *args, status=2)
+    module, *args = command.format(top=walkthrough, new=tmp_path / "new").split()
+    done = forked(module, *args, status=2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "new").exists()
@@ -170,7 +179,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(
     [f"trainer.{name}" for name in ("train", "search", "evaluate", "export", "predict", "report")]
     + [f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "draw")],
 )
-def test_help_shows_an_example(run: Run, module: str) -> None:
-    text = run(module, "--help").stdout
+def test_help_shows_an_example(forked: Run, module: str) -> None:
+    text = forked(module, "--help").stdout
     assert text.startswith(f"usage: python -m {module} ")
     assert f"example:\n  python -m {module} " in text

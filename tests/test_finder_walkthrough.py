@@ -1,5 +1,6 @@
-"""The road of a finder: scenes, training, evaluation, export, and photos in which numbers are found and read."""
+"""End-to-end walkthrough of a finder: scenes, training, evaluation, export, and photos that are read."""
 
+import io
 import json
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from tests.conftest import Run
+from tests.conftest import Run, assert_no_chatter
+from tests.forked_processes import ForkedCluster
 
 pytestmark = pytest.mark.slow
 
@@ -22,31 +24,31 @@ def experiment(steps: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def scenes(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scenes(forked: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
     for split, seed in (("train", 1), ("validation", 2)):
         args = ["--source", "scenes", "--scene-size", 96, "--count", 24, "--num-shards", 1, "--max-digits", 3]
-        run("beam_pipelines.synthesize", *args, "--split", split, "--seed", seed, "--output", folder / split)
+        forked("beam_pipelines.synthesize", *args, "--split", split, "--seed", seed, "--output", folder / split)
     return folder
 
 
 @pytest.fixture(scope="module")
-def trained(run: Run, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(forked: Run, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("trained") / "finder"
     data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]
-    run("trainer.train", *experiment(8), *data, "--workdir", workdir)
+    forked("trainer.train", *experiment(8), *data, "--workdir", workdir)
     return workdir
 
 
 @pytest.fixture(scope="module")
-def model(run: Run, trained: Path, scenes: Path, tiny_model: Path) -> Path:
+def model(forked: Run, trained: Path, scenes: Path, tiny_model: Path) -> Path:
     """A finder that was hardly trained, with a recogniser that was not trained at all."""
     data = ["--data", scenes / "validation", "--reader", tiny_model]
-    out = run("trainer.evaluate", "--workdir", trained, *data, "--calibrate").stdout
+    out = forked("trainer.evaluate", "--workdir", trained, *data, "--calibrate").stdout
     assert "best number right" in out
     assert "empty photos answered" in out
     output = trained.parent / "model"
-    run("trainer.export", "--workdir", trained, "--reader", tiny_model, "--output", output)
+    forked("trainer.export", "--workdir", trained, "--reader", tiny_model, "--output", output)
     return output
 
 
@@ -63,11 +65,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_training_goes_on_where_it_stopped(run: Run, trained: Path, scenes: Path, tmp_path: Path) -> None:
+def test_training_goes_on_where_it_stopped(forked: Run, trained: Path, scenes: Path, tmp_path: Path) -> None:
     """Two runs of four steps give the same loss at the end as one of eight."""
     data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]
     for steps in (4, 8):
-        run("trainer.train", *experiment(steps), *data, "--workdir", tmp_path)
+        forked("trainer.train", *experiment(steps), *data, "--workdir", tmp_path)
     last = [
         [row["loss"] for row in map(json.loads, (folder / "metrics.jsonl").open()) if row["kind"] == "training"][-1]
         for folder in (tmp_path, trained)
@@ -75,26 +77,33 @@ def test_training_goes_on_where_it_stopped(run: Run, trained: Path, scenes: Path
     assert last[0] == last[1]
 
 
-def test_a_finder_has_a_report(run: Run, trained: Path, model: Path, tmp_path: Path) -> None:
+def test_a_finder_has_a_report(forked: Run, trained: Path, model: Path, tmp_path: Path) -> None:
     assert model.exists()
-    run("trainer.report", "--workdir", trained, "--output", tmp_path / "report.html")
+    forked("trainer.report", "--workdir", trained, "--output", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "best number right" in page
     assert "Incorrect" not in page
 
 
-def test_a_cluster_trains_a_finder(run: Run, scenes: Path, tmp_path: Path) -> None:
-    data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]
-    for cluster in (["--ps", 1, "--workers", 1], ["--workers", 2]):
-        workdir = tmp_path / str(len(cluster))
-        run("trainer.cluster", *cluster, "--", *experiment(4), *data, "--workdir", workdir)
+def test_a_cluster_trains_a_finder(scenes: Path, tmp_path: Path) -> None:
+    data = ["--data", str(scenes / "train"), "--validation-data", str(scenes / "validation")]
+    for workers, servers in ((1, 1), (2, 0)):
+        workdir, output = tmp_path / str(servers), io.StringIO()
+        arguments, evaluators = [*experiment(4), *data, "--workdir", str(workdir)], servers
+        with ForkedCluster(
+            arguments, workers=workers, servers=servers, evaluators=evaluators, output=output
+        ) as cluster:
+            assert cluster.run(timeout=600) == 0, output.getvalue()
+        assert_no_chatter(output.getvalue())
         rows = [json.loads(line) for path in workdir.glob("*metrics*.jsonl") for line in path.open()]
         assert any(row["kind"] == "validation" and "f1" in row for row in rows)
 
 
-def test_predict_names_each_number_and_frames_it(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+def test_predict_names_each_number_and_frames_it(forked: Run, model: Path, photos: Path, tmp_path: Path) -> None:
     paths = sorted(photos.iterdir())
-    out = run("trainer.predict", "--model", model, *paths, "--format", "json", "--draw", tmp_path / "drawn.png").stdout
+    out = forked(
+        "trainer.predict", "--model", model, *paths, "--format", "json", "--draw", tmp_path / "drawn.png"
+    ).stdout
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["key"] for row in rows] == [str(path) for path in paths]
     for row in rows:
@@ -110,7 +119,7 @@ def test_predict_names_each_number_and_frames_it(run: Run, model: Path, photos: 
 
 
 def test_scores_hold_the_numbers_and_whole_images_are_read_as_before(
-    run: Run, model: Path, tiny_model: Path, photos: Path, tmp_path: Path
+    forked: Run, model: Path, tiny_model: Path, photos: Path, tmp_path: Path
 ) -> None:
     for name, options in {
         "found": ["--model", model],
@@ -118,7 +127,7 @@ def test_scores_hold_the_numbers_and_whole_images_are_read_as_before(
         "whole": ["--model", model, "--regions", "whole"],
         "reader": ["--model", tiny_model],
     }.items():
-        run("beam_pipelines.score", *options, "--input", photos, "--num-shards", 1, "--output", tmp_path / name)
+        forked("beam_pipelines.score", *options, "--input", photos, "--num-shards", 1, "--output", tmp_path / name)
     rows = {
         name: [json.loads(line) for line in (tmp_path / name / "predictions-00000-of-00001.jsonl").open()]
         for name in ("found", "whole", "reader")
@@ -136,10 +145,10 @@ def test_scores_hold_the_numbers_and_whole_images_are_read_as_before(
 
 
 def test_a_model_of_another_kind_is_named(
-    run: Run, trained: Path, tiny_model: Path, scenes: Path, tmp_path: Path
+    forked: Run, trained: Path, tiny_model: Path, scenes: Path, tmp_path: Path
 ) -> None:
     data = ["--data", scenes / "validation"]
-    missing = run("trainer.evaluate", "--workdir", trained, *data, "--reader", tmp_path / "nothing", status=2)
+    missing = forked("trainer.evaluate", "--workdir", trained, *data, "--reader", tmp_path / "nothing", status=2)
     assert missing.stderr.count("\n") == 1
-    other = run("trainer.export", "--workdir", trained, "--output", tmp_path / "out", status=2).stderr
+    other = forked("trainer.export", "--workdir", trained, "--output", tmp_path / "out", status=2).stderr
     assert "another --reader" in other  # the calibration was fitted with the tiny recogniser

@@ -1,0 +1,77 @@
+"""Processes of a cluster as forks of one that has imported everything, for tests that start many of them.
+
+A process that starts as a user's does spends most of its time importing TensorFlow: see tests/test_local_cluster.py.
+"""
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+
+from trainer.cluster import environment
+from trainer.cluster.child import end_with
+from trainer.cluster.local import LocalCluster
+
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(["tests.preloaded"])
+ONE_AT_A_TIME = threading.Lock()  # multiprocessing may read the status of a process only once
+
+
+class Forked:
+    """A process that runs a module like `python -m`, with what `LocalCluster` uses of a `subprocess.Popen`.
+
+    Args:
+      module: the name of the module.
+      arguments: its command-line arguments.
+      variables: its environment variables.
+    """
+
+    def __init__(self, module: str, arguments: list[str], variables: dict[str, str]) -> None:
+        reading, writing = FORKING.Pipe(duplex=False)
+        with ONE_AT_A_TIME:
+            self._process = FORKING.Process(target=_run, args=(module, arguments, variables, writing), daemon=True)
+            self._process.start()
+        writing.close()
+        os.read(reading.fileno(), 1)  # now it has a process group of its own, which can be killed
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        self.stdout = os.fdopen(os.dup(reading.fileno()), errors="replace")
+        reading.close()
+
+    def poll(self) -> int | None:
+        with ONE_AT_A_TIME:
+            return self._process.exitcode
+
+    def wait(self, timeout: float = float("inf")) -> int:
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a forked process", timeout)
+            time.sleep(0.02)
+        return status
+
+
+def _run(module: str, arguments: list[str], variables: dict[str, str], output: Connection) -> None:
+    os.setsid()
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(output.fileno(), stream.fileno())
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    os.write(output.fileno(), b"\n")
+    output.close()
+    end_with(os.getppid())
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+class ForkedCluster(LocalCluster):
+    """A local cluster that starts its tasks as forks."""
+
+    def _popen(self, name: str) -> subprocess.Popen:
+        variables = environment.child_environment(self.tasks[name])
+        return Forked("trainer.train", self.arguments, variables)  # type: ignore[return-value]
