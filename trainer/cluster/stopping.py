@@ -1,7 +1,9 @@
 """Stop on a signal by an exception with an exit status, and name the command that resumes."""
 
 import contextlib
+import ctypes
 import os
+import select
 import shlex
 import signal
 import sys
@@ -10,7 +12,6 @@ from collections.abc import Callable, Iterator
 
 from trainer.exit_status import STOPPED_STATUS
 
-WAIT_SECONDS = 0.2  # after which the thread that waits for SIGTERM notices that it is no longer needed
 _started_up = threading.Event()
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -42,11 +43,11 @@ def stoppable(on_signal: Callable[[int], None]) -> Iterator[None]:
             came.append(number)
             on_signal(number)
 
-    _started_up.set()
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     for number in handled:
         signal.signal(number, handle)
+    _started_up.set()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     try:
         yield
@@ -59,24 +60,41 @@ def stoppable(on_signal: Callable[[int], None]) -> Iterator[None]:
 def ended_by_sigterm_at_start() -> Iterator[None]:
     """End the process at once, with status 143, if SIGTERM comes before it is `stoppable`.
 
-    TensorFlow takes over SIGTERM when it connects to other tasks, at a moment unknown to the caller, and ignores it. So
-    the signal is blocked in this thread and in those that it starts, and one of them waits for it. Enter the block
-    before any other thread is started. That thread needs the GIL: see `connecting.threads_may_run`.
+    Until TensorFlow connects to other tasks, Linux does that by itself, whatever holds the GIL. Then TensorFlow takes
+    over SIGTERM, at a moment unknown to the caller, and ignores it. So all threads block the signal except one, which
+    waits until TensorFlow's handler has run in it. Enter the block before any other thread is started. The thread needs
+    the GIL then: see `connecting.threads_may_run`.
     """
     _started_up.clear()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_by_sigterm, daemon=True, name="SIGTERM at start").start()
+    if os.getpid() == 1:  # Linux ignores signals to the first process of a container for which it has no handler
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED_STATUS))
+    over, end = os.pipe()
+    waiting = threading.Thread(target=_end_by_sigterm, args=(over,), daemon=True, name="SIGTERM at start")
+    waiting.start()
     try:
         yield
     finally:
         _started_up.set()
+        os.close(end)
+        waiting.join()
+        os.close(over)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_by_sigterm() -> None:
-    while not _started_up.is_set():
-        if signal.sigtimedwait({signal.SIGTERM}, WAIT_SECONDS):
-            os._exit(STOPPED_STATUS)
+class _Poll(ctypes.Structure):
+    """`struct pollfd` of poll(2)."""
+
+    _fields_ = (("file", ctypes.c_int), ("events", ctypes.c_short), ("seen", ctypes.c_short))
+
+
+def _end_by_sigterm(over: int) -> None:
+    """Wait until a handler of SIGTERM has run in this thread, or the other end of the pipe `over` is closed."""
+    poll, files = ctypes.CDLL(None).poll, _Poll(over, select.POLLIN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    poll(ctypes.byref(files), ctypes.c_ulong(1), -1)  # unlike Python's own, it returns once a handler has run
+    if not _started_up.is_set():
+        os._exit(STOPPED_STATUS)
 
 
 def status_of(number: int) -> int:

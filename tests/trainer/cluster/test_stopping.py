@@ -12,12 +12,12 @@ import pytest
 from tests.conftest import ROOT
 from trainer.cluster.local import free_ports
 
-# A library that takes over SIGTERM in C, as TensorFlow's preemption notifier does, and ignores it.
+# A library that takes over SIGTERM in C, as TensorFlow's preemption notifier does, and ignores it: abs(3) does nothing.
 TAKE_OVER = """
-import ctypes, os, signal, sys, threading, time
+import ctypes, os, signal, subprocess, sys, threading, time
 from trainer.cluster.stopping import ended_by_sigterm_at_start, stoppable
 libc = ctypes.CDLL(None)
-ignore = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
+ignore = libc.abs
 """
 
 
@@ -37,6 +37,16 @@ def test_sigterm_ends_a_process_whose_library_has_taken_it_over() -> None:
         "    libc.sleep(30)\n"
     )
     assert done.returncode == 143, done.stderr
+
+
+def test_sigterm_ends_a_process_that_holds_the_gil_at_its_start() -> None:
+    """As the import of a large library does; Kubernetes reports -15 as 143."""
+    done = ended(
+        "with ended_by_sigterm_at_start():\n"
+        "    subprocess.Popen(['sh', '-c', f'sleep 1; kill {os.getpid()}'])\n"
+        "    ctypes.PyDLL(None).sleep(30)\n"
+    )
+    assert done.returncode == -signal.SIGTERM, done.stderr
 
 
 def test_once_stoppable_the_handler_gets_the_signal_and_nothing_stays_blocked() -> None:
