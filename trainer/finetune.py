@@ -48,7 +48,9 @@ def _run(argv: list[str] | None) -> None:
     schema.override(experiments.find(args.experiment), settings)  # before anything is written
     environment.configure()
     from trainer.inference.reader import Reader
+    from trainer.workdir import checkpoint
 
+    checkpoint.check_name(args.workdir, "--workdir")
     first = Reader(args.model)
     print(
         f"{images.count(TRAIN)} images to train on and {images.count(VALIDATION)} to validate on, of up to "

@@ -15,6 +15,7 @@ from trainer.cluster import environment
 from trainer.config import typed
 from trainer.config.typed import Range
 from trainer.data import image_kinds
+from trainer.files import local_file
 
 if TYPE_CHECKING:
     import uvicorn
@@ -45,7 +46,9 @@ def _run(argv: list[str] | None) -> None:
         for name in ("uvicorn", "asyncio"):
             logging.getLogger(name).setLevel(logging.WARNING)
         body_bytes = int(1e6 * args.max_body_mb)
-        limits = Limits(args.max_batch, args.max_wait_ms / 1000, args.max_pending, body_bytes, args.max_images)
+        limits = Limits(
+            args.max_batch, args.max_wait_ms / 1000, args.max_pending, body_bytes, args.max_images, args.body_timeout
+        )
         metrics = Metrics()
         loaded = models.load(paths, limits, metrics)
         made = app.create(loaded, limits, metrics, token)
@@ -109,14 +112,10 @@ def _named(models: list[str]) -> dict[str, str]:
 def _token(path: str | None) -> str | None:
     if path is None:
         return None
-    try:
-        with open(path, encoding="ascii") as file:
-            token = file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not ASCII text"
-        raise UserError(f"--token-file {path} cannot be read: {reason}") from error
-    if not token:
-        raise UserError(f"--token-file {path} is empty: write a long random text to it")
+    named, advice = f"--token-file {path}", "write a long random text to it"
+    token = local_file.read_text(path, named=named, advice=advice).strip()
+    if not token or not token.isascii():
+        raise UserError(f"{named} is {'not ASCII text' if token else 'empty'}: {advice}")
     return token
 
 
@@ -157,6 +156,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-images", type=typed.integer(1, 10_000), default=32, help="maximum number of images in a request"
+    )
+    seconds = typed.argument(float, Range(0, 86_400, above=True))
+    parser.add_argument(
+        "--body-timeout",
+        type=seconds,
+        default=60.0,
+        help="seconds until a request must have arrived as a whole; later ones get status 408",
     )
     parser.add_argument(
         "--grace", type=typed.integer(0, 86_400), default=30, help="seconds to finish requests after SIGTERM"

@@ -165,5 +165,5 @@ def _read_weights(path: str, column: str) -> dict[str, float]:
     except (TypeError, ValueError) as error:
         raise UserError(f"{flag}: a weight is not a number ({error})") from error
     if min(weights.values()) < 0 or not 0 < sum(weights.values()) < math.inf:
-        raise UserError(f"{flag}: weights must be finite, and not negative or all zero")
+        raise UserError(f"{flag}: weights must not be negative, infinite or all zero")
     return weights

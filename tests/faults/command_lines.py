@@ -54,11 +54,11 @@ def rows(table: Sequence[tuple]) -> list[Any]:
 
 
 def command_line(module: str, *, world: Path, new: Path, **replaced: object) -> list[str]:
-    """A sound command line with some values replaced: `output=...` is that of `--output`, `last=...` the last word."""
+    """A sound command line with some values replaced: `output=...` that of `--output`, `first=`, `last=...` a word."""
     words = list(SOUND[module])
     for name, value in replaced.items():
-        if name == "last":
-            words[-1] = str(value)
+        if name in ("first", "last"):
+            words[0 if name == "first" else -1] = str(value)
             continue
         flag = f"--{name.replace('_', '-')}"
         if flag not in words:

@@ -54,6 +54,7 @@ def fill(disk: Path, *, leave: int) -> None:
 
 WRITERS = [
     ("trainer.train", {"workdir": "out"}),
+    ("trainer.finetune", {"workdir": "out"}),
     ("trainer.export", {"output": "out"}),
     ("trainer.report", {"output": "out.html"}),
     ("trainer.search", {"workdir": "out"}),
@@ -82,6 +83,17 @@ def test_a_full_disk_is_one_line(
     statuses = (1, 2, 42) if module == "trainer.search" else (2, 42)
     check(commands, module, *args, watched=(world, small_disk), statuses=statuses, leaves=("/out",))
     assert not [path for name in FINAL for path in small_disk.glob(f"**/{name}")]
+
+
+@pytest.mark.parametrize("free", [0, 16_384, 32_768])
+def test_a_disk_that_fills_leaves_no_part_of_the_flat_file(
+    commands: Commands, world: Path, small_disk: Path, free: int
+) -> None:
+    fill(small_disk, leave=free)
+    args = command_line("beam_pipelines.score", world=world, new=small_disk, output=small_disk / "out.csv")
+    watched = (world, small_disk)
+    ended = check(commands, "beam_pipelines.score", *args, watched=watched, statuses=(0, 2, 42), leaves=("/out",))
+    assert [path.name for path in small_disk.glob("out.csv*")] == (["out.csv"] if ended.status == 0 else [])
 
 
 @EACH_WRITER

@@ -16,10 +16,13 @@ READ = [
     ("trainer.train", "data"),
     ("trainer.train", "validation_data"),
     ("trainer.train", "init_from"),
+    ("trainer.finetune", "first"),
+    ("trainer.finetune", "model"),
     ("trainer.evaluate", "workdir"),
     ("trainer.evaluate", "data"),
     ("trainer.export", "workdir"),
     ("trainer.predict", "model"),
+    ("trainer.serve", "token_file"),
     ("trainer.report", "workdir"),
     ("trainer.report", "predictions"),
     ("trainer.search", "data"),
@@ -28,12 +31,15 @@ READ = [
     ("beam_pipelines.prepare", "images"),
     ("beam_pipelines.synthesize", "lengths"),
     ("beam_pipelines.synthesize", "digits"),
+    ("beam_pipelines.synthesize", "texts"),
+    ("beam_pipelines.draw", "texts"),
     ("beam_pipelines.score", "model"),
     ("beam_pipelines.score", "input"),
     ("beam_pipelines.inspect", "last"),
 ]
 WRITTEN = [
     ("trainer.train", "workdir"),
+    ("trainer.finetune", "workdir"),
     ("trainer.export", "output"),
     ("trainer.report", "output"),
     ("trainer.search", "workdir"),
@@ -52,6 +58,7 @@ TWO_INPUTS = [  # the same of prepare's other formats, and of synthesize's other
     ("beam_pipelines.prepare", {"format": "cropped32"}, "input"),
     ("beam_pipelines.synthesize", {"source": "mnist"}, "mnist"),
     ("beam_pipelines.synthesize", {"source": "crops"}, "records"),
+    ("beam_pipelines.synthesize", {"source": "regions"}, "records"),
 ]
 
 
@@ -132,6 +139,19 @@ def test_another_input_is_no_such_thing(
 ) -> None:
     args = command_line(module, world=world, new=place, **more, **{argument: make(place)})
     check(commands, module, *args, watched=(world, place))
+
+
+@pytest.mark.parametrize("make", BAD_TO_READ, ids=lambda make: make.__name__)
+def test_a_folder_to_evaluate_is_no_such_thing(
+    commands: Commands, world: Path, place: Path, make: Callable[[Path], Path]
+) -> None:
+    """Nor one whose list of labels is no such thing."""
+    bad = make(place)
+    (place / "listed").mkdir()
+    if make is not long_name:
+        (place / "listed" / "labels.csv").symlink_to(bad)
+    for folder in (bad, place / "listed"):
+        check(commands, "trainer.evaluate", folder, "--model", world / "model", watched=(world, place))
 
 
 def test_predict_names_each_file_that_is_none(commands: Commands, world: Path, place: Path) -> None:

@@ -48,3 +48,21 @@ def test_a_step_that_fails_ends_it_with_its_status(
     assert finetune.main([str(tmp_path), "--workdir", str(tmp_path / "run")]) == 143
     assert ran == ["prepare"]
     assert "run the same command again to continue" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("workdir", "message"),
+    [("mine [2024]", "choose a name without such characters"), ("gs://bucket/mine", "local folders only")],
+)
+def test_a_work_folder_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], workdir: str, message: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(10):
+        (tmp_path / "images" / f"{number}.png").write_bytes(b"no image")
+    monkeypatch.chdir(tmp_path)
+    assert finetune.main(["images", "--workdir", workdir]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]

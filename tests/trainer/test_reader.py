@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +42,15 @@ def test_an_image_of_any_kind_is_read_alike(reader: Reader, images: list[Path]) 
     assert (number.text, number.confidence, number.box) == (readings[0].text, readings[0].confidence, None)
     assert number.candidates == readings[0].candidates
     assert all(reading == readings[0] for reading in readings)
+
+
+def test_a_file_is_not_read_as_a_whole_before_its_header(reader: Reader, tmp_path: Path) -> None:
+    """As prepare and score do: a file may be of any size."""
+    path = tmp_path / "1.png"
+    path.write_bytes(b"no image")
+    os.truncate(path, 1 << 40)
+    with pytest.raises(UnreadableImage, match="not an image"):
+        reader.read(path)
 
 
 def test_a_turned_image_is_read_upright(reader: Reader, images: list[Path]) -> None:

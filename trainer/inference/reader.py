@@ -1,6 +1,5 @@
 """Read numbers from Python: `from trainer import Reader`."""
 
-import io
 import itertools
 import os
 import reprlib
@@ -15,7 +14,7 @@ from trainer.data.labelled_folder import LabelledFile
 from trainer.inference import any_model, beam_width, folder_evaluation
 from trainer.inference.exported_model import LEAST_CONFIDENCE, Answer
 from trainer.inference.folder_evaluation import FolderEvaluation, Judged
-from trainer.inference.reading import ImageLike, Number, Reading, content_of
+from trainer.inference.reading import ImageLike, Number, Reading, file_of
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 300  # characters that name an image in an error
@@ -77,8 +76,9 @@ class Reader:
         Raises:
           As `read`.
         """
-        shrunk = image_io.for_model(io.BytesIO(content_of(image)), self.model.image_size)
-        return Prepared(image, image_io.encode(shrunk.image, "bmp"), shrunk.factors)
+        with file_of(image) as file:
+            shrunk = image_io.for_model(file, self.model.image_size)
+            return Prepared(image, image_io.encode(shrunk.image, "bmp"), shrunk.factors)
 
     def read_prepared(self, images: Sequence[Prepared]) -> list[Reading]:
         """Read decoded images together."""

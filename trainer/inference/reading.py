@@ -6,7 +6,7 @@ import functools
 import io
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,18 @@ class Reading:
 def content_of(image: Any) -> bytes:
     """Return an image file with the pixels of an image of any kind."""
     raise TypeError(f"{type(image).__name__} is not an image: give a path, bytes, a Pillow image or a NumPy array")
+
+
+@functools.singledispatch
+def file_of(image: Any) -> BinaryIO:
+    """Return an open image file; the file at a path is not read as a whole, it may be of any size."""
+    return io.BytesIO(content_of(image))
+
+
+@file_of.register(str)
+@file_of.register(os.PathLike)
+def _(image: str | os.PathLike[str]) -> BinaryIO:
+    return image_source.opened(os.fspath(image))
 
 
 @content_of.register

@@ -38,6 +38,12 @@ def too_large(most: int) -> HTTPException:
     return HTTPException(413, {"reason": "too-large", "detail": f"the body has more than {most} bytes"})
 
 
+def too_slow(seconds: float) -> HTTPException:
+    """Return the error for a body that has not arrived within so many seconds."""
+    detail = f"the body has not arrived within {seconds:g} seconds"
+    return HTTPException(408, {"reason": "too-slow", "detail": detail}, {"Connection": "close"})
+
+
 def busy(pending: int) -> HTTPException:
     """Return the error for a request that would have to wait behind as many as may wait."""
     detail = f"{pending} requests or images are waiting already: try again later"

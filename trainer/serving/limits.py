@@ -13,6 +13,7 @@ class Limits:
       pending: requests with a body, and images of a model, that may wait; further ones are refused.
       body_bytes: of a request.
       images: of a request.
+      body_seconds: from the start of a request to the end of its body.
     """
 
     batch: int = 16
@@ -20,3 +21,4 @@ class Limits:
     pending: int = 64
     body_bytes: int = 32_000_000
     images: int = 32
+    body_seconds: float = 60.0

@@ -1,5 +1,6 @@
 """What every request passes through: the limit of its body, a line in the log, and a count."""
 
+import asyncio
 import json
 import logging
 import time
@@ -25,11 +26,18 @@ class Accounted:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begin, seen, status = time.perf_counter(), 0, 0
+        begin, seen, status, is_whole = time.perf_counter(), 0, 0, False
 
         async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, is_whole
+            if is_whole:  # then what comes is that the client leaves
+                return await receive()
+            left = self.limits.body_seconds - (time.perf_counter() - begin)
+            try:
+                message = await asyncio.wait_for(receive(), left)
+            except asyncio.TimeoutError:
+                raise bodies.too_slow(self.limits.body_seconds) from None
+            is_whole = not message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > self.limits.body_bytes:
                 raise bodies.too_large(self.limits.body_bytes)

@@ -1,6 +1,8 @@
 """The server's interface, with a tiny model: what it answers, and what it refuses without a traceback."""
 
+import asyncio
 import base64
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from starlette.types import Message
 
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
@@ -187,3 +190,23 @@ def test_the_page_has_no_scripts_but_its_own(client: TestClient) -> None:
         assert "https://" not in found.text
     assert "<script>" not in page.text
     assert "style=" not in page.text
+
+
+def test_a_body_that_does_not_arrive_is_refused(loaded: dict[str, ServedModel], metrics: Metrics) -> None:
+    """Otherwise clients that send nothing would keep all others out."""
+    served = app.create(loaded, dataclasses.replace(LIMITS, body_seconds=0.1), metrics)
+    sent: list[Message] = []
+    parts = [{"type": "http.request", "body": b"\x89PNG", "more_body": True}]
+
+    async def receive() -> Message:
+        if not parts:
+            await asyncio.Event().wait()
+        return parts.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/read", "query_string": b"", "headers": []}
+    asyncio.run(asyncio.wait_for(served(scope, receive, send), 60))
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"])["error"]["reason"] == "too-slow"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import signal
 import socket
@@ -92,8 +93,11 @@ def test_requests_go_on_while_the_model_is_loaded_again_and_those_taken_are_answ
         (["--model", "a=x", "a=y"], "is empty, given twice, or contains"),
         (["--model", "=x"], "is empty, given twice, or contains"),
         (["--model", "a=/nowhere", "--port", "0"], "/nowhere"),
-        (["--token-file", "/nowhere"], "--token-file /nowhere cannot be read: No such file"),
+        (["--token-file", "/nowhere"], "--token-file /nowhere cannot be read (No such file"),
         (["--token-file", "{empty}"], "is empty: write a long random text to it"),
+        (["--token-file", "{pipe}"], "it is a pipe, not a regular file"),
+        (["--token-file", "/dev/zero"], "it is a device, not a regular file"),
+        (["--body-timeout", "0"], "--body-timeout"),
         (["--host", "192.0.2.1"], "--host 192.0.2.1 --port 8080"),
         (["--port", "70000"], "give a whole number, at least 0 and at most 65,535"),
         (["--max-batch", "0"], "give a whole number"),
@@ -103,7 +107,8 @@ def test_mistakes_are_one_line(
     tmp_path: Path, args: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").touch()
-    assert serve.main([arg.format(empty=tmp_path / "empty") for arg in args]) == 2
+    os.mkfifo(tmp_path / "pipe")
+    assert serve.main([arg.format(empty=tmp_path / "empty", pipe=tmp_path / "pipe") for arg in args]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
