@@ -90,6 +90,7 @@ setup(
         "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
     },
     install_requires=[
+        "argcomplete>=3.5,<4",  # imported only to complete a command line in the shell
         "google-crc32c>=1.5,<2",
         "numpy>=2.1,<2.5",
         "pillow>=11,<13",
