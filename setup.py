@@ -95,6 +95,7 @@ setup(
         "numpy>=2.1,<2.5",
         "pillow>=11,<13",
         "protobuf>=6.33.5,<7",
+        "tqdm>=4.66,<5",  # imported only to draw a bar on a terminal
     ],
     extras_require=EXTRAS,
     entry_points={

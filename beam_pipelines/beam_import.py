@@ -2,7 +2,7 @@
 
 import logging
 
-from trainer import logs
+from trainer import logs, progress
 
 
 def import_beam() -> None:
@@ -17,7 +17,8 @@ def import_beam() -> None:
     handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        import apache_beam  # noqa: F401
+        with progress.note("loading Beam"):
+            import apache_beam  # noqa: F401
     finally:
         logging.disable(disabled)
         logging.root.handlers[:] = handlers

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "trainer": [
         "exit_status vocab released terminal logs",
+        "progress",
         "troubles",
         "cli",
         "quiet",
@@ -46,7 +47,7 @@ LAYERS = {
 FORWARDS = "trainer"  # its names are imported when they are asked for
 # What the others may import of trainer.
 OF_TRAINER = {
-    "beam_pipelines": "cli cluster config data exit_status files inference logs released troubles vocab",
+    "beam_pipelines": "cli cluster config data exit_status files inference logs progress released troubles vocab",
     "k8s": "cli config",
 }
 

@@ -4,7 +4,7 @@ import argparse
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from trainer import logs, terminal, troubles
 from trainer.exit_status import LOCKED_STATUS, USER_ERROR_STATUS
@@ -15,10 +15,21 @@ READ_OTHERWISE = "override how numbers are decoded, e.g. decode.views=[1.0] deco
 _completing = False  # whether the shell asks for completions, which the next parser gives
 
 
-def complete() -> None:
+def complete_at_parsing() -> None:
     """Let the next parser complete the line that the shell has passed, in place of parsing."""
     global _completing
     _completing = True
+
+
+def complete(words: Iterable[str], *flags: str) -> None:
+    """Complete the line to one of some words and flags, and end the process."""
+    import argcomplete
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("word", choices=list(words))
+    for flag in flags:
+        parser.add_argument(flag, action="store_true")
+    argcomplete.autocomplete(parser)
 
 
 class UserError(ValueError):
@@ -59,11 +70,15 @@ def parser(
 
 class _Parser(argparse.ArgumentParser):
     check_place: Callable[[str, str], None]
+    completes = False
 
     def parse_known_args(self, args=None, namespace=None):
+        if self.completes:  # argcomplete parses what there is, in its own way
+            return super().parse_known_args(args, namespace)
         if _completing:
             import argcomplete
 
+            self.completes = True
             argcomplete.autocomplete(self)  # ends the process
         logs.choose(sys.argv[1:] if args is None else args)
         parsed, further = super().parse_known_args(args, namespace)

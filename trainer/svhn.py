@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         words = [script.removeprefix(PREFIX), *words]
     line = environment.completed_line()
     if line is not None:
-        cli.complete()
+        cli.complete_at_parsing()
         words = words or _words_to_complete(line)
     if not words or words[0] not in COMMANDS:
         return cli.exit_status(_overview, words)
@@ -61,10 +61,7 @@ def _words_to_complete(line: str) -> list[str]:
 
 def _overview(words: list[str] | None) -> None:
     if environment.completed_line() is not None:
-        parser = cli.parser(description="", example="svhn COMMAND ...")
-        parser.add_argument("command", choices=list(COMMANDS))
-        parser.add_argument("--version", action="store_true")
-        parser.parse_args(words)
+        cli.complete(COMMANDS, "--version")
     if words == ["--version"]:
         print("\n".join(_versions()))
     elif not words or words in (["--help"], ["-h"]):

@@ -8,7 +8,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 from urllib3.util import Retry
 
-from trainer import logs
+from trainer import logs, progress
 from trainer.cli import UserError
 
 # Waits 0, 1, 2, 4 ... 60 seconds, or as long as the server asks; in total about three minutes without a byte.
@@ -33,7 +33,7 @@ class Progress:
 
     def show(self, done: int) -> None:
         now = time.monotonic()
-        if now - self.shown >= PROGRESS_SECONDS:
+        if now - self.shown >= PROGRESS_SECONDS and not (progress.drawn() or logs.chosen().json):
             self.shown = now
             rate = max((done - self.first) / (now - self.begin), 1)
             left = f"{rate / 1e6:.1f} MB/s, {(self.total - done) / rate:.0f} s left"
@@ -110,13 +110,17 @@ def _transfer(session: requests.Session, url: str, path: Path, size: int) -> Non
             if not resumes:
                 _keep_validator(validator, received)
                 done = 0
-            progress = Progress(path.stem, size, done)
-            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
-                done += len(chunk)
-                if done > size:
-                    raise UserError(f"{url} has more than {size:,} bytes: it is a different file; give another --url")
-                file.write(chunk)
-                progress.show(done)
+            lines = Progress(path.stem, size, done)
+            with progress.bar(path.stem, size, unit="B", done=done) as show:
+                for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                    done += len(chunk)
+                    if done > size:
+                        raise UserError(
+                            f"{url} has more than {size:,} bytes: it is a different file; give another --url"
+                        )
+                    file.write(chunk)
+                    show(done)
+                    lines.show(done)
     if done < size:
         raise ProtocolError(f"the server stopped at {done:,} of {size:,} bytes")
 

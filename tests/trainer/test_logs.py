@@ -62,12 +62,25 @@ def test_the_flags_are_not_among_the_arguments() -> None:
 
 
 @pytest.mark.slow
-def test_training_logs_json_or_little(tiny_dataset: Path, tmp_path: Path) -> None:
-    args = ("train", "--experiment", "smoke", "--data", tiny_dataset, "--set", "train.steps=4", "train.log_every=2")
+def test_training_logs_json(tiny_dataset: Path, tmp_path: Path) -> None:
+    args = ("train", "--experiment", "smoke", "--data", tiny_dataset, "--set", "train.steps=2", "train.log_every=2")
     lines = objects(svhn_run(*args, "--workdir", tmp_path / "json", "--log-format", "json").stderr)
-    assert any("step 4/4" in line["message"] for line in lines)
-    assert svhn_run(*args, "--workdir", tmp_path / "quiet", "-q").stderr == ""
-    assert "oneDNN" in svhn_run("export", "--workdir", tmp_path / "quiet", "--output", tmp_path / "out", "-v").stderr
+    assert any("step 2/2" in line["message"] for line in lines)
+
+
+@pytest.mark.parametrize(("flags", "level", "messages"), [([], "2", 1), (["-v"], "0", 1), (["-q"], "2", 0)])
+def test_how_much_is_said_while_working(flags: list[str], level: str, messages: int) -> None:
+    script = f"""
+import logging, os
+from trainer import logs
+from trainer.cluster import environment
+logs.choose({flags})
+environment.configure(use_tensorflow=False)
+logging.getLogger("trainer.x").info("message")
+assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == {level!r}
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.count(" message\n") == messages
 
 
 def test_pipelines_are_silent_or_json(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ svhn.main()
     ("line", "expected"),
     [
         ("svhn pre", ["predict", "prepare"]),
-        ("svhn --v", ["--version", "--verbose"]),
+        ("svhn --v", ["--version"]),
         ("svhn predict --can", ["--candidates"]),
         ("svhn predict --format ", ["table", "json"]),
         ("svhn score a.png --target", ["--target-accuracy"]),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer import logs, quiet
+from trainer import logs, progress, quiet
 from trainer.cli import UserError
 
 STRATEGIES = ("single", "mirrored", "multi-worker", "parameter-server")
@@ -86,7 +86,7 @@ def import_tensorflow() -> None:
     """Import TensorFlow without its start-up messages; call it before any other import of it."""
     quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with native_stderr():
+    with progress.note("loading TensorFlow"), native_stderr():
         import tensorflow  # noqa: F401
 
 
