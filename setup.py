@@ -90,10 +90,12 @@ setup(
         "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
     },
     install_requires=[
+        "argcomplete>=3.5,<4",  # imported only to complete a command line in the shell
         "google-crc32c>=1.5,<2",
         "numpy>=2.1,<2.5",
         "pillow>=11,<13",
         "protobuf>=6.33.5,<7",
+        "tqdm>=4.66,<5",  # imported only to draw a bar on a terminal
     ],
     extras_require=EXTRAS,
     entry_points={

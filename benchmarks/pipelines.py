@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines import draw, prepare
+from beam_pipelines import draw
 from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, WriteRecords
 from beam_pipelines.inputs import csv_file, labelled
 from beam_pipelines.inputs.crops import CropPolicy
+from beam_pipelines.runs.prepare import MakeLabelledRecord
 from beam_pipelines.sharding import beam_options, shards
 from beam_pipelines.sharding.shards import Reject, ShardSpec
 from trainer import cli
 from trainer.data import dataset_info, records, tfrecord
-from trainer.data.image_kinds import DEFAULT_MEGAPIXELS
+from trainer.data.megapixels import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
 SHARDS = 16
@@ -71,7 +72,7 @@ def images_as_records(way: str, count: int, images: str, output: str) -> None:
     found = [row for split in rows.values() for row in split]
     items = [found[i % len(found)] for i in range(count)]
     whole = CropPolicy("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
-    make = prepare.MakeLabelledRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
+    make = MakeLabelledRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
     specs = shards.deal(items, output=output, split="train", num_shards=SHARDS, name=dataset_info.shard_name)
     ways: dict[str, Callable[[], None]] = {
         "plain loop": lambda: plain_loop(specs, make),

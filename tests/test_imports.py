@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 # Each line may import from the lines above it, and not from its own line.
 LAYERS = {
     "trainer": [
-        "exit_status vocab released terminal",
+        "exit_status vocab released terminal logs",
+        "progress",
         "troubles",
         "cli",
         "quiet",
@@ -32,11 +33,13 @@ LAYERS = {
         "finetune",
     ],
     "beam_pipelines": [
+        "beam_import options",
         "sharding",
         "inputs",
         "synthesis",
         "dataset",
         "scoring",
+        "runs place_checks",
         "prepare synthesize score inspect download draw",
     ],
     "k8s": ["outage", "client diagnose render", "run", "watch", "submit"],
@@ -44,7 +47,7 @@ LAYERS = {
 FORWARDS = "trainer"  # its names are imported when they are asked for
 # What the others may import of trainer.
 OF_TRAINER = {
-    "beam_pipelines": "cli cluster config data exit_status files inference released troubles vocab",
+    "beam_pipelines": "cli cluster config data exit_status files inference logs progress released troubles vocab",
     "k8s": "cli config exit_status",
 }
 

@@ -1,14 +1,35 @@
 """Code shared by all command lines: one-line errors with exit status 2, and help that shows defaults."""
 
 import argparse
+import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from trainer import terminal, troubles
+from trainer import logs, terminal, troubles
 from trainer.exit_status import LOCKED_STATUS, USER_ERROR_STATUS
 
 READ_OTHERWISE = "override how numbers are decoded, e.g. decode.views=[1.0] decode.closer=false"
+
+
+_completing = False  # whether the shell asks for completions, which the next parser gives
+
+
+def complete_at_parsing() -> None:
+    """Let the next parser complete the line that the shell has passed, in place of parsing."""
+    global _completing
+    _completing = True
+
+
+def complete(words: Iterable[str], *flags: str) -> None:
+    """Complete the line to one of some words and flags, and end the process."""
+    import argcomplete
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("word", choices=list(words))
+    for flag in flags:
+        parser.add_argument(flag, action="store_true")
+    argcomplete.autocomplete(parser)
 
 
 class UserError(ValueError):
@@ -43,14 +64,26 @@ def parser(
         allow_abbrev=False,
     )
     made.check_place = check_place
+    logs.add_arguments(made)
     return made
 
 
 class _Parser(argparse.ArgumentParser):
     check_place: Callable[[str, str], None]
+    completes = False
 
     def parse_known_args(self, args=None, namespace=None):
+        if self.completes:  # argcomplete parses what there is, in its own way
+            return super().parse_known_args(args, namespace)
+        if _completing:
+            import argcomplete
+
+            self.completes = True
+            argcomplete.autocomplete(self)  # ends the process
+        logs.choose(sys.argv[1:] if args is None else args)
         parsed, further = super().parse_known_args(args, namespace)
+        for name in logs.NAMES:  # they change no result, so nobody records them
+            delattr(parsed, name)
         for action in self._actions:
             value = getattr(parsed, action.dest, None)
             for one in value if isinstance(value, list) else [value]:
@@ -90,18 +123,18 @@ def _status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> 
             if sys.stdout:
                 sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        logs.say(f"error: {error}", logging.ERROR)
         return USER_ERROR_STATUS
     except Locked as error:
-        print(f"error: {error}", file=sys.stderr)
+        logs.say(f"error: {error}", logging.ERROR)
         return LOCKED_STATUS
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        logs.say("interrupted", logging.ERROR)
         return 130
     except Exception as error:
         if not (described := troubles.describe(error)):
             raise
-        print(f"error: {described[0]}", file=sys.stderr)
+        logs.say(f"error: {described[0]}", logging.ERROR)
         return described[1]
     return 0
 

@@ -1,12 +1,13 @@
 """Fine-tune a model on a folder of labelled images, and show what that gave: `python -m trainer.finetune --help`."""
 
 import argparse
+import logging
 import math
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from trainer import cli, released, svhn
+from trainer import cli, logs, released, svhn
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.config import experiments, schema
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         return cli.exit_status(_run, argv)
     except Ended as ended:
         if ended.status != USER_ERROR_STATUS:
-            print("run the same command again to continue", file=sys.stderr)
+            logs.say("run the same command again to continue", logging.WARNING)
         return ended.status
 
 
@@ -103,7 +104,7 @@ def _step(command: str, *args: str) -> None:
       Ended: its exit status is not 0.
     """
     print(f"\n== {command}", flush=True)
-    if status := svhn.main([command, *args]):
+    if status := svhn.main([command, *args, *logs.chosen().words()]):
         raise Ended(status)
 
 

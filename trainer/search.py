@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any
 
-from trainer import cli
+from trainer import cli, logs
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.cluster.stopping import Stopped, command_again, stoppable
@@ -201,8 +201,8 @@ def main(argv: list[str] | None = None) -> int:
             status = cli.exit_status(lambda argv: rows.extend(_run(argv)), argv)
     except Stopped as reason:
         with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
-            print(f"to resume, run again: {command_again('trainer.search', argv)}", file=sys.stderr)
-            print(reason, file=sys.stderr)
+            logs.say(f"to resume, run again: {command_again('trainer.search', argv)}", logging.WARNING)
+            logs.say(str(reason), logging.ERROR)
         return reason.status
     return status or (BAD_RESULT_STATUS if any(row["status"] == "failed" for row in rows) else 0)
 

@@ -14,7 +14,7 @@ from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.config import typed
 from trainer.config.typed import Range
-from trainer.data import image_kinds
+from trainer.data import megapixels
 from trainer.files import local_file
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     paths = _named(args.model)
     token = _token(args.token_file)
+    from trainer.data import image_kinds
+
     image_kinds.limit_megapixels(args.max_megapixels)
     with _listening(args.host, args.port) as listening:
         environment.configure()
@@ -167,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grace", type=typed.integer(0, 86_400), default=30, help="seconds to finish requests after SIGTERM"
     )
-    image_kinds.add_argument(parser)
+    megapixels.add_argument(parser)
     return parser
 
 

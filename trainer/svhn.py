@@ -8,6 +8,7 @@ from typing import Any
 
 from trainer import cli
 from trainer.cli import UserError
+from trainer.cluster import environment
 
 # By name: the module, whose `main` runs it, and what it does. A module is imported only when its command is run.
 COMMANDS = {
@@ -38,6 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     script = Path(sys.argv[0]).stem
     if argv is None and script.startswith(PREFIX):
         words = [script.removeprefix(PREFIX), *words]
+    line = environment.completed_line()
+    if line is not None:
+        cli.complete_at_parsing()
+        words = words or _words_to_complete(line)
     if not words or words[0] not in COMMANDS:
         return cli.exit_status(_overview, words)
     imported: list[Any] = []
@@ -45,7 +50,18 @@ def main(argv: list[str] | None = None) -> int:
     return status or imported[0].main(words[1:])
 
 
+def _words_to_complete(line: str) -> list[str]:
+    """Return the command whose arguments are to be completed, if the line has one before its last word."""
+    words = line.split()
+    if len(words) < 2 or words[1] not in COMMANDS or (len(words) == 2 and not line[-1].isspace()):
+        return []
+    environment.complete_after_command()
+    return words[1:2]
+
+
 def _overview(words: list[str] | None) -> None:
+    if environment.completed_line() is not None:
+        cli.complete(COMMANDS, "--version")
     if words == ["--version"]:
         print("\n".join(_versions()))
     elif not words or words in (["--help"], ["-h"]):

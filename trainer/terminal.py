@@ -3,11 +3,15 @@
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # Control characters except tab and line feed, line separators, marks that change the text's direction, and surrogates.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_clear: list[Callable[[], None]] = []  # each removes a progress bar from the terminal until it is drawn again
+_begun = False  # whether the last line that was printed has not ended yet
 
 
 def printable(text: str) -> str:
@@ -26,14 +30,34 @@ def printable_output() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+@contextlib.contextmanager
+def cleared_for_output(clear: Callable[[], None]) -> Iterator[None]:
+    """Call a function, which removes a progress bar, before anything is printed within the block."""
+    _clear.append(clear)
+    try:
+        yield
+    finally:
+        _clear.remove(clear)
+
+
+def unescaped(stream: Any) -> Any:
+    """Return the stream itself behind one of `printable_output`: a progress bar moves the cursor."""
+    return stream.behind if isinstance(stream, _Printable) else stream
+
+
 class _Printable:
     """A text stream that escapes unsafe characters on their way to another."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self.behind = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(printable(text))
+        global _begun
+        if not _begun:  # it moves the cursor to the beginning of the line
+            for clear in tuple(_clear):
+                clear()
+        _begun = not text.endswith("\n") if text else _begun
+        self.behind.write(printable(text))
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -44,4 +68,4 @@ class _Printable:
         """Leave the stream open: logging handlers close streams that they assume to be their own."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.behind, name)

@@ -2,11 +2,11 @@
 
 import argparse
 import contextlib
-import sys
+import logging
 import traceback
 from dataclasses import replace
 
-from trainer import cli
+from trainer import cli, logs
 from trainer.cluster import environment
 from trainer.cluster.limits import Limits
 from trainer.cluster.stopping import Stopped, command_again, ended_by_sigterm_at_start
@@ -20,19 +20,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return cli.exit_status(_run, argv)
     except Stopped as reason:
-        _say(str(reason))
+        _say(str(reason), logging.ERROR)
         return reason.status
     except (Interrupted, Failed, FloatingPointError, OSError) as reason:
-        _say(str(reason))
+        _say(str(reason), logging.ERROR)
         return FAILED_STATUS
     except Exception:
-        traceback.print_exc()
+        _say(traceback.format_exc().rstrip(), logging.ERROR)
         return FAILED_STATUS
 
 
-def _say(line: str) -> None:
+def _say(text: str, level: int = logging.WARNING) -> None:
     with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
-        print(line, file=sys.stderr)
+        logs.say(text, level)
 
 
 def _run(argv: list[str] | None) -> None:

@@ -13,9 +13,8 @@ from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, Wr
 from beam_pipelines.sharding import beam_options, outputs, partition, shards, write_output
 from beam_pipelines.sharding.outputs import Kind
 from trainer.cli import UserError
-from trainer.config import typed
 from trainer.data import dataset_info, shard_sizes
-from trainer.vocab import DIGITS, Vocab
+from trainer.vocab import Vocab
 
 
 def _shards_of(text: str) -> list[str]:
@@ -24,27 +23,6 @@ def _shards_of(text: str) -> list[str]:
 
 
 KIND = Kind(dataset_info.INFO_FILE, tfds_metadata.FILES, _shards_of)
-
-
-def _alphabet(text: str) -> str:
-    try:
-        return Vocab(text).alphabet
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def add_arguments(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
-    """Add the options of every command that writes a dataset."""
-    parser.add_argument("--output", required=output_required, help="folder for the dataset")
-    parser.add_argument("--num-shards", type=int, default=8, help="number of files per split")
-    parser.add_argument(
-        "--seed", type=typed.integer(0, 2**63), default=0, help="random seed, also for the order of the records"
-    )
-    parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="maximum number of digits")
-    parser.add_argument("--alphabet", type=_alphabet, default=DIGITS, help="characters allowed in labels")
-    parser.add_argument("--image-format", choices=["png", "jpeg"], default="png", help="format of re-encoded images")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
-    partition.add_argument(parser)
 
 
 def request_of(args: argparse.Namespace, inputs: Mapping[str, Any]) -> dict[str, Any]:

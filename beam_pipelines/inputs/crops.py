@@ -11,7 +11,6 @@ from beam_pipelines.sharding.shards import Reject
 from trainer.data import box_corners
 from trainer.data.records import Box, Corners
 
-POLICIES = ("tight", "context", "whole")
 FARTHEST = 1e6  # pixels from the origin at which a corner may lie
 ENLARGE = 1.3  # factor by which a square around a number is widened
 

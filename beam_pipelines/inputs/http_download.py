@@ -1,6 +1,5 @@
 """Download one file over HTTP, resuming where an earlier attempt or run was interrupted."""
 
-import sys
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 from urllib3.util import Retry
 
+from trainer import logs, progress
 from trainer.cli import UserError
 
 # Waits 0, 1, 2, 4 ... 60 seconds, or as long as the server asks; in total about three minutes without a byte.
@@ -33,15 +33,11 @@ class Progress:
 
     def show(self, done: int) -> None:
         now = time.monotonic()
-        if now - self.shown >= PROGRESS_SECONDS:
+        if now - self.shown >= PROGRESS_SECONDS and not (progress.drawn() or logs.chosen().json):
             self.shown = now
             rate = max((done - self.first) / (now - self.begin), 1)
             left = f"{rate / 1e6:.1f} MB/s, {(self.total - done) / rate:.0f} s left"
-            say(f"{self.what}: {done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {left}")
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+            logs.say(f"{self.what}: {done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {left}")
 
 
 def fetch(url: str, path: Path, *, size: int) -> None:
@@ -62,7 +58,7 @@ def fetch(url: str, path: Path, *, size: int) -> None:
         except requests.RequestException as error:
             raise UserError(_gave_up(url, path, error)) from error
         except HTTPError as error:  # in the body, where the session does not retry
-            say(f"{path.name}: interrupted at byte {size_of(path):,} of {size:,} ({error}); resuming from there")
+            logs.say(f"{path.name}: interrupted at byte {size_of(path):,} of {size:,} ({error}); resuming from there")
             try:
                 retry = retry.increment("GET", url, error=error)
             except MaxRetryError as last:
@@ -114,13 +110,17 @@ def _transfer(session: requests.Session, url: str, path: Path, size: int) -> Non
             if not resumes:
                 _keep_validator(validator, received)
                 done = 0
-            progress = Progress(path.stem, size, done)
-            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
-                done += len(chunk)
-                if done > size:
-                    raise UserError(f"{url} has more than {size:,} bytes: it is a different file; give another --url")
-                file.write(chunk)
-                progress.show(done)
+            lines = Progress(path.stem, size, done)
+            with progress.bar(path.stem, size, unit="B", done=done) as show:
+                for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                    done += len(chunk)
+                    if done > size:
+                        raise UserError(
+                            f"{url} has more than {size:,} bytes: it is a different file; give another --url"
+                        )
+                    file.write(chunk)
+                    show(done)
+                    lines.show(done)
     if done < size:
         raise ProtocolError(f"the server stopped at {done:,} of {size:,} bytes")
 

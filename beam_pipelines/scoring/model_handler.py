@@ -13,7 +13,8 @@ from beam_pipelines.scoring.prefetch import FetchedImage, fetched
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.shards import ShardResult, ShardSpec
-from trainer.data.image_kinds import DEFAULT_MEGAPIXELS, limit_megapixels
+from trainer.data.image_kinds import limit_megapixels
+from trainer.data.megapixels import DEFAULT_MEGAPIXELS
 from trainer.inference.exported_model import Answer, ExportedModel
 from trainer.inference.region_options import MOST_NUMBERS
 

@@ -4,6 +4,7 @@ Beam itself would pass an exception through its threads and worker processes, wh
 each would print a traceback. Exiting at once loses nothing: an unfinished shard does not have its final name yet.
 """
 
+import logging
 import os
 import shlex
 import signal
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from trainer import logs
 
 SEPARATE = "multi_processing"  # a value of Beam's --direct_running_mode
 
@@ -65,5 +68,6 @@ def _wait(reading: int, numbers: list[signal.Signals], message: str) -> None:
 
 
 def _end(number: int, message: str) -> None:
-    print(f"\n{message}" if sys.stderr.isatty() else message, file=sys.stderr, flush=True)
+    begin = "\n" if sys.stderr.isatty() and not logs.chosen().json else ""
+    logs.say(f"{begin}{message}", logging.ERROR)
     os._exit(128 + number)

@@ -1,6 +1,5 @@
 """The option `--partition I/N`: which shards one process of several writes."""
 
-import argparse
 import re
 from dataclasses import dataclass
 
@@ -17,16 +16,6 @@ class Partition:
 
     def of(self, specs: list[ShardSpec]) -> list[ShardSpec]:
         return specs[self.index :: self.count]
-
-
-def add_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--partition",
-        "--share",
-        dest="share",
-        metavar="I/N",
-        help="write partition I (from 0) of N; the last of N processes with the same options completes the output",
-    )
 
 
 def parse(text: str | None) -> Partition | None:

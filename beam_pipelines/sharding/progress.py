@@ -1,15 +1,16 @@
 """Progress of a run, judged by the files that appear and so with any engine, and the seconds of its steps."""
 
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.runners.runner import PipelineResult
 
 from beam_pipelines.sharding import listing
+from trainer import logs
+from trainer import progress as bars
 
 PROGRESS_SECONDS = 2.0
 MILLISECONDS = "milliseconds"  # the namespace of Beam's distributions, one per step
@@ -19,31 +20,32 @@ MILLISECONDS = "milliseconds"  # the namespace of Beam's distributions, one per 
 def shown(asked: dict[str, int], output: str) -> Iterator[None]:
     """Show on standard error how many of the items `asked` for, by path of their shard, are done."""
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(asked, output, over), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    with bars.bar(output, sum(asked.values()), unit="image") as show:
+        thread = threading.Thread(target=_watch, args=(asked, output, over, show), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
-def _watch(asked: dict[str, int], output: str, over: threading.Event) -> None:
+def _watch(asked: dict[str, int], output: str, over: threading.Event, show: Callable[[int], None]) -> None:
     begin, total, shown = time.monotonic(), sum(asked.values()), -1
+    lines = not (bars.drawn() or logs.chosen().quiet or logs.chosen().json)
     while not over.wait(PROGRESS_SECONDS):
         try:
             written = {file.path for file in listing.files(output).values()}
         except OSError:  # the storage is briefly unavailable; the run itself decides whether that matters
             continue
         done = sum(count for path, count in asked.items() if path in written)
-        if done not in (shown, 0):
+        show(done)
+        if lines and done not in (shown, 0):
             rate = done / (time.monotonic() - begin)
             shards = sum(path in written for path in asked)
-            print(
+            logs.say(
                 f"{output}: {done:,} of {total:,}, {shards} of {len(asked)} shards, "
-                f"{rate:,.0f}/s, {(total - done) / rate:.0f} s left",
-                file=sys.stderr,
-                flush=True,
+                f"{rate:,.0f}/s, {(total - done) / rate:.0f} s left"
             )
             shown = done
 

@@ -24,6 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from beam_pipelines.sharding import beam_options, interrupts, outputs, progress
 from beam_pipelines.sharding.whole_file import whole_file
+from trainer import logs
 from trainer.cli import UserError
 from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
 from trainer.files.lock import Ticket
@@ -243,7 +244,7 @@ def _execute(
     options: PipelineOptions,
 ) -> dict[str, float]:
     # Beam relays each worker's log, including harmless warnings; failures are both logged and raised.
-    for name in ("apache_beam", "distributed"):
+    for name in () if logs.chosen().verbose else ("apache_beam", "distributed"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     local = options.view_as(StandardOptions).runner == beam_options.LOCAL_RUNNER
     pipeline = beam.Pipeline(runner=interrupts.local_runner(options) if local else None, options=options)

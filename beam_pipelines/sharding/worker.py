@@ -9,6 +9,7 @@ import runpy
 import signal
 import sys
 
+from beam_pipelines import beam_import
 from trainer.cluster import child
 
 
@@ -17,6 +18,7 @@ def main() -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # they were ignored until here
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    beam_import.import_beam()
     runpy.run_module("apache_beam.runners.worker.sdk_worker_main", run_name="__main__", alter_sys=True)
 
 

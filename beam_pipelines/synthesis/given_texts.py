@@ -124,17 +124,6 @@ class _Matches:
             ) from error
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --texts and --pattern."""
-    given = parser.add_mutually_exclusive_group()
-    given.add_argument("--texts", metavar="FILE", help="texts to draw, one a line, in place of random numbers")
-    given.add_argument(
-        "--pattern",
-        metavar="REGEX",
-        help=r"draw texts that match a regular expression, e.g. '[A-Z]{2}-\d{3}', in place of random numbers",
-    )
-
-
 def of(args: argparse.Namespace, *, lengths: str, digits: str) -> TextSource:
     """Return the texts that --texts or --pattern asks for, else numbers of these distributions.
 

@@ -15,8 +15,9 @@ import pytest
 from urllib3.util import Retry
 
 from beam_pipelines import download
-from beam_pipelines.download import Official
 from beam_pipelines.inputs import http_download
+from beam_pipelines.runs import download as fetching
+from beam_pipelines.runs.download import Official
 from tests.beam_pipelines.download_server import Handler, Server
 
 
@@ -56,7 +57,7 @@ MAT = NOISE[::-1]
 def get(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the command for the train part; the official files are replaced by small ones."""
     official = {"train.tar.gz": Official(len(ARCHIVE)), "train_32x32.mat": Official(len(MAT), sum_of(MAT))}
-    monkeypatch.setattr(download, "OFFICIAL", official)
+    monkeypatch.setattr(fetching, "OFFICIAL", official)
     server.files = {"train.tar.gz": ARCHIVE, "train_32x32.mat": MAT}
 
     def run(*args: str) -> int:
@@ -203,7 +204,7 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr(download, "OFFICIAL", {"train.tar.gz": Official(len(body))})
+    monkeypatch.setattr(fetching, "OFFICIAL", {"train.tar.gz": Official(len(body))})
     server.files["train.tar.gz"] = body
     assert get() == 2
     assert "is not a valid archive of train/" in capsys.readouterr().err
@@ -248,7 +249,7 @@ def test_a_given_sum_overrides_the_published_one(server: Server, get: Callable[.
 def test_too_little_space_is_found_before(
     server: Server, get: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(download, "OFFICIAL", {"train.tar.gz": Official(10**15)})
+    monkeypatch.setattr(fetching, "OFFICIAL", {"train.tar.gz": Official(10**15)})
     assert get() == 2
     assert "but 3000000.0 GB are needed" in capsys.readouterr().err
     assert not server.ranges

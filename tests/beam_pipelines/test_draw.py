@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from beam_pipelines import draw, prepare
+from beam_pipelines.runs import draw as drawing
 from beam_pipelines.sharding.outputs import LOCK_FILE
 from tests.beam_pipelines.sharding.test_outputs import put, snapshot
 from trainer.data import dataset_info
@@ -24,9 +25,9 @@ def test_draw_replaces_what_a_killed_run_has_drawn(
     before = (out / "labels.csv").read_bytes()
     with monkeypatch.context() as patch:
         if killed_in == "image":
-            patch.setattr(draw.Fonts, "__call__", interrupted_after(2, draw.Fonts.__call__))
+            patch.setattr(drawing.Fonts, "__call__", interrupted_after(2, drawing.Fonts.__call__))
         else:
-            patch.setattr(draw.csv, "writer", interrupted_after(0, draw.csv.writer))
+            patch.setattr(drawing.csv, "writer", interrupted_after(0, drawing.csv.writer))
         assert draw.main(["--count", "3", "--seed", "2", "--output", str(out)]) == 130
     assert (out / "labels.csv").read_bytes() == before
     assert draw.main(["--count", "4", "--seed", "2", "--output", str(out)]) == 0

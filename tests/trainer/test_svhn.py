@@ -1,5 +1,6 @@
 """The command `svhn`, which runs all others."""
 
+import os
 import re
 import subprocess
 import sys
@@ -72,3 +73,68 @@ def test_the_overview_imports_no_command() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1]
     assert not [module for module, _ in svhn.COMMANDS.values() if f"'{module}'" in loaded]
+
+
+HEAVY = ("tensorflow", "keras", "apache_beam", "scipy", "matplotlib", "pyarrow", "PIL")
+
+
+@pytest.mark.parametrize("name", svhn.COMMANDS)
+def test_nothing_heavy_is_imported_to_explain_a_command(name: str) -> None:
+    script = f"""
+import sys
+from trainer import svhn
+try: svhn.main([{name!r}, "--help"])
+except SystemExit: pass
+print([module for module in {HEAVY} if module in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def completions(line: str, script: str = "svhn") -> list[str]:
+    """Return what the shell is told when the user presses Tab at the end of the line."""
+    code = f"""
+import sys
+sys.argv = [{script!r}]
+sys.modules.update(dict.fromkeys({HEAVY}))  # an import of any of them fails
+from trainer import svhn
+svhn.main()
+"""
+    reading, writing = os.pipe()
+    environment = os.environ | {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "COMP_LINE": line}
+    environment |= {"COMP_POINT": str(len(line)), "COMP_TYPE": "9", "_ARGCOMPLETE_COMP_WORDBREAKS": " \t\n=:"}
+    # The completion protocol: answers go to descriptor 8.
+    command = f"exec 8>&{writing} 9>/dev/null; exec {sys.executable} -c '{code.replace(chr(39), chr(34))}'"
+    done = subprocess.run(["/bin/bash", "-c", command], cwd=ROOT, env=environment, pass_fds=[writing])
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        words = file.read().split("\n")
+    assert done.returncode == 0
+    return [word.strip() for word in words]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("svhn pre", ["predict", "prepare"]),
+        ("svhn --v", ["--version"]),
+        ("svhn predict --can", ["--candidates"]),
+        ("svhn predict --format ", ["table", "json"]),
+        ("svhn score a.png --target", ["--target-accuracy"]),
+        ("svhn score --format p", ["parquet"]),
+        ("svhn train --strategy mu", ["multi-worker"]),
+        ("svhn submit st", ["status"]),
+        ("svhn cluster --log-format j", ["json"]),
+    ],
+)
+def test_the_shell_completes(line: str, expected: list[str]) -> None:
+    assert sorted(completions(line)) == sorted(expected)
+
+
+def test_scripts_complete_too() -> None:
+    assert completions("svhn-predict --can", script="svhn-predict") == ["--candidates"]
+
+
+@pytest.mark.parametrize("name", svhn.COMMANDS)
+def test_every_command_completes(name: str) -> None:
+    assert completions(f"svhn {name} --log") == ["--log-format"]

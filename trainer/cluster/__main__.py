@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 
-from trainer import cli
+from trainer import cli, logs
 from trainer.cluster import environment
 from trainer.cluster.isolation import isolate_network
 from trainer.cluster.local import LocalCluster
@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         return cli.exit_status(run, argv) or status
     except Stopped as reason:
         with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
-            print(f"to resume, run again: {command_again('trainer.cluster', argv)}", file=sys.stderr)
-            print(reason, file=sys.stderr)
+            logs.say(f"to resume, run again: {command_again('trainer.cluster', argv)}", logging.WARNING)
+            logs.say(str(reason), logging.ERROR)
         return reason.status
 
 
@@ -82,7 +82,7 @@ def _run(argv: list[str] | None) -> int:
     if args.host_network or remote or not isolate_network():
         log.warning("%s", OPEN_PORTS)
     local = LocalCluster(
-        args.arguments,
+        [*logs.chosen().words(), *args.arguments],
         workers=args.workers,
         servers=args.ps,
         evaluators=(1 if args.ps else 0) if args.evaluators is None else args.evaluators,

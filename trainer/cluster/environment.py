@@ -4,18 +4,18 @@ import contextlib
 import json
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer import quiet
+from trainer import logs, progress, quiet
 from trainer.cli import UserError
 
 STRATEGIES = ("single", "mirrored", "multi-worker", "parameter-server")
 JOBS = ("chief", "worker", "ps", "evaluator")
 DEFAULT_PORT = 2222
-LOG_LEVEL, QUIET = "TF_CPP_MIN_LOG_LEVEL", "2"  # errors only; 1 shows warnings, too, and 0 everything
+LOG_LEVEL, QUIET, EVERYTHING = "TF_CPP_MIN_LOG_LEVEL", "2", "0"  # errors only; 1 shows warnings, too
+COMPLETING = "_ARGCOMPLETE"  # by argcomplete: how many words stand before the first argument
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,13 @@ def configure(*, use_tensorflow: bool = True) -> Task:
     quiet_tensorflow()
     # A dead server must be an error at once: see tf.distribute.experimental.ParameterServerStrategy.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for name in ("absl", "tensorflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # their warnings are about their own API
+    logs.start()
+    if not logs.chosen().verbose:
+        for name in ("absl", "tensorflow"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # their warnings are about their own API
     task = read_task(os.environ)
+    if task.jobs:
+        logs.start(task=str(task))
     if use_tensorflow:
         import_tensorflow()
     return task
@@ -83,19 +86,32 @@ def import_tensorflow() -> None:
     """Import TensorFlow without its start-up messages; call it before any other import of it."""
     quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with native_stderr():
+    with progress.note("loading TensorFlow"), native_stderr():
         import tensorflow  # noqa: F401
 
 
 def quiet_tensorflow() -> None:
     """Silence messages below errors from TensorFlow's C++ code; call it before TensorFlow is imported."""
-    os.environ.setdefault(LOG_LEVEL, QUIET)
+    os.environ.setdefault(LOG_LEVEL, EVERYTHING if logs.chosen().verbose else QUIET)
 
 
 def native_stderr() -> contextlib.AbstractContextManager[None]:
     """Return `quiet.native_stderr`, unless the user's TF_CPP_MIN_LOG_LEVEL asks for more than errors."""
     shown = os.environ.get(LOG_LEVEL, QUIET) in ("0", "1")
     return contextlib.nullcontext() if shown else quiet.native_stderr()
+
+
+def completed_line() -> str | None:
+    """Return the command line up to the cursor if this process was started to complete it."""
+    if COMPLETING not in os.environ:
+        return None
+    line = os.environ.get("COMP_LINE", "")
+    return line[: int(os.environ.get("COMP_POINT", len(line)))]
+
+
+def complete_after_command() -> None:
+    """Let the completion begin after `svhn COMMAND`, not after `svhn`."""
+    os.environ[COMPLETING] = "2"
 
 
 def child_environment(task: Task) -> dict[str, str]:

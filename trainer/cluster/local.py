@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from typing import IO
 
+from trainer import logs
 from trainer.cluster import environment
 from trainer.cluster.environment import Task
 from trainer.exit_status import USER_ERROR_STATUS
@@ -193,7 +194,11 @@ class LocalCluster:
             prefix = f"\033[{COLOURS[list(self.tasks).index(name) % len(COLOURS)]}m{prefix}\033[0m"
         assert process.stdout is not None
         for line in process.stdout:
-            self.output.write(f"{prefix} {line}")
+            if not logs.chosen().json:
+                line = f"{prefix} {line}"
+            elif not line.startswith("{"):  # of a native library; the task's own lines are objects with its name
+                line = logs.as_json(line.rstrip("\n"), "DEFAULT", task=name) + "\n"
+            self.output.write(line)
             self.output.flush()
 
     def _probe(self) -> None:

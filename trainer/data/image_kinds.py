@@ -1,6 +1,5 @@
 """The kinds of image files that all commands read, and Pillow's process-wide settings, set here and nowhere else."""
 
-import argparse
 import importlib.util
 import warnings
 from typing import BinaryIO
@@ -17,8 +16,6 @@ _NOT_READ = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "P
 _OPENED_AS_JPEG = "MPO"  # begins as a JPEG, so Pillow registers no separate opener
 _HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})  # listed even without pillow-heif, so that rejects name it
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"})
-
-DEFAULT_MEGAPIXELS, LARGEST_MEGAPIXELS = 89.478485, 100_000  # Pillow's own limit; its sizes in memory are 64-bit
 
 Image.init()
 if HEIF_INSTALLED:
@@ -60,25 +57,6 @@ class UnreadableImage(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
-
-
-def add_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--max-megapixels`."""
-    parser.add_argument(
-        "--max-megapixels",
-        type=_megapixels,
-        default=DEFAULT_MEGAPIXELS,
-        metavar="MP",
-        help="reject larger images, since a small file can claim any size. Decoding "
-        "takes 4 bytes of memory per pixel, and up to 20 for WebP, AVIF and JPEG 2000",
-    )
-
-
-def _megapixels(text: str) -> float:
-    value = float(text)
-    if not 0 < value < LARGEST_MEGAPIXELS:
-        raise argparse.ArgumentTypeError(f"{text}: it must be above 0 and below {LARGEST_MEGAPIXELS:,}")
-    return value
 
 
 def limit_megapixels(limit: float) -> None:

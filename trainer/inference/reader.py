@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from trainer import released
+from trainer import progress, released
 from trainer.cluster import environment
 from trainer.data import image_io, labelled_folder
 from trainer.data.image_kinds import UnreadableImage
@@ -99,12 +99,15 @@ class Reader:
         """
         unread: dict[str, str] = {}
         judged: list[Judged] = []
-        remaining = self._labelled(labelled_folder.read(os.fspath(folder), self.model.info["alphabet"], split), unread)
-        while batch := list(itertools.islice(remaining, BATCH)):
-            readings = self.read_prepared([prepared for _, prepared in batch])
-            judged += [
-                Judged(file.path, file.texts, reading) for (file, _), reading in zip(batch, readings, strict=True)
-            ]
+        files = labelled_folder.read(os.fspath(folder), self.model.info["alphabet"], split)
+        remaining = self._labelled(files, unread)
+        with progress.bar("evaluating", len(files), unit="image") as show:
+            while batch := list(itertools.islice(remaining, BATCH)):
+                readings = self.read_prepared([prepared for _, prepared in batch])
+                judged += [
+                    Judged(file.path, file.texts, reading) for (file, _), reading in zip(batch, readings, strict=True)
+                ]
+                show(len(judged) + len(unread))
         return folder_evaluation.measure(os.fspath(folder), judged, unread)
 
     def _labelled(self, files: list[LabelledFile], unread: dict[str, str]) -> Iterator[tuple[LabelledFile, Prepared]]:

@@ -1,12 +1,14 @@
 """The training loop: run steps until a hook is due, run the hook, repeat."""
 
+import contextlib
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from trainer import progress
 from trainer.cluster.stopping import Stopped, status_of, stoppable
 from trainer.exit_status import Interrupted
 from trainer.training.runners.base import Runner
@@ -59,7 +61,7 @@ def run(
         stop.set()
         asked_to_stop(status_of(number))
 
-    with stoppable(on_signal):
+    with stoppable(on_signal), _bar(runner, total_steps):
         acted: dict[Hook, float] = {}
         step, enough = runner.read_step(), False
         while step < total_steps and not enough:
@@ -84,6 +86,21 @@ def run(
                 runner.close()
                 raise Stopped(f"stopped by {reasons[-1].name} at step {step}", reasons[-1])
         runner.close()
+
+
+@contextlib.contextmanager
+def _bar(runner: Runner, total_steps: int) -> Iterator[None]:
+    """Show each step on a terminal; a log gets the lines of the hooks alone."""
+    step = runner.read_step()
+    with progress.bar("training", total_steps, unit="step", done=step) as show:
+
+        def stepped(count: int) -> None:
+            nonlocal step
+            step += count
+            show(step)
+
+        runner.stepped = stepped
+        yield
 
 
 def _is_due(hook: Hook, step: int, acted: dict[Hook, float]) -> bool:

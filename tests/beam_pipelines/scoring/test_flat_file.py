@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from beam_pipelines import draw, score
+from beam_pipelines.sharding import write_output
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +127,13 @@ def test_a_file_that_appears_while_it_runs_is_not_replaced(
     tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "out.csv"
-    write = score.write_output.write
+    write = write_output.write
 
     def write_and_see_another(*args: object, **options: object) -> None:
         write(*args, **options)  # type: ignore[arg-type]
         file.write_text("key,notes\n")
 
-    monkeypatch.setattr(score.write_output, "write", write_and_see_another)
+    monkeypatch.setattr(write_output, "write", write_and_see_another)
     assert run(file) == 2
     assert "this file was not written from" in capsys.readouterr().err
     assert file.read_text() == "key,notes\n"

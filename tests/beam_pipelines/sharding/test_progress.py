@@ -11,10 +11,11 @@ from beam_pipelines import prepare, synthesize
 from beam_pipelines.dataset.write_records import WriteRecords
 from beam_pipelines.inputs import csv_file, labelled
 from beam_pipelines.inputs.crops import CropPolicy
+from beam_pipelines.runs.prepare import MakeLabelledRecord
 from beam_pipelines.sharding import beam_options, progress, shards
 from tests.beam_pipelines.dataset.test_datasets import write_csv
 from trainer.data import dataset_info
-from trainer.data.image_kinds import DEFAULT_MEGAPIXELS
+from trainer.data.megapixels import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
 ROWS = "file,label\na.png,12\nb.jpg,7\na.png,12b\nnone.png,4\nnone2.png,5\n"
@@ -27,7 +28,7 @@ def test_beams_metrics_agree_with_the_files(tmp_path: Path) -> None:
     items = labelled.survey(source, [("train", 1.0)], seed=0).splits["train"]
     specs = shards.deal(items, output=str(out), split="train", num_shards=2, name=dataset_info.shard_name)
     whole = CropPolicy("whole", size=64, max_side=256, context=(0.0, 0.0), seed=0)
-    make = prepare.MakeLabelledRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
+    make = MakeLabelledRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
     pipeline = beam.Pipeline(options=beam_options.parse([]))
     _ = pipeline | beam.Create(specs) | WriteRecords(make, Vocab(DIGITS))
     result = pipeline.run()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.trainer.data.test_image_io import KINDS, NOISE, RNG, SMOOTH, encoded, png_chunk, reject
-from trainer.data import image_io, image_kinds
+from trainer.data import image_io, image_kinds, megapixels
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -27,7 +27,7 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.fixture
 def limit() -> Iterator[Callable[[float], None]]:
     yield image_kinds.limit_megapixels
-    image_kinds.limit_megapixels(image_kinds.DEFAULT_MEGAPIXELS)
+    image_kinds.limit_megapixels(megapixels.DEFAULT_MEGAPIXELS)
 
 
 def test_more_pixels_than_allowed_are_rejected_before_any_is_decoded(limit: Callable[[float], None]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from trainer import predict
+from trainer.inference import few_images
 from trainer.inference.exported_model import Answer, ExportedModel
 
 FOUND = [("42", 0.9), ("7", 0.5), ("108", 0.3), ("", 0.25), ("5", 0.1)]
@@ -37,7 +37,7 @@ def test_an_answer_says_whether_it_was_cut_off(most: int, cut_off: bool) -> None
     assert answer.numbers is not None
     assert [number["text"] for number in answer.numbers] == ["42", "7", "108"][:most]
     assert answer.numbers_cut_off == cut_off
-    assert ("--max-numbers" in predict.numbers_table(answer)) == cut_off
+    assert ("--max-numbers" in few_images.numbers_table(answer)) == cut_off
 
 
 def test_as_many_numbers_as_a_model_reads_at_most_may_not_be_all(monkeypatch: pytest.MonkeyPatch) -> None:

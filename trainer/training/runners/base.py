@@ -18,9 +18,11 @@ class Runner(abc.ABC):
 
     Attributes:
       has_evaluator: whether another process validates while this one trains.
+      stepped: called by `run_steps` with the number of steps that were run since its last call.
     """
 
     has_evaluator = False
+    stepped: Callable[[int], None] = staticmethod(lambda count: None)
 
     @abc.abstractmethod
     def begin(self, train_state: TrainState, images: LabelledImages, restore: Callable[[], str | None]) -> None:

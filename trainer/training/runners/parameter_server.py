@@ -143,6 +143,7 @@ class ParameterServers(Runner):
                 self.coordinator.join()
                 figures += [result.fetch() for result in results]
                 self._count(self.step + chunk)
+            self.stepped(chunk)
         return mean_figures(figures)
 
     def collect(self) -> None:

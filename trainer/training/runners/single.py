@@ -30,4 +30,5 @@ class Single(Runner):
         figures: list[dict[str, tf.Tensor]] = []
         while len(figures) < count and not stop.is_set():
             figures.append(self.step_once(next(self.batches)))
+            self.stepped(1)
         return mean_figures(figures)

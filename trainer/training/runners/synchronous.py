@@ -70,6 +70,7 @@ class Synchronous(Runner):
                 values, stopping = self._step_together(batch, tf.constant(float(stop.is_set())))
                 stopped = bool(stopping.numpy())
             figures.append(values)
+            self.stepped(1)
         if stopped:
             stop.set()
         return mean_figures(figures)

@@ -1,0 +1,178 @@
+"""Read the numbers in many images with an exported model: `python -m beam_pipelines.score --help`."""
+
+import argparse
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import google_crc32c
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.ml.inference.base import RunInference
+
+from beam_pipelines.inputs import identity
+from beam_pipelines.options import IMAGES_PER_SHARD, MOST_SHARDS
+from beam_pipelines.scoring import find_images, flat_file, model_store, predictions
+from beam_pipelines.scoring.check_readable import check_readable
+from beam_pipelines.scoring.find_images import Item
+from beam_pipelines.scoring.model_handler import Reading, ReadShards
+from beam_pipelines.scoring.predictions import KIND, SUMMARY_FILE, DescribePredictions
+from beam_pipelines.sharding import beam_options, partition, write_output
+from beam_pipelines.sharding.partition import Partition
+from beam_pipelines.sharding.shards import ShardSpec
+from trainer.cli import UserError
+from trainer.data import image_kinds
+from trainer.inference import beam_width, exported_model
+
+
+def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
+    """Write the predictions that the command line asks for."""
+    begin = time.time()
+    logging.getLogger().addFilter(_is_of_use)
+    options = beam_options.parse(beam_args)
+    for name in ("batch_size", "num_shards"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
+    if not 0 <= args.min_confidence <= 1:
+        raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
+    model = model_store.read_info(args.model)
+    reading = _reading(args, model)
+    images = find_images.find(args.input)
+    image_kinds.limit_megapixels(args.max_megapixels)
+    check_readable(images, model["image_size"])
+    share = partition.parse(args.share)
+    flat = flat_file.of(args.output)
+    output = flat.folder if flat else args.output
+    num_shards = args.num_shards or _default_shards(len(images.items), share)
+    request = _request(images.items, num_shards, reading) | {
+        "model": model["fingerprint"],
+        "model_crc32c": model_store.checksum(args.model, model),
+    }
+
+    def same(text: str) -> bool:
+        return json.loads(text).get("request") == request
+
+    def finish(_: dict[str, float]) -> None:
+        with FileSystems.open(FileSystems.join(output, SUMMARY_FILE)) as file:
+            print(_table(json.loads(file.read()), output))
+
+    if flat:
+        flat.check()
+        if args.overwrite:
+            flat.remove()
+    write_output.write(
+        slices(images.items, output, num_shards, reading.file_format),
+        RunInference(ReadShards(args.model, reading)),
+        DescribePredictions(model, request, images.endings, begin),
+        output=output,
+        kind=KIND,
+        same=same,
+        overwrite=args.overwrite,
+        share=share,
+        request=request,
+        options=options,
+        finish=finish,
+    )
+    if flat:
+        flat.complete()
+
+
+def _request(items: Sequence[Item], num_shards: int, reading: Reading) -> dict[str, Any]:
+    """Return what decides the rows, besides the model."""
+    return {
+        "images": len(items),
+        "images_crc32c": _checksum(items),
+        "files": identity.of_paths({item.path for item in items}),
+        "num_shards": num_shards,
+        "batch_size": reading.batch_size,
+        "beam_width": reading.beam_width,
+        "candidates": reading.candidates,
+        "min_confidence": reading.min_confidence,
+        "format": reading.file_format,
+        "max_megapixels": reading.max_megapixels,
+        "max_numbers": reading.max_numbers,
+        "whole": reading.whole,
+    }
+
+
+def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
+    """Cut the items into one run per shard, so that the rows of all shards, in order, are sorted by key."""
+    count = min(num_shards, len(items))
+    bounds = [len(items) * shard // count for shard in range(count + 1)]
+    names = (predictions.shard_name(file_format, shard, count) for shard in range(count))
+    return [
+        ShardSpec(FileSystems.join(output, name), "predictions", items[begin:end])
+        for name, begin, end in zip(names, bounds, bounds[1:], strict=False)
+    ]
+
+
+def _default_shards(images: int, share: Partition | None) -> int:
+    """Return how many prediction files to write: few for few images, and one for each partition."""
+    return max(min(-(-images // IMAGES_PER_SHARD), MOST_SHARDS), share.count if share else 1)
+
+
+def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
+    """Return the reading settings: those of the command line, else the model's own."""
+    width, candidates = beam_width.sizes(args.beam_width, args.candidates, model["beam_width"])
+    confidence = args.min_confidence
+    if args.target_accuracy is not None:
+        info = exported_model.reading_info(model, whole=args.regions == "whole")
+        confidence = model_store.threshold(args.model, info, args.target_accuracy)
+    regions = {"max_numbers": args.max_numbers, "whole": args.regions == "whole"}
+    flat = flat_file.of(args.output)
+    if flat and args.format not in (None, flat.file_format):
+        raise UserError(f"--output {args.output} and --format {args.format} contradict each other: leave out --format")
+    file_format = flat.file_format if flat else args.format or "jsonl"
+    return Reading(args.batch_size, width, candidates, confidence, file_format, args.max_megapixels, **regions)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Return False for RunInference's warning that it cannot measure memory, logged if PyTorch is not installed."""
+    return "Resource module is not available" not in record.getMessage()
+
+
+def _checksum(items: Sequence[Item]) -> str:
+    checksum = google_crc32c.Checksum()
+    for item in items:
+        checksum.update(f"{item.key}\n".encode())
+    return checksum.hexdigest().decode()
+
+
+def _table(summary: dict[str, Any], output: str) -> str:
+    rows = [
+        ("images", f"{summary['images']:>10}"),
+        ("rows", f"{summary['rows']:>10}  in {len(summary['shards'])} shards"),
+        ("accepted", f"{summary['accepted']:>10}"),
+        ("for review", f"{summary['for_review']:>10}"),
+        *((f"rejected, {reason}", f"{count:>10}") for reason, count in summary["rejects"].items()),
+        *_number_rows(summary["numbers"], summary["numbers_cut_off"]),
+        (
+            "other files (skipped)",
+            f"{summary['other_files']:>10}  {_endings(summary['other_files_by_ending'])}".rstrip(),
+        ),
+        ("images/s, with startup", f"{summary['images_per_second']:>10.0f}"),
+    ]
+    if accuracy := summary["accuracy"]:
+        groups = {"whole numbers right": accuracy, "right among accepted": accuracy["of_accepted"]}
+        groups |= {f"right of length {length}": group for length, group in accuracy["by_length"].items()}
+        rows += [
+            (name, f"{group['sequence_accuracy']:>10.2%}  of {group['examples']}")
+            for name, group in groups.items()
+            if group["examples"]
+        ]
+    return "\n".join([*(f"{name:<24}{value}" for name, value in rows), f"complete: {output}"])
+
+
+def _number_rows(counts: dict[str, int] | None, cut_off: int) -> list[tuple[str, str]]:
+    """Return rows on how many numbers were found, by the counts of images with each number of numbers."""
+    if counts is None:
+        return []
+    total = sum(int(numbers) * images for numbers, images in counts.items())
+    rows = [("numbers found", f"{total:>10}"), ("images without a number", f"{counts.get('0', 0):>10}")]
+    return [*rows, ("cut off at the most", f"{cut_off:>10}  images, see --max-numbers")] if cut_off else rows
+
+
+def _endings(counts: dict[str, int]) -> str:
+    return f"  {find_images.endings_text(Counter(counts))}" if counts else ""

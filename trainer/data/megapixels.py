@@ -1,0 +1,24 @@
+"""The option --max-megapixels; Pillow, which follows it, is not imported here."""
+
+import argparse
+
+DEFAULT_MEGAPIXELS, LARGEST_MEGAPIXELS = 89.478485, 100_000  # Pillow's own limit; its sizes in memory are 64-bit
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--max-megapixels`."""
+    parser.add_argument(
+        "--max-megapixels",
+        type=_megapixels,
+        default=DEFAULT_MEGAPIXELS,
+        metavar="MP",
+        help="reject larger images, since a small file can claim any size. Decoding "
+        "takes 4 bytes of memory per pixel, and up to 20 for WebP, AVIF and JPEG 2000",
+    )
+
+
+def _megapixels(text: str) -> float:
+    value = float(text)
+    if not 0 < value < LARGEST_MEGAPIXELS:
+        raise argparse.ArgumentTypeError(f"{text}: it must be above 0 and below {LARGEST_MEGAPIXELS:,}")
+    return value
