@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from trainer import svhn
+from trainer import cli, svhn
 
 PAGES = [
     ROOT / "README.md",
@@ -50,7 +50,7 @@ def test_a_command_of_the_docs_is_accepted(
         _, unknown = parse(parser, *args, **kwargs)
         raise Parsed(unknown)
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", parse_and_stop)
+    monkeypatch.setattr(cli._Parser, "parse_known_args", parse_and_stop)
     program = importlib.import_module("trainer.cluster.__main__" if module == "trainer.cluster" else module)
     unknown = None
     try:

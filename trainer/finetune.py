@@ -11,12 +11,11 @@ from trainer import cli, logs, released, svhn
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.config import experiments, schema
-from trainer.data import finetuning_list
-from trainer.data.finetuning_list import TRAIN, VALIDATION, FinetuningList
 from trainer.exit_status import USER_ERROR_STATUS
 from trainer.vocab import DIGITS
 
 if TYPE_CHECKING:
+    from trainer.data.finetuning_list import FinetuningList
     from trainer.inference.folder_evaluation import FolderEvaluation
 
 RATE = 1e-3  # a third of that of training from nothing
@@ -43,8 +42,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
+    from trainer.data import finetuning_list
+    from trainer.data.finetuning_list import TRAIN, VALIDATION
+
     images = finetuning_list.read(args.folder, args.alphabet)
-    steps = _default_steps(images) if args.steps is None else args.steps
+    steps = _default_steps(images.count(TRAIN)) if args.steps is None else args.steps
     settings = [*_settings(images, steps, args.learning_rate), *args.set]
     schema.override(experiments.find(args.experiment), settings)  # before anything is written
     environment.configure()
@@ -72,11 +74,11 @@ def _run(argv: list[str] | None) -> None:
     print(_comparison(before, Reader(export).evaluate(args.workdir, split=VALIDATION), export))
 
 
-def _default_steps(images: FinetuningList) -> int:
-    return max(FEWEST_STEPS, round(STEPS_PER_ROOT * math.sqrt(images.count(TRAIN))))
+def _default_steps(to_train_on: int) -> int:
+    return max(FEWEST_STEPS, round(STEPS_PER_ROOT * math.sqrt(to_train_on)))
 
 
-def _settings(images: FinetuningList, steps: int, rate: float) -> list[str]:
+def _settings(images: "FinetuningList", steps: int, rate: float) -> list[str]:
     every = max(20, steps // 5)
     return [
         f"model.alphabet={images.alphabet}",
@@ -90,7 +92,7 @@ def _settings(images: FinetuningList, steps: int, rate: float) -> list[str]:
     ]
 
 
-def _prepare(images: FinetuningList, folder: str, workdir: str, data: str) -> None:
+def _prepare(images: "FinetuningList", folder: str, workdir: str, data: str) -> None:
     args = ["--format", "csv", "--input", os.path.join(workdir, "labels.csv"), "--images", os.path.abspath(folder)]
     args += [f"--alphabet={images.alphabet}", "--max-digits", str(images.max_length)]  # it may begin with a dash
     args += ["--num-shards", "1"]

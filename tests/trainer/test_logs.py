@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from datetime import datetime
@@ -79,7 +80,10 @@ environment.configure(use_tensorflow=False)
 logging.getLogger("trainer.x").info("message")
 assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == {level!r}
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stderr.count(" message\n") == messages
 
 
