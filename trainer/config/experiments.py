@@ -30,7 +30,7 @@ def svhn_rnn() -> Config:
 
     `python -m trainer.train --experiment svhn_rnn --data data/svhn data/synthetic --workdir runs/svhn_rnn`
 
-    24.6 million weights, 1.2 GFLOP per image, 60 to 100 examples per second on two CPU cores; the best
+    24.9 million weights, 1.2 GFLOP per image, 27 examples per second on two CPU cores; the best
     checkpoint is kept. It learns many times faster with `--set model.image_at_every_step=true`.
     """
     return Config(
