@@ -1,24 +1,26 @@
 """Import Beam without a message, after the command line is parsed: it takes seconds of CPU."""
 
+import contextlib
+import importlib
 import logging
+from collections.abc import Iterator
 
 from trainer import logs, progress
 
 
 def import_beam() -> None:
-    """Import Beam; call it before any other import of it.
+    """Import Beam; call it before any other import of it."""
+    with contextlib.nullcontext() if logs.chosen().verbose else _silenced(), progress.note("loading Beam"):
+        importlib.import_module("apache_beam")
 
-    Beam without its extra `gcp` warns of that whenever it is imported, and sets up logging to do so.
-    """
-    if logs.chosen().verbose:
-        import apache_beam
 
-        return
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Undo what Beam without its extra `gcp` does when it is imported: it sets up logging, and warns."""
     handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with progress.note("loading Beam"):
-            import apache_beam  # noqa: F401
+        yield
     finally:
         logging.disable(disabled)
         logging.root.handlers[:] = handlers

@@ -232,15 +232,24 @@ def connect(namespace: str | None) -> Cluster:
     return Cluster(client.ApiClient(settings), namespace or default)
 
 
+class _Collecting(logging.Handler):
+    """Keeps what is logged, each message on one line."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(" ".join(record.getMessage().split()))
+
+
 @contextmanager
 def _errors_logged() -> Iterator[list[str]]:
     """Yield a list that receives what is logged by the root logger, which is all that tells of a failed plugin."""
-    errors: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: errors.append(" ".join(record.getMessage().split()))  # type: ignore[method-assign]
+    handler = _Collecting(logging.ERROR)
     logging.getLogger().addHandler(handler)
     try:
-        yield errors
+        yield handler.messages
     finally:
         logging.getLogger().removeHandler(handler)
 

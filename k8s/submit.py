@@ -1,12 +1,13 @@
 """Run an overlay in a cluster and follow it until it ends: `python -m k8s.submit --help`."""
 
 import argparse
+import logging
 import sys
 
 from k8s import render
 from k8s.outage import Outage
 from k8s.render import Choices
-from trainer import cli
+from trainer import cli, logs
 from trainer.cli import UserError
 from trainer.config import typed
 from trainer.exit_status import BAD_RESULT_STATUS
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             ended[0] = _run(argv)
         except Outage as error:
-            print(f"error: {error}", file=sys.stderr)
+            logs.say(f"error: {error}", logging.ERROR)
             ended[0] = BAD_RESULT_STATUS
 
     return cli.exit_status(run, argv) or ended[0]

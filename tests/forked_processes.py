@@ -3,6 +3,7 @@
 A process that starts as a user's does spends most of its time importing TensorFlow: see tests/test_local_cluster.py.
 """
 
+import io
 import multiprocessing
 import os
 import runpy
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from typing import cast
 
 from trainer.cluster import environment
 from trainer.cluster.child import end_with
@@ -59,7 +61,7 @@ def _run(module: str, arguments: list[str], variables: dict[str, str], output: C
     os.setsid()
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        cast(io.TextIOWrapper, stream).reconfigure(line_buffering=True)
     os.write(output.fileno(), b"\n")
     output.close()
     end_with(os.getppid())
@@ -73,5 +75,5 @@ class ForkedCluster(LocalCluster):
     """A local cluster that starts its tasks as forks."""
 
     def _popen(self, name: str) -> subprocess.Popen:
-        variables = environment.child_environment(self.tasks[name])
-        return Forked("trainer.train", self.arguments, variables)  # type: ignore[return-value]
+        forked = Forked("trainer.train", self.arguments, environment.child_environment(self.tasks[name]))
+        return cast(subprocess.Popen, forked)  # it has all that `LocalCluster` uses

@@ -48,7 +48,7 @@ FORWARDS = "trainer"  # its names are imported when they are asked for
 # What the others may import of trainer.
 OF_TRAINER = {
     "beam_pipelines": "cli cluster config data exit_status files inference logs progress released troubles vocab",
-    "k8s": "cli config exit_status",
+    "k8s": "cli config exit_status logs",
 }
 
 

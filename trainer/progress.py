@@ -36,7 +36,11 @@ def bar(what: str, total: int, *, unit: str, done: int = 0) -> Iterator[Callable
         ncols=shutil.get_terminal_size().columns,  # 80 where a terminal does not tell
     )
     with contextlib.closing(made), terminal.cleared_for_output(made.clear):
-        yield lambda done: made.update(done - made.n) and None
+
+        def show(done: int) -> None:
+            made.update(done - made.n)
+
+        yield show
 
 
 @contextlib.contextmanager

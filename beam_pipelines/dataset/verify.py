@@ -43,7 +43,7 @@ def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) 
         with FileSystems.open(FileSystems.join(folder, shard.name), compression_type="uncompressed") as file:
             counted = CountedFile(file)
             try:
-                for data in tfrecord.read_framed(counted):  # type: ignore[arg-type]  # it only calls read()
+                for data in tfrecord.read_framed(counted):
                     record = records.from_example(data)
                     sources[record.source] += 1
                     lengths[str(len(record.text))] += 1

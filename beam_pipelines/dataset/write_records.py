@@ -61,8 +61,7 @@ class _WriteShard(beam.DoFn):
                 continue
             finally:
                 making += time.perf_counter() - start
-            example = records.to_example(record, self.vocab)
-            tfrecord.write_framed(counted, example)  # type: ignore[arg-type]  # it only calls write()
+            tfrecord.write_framed(counted, records.to_example(record, self.vocab))
             result.written += 1
             result.tally("source", record.source)
             result.tally("length", len(record.text))

@@ -4,7 +4,7 @@ import itertools
 import os
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 import google_crc32c
 
@@ -20,7 +20,19 @@ class Damaged(ValueError):
     """Bytes that are not a record, or not a complete one."""
 
 
-def write_framed(file: BinaryIO, data: bytes) -> bytes:
+class Readable(Protocol):
+    """What records can be read from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Writable(Protocol):
+    """What records can be written to."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+def write_framed(file: Writable, data: bytes) -> bytes:
     """Append one record.
 
     Returns:
@@ -32,7 +44,7 @@ def write_framed(file: BinaryIO, data: bytes) -> bytes:
     return framed
 
 
-def read_framed(file: BinaryIO) -> Iterator[bytes]:
+def read_framed(file: Readable) -> Iterator[bytes]:
     """Yield each record of a TFRecord file.
 
     Raises:
@@ -91,7 +103,7 @@ def _length(header: bytes, where: str, *, first: bool) -> int:
     raise Damaged(f"{where}: its length does not match its checksum")
 
 
-def _read(file: BinaryIO, size: int) -> bytes:
+def _read(file: Readable, size: int) -> bytes:
     """Read `size` bytes, or fewer if the file ends; never allocate much more memory than the file fills."""
     if size <= _PIECE_BYTES:
         return file.read(size)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -129,8 +130,8 @@ def test_a_file_that_appears_while_it_runs_is_not_replaced(
     file = tmp_path / "out.csv"
     write = write_output.write
 
-    def write_and_see_another(*args: object, **options: object) -> None:
-        write(*args, **options)  # type: ignore[arg-type]
+    def write_and_see_another(*args: Any, **options: Any) -> None:
+        write(*args, **options)
         file.write_text("key,notes\n")
 
     monkeypatch.setattr(write_output, "write", write_and_see_another)
