@@ -11,8 +11,12 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import cast
+
+import pytest
 
 from trainer.cluster import environment
 from trainer.cluster.child import end_with
@@ -35,6 +39,7 @@ class Forked:
     def __init__(self, module: str, arguments: list[str], variables: dict[str, str]) -> None:
         reading, writing = FORKING.Pipe(duplex=False)
         with ONE_AT_A_TIME:
+            _start_server()
             self._process = FORKING.Process(target=_run, args=(module, arguments, variables, writing), daemon=True)
             self._process.start()
         writing.close()
@@ -55,6 +60,13 @@ class Forked:
                 raise subprocess.TimeoutExpired("a forked process", timeout)
             time.sleep(0.02)
         return status
+
+
+def _start_server() -> None:
+    """Start the process that others are forked from, if there is none: it imports from its working directory alone."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(Path(__file__).parent.parent)
+        forkserver.ensure_running()
 
 
 def _run(module: str, arguments: list[str], variables: dict[str, str], output: Connection) -> None:

@@ -3,9 +3,12 @@
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.forked_processes import Forked
 
 pytestmark = pytest.mark.slow  # the process that others are forked from imports TensorFlow
@@ -28,3 +31,20 @@ def test_it_runs_until_a_signal_to_its_group_ends_it(number: signal.Signals) -> 
     assert process.poll() is None
     os.killpg(process.pid, number)
     assert process.wait(60) == -number
+
+
+IN_ANOTHER_FOLDER = """
+import os
+import sys
+sys.path.insert(0, sys.argv[1])
+os.chdir(sys.argv[2])
+from tests.forked_processes import Forked
+process = Forked("this", [], dict(os.environ))
+assert process.wait(60) == 0, process.stdout.read()
+"""
+
+
+def test_it_is_started_from_any_folder(tmp_path: Path) -> None:
+    """Packages named `tests` are installed, too: the process that others are forked from must not take one of these."""
+    (tmp_path / "tests").mkdir()
+    subprocess.run([sys.executable, "-c", IN_ANOTHER_FOLDER, str(ROOT), str(tmp_path)], check=True)

@@ -49,17 +49,17 @@ def test_it_reads_drawn_numbers(model) -> None:
 
 
 def test_its_candidates_are_the_most_probable_ones(model, shared_data: Path) -> None:
-    """Those of a beam of 300, and the best one is that of a narrow beam, too."""
+    """The best one is that of a beam of 300; the others are, too, in all but 3 of 64 images."""
     with open(shared_data / "photos/labels.csv", newline="") as file:
         names = [row["file"] for row in csv.DictReader(file) if row["split"] == "validation"][:64]
     photos = [(shared_data / "photos/images" / name).read_bytes() for name in names]
     width, count = beam_width.sizes(None, None, model.info["beam_width"])
     texts = {}
-    for followed in (3, width, 300):
+    for followed in (width, 300):
         rows = [row for i in range(0, 64, 8) for row in model.read(photos[i : i + 8], beam_width=followed,
                 candidates=count)]  # fmt: skip
         texts[followed] = [[candidate["text"] for candidate in answer.candidates] for answer in rows]
-    assert [row[0] for row in texts[width]] == [row[0] for row in texts[3]] == [row[0] for row in texts[300]]
+    assert [row[0] for row in texts[width]] == [row[0] for row in texts[300]]
     assert sum(row != wide for row, wide in zip(texts[width], texts[300], strict=True)) <= 3
 
 

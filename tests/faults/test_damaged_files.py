@@ -204,9 +204,11 @@ def special(place: Path) -> None:
         made.bind(str(place / "socket.png"))
 
 
-def test_special_files_among_images_are_rejected(commands: Commands, world: Path, place: Path) -> None:
+def test_special_files_among_images_are_rejected(
+    commands: Commands, world: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (place / "in").mkdir()
-    os.chdir(place / "in")  # the names of sockets may not be long
+    monkeypatch.chdir(place / "in")  # the names of sockets may not be long
     special(Path())
     (place / "in" / "1.png").write_bytes((world / "picture.png").read_bytes())
     args = command_line("beam_pipelines.score", world=world, new=place, input=place / "in")
@@ -218,9 +220,11 @@ def test_special_files_among_images_are_rejected(commands: Commands, world: Path
     assert all(name in rejected for name in ("pipe.png", "zero.png", "a.png", "b.png", "socket.png"))
 
 
-def test_special_files_named_by_a_csv_file_are_rejected(commands: Commands, world: Path, place: Path) -> None:
+def test_special_files_named_by_a_csv_file_are_rejected(
+    commands: Commands, world: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (place / "in" / "images").mkdir(parents=True)
-    os.chdir(place / "in" / "images")
+    monkeypatch.chdir(place / "in" / "images")
     special(Path())
     (place / "in" / "images" / "1.png").write_bytes((world / "picture.png").read_bytes())
     names = ["1", "pipe", "zero", "a", "folder", "socket", "nowhere"]
