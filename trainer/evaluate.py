@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=["table", "json"], help="output for a folder; json also prints every answer"
     )
+    parser.add_argument("--images", metavar="DIR", help="folder of the images that labels.csv lists (default: FOLDER)")
     parser.add_argument("--workdir", metavar="DIR", help="work folder written by trainer.train")
     parser.add_argument("--data", nargs="+", metavar="DIR", help="datasets to evaluate the work folder on")
     parser.add_argument("--split", help="split to evaluate (default: validation; for a folder of images: all)")
@@ -57,12 +58,12 @@ def _evaluate_folder(args: argparse.Namespace) -> None:
     _refuse(args, ("workdir", "data", "allow_seen", "calibrate", "reader", "set"), "a folder of images")
     from trainer.inference.reader import Reader
 
-    found = Reader(args.model or released.DEFAULT).evaluate(args.folder, split=args.split)
+    found = Reader(args.model or released.DEFAULT).evaluate(args.folder, split=args.split, images=args.images)
     print(json.dumps(found.to_dict(), ensure_ascii=False) if args.format == "json" else found)
 
 
 def _evaluate_workdir(args: argparse.Namespace) -> None:
-    _refuse(args, ("model", "format"), "a work folder")
+    _refuse(args, ("model", "format", "images"), "a work folder")
     if not (args.workdir and args.data):
         raise cli.UserError("give a folder of labelled images, or --workdir and --data (see --help)")
     from trainer.inference import evaluation, exported_model, photo_evaluation

@@ -45,7 +45,8 @@ def _run(argv: list[str] | None) -> None:
     from trainer.data import finetuning_list
     from trainer.data.finetuning_list import TRAIN, VALIDATION
 
-    images = finetuning_list.read(args.folder, args.alphabet)
+    images = finetuning_list.read(args.folder, args.alphabet, args.images)
+    place = os.path.abspath(args.images or args.folder)
     steps = _default_steps(images.count(TRAIN)) if args.steps is None else args.steps
     settings = [*_settings(images, steps, args.learning_rate), *args.set]
     schema.override(experiments.find(args.experiment), settings)  # before anything is written
@@ -63,15 +64,15 @@ def _run(argv: list[str] | None) -> None:
         print(f"{images.left_out} images without a number or with several are left out: see docs/finding.md for these")
     images.write(args.workdir)
     data, run, export = (os.path.join(args.workdir, name) for name in ("data", "run", "export"))
-    _prepare(images, args.folder, args.workdir, data)
-    before = first.evaluate(args.workdir, split=VALIDATION)
+    _prepare(images, place, args.workdir, data)
+    before = first.evaluate(args.workdir, split=VALIDATION, images=place)
     where = ["--experiment", args.experiment, "--init-from", released.folder_of(args.model)]
     _step("train", *where, "--data", data, "--workdir", run, "--set", *settings)
     calibrate = ["--calibrate"] if images.count(VALIDATION) >= ENOUGH_TO_CALIBRATE else []
     _step("evaluate", "--workdir", run, "--data", data, *calibrate)
     _step("export", "--workdir", run, "--output", export)
     _step("report", "--workdir", run, "--output", os.path.join(args.workdir, "report.html"))
-    print(_comparison(before, Reader(export).evaluate(args.workdir, split=VALIDATION), export))
+    print(_comparison(before, Reader(export).evaluate(args.workdir, split=VALIDATION, images=place), export))
 
 
 def _default_steps(to_train_on: int) -> int:
@@ -92,8 +93,8 @@ def _settings(images: "FinetuningList", steps: int, rate: float) -> list[str]:
     ]
 
 
-def _prepare(images: "FinetuningList", folder: str, workdir: str, data: str) -> None:
-    args = ["--format", "csv", "--input", os.path.join(workdir, "labels.csv"), "--images", os.path.abspath(folder)]
+def _prepare(images: "FinetuningList", place: str, workdir: str, data: str) -> None:
+    args = ["--format", "csv", "--input", os.path.join(workdir, "labels.csv"), "--images", place]
     args += [f"--alphabet={images.alphabet}", "--max-digits", str(images.max_length)]  # it may begin with a dash
     args += ["--num-shards", "1"]
     _step("prepare", *args, "--output", data)
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         check_place=_check_place,
     )
     parser.add_argument("folder", metavar="FOLDER", help="labelled images")
+    parser.add_argument("--images", metavar="DIR", help="folder of the images that labels.csv lists (default: FOLDER)")
     parser.add_argument(
         "--workdir", required=True, metavar="DIR", help="folder for the data, the run, the model and the report"
     )

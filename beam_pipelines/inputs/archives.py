@@ -210,14 +210,16 @@ def _zip_members(file: BinaryIO, others: Counter[str]) -> Iterator[Member]:
         yield _damaged(error)
         return
     for info in infos:
-        if info.filename.lower().endswith(IMAGE_ENDINGS) and not info.is_dir():
+        if info.filename.endswith("/"):  # a folder; `is_dir` fails for an empty name before Python 3.12
+            continue
+        if info.filename.lower().endswith(IMAGE_ENDINGS):
             reject = None
             if info.flag_bits & 1:
                 reject = ("encrypted", "it is encrypted: unpack it with its password")
             elif info.file_size > LARGEST_MEMBER:
                 reject = ("too-large", f"it claims {info.file_size:,} bytes; at most {LARGEST_MEMBER:,} are read")
             yield Member(info.filename, info.header_offset, info.file_size, True, reject)
-        elif not info.is_dir():
+        else:
             others[ending(info.filename)] += 1
     if not infos:
         yield Member("", reject=("empty-archive", "it has no members"))

@@ -3,9 +3,9 @@
 import posixpath
 from dataclasses import dataclass
 
-from beam_pipelines.inputs import labelled
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
+from trainer.data import listed_names
 
 IMAGES = "images"  # folder beside the list
 
@@ -50,11 +50,11 @@ class ImageFolder:
 
     def inside(self, written: str) -> str | None:
         """Return the canonical form of a name, relative to the folder; None if it leads out of the folder."""
-        name = labelled.inside(written)
+        name = listed_names.inside(written)
         if name is not None:
             return name.removeprefix(self.drop)
         path = written if listing.is_remote(written) else posixpath.join(posixpath.dirname(self.list_path), written)
-        return labelled.below(self.folder, path) if self.chosen else None
+        return listed_names.below(self.folder, path) if self.chosen else None
 
 
 def of_list(list_path: str, given: str | None) -> ImageFolder:

@@ -3,7 +3,6 @@
 A source is a few strings that are sent to the workers. Each process opens the file that it reads once.
 """
 
-import os
 import posixpath
 import re
 import shutil
@@ -195,32 +194,6 @@ def _unlabelled(source: Source, hashes: np.ndarray) -> int:
 def _hash(key: str) -> int:
     """Return a 64-bit hash: among a million keys, two collide with a probability of 3e-8."""
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
-
-
-def inside(written: str) -> str | None:
-    """Return the canonical form of an image's name relative to a folder; None if it leads out of the folder.
-
-    Backslashes are treated as slashes: lists written under Windows have them.
-    """
-    name = written.replace("\\", "/")
-    if "://" in name:
-        return None
-    name = posixpath.normpath(name)
-    return None if name == "." or re.match(r"/|\.\.(/|$)|[A-Za-z]:/", name) else name
-
-
-def below(folder: str, path: str) -> str | None:
-    """Return the name of a path relative to a folder; None if it is not in the folder."""
-    path = path.replace("\\", "/")
-    scheme = path.partition("://")[0] if listing.is_remote(path) else ""
-    if scheme != (folder.partition("://")[0] if listing.is_remote(folder) else ""):
-        return None
-    if scheme:
-        top, one = (posixpath.normpath(name.partition("://")[2]) for name in (folder, path))
-    else:
-        top, one = os.path.abspath(folder), os.path.abspath(path)
-    top = top.rstrip("/") + "/"
-    return inside(one[len(top) :]) if one.startswith(top) else None
 
 
 def local_file(path: str) -> BinaryIO:

@@ -9,12 +9,12 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
-from beam_pipelines.inputs import images, labelled
+from beam_pipelines.inputs import images
 from beam_pipelines.inputs.digit_struct import DamagedEntry, DigitStruct
 from beam_pipelines.inputs.labelled import Labelled, local_file
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
-from trainer.data import box_corners
+from trainer.data import box_corners, listed_names
 from trainer.data.records import Number
 
 LABELS_FILE = "digitStruct.mat"
@@ -49,7 +49,7 @@ class Photos:
             written = self._file().name(place)
         except DamagedEntry:
             written = f"entry-{place + 1}"
-        return f"{_last(self.folder)}/{labelled.inside(written) or written}"
+        return f"{_last(self.folder)}/{listed_names.inside(written) or written}"
 
     def read(self, place: int) -> Labelled:
         """Read an entry.
@@ -61,7 +61,7 @@ class Photos:
             entry = self._file().entry(place)
         except DamagedEntry as error:
             raise Reject("damaged-entry", str(error)) from error
-        name = labelled.inside(entry.name)
+        name = listed_names.inside(entry.name)
         if name is None:
             raise Reject("outside-folder", f"entry {place + 1} names {entry.name!r}, which leads out of {self.folder}")
         boxes = tuple((d.left, d.top, d.left + d.width, d.top + d.height) for d in entry.digits)

@@ -18,7 +18,7 @@ from beam_pipelines.inputs import csv_file, labelled, svhn
 from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from tests.beam_pipelines.dataset.test_datasets import files, parsed, rejects
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
-from trainer.data import dataset_info
+from trainer.data import dataset_info, listed_names
 
 HEADER = "file,label,left,top,width,height"
 
@@ -147,7 +147,7 @@ def test_large_images_are_stored_smaller_and_others_as_they_are(tmp_path: Path) 
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), max_size=8)
-file_names = cells.filter(lambda name: name.strip() and labelled.inside(name) == name)
+file_names = cells.filter(lambda name: name.strip() and listed_names.inside(name) == name)
 
 
 @settings(deadline=None)

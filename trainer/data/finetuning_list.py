@@ -68,7 +68,7 @@ def _holds(path: str, content: bytes) -> bool:
         return False
 
 
-def read(folder: str, alphabet: str) -> FinetuningList:
+def read(folder: str, alphabet: str, images: str | None = None) -> FinetuningList:
     """Return the labelled images of a folder, see `labelled_folder.read`, each with its split.
 
     Splits are those of its list; without, one in five images is held out, whichever have the lowest hash of their name.
@@ -76,12 +76,12 @@ def read(folder: str, alphabet: str) -> FinetuningList:
     Raises:
       UserError: as there; there are fewer than ten images with one number; or the list has other splits, or lacks one.
     """
-    found = labelled_folder.read(folder, alphabet)
-    files = [replace(file, path=str(Path(file.path).resolve())) for file in found if len(file.texts) == 1]
+    found = labelled_folder.read(folder, alphabet, images=images)
+    files = [replace(file, path=os.path.abspath(file.path)) for file in found if len(file.texts) == 1]
     if len(files) < FEWEST:
         raise UserError(f"{folder} has {len(files)} images with one number: give at least {FEWEST}")
     if not any(file.split for file in files):
-        files = _split(files, Path(folder).resolve())
+        files = _split(files, Path(os.path.abspath(images or folder)))
     missing = {TRAIN, VALIDATION} - {file.split for file in files}
     other = sorted({file.split for file in files} - {TRAIN, VALIDATION})
     if missing or other:

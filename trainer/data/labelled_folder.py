@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.cli import UserError
+from trainer.data import listed_names
 from trainer.data.image_kinds import IMAGE_ENDINGS
 from trainer.files import local_file
 
@@ -23,7 +24,7 @@ class LabelledFile:
     split: str = ""
 
 
-def read(folder: str, alphabet: str, split: str | None = None) -> list[LabelledFile]:
+def read(folder: str, alphabet: str, split: str | None = None, images: str | None = None) -> list[LabelledFile]:
     """Return the labelled images of a folder, sorted by path.
 
     Labels are taken from `labels.csv` with the columns `file`, `label` and, optionally, `split`: several rows of one
@@ -31,16 +32,19 @@ def read(folder: str, alphabet: str, split: str | None = None) -> list[LabelledF
     characters of the alphabet has that name as its label, any other the beginning of its file name, up to the first
     underscore. With `split`, only the rows with this value in the column `split` count.
 
+    Listed names are relative to `images`, by default the folder or its sub-folder `images`, and may not lead out of it.
+    If `images` is given, they may also be absolute, or relative to the folder, as long as they lead into `images`.
+
     Raises:
-      UserError: the folder does not exist, has no images, or an image has no label.
+      UserError: the folder does not exist, has no images, an image has no label, or a name leads out of the folder.
     """
     top = Path(folder)
     if not top.is_dir():
         raise UserError(
             f"{folder} is no local folder: give one with images and {LABELS_FILE}, or with labels as file names"
         )
-    if split or (top / LABELS_FILE).exists():
-        found = _listed(top, split)
+    if images or split or (top / LABELS_FILE).exists():
+        found = _listed(top, split, images)
     else:
         found = [LabelledFile(path, (_label(top, path, alphabet),)) for path in _images(top)]
     if not found:
@@ -66,26 +70,31 @@ def _label(top: Path, path: str, alphabet: str) -> str:
     )
 
 
-def _listed(top: Path, split: str | None) -> list[LabelledFile]:
+def _listed(top: Path, split: str | None, images: str | None) -> list[LabelledFile]:
     """Return the images that `labels.csv` lists, of one split or of all."""
     path = top / LABELS_FILE
     found: dict[str, LabelledFile] = {}
-    for row in _rows(path, ("file", "label", *(["split"] if split else []))):
+    for line, row in _rows(path, ("file", "label", *(["split"] if split else []))):
+        place, label = _place(top, images, row["file"]), row["label"]
+        if place is None:
+            raise UserError(
+                f"{path}, line {line}: {row['file']} leads out of {images or top}: give a folder that contains it "
+                "as --images"
+            )
         if split in (None, row.get("split")):
-            place, label = _place(top, row["file"]), row["label"]
             before = found.get(place, LabelledFile(place, (), row.get("split", "")))
             found[place] = replace(before, texts=(*before.texts, *filter(None, [label])))
     return list(found.values())
 
 
-def _rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the rows of a CSV file by column, without spaces around the values.
+def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line number and the values by column of each row of a CSV file, without spaces around the values.
 
     Raises:
       UserError: the file is missing, or not CSV in UTF-8 with these columns and a file in each row.
     """
     if not path.exists():
-        raise UserError(f"{path} does not exist: a split can only be chosen from a list")
+        raise UserError(f"{path} does not exist: a split, or a folder of images, needs a list")
     text = local_file.read_text(str(path), named=str(path), advice="save it as CSV in UTF-8")
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
@@ -98,12 +107,17 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
             values = {name: (row[name] or "").strip() for name in rows.fieldnames}
             if not values["file"] or "\0" in values["file"]:
                 raise UserError(f"{path}, line {rows.line_num}: no file is named")
-            yield values
+            yield rows.line_num, values
     except csv.Error as error:
         raise UserError(f"{path}, after line {rows.line_num}: {error}") from error
 
 
-def _place(top: Path, name: str) -> str:
-    """Return the path of a listed file: below the folder, or below its sub-folder `images`."""
-    direct, below = (os.path.normpath(top / part / name.replace("\\", "/")) for part in ("", "images"))
-    return below if not os.path.exists(direct) and os.path.exists(below) else direct
+def _place(top: Path, images: str | None, name: str) -> str | None:
+    """Return the path of a listed file; None if it leads out of the folder of the images."""
+    inside = listed_names.inside(name)
+    if images is None:
+        choices = [os.path.join(top, part, inside) for part in ("", "images")] if inside else []
+    else:
+        names = (inside, listed_names.below(images, os.path.join(top, name)))
+        choices = [os.path.join(images, one) for one in names if one]
+    return next(filter(os.path.exists, choices), next(iter(choices), None))

@@ -88,18 +88,27 @@ class Reader:
             _reading(answer.scaled(image.factors), image.source) for image, answer in zip(images, answers, strict=True)
         ]
 
-    def evaluate(self, folder: str | os.PathLike[str], *, split: str | None = None) -> FolderEvaluation:
+    def evaluate(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        split: str | None = None,
+        images: str | os.PathLike[str] | None = None,
+    ) -> FolderEvaluation:
         """Read the labelled images of a folder, and return how well.
 
         Args:
           folder: images with a `labels.csv` or with labels as their names, see `labelled_folder.read`.
           split: use only the rows of `labels.csv` with this value in its column `split`.
+          images: the folder that contains the images which `labels.csv` lists, if it is not `folder`.
         Raises:
-          UserError: the folder does not exist or has no images, an image has no label, or none can be read.
+          UserError: the folder does not exist or has no images, an image has no label or is outside the folder, or none
+            can be read.
         """
         unread: dict[str, str] = {}
         judged: list[Judged] = []
-        files = labelled_folder.read(os.fspath(folder), self.model.info["alphabet"], split)
+        place = None if images is None else os.fspath(images)
+        files = labelled_folder.read(os.fspath(folder), self.model.info["alphabet"], split, place)
         remaining = self._labelled(files, unread)
         with progress.bar("evaluating", len(files), unit="image") as show:
             while batch := list(itertools.islice(remaining, BATCH)):

@@ -167,6 +167,15 @@ def test_a_zip_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert contents(find_images.find([str(written(path, bytes(claiming)))]).items, path)["1.png"] == "too-large"
 
 
+def test_a_member_of_a_zip_without_a_name_is_another_file(tmp_path: Path) -> None:
+    data = bytearray(zipped({"1.png": b"one", "2.png": b"two"}))
+    struct.pack_into("<H", data, data.rindex(b"PK\x01\x02") + 28, 0)  # the length of its name in the directory
+    struct.pack_into("<H", data, data.rindex(b"PK\x01\x02") + 32, 5)  # its comment is the name
+    found = find_images.find([str(written(tmp_path / "a.zip", bytes(data)))])
+    assert contents(found.items, tmp_path / "a.zip") == {"1.png": b"one"}
+    assert found.others == 1
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_any_damage_is_a_reject(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

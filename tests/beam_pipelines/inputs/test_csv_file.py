@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from beam_pipelines import prepare
-from beam_pipelines.inputs import csv_file, labelled
+from beam_pipelines.inputs import csv_file
 from tests.beam_pipelines.dataset.test_datasets import parsed, rejects
 from trainer.cli import UserError
-from trainer.data import dataset_info
+from trainer.data import dataset_info, listed_names
 
 UNLABELLED = "images without an entry"
 
@@ -200,8 +200,8 @@ parts = st.sampled_from(["a", "b.png", ".", "..", "", "a b", "C:", "é"])
 
 @given(st.lists(parts, min_size=1, max_size=6).map("/".join))
 def test_a_name_never_leads_out_of_its_folder(name: str) -> None:
-    inside = labelled.inside(name)
+    inside = listed_names.inside(name)
     path = os.path.normpath(os.path.join("/top/folder", name))
     if inside is not None:
         assert path == f"/top/folder/{inside}"
-        assert labelled.below("/top/folder", path) == inside == labelled.inside(inside)
+        assert listed_names.below("/top/folder", path) == inside == listed_names.inside(inside)

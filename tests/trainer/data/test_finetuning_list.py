@@ -13,7 +13,7 @@ from trainer.vocab import DIGITS
 
 def folder_of(tmp_path: Path, count: int, listed: str = "") -> Path:
     folder = tmp_path / "images"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         (folder / f"{number}_a.png").write_bytes(b"")
     if listed:
@@ -37,6 +37,17 @@ def test_the_list_gives_splits_characters_and_who_is_left_out(tmp_path: Path) ->
     assert (found.count("train"), found.count("validation"), found.left_out) == (9, 2, 2)
     assert found.alphabet == ".0123456789A"
     assert found.max_length == 4
+
+
+def test_images_may_be_links_out_of_the_folder(tmp_path: Path) -> None:
+    """Such a folder is prepared by the names in it: what the links lead to would be outside it, and rejected."""
+    elsewhere, folder = folder_of(tmp_path / "elsewhere", 12), tmp_path / "links"
+    folder.mkdir()
+    for path in elsewhere.iterdir():
+        (folder / path.name).symlink_to(path)
+    found = finetuning_list.read(str(folder), DIGITS)
+    assert {os.path.dirname(file.path) for file in found.files} == {str(folder)}
+    assert found.count("validation") == 2
 
 
 def test_a_list_is_written_once_and_another_is_refused(tmp_path: Path) -> None:

@@ -97,3 +97,22 @@ def test_a_list_that_is_not_a_file_is_one_line(tmp_path: Path, kind: str) -> Non
         path.mkdir()
     with pytest.raises(UserError, match=f"it is {kind}, not a regular file"):
         labelled_folder.read(str(tmp_path), DIGITS)
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "{top}/secret.png", "{top}/inside/../secret.png", "..\\secret.png"])
+def test_names_that_lead_out_of_the_folder_need_a_folder_that_contains_them(tmp_path: Path, name: str) -> None:
+    make(tmp_path, "secret.png")
+    inside = make(tmp_path / "inside", "1.png", listed=f"file,label\n1.png,1\n{name.format(top=tmp_path)},2\n")
+    with pytest.raises(UserError, match=r"line 3: .*secret.png leads out of .*inside: give .* as --images"):
+        labelled_folder.read(str(inside), DIGITS)
+    found = labelled_folder.read(str(inside), DIGITS, images=str(tmp_path))
+    assert [(one.path, one.texts) for one in found if one.texts == ("2",)] == [(str(tmp_path / "secret.png"), ("2",))]
+
+
+def test_listed_names_are_those_of_the_folder_that_is_given(tmp_path: Path) -> None:
+    make(tmp_path / "photos", "1.png", "sub/2.png")
+    lists = make(tmp_path / "lists", "1.png", listed="file,label\n1.png,1\n../photos/sub/2.png,2\n")
+    found = labelled_folder.read(str(lists), DIGITS, images=str(tmp_path / "photos"))
+    assert [one.path for one in found] == [str(tmp_path / "photos" / name) for name in ("1.png", "sub/2.png")]
+    with pytest.raises(UserError, match="needs a list"):
+        labelled_folder.read(str(tmp_path / "photos"), DIGITS, images=str(tmp_path / "photos"))
