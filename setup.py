@@ -27,6 +27,7 @@ EXTRAS = {
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", *TRAINING],
     "beam": [
         "apache-beam>=2.77,<2.78",
+        "fonttools>=4.55,<5",  # which characters a typeface has
         "h5py>=3.11,<3.15",
         "pyarrow>=18,<26",
         "requests>=2.32,<3",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from beam_pipelines.inputs.csv_boxes import CORNERS
 from beam_pipelines.sharding.outputs import LOCK_FILE
-from beam_pipelines.synthesis import given_texts
+from beam_pipelines.synthesis import given_texts, typefaces
 from beam_pipelines.synthesis.fonts import Fonts
 from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer.cli import UserError
@@ -61,6 +61,7 @@ def _artist(args: argparse.Namespace) -> tuple[list[str], Callable[[int], Drawin
     """Return the header of the labels and what draws an image by its index."""
     lengths = "house" if args.scenes else "uniform"
     numbers = given_texts.of(args, lengths=lengths, digits="uniform")
+    typefaces.check(numbers.characters)
     if not args.scenes:
         fonts = Fonts(args.seed, numbers)
 

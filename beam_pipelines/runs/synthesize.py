@@ -32,7 +32,7 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     """
     numbers = given_texts.of(args, lengths=args.lengths, digits=args.digits)
     if args.source == "fonts":
-        typefaces.installed()
+        typefaces.check(numbers.characters)
         return Fonts(args.seed, numbers)
     if set(args.alphabet) - set(DIGITS):
         raise UserError(f"--source {args.source} draws digits only, but --alphabet is {args.alphabet!r}")
@@ -80,7 +80,7 @@ def scenes_of(args: argparse.Namespace) -> Scenes:
       UserError: a folder has no images, or no usable numbers.
     """
     numbers = given_texts.of(args, lengths=args.lengths, digits=args.digits)
-    typefaces.installed()
+    typefaces.check(numbers.characters)
     backgrounds = _backgrounds(args.backgrounds) if args.backgrounds else ()
     photos, records = _train_shards(args.photos), _train_shards(args.records)
     for paths in (photos, records):

@@ -27,7 +27,7 @@ def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str
 
     The texts `before` and `after` it are set in the same way, but get no boxes: they are not part of the number.
     """
-    faces = typefaces.installed()
+    faces = typefaces.that_have(frozenset(text))
     font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
     gap = rng.uniform(-0.06, 0.25) * font.size
     wobble = rng.uniform(0, 0.06) * font.size
@@ -51,7 +51,7 @@ def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str
 
 def stack(rng: np.random.Generator, text: str) -> Plane:
     """Set a text with its characters below each other, in a random typeface, size and spacing."""
-    faces = typefaces.installed()
+    faces = typefaces.that_have(frozenset(text))
     font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
     gap, wobble = rng.uniform(0.02, 0.9) * font.size, rng.uniform(0, 0.05) * font.size
     bounds = [font.getbbox(char, anchor="ls") for char in text]

@@ -5,9 +5,11 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
+from fontTools.ttLib import TTFont
 from PIL import ImageFont
 
 from trainer.cli import UserError
+from trainer.vocab import DIGITS
 
 PACKAGES = (
     "font_amatic_sc",
@@ -42,6 +44,30 @@ def installed() -> tuple[str, ...]:
     if not faces:
         raise UserError("no typefaces are installed: install them with pip install '.[beam]'")
     return tuple(str(faces[name]) for name in sorted(faces))
+
+
+@lru_cache(maxsize=4096)
+def that_have(characters: frozenset[str]) -> tuple[str, ...]:
+    """Return those of the installed typefaces that have all these characters: others would draw a box for one."""
+    if characters <= set(DIGITS):  # which all of them have
+        return installed()
+    codes = {ord(character) for character in characters}
+    return tuple(path for path in installed() if codes <= _codes(path))
+
+
+@lru_cache
+def _codes(path: str) -> frozenset[int]:
+    with TTFont(path, lazy=True) as font:
+        return frozenset(font.getBestCmap() or ())
+
+
+def check(characters: frozenset[str]) -> None:
+    """Raise UserError unless an installed typeface has all these characters."""
+    if that_have(characters):
+        return
+    lacking = [one for one in sorted(characters) if not that_have(frozenset([one]))]
+    what = f"the characters {' '.join(map(ascii, lacking))}" if lacking else "all characters of --alphabet"
+    raise UserError(f"no installed typeface has {what}: leave them out of the texts, --pattern and --alphabet")
 
 
 @lru_cache(maxsize=1)

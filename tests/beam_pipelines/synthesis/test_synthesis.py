@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from beam_pipelines import draw as draw_command
 from beam_pipelines import prepare, synthesize
 from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from beam_pipelines.synthesis import crops, glyphs, mnist, surfaces, texts, typefaces
@@ -112,6 +113,32 @@ def test_there_are_many_typefaces_in_a_fixed_order() -> None:
     assert len(faces) >= 50
     names = [path.rsplit("/", 1)[-1] for path in faces]
     assert names == sorted(names, key=lambda name: name.rsplit(".", 1)[0])
+
+
+def test_a_text_is_drawn_in_a_typeface_that_has_its_characters() -> None:
+    """Others draw the same box for each character that they lack, and what has no code, U+FFFF, is one of these."""
+    faces = typefaces.that_have(frozenset("1é"))
+    assert set(faces) < set(typefaces.installed())
+    for path in typefaces.installed():
+        font = typefaces.load(path, 40)
+        drawn, box = font.getmask("é"), font.getmask("\uffff")
+        assert (path in faces) != ((drawn.size, bytes(drawn)) == (box.size, bytes(box)))
+    assert typefaces.that_have(frozenset("0123456789")) == typefaces.installed()
+
+
+@pytest.mark.parametrize("options", [["--texts", "TEXTS"], ["--pattern", "[1漢]{3}"]])
+@pytest.mark.parametrize("command", ["draw", "synthesize", "synthesize --source scenes"])
+def test_characters_that_no_typeface_has_are_named(
+    tmp_path: Path, command: str, options: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "texts").write_text("12\n1漢3\n", encoding="utf-8")
+    name, *words = command.split()
+    words += [option.replace("TEXTS", str(tmp_path / "texts")) for option in options]
+    assert {"draw": draw_command, "synthesize": synthesize}[name].main(
+        [*words, "--count", "3", "--output", str(tmp_path / "out")]
+    ) == 2
+    assert r"no installed typeface has the characters '\u6f22'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_tenth_has_neighbours_and_the_others_are_as_without(monkeypatch: pytest.MonkeyPatch) -> None:
