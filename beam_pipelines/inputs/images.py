@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
@@ -60,10 +60,10 @@ def load_file(file: BinaryIO) -> DecodedImage:
         return image_io.load_file(file)
 
 
-def for_model(file: BinaryIO, size: tuple[int, int]) -> ShrunkImage:
+def for_model(file: BinaryIO, size: tuple[int, int], reserve: Callable[[int], None] = lambda _: None) -> ShrunkImage:
     """Call `image_io.for_model`. Raise `Reject` if it fails."""
     with _rejecting():
-        return image_io.for_model(file, size)
+        return image_io.for_model(file, size, reserve)
 
 
 @contextmanager

@@ -13,12 +13,11 @@ from beam_pipelines.scoring.prefetch import FetchedImage, fetched
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.shards import ShardResult, ShardSpec
+from trainer.data import batches
 from trainer.data.image_kinds import limit_megapixels
 from trainer.data.megapixels import DEFAULT_MEGAPIXELS
 from trainer.inference.exported_model import Answer, ExportedModel
 from trainer.inference.region_options import MOST_NUMBERS
-
-BATCH_BYTES = 32 << 20  # of images; enough for a full batch unless they are large
 
 
 @dataclass(frozen=True)
@@ -107,20 +106,16 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
     def _batches(self, spec: ShardSpec, size: tuple[int, int], result: ShardResult) -> Iterator[list[FetchedImage]]:
         """Yield full batches of the readable images; the last batch, and those of large images, may be smaller."""
-        batch: list[FetchedImage] = []
-        room = BATCH_BYTES
-        for outcome in fetched(spec.items, self.reading.batch_size, size):
-            if isinstance(outcome, FetchedImage):
-                batch.append(outcome)
-                room -= len(outcome.file)
-                if len(batch) == self.reading.batch_size or room <= 0:
-                    yield batch
-                    batch, room = [], BATCH_BYTES
-            else:
-                key, reject = outcome
-                result.rejects.append((key, reject.reason, reject.detail))
-        if batch:
-            yield batch
+
+        def readable() -> Iterator[FetchedImage]:
+            for outcome in fetched(spec.items, self.reading.batch_size, size):
+                if isinstance(outcome, FetchedImage):
+                    yield outcome
+                else:
+                    key, reject = outcome
+                    result.rejects.append((key, reject.reason, reject.detail))
+
+        return batches.of(readable(), self.reading.batch_size, lambda image: len(image.file))
 
     def _row(self, image: FetchedImage, answer: Answer, model: ExportedModel, result: ShardResult) -> dict[str, Any]:
         row = {

@@ -3,11 +3,11 @@
 import io
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from functools import partial
 from itertools import islice
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any, BinaryIO, NamedTuple
 
 from beam_pipelines.inputs import archives, images, labelled
@@ -19,7 +19,7 @@ from trainer.data.tfrecord import Damaged
 
 LOCAL_THREADS, REMOTE_THREADS = 4, 32  # object stores have a high latency per file
 WAITING_BYTES = 64 << 20
-LARGE_RECORD = 4 << 20  # bytes; such records are read one at a time, since each is held in memory whole
+LARGE_RECORD = 4 << 20  # bytes; such records count as waiting while they are read, since each is held in memory whole
 
 
 class FetchedImage(NamedTuple):
@@ -45,31 +45,68 @@ def fetched(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterato
 
     Args:
       items: what to read.
-      ahead: maximum number of images waiting in memory; fewer if images are large.
+      ahead: maximum number of images waiting in memory; fewer if images are large, see `Backlog`.
       size: the height and width of the model's input.
     """
-    coming, containers = iter(items), Containers()
-    ahead = min(ahead, max(LOCAL_THREADS, WAITING_BYTES // image_io.most_bytes(size)))
+    coming, containers, backlog = enumerate(items), Containers(), Backlog(WAITING_BYTES)
     waiting: deque[tuple[Item, Future[FetchedImage]]] = deque()
     remote = any("://" in item.path for item in items)
     with ThreadPoolExecutor(REMOTE_THREADS if remote else LOCAL_THREADS) as pool:
 
         def begin(count: int) -> None:
-            waiting.extend((item, pool.submit(_read, item, containers, size)) for item in islice(coming, count))
+            for place, item in islice(coming, count):
+                reserve = partial(backlog.reserve, place)
+                waiting.append((item, pool.submit(_read, item, containers, size, reserve)))
 
         try:
             begin(ahead)
             while waiting:
                 item, future = waiting.popleft()
                 begin(1)
+                outcome: FetchedImage | tuple[str, Reject]
                 try:
-                    yield future.result()
+                    outcome = future.result()
                 except Reject as reject:
-                    yield item.key, reject
+                    outcome = item.key, reject
+                backlog.take()
+                yield outcome
         finally:
+            backlog.close()
             for _, future in waiting:
                 future.cancel()
     containers.close()
+
+
+class Backlog:
+    """Bounds how many bytes of decoded images wait to be taken, one after the other.
+
+    Args:
+      most: bytes. The image that is taken next may always be decoded, since all others wait for it.
+    """
+
+    def __init__(self, most: float) -> None:
+        self._most, self._next = most, 0
+        self._held: dict[int, int] = {}
+        self._changed = Condition()
+
+    def reserve(self, place: int, size: int) -> None:
+        """Wait until there is room for an image of so many bytes, which is the `place`-th to be taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: place == self._next or sum(self._held.values()) + size <= self._most)
+            self._held[place] = size
+
+    def take(self) -> None:
+        """Free the room of the next image."""
+        with self._changed:
+            self._held.pop(self._next, None)
+            self._next += 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let all threads go on that still wait, since nothing will be taken any more."""
+        with self._changed:
+            self._most = float("inf")
+            self._changed.notify_all()
 
 
 class Containers:
@@ -79,7 +116,6 @@ class Containers:
         self._files: dict[str, BinaryIO] = {}
         self._zips: dict[str, archives.Zip] = {}
         self._lock = Lock()
-        self.large_record = Lock()
 
     def part(self, item: Item) -> BinaryIO:
         """Open the bytes of a member or record.
@@ -131,7 +167,7 @@ class _Part(io.RawIOBase):
         return len(data)
 
 
-def _read(item: Item, containers: Containers, size: tuple[int, int]) -> FetchedImage:
+def _read(item: Item, containers: Containers, size: tuple[int, int], reserve: Callable[[int], None]) -> FetchedImage:
     """Read and decode an item.
 
     Raises:
@@ -140,19 +176,22 @@ def _read(item: Item, containers: Containers, size: tuple[int, int]) -> FetchedI
     if item.reject:
         raise Reject(*item.reject)
     if item.kind == "record":
-        with containers.large_record if item.size > LARGE_RECORD else nullcontext(), containers.part(item) as file:
-            return _from_record(item, file.read(), size)
+        if item.size > LARGE_RECORD:
+            reserve(item.size)
+        with containers.part(item) as file:
+            return _from_record(item, file.read(), size, reserve)
     with images.opened(item.path) if item.kind == "file" else containers.part(item) as file:
         found_as = "file" if item.kind == "file" else "member"
-        return _fetched(item.key, images.for_model(file, size), None, found_as)
+        return _fetched(item.key, images.for_model(file, size, reserve), None, found_as)
 
 
-def _from_record(item: Item, data: bytes, size: tuple[int, int]) -> FetchedImage:
+def _from_record(item: Item, data: bytes, size: tuple[int, int], reserve: Callable[[int], None]) -> FetchedImage:
     try:
         record = records.from_example(data)
     except Damaged as error:
         raise Reject("damaged-record", str(error)) from error
-    return _fetched(item.key, images.for_model(io.BytesIO(record.encoded), size), record.text, "record")
+    shrunk = images.for_model(io.BytesIO(record.encoded), size, reserve)
+    return _fetched(item.key, shrunk, record.text, "record")
 
 
 def _fetched(key: str, shrunk: ShrunkImage, label: str | None, found_as: str) -> FetchedImage:

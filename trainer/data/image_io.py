@@ -7,7 +7,7 @@ tolerates different damage.
 import io
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -79,7 +79,7 @@ def load_file(file: BinaryIO) -> DecodedImage:
     Raises:
       UnreadableImage: not such a file, damaged, or larger than the limit.
     """
-    decoded = _decode(file, None)
+    decoded = _decode(file)
     return DecodedImage(decoded.image, file if decoded.plain else None)
 
 
@@ -96,21 +96,20 @@ class ShrunkImage:
         return self.original[0] / self.image.width, self.original[1] / self.image.height
 
 
-def for_model(file: BinaryIO, size: tuple[int, int]) -> ShrunkImage:
+def for_model(file: BinaryIO, size: tuple[int, int], reserve: Callable[[int], None] = lambda _: None) -> ShrunkImage:
     """Decode an image file for a model whose input has this height and width: like `load`, but shrunk if far larger.
 
     Little more memory is used than the decoded pixels take; for JPEG, less.
 
+    Args:
+      file: the image.
+      size: height and width of the model's input.
+      reserve: called, before the pixels are decoded, with how many bytes the shrunk image takes; may block.
     Raises:
       UnreadableImage: as `load`.
     """
-    decoded = _decode(file, size)
+    decoded = _decode(file, size, reserve)
     return ShrunkImage(decoded.image, decoded.original)
-
-
-def most_bytes(size: tuple[int, int]) -> int:
-    """Return the largest size in bytes of an image from `for_model`."""
-    return 3 * (2 * ROOM) ** 2 * size[0] * size[1]
 
 
 def encode(image: Image.Image, file_type: str) -> bytes:
@@ -132,10 +131,12 @@ class _Decoded(NamedTuple):
     plain: bool
 
 
-def _decode(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
+def _decode(
+    file: BinaryIO, size: tuple[int, int] | None = None, reserve: Callable[[int], None] = lambda _: None
+) -> _Decoded:
     file = _in_memory_if_tiny(file)
     try:
-        return _decode_as_it_is(file, size)
+        return _decode_as_it_is(file, size, reserve)
     except UnreadableImage as error:
         if error.reason != "undecodable" or file.seek(0, io.SEEK_END) > _MOST_MENDED:
             raise
@@ -143,7 +144,7 @@ def _decode(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
         mended = image_files.mended(file.read())
         if mended is None:
             raise
-    return _decode_as_it_is(io.BytesIO(mended), size)._replace(plain=False)
+    return _decode_as_it_is(io.BytesIO(mended), size, reserve)._replace(plain=False)
 
 
 def _in_memory_if_tiny(file: BinaryIO) -> BinaryIO:
@@ -155,7 +156,7 @@ def _in_memory_if_tiny(file: BinaryIO) -> BinaryIO:
         raise image_kinds.undecodable(error) from error
 
 
-def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
+def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None, reserve: Callable[[int], None]) -> _Decoded:
     image = image_kinds.open_image(file)
     try:
         # In a PNG, the orientation may come after the pixels.
@@ -164,6 +165,8 @@ def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None) -> _Decoded:
         if size:
             factor = min(_factors(image.size, size, turn))
             image.draft(None, (image.width // factor, image.height // factor))  # JPEG decodes to 1/2, 1/4 and 1/8
+            across, down = _factors(image.size, size, turn)
+            reserve(3 * (image.width // across) * (image.height // down))
         with _decoding.room(_working_bytes(image, pixels)):
             image.load()
             if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):

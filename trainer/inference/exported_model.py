@@ -12,6 +12,7 @@ from trainer import released
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.config.schema import CONFIG_FILE
+from trainer.data import batches
 from trainer.files import json_content, whole_file
 from trainer.inference import region_options
 
@@ -71,7 +72,7 @@ class ExportedModel:
         most: int = region_options.MOST_NUMBERS,
         whole: bool = False,
     ) -> list[Answer]:
-        """Return the answer for each encoded image.
+        """Return the answer for each encoded image; large ones are read a few at a time.
 
         Args:
           files: PNG, JPEG, BMP or GIF.
@@ -83,12 +84,14 @@ class ExportedModel:
         import tensorflow as tf
 
         whole = whole and "whole" in self.loaded.signatures
-        out = self.loaded.signatures["whole" if whole else "serving_default"](
-            images=tf.constant(files), beam_width=tf.constant(beam_width), candidates=tf.constant(candidates)
-        )
-        out = {name: value.numpy().tolist() for name, value in out.items()}
-        rows = [dict(zip(out, row, strict=True)) for row in zip(*out.values(), strict=True)]
-        return [_with_numbers(_answer(row), row, most) for row in rows]
+        signature = self.loaded.signatures["whole" if whole else "serving_default"]
+        sizes = {"beam_width": tf.constant(beam_width), "candidates": tf.constant(candidates)}
+        answers = []
+        for part in batches.of(files, len(files), len):
+            out = {name: value.numpy().tolist() for name, value in signature(images=tf.constant(part), **sizes).items()}
+            rows = [dict(zip(out, row, strict=True)) for row in zip(*out.values(), strict=True)]
+            answers += [_with_numbers(_answer(row), row, most) for row in rows]
+        return answers
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """Read numbers from Python: `from trainer import Reader`."""
 
-import itertools
 import os
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +7,7 @@ from typing import NamedTuple
 
 from trainer import progress, released
 from trainer.cluster import environment
-from trainer.data import image_io, labelled_folder
+from trainer.data import batches, image_io, labelled_folder
 from trainer.data.image_kinds import UnreadableImage
 from trainer.data.labelled_folder import LabelledFile
 from trainer.inference import any_model, beam_width, folder_evaluation
@@ -66,9 +65,8 @@ class Reader:
         Raises:
           As `read`.
         """
-        remaining = iter(images)
-        while batch := list(itertools.islice(remaining, batch_size)):
-            yield from self.read_prepared([self._named(image) for image in batch])
+        for batch in batches.of(map(self._named, images), batch_size, lambda image: len(image.file)):
+            yield from self.read_prepared(batch)
 
     def prepare(self, image: ImageLike) -> Prepared:
         """Decode an image for `read_prepared`; any number of threads may do so at once.
@@ -111,7 +109,7 @@ class Reader:
         files = labelled_folder.read(os.fspath(folder), self.model.info["alphabet"], split, place)
         remaining = self._labelled(files, unread)
         with progress.bar("evaluating", len(files), unit="image") as show:
-            while batch := list(itertools.islice(remaining, BATCH)):
+            for batch in batches.of(remaining, BATCH, lambda one: len(one[1].file)):
                 readings = self.read_prepared([prepared for _, prepared in batch])
                 judged += [
                     Judged(file.path, file.texts, reading) for (file, _), reading in zip(batch, readings, strict=True)
