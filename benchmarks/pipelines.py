@@ -26,6 +26,7 @@ from beam_pipelines.sharding.shards import Reject, ShardSpec
 from trainer import cli
 from trainer.data import dataset_info, records, tfrecord
 from trainer.data.megapixels import DEFAULT_MEGAPIXELS
+from trainer.data.output_names import DATASET
 from trainer.vocab import DIGITS, Vocab
 
 SHARDS = 16
@@ -62,7 +63,14 @@ def beam(specs: list[ShardSpec], make: MakeRecord, engine: list[str]) -> None:
     vocab = Vocab(DIGITS)
     options = beam_options.parse(engine)
     output = str(Path(specs[0].path).parent)
-    shards.run(specs, WriteRecords(make, vocab), DescribeDataset(vocab, [], {}, {}), output=output, options=options)
+    shards.run(
+        specs,
+        WriteRecords(make, vocab),
+        DescribeDataset(vocab, [], {}, {}),
+        output=output,
+        names=DATASET,
+        options=options,
+    )
 
 
 def images_as_records(way: str, count: int, images: str, output: str) -> None:

@@ -132,7 +132,7 @@ def test_scores_hold_the_numbers_and_whole_images_are_read_as_before(
         name: [json.loads(line) for line in (tmp_path / name / "predictions-00000-of-00001.jsonl").open()]
         for name in ("found", "whole", "reader")
     }
-    summary = json.loads((tmp_path / "found" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "found" / "_summary.json").read_text())
     assert sum(summary["numbers"].values()) == summary["rows"] == len(list(photos.iterdir()))
     table = pyarrow.parquet.read_table(tmp_path / "parquet" / "predictions-00000-of-00001.parquet").to_pylist()
     for one, other in zip(rows["found"], table, strict=True):

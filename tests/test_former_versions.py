@@ -52,7 +52,7 @@ def test_a_work_folder_is_evaluated_and_trained_on(forked: Run, written: Path) -
 def test_an_exported_model_scores_and_predicts(forked: Run, written: Path) -> None:
     model = written / "export"
     forked("beam_pipelines.score", "--model", model, "--input", written / "images", "--output", written / "predictions")
-    assert json.loads((written / "predictions/summary.json").read_text())["rows"] == 3
+    assert json.loads((written / "predictions/_summary.json").read_text())["rows"] == 3
     images = sorted((written / "images/images").iterdir())
     assert forked("trainer.predict", "--model", model, *images).stdout.count("confidence") == 3
 

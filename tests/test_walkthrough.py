@@ -46,9 +46,9 @@ def rows(folder: Path) -> list[dict]:
 
 
 def test_rows_and_rejects_are_the_images_found(walkthrough: Path) -> None:
-    summary = json.loads((walkthrough / "predictions" / "summary.json").read_text())
+    summary = json.loads((walkthrough / "predictions" / "_summary.json").read_text())
     found = rows(walkthrough / "predictions")
-    rejects = [json.loads(line) for line in (walkthrough / "predictions" / "rejects.jsonl").read_text().splitlines()]
+    rejects = [json.loads(line) for line in (walkthrough / "predictions" / "_rejects.jsonl").read_text().splitlines()]
     assert summary["images"] == len(found) + len(rejects) == 32
     assert [reject["key"].rsplit("/", 1)[-1] for reject in rejects] == ["text.png"]
     assert len({row["key"] for row in found}) == 31

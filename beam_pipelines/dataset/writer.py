@@ -14,6 +14,7 @@ from beam_pipelines.sharding import beam_options, outputs, partition, shards, wr
 from beam_pipelines.sharding.outputs import Kind
 from trainer.cli import UserError
 from trainer.data import dataset_info, shard_sizes
+from trainer.data.output_names import DATASET
 from trainer.vocab import Vocab
 
 
@@ -22,7 +23,7 @@ def _shards_of(text: str) -> list[str]:
     return [shard.name for split in splits for shard in split.shards]
 
 
-KIND = Kind(dataset_info.INFO_FILE, tfds_metadata.FILES, _shards_of)
+KIND = Kind(DATASET, DATASET, tfds_metadata.FILES, _shards_of)
 
 
 def request_of(args: argparse.Namespace, inputs: Mapping[str, Any]) -> dict[str, Any]:

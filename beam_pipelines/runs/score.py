@@ -18,12 +18,13 @@ from beam_pipelines.scoring import find_images, flat_file, model_store, predicti
 from beam_pipelines.scoring.check_readable import check_readable
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
-from beam_pipelines.scoring.predictions import KIND, SUMMARY_FILE, DescribePredictions
+from beam_pipelines.scoring.predictions import KIND, DescribePredictions
 from beam_pipelines.sharding import beam_options, partition, write_output
 from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import ShardSpec
 from trainer.cli import UserError
 from trainer.data import image_kinds
+from trainer.data.output_names import PREDICTIONS
 from trainer.inference import beam_width, exported_model
 
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
         return json.loads(text).get("request") == request
 
     def finish(_: dict[str, float]) -> None:
-        with FileSystems.open(FileSystems.join(output, SUMMARY_FILE)) as file:
+        with FileSystems.open(FileSystems.join(output, PREDICTIONS.description)) as file:
             print(_table(json.loads(file.read()), output))
 
     if flat:

@@ -17,12 +17,11 @@ from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
 from beam_pipelines.scoring import predictions
-from beam_pipelines.scoring.predictions import SUMMARY_FILE
-from beam_pipelines.sharding import listing
+from beam_pipelines.sharding import listing, outputs
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import Locked, UserError
-from trainer.data.dataset_info import COMPLETED_FILE
+from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
 
 PARTS = ".parts"  # replaces the file's ending in the name of the folder
 CHUNK = 1 << 20  # bytes
@@ -82,7 +81,7 @@ class FlatFile:
         return FileSystems.exists(self.path) if listing.is_remote(self.path) else os.path.lexists(self.path)
 
     def _is_done(self) -> bool:
-        return FileSystems.exists(FileSystems.join(self.folder, COMPLETED_FILE))
+        return outputs.is_complete(self.folder, predictions.KIND)
 
     def _is_ours(self) -> bool:
         is_file = listing.is_remote(self.path) or stat.S_ISREG(os.lstat(self.path).st_mode)
@@ -116,14 +115,16 @@ class FlatFile:
         Raises:
           ValueError: one is not what the summary says.
         """
-        with FileSystems.open(FileSystems.join(self.folder, SUMMARY_FILE)) as file:
+        is_former = not FileSystems.exists(FileSystems.join(self.folder, PREDICTIONS.completed))
+        summary = (FORMER_PREDICTIONS if is_former else PREDICTIONS).description
+        with FileSystems.open(FileSystems.join(self.folder, summary)) as file:
             shards = json.loads(file.read())["shards"]
         for shard in shards:
             path = FileSystems.join(self.folder, shard["name"])
             with FileSystems.open(path, compression_type="uncompressed") as file:
                 content = file.read()
             if len(content) != shard["bytes"] or f"{google_crc32c.value(content):08x}" != shard["crc32c"]:
-                raise ValueError(f"{shard['name']} is not what {SUMMARY_FILE} says")
+                raise ValueError(f"{shard['name']} is not what {summary} says")
             yield content
 
 

@@ -16,8 +16,8 @@ from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.outputs import Kind
 from beam_pipelines.sharding.shards import ShardResult
+from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
 
-SUMMARY_FILE = "summary.json"
 BINS = 20  # of the confidence histogram
 SCHEMA = pa.schema(
     [
@@ -49,7 +49,7 @@ def _shards_of(text: str) -> list[str]:
     return [shard["name"] for shard in summary["shards"]]
 
 
-KIND = Kind(SUMMARY_FILE, (), _shards_of)
+KIND = Kind(PREDICTIONS, FORMER_PREDICTIONS, (), _shards_of)
 
 
 def shard_name(file_format: str, index: int, count: int) -> str:
@@ -142,7 +142,7 @@ def tally(result: ShardResult, row: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class DescribePredictions:
-    """Builds `summary.json`.
+    """Builds `_summary.json`.
 
     Attributes:
       model: the contents of `model_info.json`.
@@ -185,7 +185,7 @@ class DescribePredictions:
             "model": self.model,
             "request": self.request,
         }
-        return {SUMMARY_FILE: json.dumps(summary, indent=2) + "\n"}
+        return {PREDICTIONS.description: json.dumps(summary, indent=2) + "\n"}
 
 
 def _accuracy(total: dict[str, Counter]) -> dict[str, Any] | None:

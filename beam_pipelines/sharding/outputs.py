@@ -1,6 +1,6 @@
 """Output folders: whose files are in one, whether it is complete, and how to remove what earlier runs left.
 
-A marker is written to a folder before anything else. It lists the names under which shards are written there, so that
+A marker is written to a folder before anything else. It lists the names under which files are written there, so that
 later runs remove files with exactly those names, and nothing else. A folder with any other file in it is rejected.
 """
 
@@ -16,17 +16,17 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import UserError
-from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
+from trainer.data.output_names import OutputNames
 
 MARKER_FILE = ".svhn-output.json"
 LOCK_FILE = ".svhn-lock"  # of a run; partitions append the request and their number
-NOTE = f"{COMPLETED_FILE}.tmp-share-"  # what a partition wrote, until the output is complete
+NOTE = ".tmp-share-"  # in the name of a note on what a partition wrote, until the output is complete
 _OURS = "written by"
 _PROGRAM = "svhn-sequences"
 _SHARD = re.compile(r"(?P<before>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})(?P<after>[.\w]*)")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}$")
 _LOCK = re.compile(rf"{re.escape(LOCK_FILE)}(-[0-9a-f]{{8}}-\d{{5,}}-of-\d{{5,}})?")
-_NOTE = re.compile(rf"{re.escape(NOTE)}\d{{5,}}-of-\d{{5,}}")
+_NOTE_END = re.compile(rf"{re.escape(NOTE)}\d{{5,}}-of-\d{{5,}}$")
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,37 @@ class Kind:
     """The files that a kind of output consists of, besides its shards.
 
     Attributes:
-      description: the file that says what was asked for, and lists the shards.
+      names: of the files that do not depend on what was asked for.
+      former: the names that earlier versions gave these files, whose markers do not list them.
       further: other files, which may be in subfolders.
       shards_of: returns the names of the shards that the text of a description lists.
     """
 
-    description: str
+    names: OutputNames
+    former: OutputNames
     further: tuple[str, ...]
     shards_of: Callable[[str], Iterable[str]]
 
     @property
     def fixed(self) -> frozenset[str]:
         """The names that do not depend on what was asked for."""
-        return frozenset((MARKER_FILE, COMPLETED_FILE, REJECTS_FILE, self.description, *self.further))
+        return self.fixed_under(self.names)
+
+    def fixed_under(self, names: OutputNames) -> frozenset[str]:
+        return frozenset((MARKER_FILE, *names, *self.further))
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """What a marker lists: the templates of the names of shards, and the other names under which files are written."""
+
+    templates: frozenset[str]
+    fixed: frozenset[str]
+
+    def has(self, name: str) -> bool:
+        """Return whether this program wrote a file of this name."""
+        name = _NOTE_END.sub("", _TEMPORARY.sub("", name))
+        return name in self.fixed or _template(name) in self.templates or is_lock(name)
 
 
 def is_done(output: str, kind: Kind, same: Callable[[str], bool], *, overwrite: bool) -> bool:
@@ -61,15 +79,15 @@ def is_done(output: str, kind: Kind, same: Callable[[str], bool], *, overwrite: 
       UserError: the folder holds another output that may not be replaced, or files that this program did not write,
         or is not writable.
     """
-    names = listing.files(output)
-    is_complete = COMPLETED_FILE in names and not overwrite
-    if is_complete and kind.description in names:
+    found = listing.files(output)
+    complete = [names for names in (kind.names, kind.former) if names.completed in found and not overwrite]
+    for names in complete:
         # Then it does not matter what others have put beside it.
         with suppress(UserError, ValueError, TypeError, KeyError, AttributeError):  # not a valid description
-            if same(_read(output, kind.description)):
+            if names.description in found and same(_read(output, names.description)):
                 return True
     check_strangers(output, kind)
-    if is_complete:
+    if complete:
         raise UserError(
             f"{output} is complete, but was written from other inputs or with other options: choose another --output, "
             "or replace it with --overwrite"
@@ -85,13 +103,13 @@ def check_strangers(output: str, kind: Kind) -> None:
       UserError: it did not; the message names a file.
     """
     files = _listed(output, kind)  # before the marker is read: another partition may write both in between
-    templates = _templates(output, kind)
+    marked = _marked(output, kind)
     for name, file in sorted(files.items()):
-        if templates is None:  # another partition may be writing the marker
+        if marked is None:  # another partition may be writing the marker
             whole = _TEMPORARY.sub("", name)
             ours = is_lock(whole) or (whole == MARKER_FILE and name != MARKER_FILE)
         else:
-            ours = _is_ours(name, kind, templates)
+            ours = marked.has(name)
         if not ours or not file.is_regular:
             raise UserError(
                 f"{output} holds {name}, which this program did not write: choose another --output, or move it away"
@@ -99,20 +117,23 @@ def check_strangers(output: str, kind: Kind) -> None:
 
 
 def mark(output: str, kind: Kind, shards: Collection[str], *, forget: bool = False) -> None:
-    """Record in the marker the names of shards, in addition to those of earlier runs unless `forget`."""
+    """Record in the marker the names of shards, in addition to all names of earlier runs unless `forget`."""
     if not listing.is_remote(output):
         os.makedirs(output, exist_ok=True)
-    before = set() if forget else _templates(output, kind) or set()
-    templates = before | {_template(name) or name for name in shards}
+    before = (None if forget else _marked(output, kind)) or _Marked(frozenset(), frozenset())
+    templates = before.templates | {_template(name) or name for name in shards}
     with whole_file(FileSystems.join(output, MARKER_FILE)) as file:
-        text = json.dumps({_OURS: _PROGRAM, "shards": sorted(templates)})
+        marked = {_OURS: _PROGRAM, "shards": sorted(templates)}
+        if kind.former != kind.names:
+            marked["files"] = sorted(before.fixed | kind.fixed)
+        text = json.dumps(marked)
         file.write(f"{text}\n".encode())
 
 
 def remove(output: str, kind: Kind, *, keep: Collection[str] = (), everything: bool = False) -> None:
     """Remove what earlier runs left in a folder.
 
-    COMPLETED is removed first, so that no reader takes the rest for a complete output, and the marker last.
+    What says that it is complete is removed first, so that no reader takes the rest for that, and the marker last.
 
     Args:
       output: the folder.
@@ -121,13 +142,13 @@ def remove(output: str, kind: Kind, *, keep: Collection[str] = (), everything: b
       everything: also remove the marker, and subfolders that are then empty.
     """
     mark(output, kind, ())  # for an output of version 0.1.0, and for the next run if this one is killed
-    templates = _templates(output, kind) or set()
+    marked = _marked(output, kind)
     names = [name for name in _listed(output, kind) if name not in keep and not is_lock(name)]
     if keep:  # another partition may be writing a temporary file of one of these
         names = [name for name in names if _TEMPORARY.sub("", name) not in kind.fixed]
-    order = {COMPLETED_FILE: 0, MARKER_FILE: 2}
+    order = {kind.names.completed: 0, kind.former.completed: 0, MARKER_FILE: 2}
     for name in sorted(names, key=lambda name: order.get(name, 1)):
-        if _is_ours(name, kind, templates) and (everything or name != MARKER_FILE):
+        if marked and marked.has(name) and (everything or name != MARKER_FILE):
             _delete(FileSystems.join(output, name))
     if everything and not listing.is_remote(output):
         for folder in {os.path.dirname(name) for name in kind.further} - {""}:
@@ -143,11 +164,6 @@ def _delete(path: str) -> None:
             raise
 
 
-def _is_ours(name: str, kind: Kind, templates: Collection[str]) -> bool:
-    name = _TEMPORARY.sub("", name)
-    return name in kind.fixed or _template(name) in templates or bool(_NOTE.fullmatch(name)) or is_lock(name)
-
-
 def _template(name: str) -> str | None:
     """Return a shard's name without its number, e.g. `train.tfrecord-*-of-00008`; None for other names."""
     match = _SHARD.fullmatch(name)
@@ -156,19 +172,21 @@ def _template(name: str) -> str | None:
     return f"{match['before']}-*-of-{match['count']}{match['after']}"
 
 
-def _templates(output: str, kind: Kind) -> set[str] | None:
-    """Return the templates of the shard names of earlier runs; None if no earlier run is known."""
-    names = listing.files(output)
-    if MARKER_FILE in names:
+def _marked(output: str, kind: Kind) -> _Marked | None:
+    """Return the names that earlier runs wrote; None if no earlier run is known."""
+    found = listing.files(output)
+    if MARKER_FILE in found:
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             marker = json.loads(_read(output, MARKER_FILE))
             if marker[_OURS] == _PROGRAM:
-                return set(marker["shards"])
+                fixed = marker.get("files", kind.fixed_under(kind.former))
+                return _Marked(frozenset(marker["shards"]), frozenset(fixed))
         return None
-    if {COMPLETED_FILE, kind.description} <= names.keys():  # a finished output of version 0.1.0
-        with suppress(UserError, ValueError, TypeError, KeyError, AttributeError):
-            templates = {_template(name) for name in kind.shards_of(_read(output, kind.description))}
-            return {template for template in templates if template}
+    for names in (kind.names, kind.former):
+        if {names.completed, names.description} <= found.keys():  # finished, of version 0.1.0
+            with suppress(UserError, ValueError, TypeError, KeyError, AttributeError):
+                templates = {_template(name) for name in kind.shards_of(_read(output, names.description))}
+                return _Marked(frozenset(filter(None, templates)), kind.fixed_under(names))
     return None
 
 
@@ -200,6 +218,16 @@ def _check_place(output: str) -> None:
         place = os.path.dirname(place)
     if not os.path.isdir(place) or not os.access(place, os.W_OK):
         raise UserError(f"--output {output}: {place} is not a writable folder; choose another --output")
+
+
+def is_complete(output: str, kind: Kind) -> bool:
+    """Return whether a folder says that it is complete, by the name of this version or of an earlier one."""
+    return any(FileSystems.exists(FileSystems.join(output, name.completed)) for name in {kind.names, kind.former})
+
+
+def note_name(names: OutputNames, index: int, count: int) -> str:
+    """Return the name of a partition's note."""
+    return f"{names.completed}{NOTE}{index:05d}-of-{count:05d}"
 
 
 def is_lock(name: str) -> bool:

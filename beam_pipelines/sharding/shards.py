@@ -1,4 +1,4 @@
-"""How all pipelines work: shard specs in, complete files out, counts verified, COMPLETED written last.
+"""How all pipelines work: shard specs in, complete files out, counts verified, then the file that says so.
 
 A shard is the unit of work: one DoFn builds and writes all of it, to a temporary file that it renames, and
 reports what is in it. Records never pass through a shuffle, so no engine can lose or repeat one, and
@@ -26,7 +26,7 @@ from beam_pipelines.sharding import beam_options, interrupts, outputs, progress
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer import logs
 from trainer.cli import UserError
-from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
+from trainer.data.output_names import OutputNames
 from trainer.files.lock import Ticket
 
 
@@ -153,7 +153,12 @@ def check_counts(results: list[ShardResult], output: str, asked: dict[str, int])
 
 
 def complete(
-    results: list[ShardResult], output: str, asked: dict[str, int], describe: Describe, ticket: Ticket | None = None
+    results: list[ShardResult],
+    output: str,
+    asked: dict[str, int],
+    describe: Describe,
+    names: OutputNames,
+    ticket: Ticket | None = None,
 ) -> None:
     """Describe the output, and mark it as complete, if `check_counts` passes.
 
@@ -164,7 +169,7 @@ def complete(
     check_counts(results, output, asked)
     rejects = sorted(reject for result in results for reject in result.rejects)
     lines = [json.dumps({"key": key, "reason": why, "detail": detail}) + "\n" for key, why, detail in rejects]
-    for name, text in {REJECTS_FILE: "".join(lines), **describe(results), COMPLETED_FILE: ""}.items():
+    for name, text in {names.rejects: "".join(lines), **describe(results), names.completed: ""}.items():
         if ticket is not None:
             ticket.check()
         with whole_file(FileSystems.join(output, name)) as file:
@@ -183,6 +188,7 @@ def run(
     describe: Describe,
     *,
     output: str,
+    names: OutputNames,
     options: PipelineOptions,
     ticket: Ticket | None = None,
 ) -> dict[str, float]:
@@ -193,6 +199,7 @@ def run(
       work: a transform from `PCollection[ShardSpec]` to `PCollection[ShardResult]`.
       describe: returns the files that describe the output.
       output: the folder, without files of earlier runs.
+      names: of the files that complete it.
       options: Beam's.
       ticket: of the output's lock.
     Returns:
@@ -202,9 +209,9 @@ def run(
       RuntimeError: the engine reported success, but the output is not complete.
     """
     asked = {spec.path: len(spec.items) for spec in specs}
-    conclude = functools.partial(complete, output=output, asked=asked, describe=describe, ticket=ticket)
+    conclude = functools.partial(complete, output=output, asked=asked, describe=describe, names=names, ticket=ticket)
     seconds = execute(specs, work, conclude, output=output, options=options)
-    check_there(output, {COMPLETED_FILE, *map(outputs.name_of, asked)})
+    check_there(output, {names.completed, *map(outputs.name_of, asked)})
     return seconds
 
 

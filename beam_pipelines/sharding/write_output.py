@@ -26,10 +26,7 @@ from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import Describe, ShardResult, ShardSpec
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import Locked, UserError
-from trainer.data.dataset_info import COMPLETED_FILE
 from trainer.files.lock import Lock, Ticket, describe, owner
-
-NOTE = outputs.NOTE
 
 
 def write(
@@ -170,26 +167,28 @@ def _run(
     names = [outputs.name_of(spec.path) for spec in specs]
     specs = [replace(spec, ticket=ticket) for spec in specs]
     if options.view_as(TestOptions).dry_run:  # nothing is written, so nothing is removed
-        return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
+        return shards.run(specs, work, describe, output=output, names=kind.names, options=options, ticket=ticket)
     if partition is None:
         outputs.remove(output, kind)
         outputs.mark(output, kind, names, forget=True)
-        return shards.run(specs, work, describe, output=output, options=options, ticket=ticket)
+        return shards.run(specs, work, describe, output=output, names=kind.names, options=options, ticket=ticket)
     outputs.mark(output, kind, names)
     mine = partition.of(specs)
     seconds: dict[str, float] = {}
-    note = functools.partial(_write_note, output=output, partition=partition, request=request, mine=mine, ticket=ticket)
-    if _is_noted(output, partition, request):
+    name = outputs.note_name(kind.names, partition.index, partition.count)
+    note = functools.partial(_write_note, output=output, name=name, request=request, mine=mine, ticket=ticket)
+    if _is_noted(output, kind, partition, request):
         print(f"partition {partition.index}/{partition.count} of {output} is already done")
     elif mine:
         seconds = shards.execute(mine, work, note, output=output, options=options)
-        name = _note_name(partition.index, partition.count)
         # In this order: another process may complete the output at any moment, and then removes the notes.
-        if name not in outputs.sizes(output) and not _is_complete(output):
+        if name not in outputs.sizes(output) and not outputs.is_complete(output, kind):
             shards.check_there(output, {name})
     else:
         note([])
-    if not _complete_if_last(specs, describe, output=output, partition=partition, request=request, ticket=ticket):
+    if not _complete_if_last(
+        specs, describe, output=output, kind=kind, partition=partition, request=request, ticket=ticket
+    ):
         return None
     # Remove the notes, and the shards of unfinished runs with other options.
     outputs.remove(output, kind, keep={*names, *kind.fixed})
@@ -197,19 +196,11 @@ def _run(
     return seconds
 
 
-def _is_complete(output: str) -> bool:
-    return FileSystems.exists(FileSystems.join(output, COMPLETED_FILE))
-
-
-def _note_name(index: int, count: int) -> str:
-    return f"{NOTE}{index:05d}-of-{count:05d}"
-
-
 def _write_note(
     results: list[ShardResult],
     *,
     output: str,
-    partition: Partition,
+    name: str,
     request: dict[str, Any],
     mine: list[ShardSpec],
     ticket: Ticket,
@@ -217,13 +208,20 @@ def _write_note(
     ticket.check()
     shards.check_counts(results, output, {spec.path: len(spec.items) for spec in mine})
     note = {"request": request, "results": [vars(result) for result in results]}
-    with shards.whole_file(FileSystems.join(output, _note_name(partition.index, partition.count))) as file:
+    with shards.whole_file(FileSystems.join(output, name)) as file:
         file.write(json.dumps(note).encode())
 
 
-def _read_note(output: str, index: int, count: int, request: dict[str, Any]) -> list[ShardResult] | None:
+def _read_note(output: str, kind: Kind, index: int, count: int, request: dict[str, Any]) -> list[ShardResult] | None:
     """Return the results of a partition; None if its note is missing or belongs to another request."""
-    path = FileSystems.join(output, _note_name(index, count))
+    for names in (kind.names, kind.former):
+        path = FileSystems.join(output, outputs.note_name(names, index, count))
+        if (results := _noted_at(path, request)) is not None:
+            return results
+    return None
+
+
+def _noted_at(path: str, request: dict[str, Any]) -> list[ShardResult] | None:
     try:
         with FileSystems.open(path) as file:
             note = json.loads(file.read())
@@ -240,9 +238,9 @@ def _read_note(output: str, index: int, count: int, request: dict[str, Any]) -> 
     return results
 
 
-def _is_noted(output: str, partition: Partition, request: dict[str, Any]) -> bool:
+def _is_noted(output: str, kind: Kind, partition: Partition, request: dict[str, Any]) -> bool:
     """Return whether the partition has its note, and its files are still as noted."""
-    results = _read_note(output, partition.index, partition.count, request)
+    results = _read_note(output, kind, partition.index, partition.count, request)
     sizes = outputs.sizes(output)
     return results is not None and all(sizes.get(outputs.name_of(r.path)) == r.bytes for r in results)
 
@@ -252,11 +250,12 @@ def _complete_if_last(
     describe: Describe,
     *,
     output: str,
+    kind: Kind,
     partition: Partition,
     request: dict[str, Any],
     ticket: Ticket,
 ) -> bool:
-    notes = [_read_note(output, index, partition.count, request) for index in range(partition.count)]
+    notes = [_read_note(output, kind, index, partition.count, request) for index in range(partition.count)]
     results = [result for note in notes if note is not None for result in note]
     if None not in notes:
         shards.complete(
@@ -264,11 +263,12 @@ def _complete_if_last(
             output,
             {spec.path: len(spec.items) for spec in specs},
             describe,
+            kind.names,
             ticket,
         )
         return True
     # Another process may have completed it and removed the notes while they were read.
-    if _is_complete(output):
+    if outputs.is_complete(output, kind):
         return True
     count, done = partition.count, sum(note is not None for note in notes)
     print(f"partition {partition.index}/{count} of {output} is done; {done} of {count} are done so far")

@@ -25,6 +25,7 @@ from trainer import predict
 from trainer.cli import UserError
 from trainer.config import experiments
 from trainer.data import dataset_info, image_io, input_pipeline, preprocess
+from trainer.data.output_names import PREDICTIONS
 from trainer.files.local_file import open_regular
 
 MODES = {
@@ -170,8 +171,8 @@ def test_the_commands_read_and_reject_the_same(
     assert score.main(["--model", str(tiny_model), "--input", *files, "--output", str(scored), *MEGAPIXELS]) == 0
     rows = [json.loads(line) for path in scored.glob("predictions-*") for line in path.read_text().splitlines()]
     assert prepare.main(["--format", "csv", "--input", str(folder), "--output", str(prepared), *MEGAPIXELS]) == 0
-    for out in (scored, prepared):
-        lines = map(json.loads, (out / dataset_info.REJECTS_FILE).read_text().splitlines())
+    for file in (scored / PREDICTIONS.rejects, prepared / dataset_info.REJECTS_FILE):
+        lines = map(json.loads, file.read_text().splitlines())
         assert {Path(row["key"]).name: row["reason"] for row in lines} == REJECTED
     capsys.readouterr()
     assert predict.main(["--model", str(tiny_model), *files, "--format", "json", *MEGAPIXELS]) == 2

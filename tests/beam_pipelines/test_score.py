@@ -12,7 +12,7 @@ import pytest
 
 from beam_pipelines import draw, score
 from beam_pipelines.scoring import model_store
-from trainer.data import dataset_info
+from trainer.data.output_names import PREDICTIONS
 from trainer.inference.exported_model import CHECKSUMS, ExportedModel
 
 COUNT = 60
@@ -40,21 +40,21 @@ def run_score(output: Path, model: Path, *inputs: object, options: tuple[str, ..
 
 
 def summary(folder: Path) -> dict:
-    return json.loads((folder / "summary.json").read_text())
+    return json.loads((folder / "_summary.json").read_text())
 
 
 def rows(folder: Path) -> list[dict]:
-    return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) if path.name != dataset_info.REJECTS_FILE
+    return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) if path.name != PREDICTIONS.rejects
             for line in path.read_text().splitlines()]  # fmt: skip
 
 
 def data_files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "summary.json"}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "_summary.json"}
 
 
 def test_rows_are_sorted_by_key_and_with_the_rejects_they_are_all(scored: Path, photos: Path) -> None:
     keys = [row["key"] for row in rows(scored)]
-    rejects = [json.loads(line) for line in (scored / dataset_info.REJECTS_FILE).read_text().splitlines()]
+    rejects = [json.loads(line) for line in (scored / PREDICTIONS.rejects).read_text().splitlines()]
     assert keys == sorted(keys)
     assert sorted(keys + [reject["key"] for reject in rejects]) == sorted(map(str, photos.iterdir()))
     assert {reject["reason"] for reject in rejects} == {"undecodable"}

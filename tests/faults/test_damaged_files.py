@@ -86,7 +86,7 @@ TABLE: list[Row] = [
     ("trainer.report", {}, "run/metrics.jsonl", [zero_bytes, half, noise, another_object, a_list, other_types], ANY),
     ("trainer.report", {}, "run/evaluation.json", JSON, ANY),
     ("trainer.report", {}, "run/answers.jsonl", [zero_bytes, half, noise, a_list, other_types], ANY),
-    ("trainer.report", {}, "predictions/summary.json", JSON, (2,)),
+    ("trainer.report", {}, "predictions/_summary.json", JSON, (2,)),
     ("trainer.report", {}, "predictions/predictions-00001-of-00002.jsonl", JSON, (2,)),
     ("trainer.report", {}, "prepared/dataset_info.json", [zero_bytes], ANY),
     ("beam_pipelines.prepare", {}, "pictures/labels.csv", [zero_bytes, noise, text, another_object], (2,)),
@@ -102,7 +102,7 @@ TABLE: list[Row] = [
     ("beam_pipelines.score", {}, "model/assets/model_info.json", JSON, (2,)),
     ("beam_pipelines.score", {}, "model/saved_model.pb", [zero_bytes, text], (2,)),
     ("beam_pipelines.score", {}, "model/variables/variables.index", [zero_bytes], (2,)),
-    ("beam_pipelines.score", {"output": "WORLD/predictions"}, "predictions/summary.json", JSON, (2,)),
+    ("beam_pipelines.score", {"output": "WORLD/predictions"}, "predictions/_summary.json", JSON, (2,)),
     ("beam_pipelines.inspect", {}, "synthetic/dataset_info.json", JSON, (2,)),
     ("beam_pipelines.inspect", {}, "synthetic/train.tfrecord-00001-of-00002", BINARY, (2,)),
 ]  # fmt: skip
@@ -185,8 +185,8 @@ def test_an_input_of_score_that_is_not_what_its_ending_says(
     statuses = (2,) if name.endswith((".png", ".jpg")) else ANY
     watched = (place / name, world)
     check(commands, "beam_pipelines.score", *args, watched=watched, statuses=statuses, memory=8 * GIGABYTE)
-    if (place / "out" / "COMPLETED").exists():
-        summary = json.loads((place / "out" / "summary.json").read_text())
+    if (place / "out" / "_COMPLETED").exists():
+        summary = json.loads((place / "out" / "_summary.json").read_text())
         assert summary["rows"] == 0
         assert summary["images"] == sum(summary["rejects"].values()) > 0
 
@@ -213,10 +213,10 @@ def test_special_files_among_images_are_rejected(
     (place / "in" / "1.png").write_bytes((world / "picture.png").read_bytes())
     args = command_line("beam_pipelines.score", world=world, new=place, input=place / "in")
     check(commands, "beam_pipelines.score", *args, watched=(place / "in", world), statuses=(0,), memory=8 * GIGABYTE)
-    summary = json.loads((place / "out" / "summary.json").read_text())
+    summary = json.loads((place / "out" / "_summary.json").read_text())
     assert summary["rows"] == 1
     assert sum(summary["rejects"].values()) + 1 == summary["images"]
-    rejected = (place / "out" / "rejects.jsonl").read_text()
+    rejected = (place / "out" / "_rejects.jsonl").read_text()
     assert all(name in rejected for name in ("pipe.png", "zero.png", "a.png", "b.png", "socket.png"))
 
 

@@ -12,7 +12,7 @@ from tests.faults.command_lines import command_line, rows
 from tests.faults.forking import Commands
 from tests.faults.table import check
 
-FINAL = ("COMPLETED", "saved_model.pb", "FINISHED")
+FINAL = ("COMPLETED", "_COMPLETED", "saved_model.pb", "FINISHED")
 
 
 @contextlib.contextmanager

@@ -59,12 +59,12 @@ def test_images_of_any_name_are_read(commands: Commands, world: Path, place: Pat
     out = place / "out"
     args = command_line("beam_pipelines.score", world=world, new=place, input=place / name)
     check(commands, "beam_pipelines.score", *args, watched=(world, folder), statuses=(0,), cwd=place)
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "_summary.json").read_text())
     assert (summary["rows"], summary["images"]) == (1, 1)
     shutil.rmtree(out)
     args = command_line("beam_pipelines.score", world=world, new=place, input=image)
     check(commands, "beam_pipelines.score", *args, watched=(world, folder), statuses=(0,), cwd=place)
-    assert json.loads((out / "summary.json").read_text())["rows"] == 1
+    assert json.loads((out / "_summary.json").read_text())["rows"] == 1
 
 
 @EACH_NAME
@@ -97,7 +97,7 @@ def test_members_of_any_name_are_read_or_named(commands: Commands, world: Path, 
             archive.addfile(member, io.BytesIO(data))
     args = command_line("beam_pipelines.score", world=world, new=place, input=place / "in.tar")
     check(commands, "beam_pipelines.score", *args, watched=(world,), statuses=(0,))
-    summary = json.loads((place / "out" / "summary.json").read_text())
+    summary = json.loads((place / "out" / "_summary.json").read_text())
     assert summary["images"] == len(NAMES) + 4 == summary["rows"] + sum(summary["rejects"].values())
 
 

@@ -188,7 +188,8 @@ def test_what_is_written_cannot_be_there(
 
 @pytest.mark.parametrize("more", [[], ["--overwrite"]], ids=["plain", "overwrite"])
 @pytest.mark.parametrize("name", ["thesis.txt", "my-predictions-2019.csv", "imagenet-train.tfrecord-00000-of-00003",
-                                  "summary.json", "rejects.jsonl", "COMPLETED", "dataset_info.json", "saved_model.pb",
+                                  "summary.json", "rejects.jsonl", "COMPLETED", "_summary.json", "_rejects.jsonl",
+                                  "_COMPLETED", "dataset_info.json", "saved_model.pb",
                                   "labels.csv", "predictions-00000-of-00002.jsonl.bak", "config.json",
                                   "tfds/thesis.txt", "tfds"])  # fmt: skip
 @pytest.mark.parametrize("module", [f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score")])

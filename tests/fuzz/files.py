@@ -131,7 +131,7 @@ def images(case: Case) -> None:
     scored = case.run("beam_pipelines.score", input=case.place / "list.txt", output=case.place / "scored")
     assert scored.status == 0
     case.check_predictions(case.place / "scored")
-    by_score = _kept(case.place / "scored" / "rejects.jsonl", names)
+    by_score = _kept(case.place / "scored" / "_rejects.jsonl", names)
     if case.run("beam_pipelines.prepare", input=folder).status == 0:
         case.check_dataset(case.place / "out")
         by_prepare = _kept(case.place / "out" / "rejects.jsonl", names)
@@ -156,7 +156,7 @@ def json_files(case: Case) -> None:
             ("run/evaluation.json", ["trainer.report"]),
             ("run/metrics.jsonl", ["trainer.report"]),
             ("run/answers.jsonl", ["trainer.report"]),
-            ("predictions/summary.json", ["trainer.report", "beam_pipelines.score"]),
+            ("predictions/_summary.json", ["trainer.report", "beam_pipelines.score"]),
             ("predictions/predictions-00000-of-00002.jsonl", ["trainer.report"]),
             ("model/assets/model_info.json", ["beam_pipelines.score", "trainer.predict"]),
             ("synthetic/dataset_info.json", ["beam_pipelines.inspect", "tests.fuzz.readable"]),

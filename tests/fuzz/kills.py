@@ -39,7 +39,7 @@ WEIGHTS = "digest"  # of the newest checkpoint's tensors, by tests.fuzz.weights
 KILLED = [
     Killed("beam_pipelines.prepare", {}, "COMPLETED", ("*",)),
     Killed("beam_pipelines.synthesize", {"count": 60}, "COMPLETED", ("*",)),
-    Killed("beam_pipelines.score", {}, "COMPLETED", ("*.jsonl", "COMPLETED", "summary.json")),
+    Killed("beam_pipelines.score", {}, "_COMPLETED", ("*.jsonl", "_COMPLETED", "_summary.json")),
     Killed("beam_pipelines.draw", {"count": 40}, "labels.csv", ("**/*",)),
     Killed("trainer.train", {}, "FINISHED", ("FINISHED", "config.json", WEIGHTS)),
     Killed("trainer.export", {}, "saved_model.pb", ("assets/*", "variables/*")),
@@ -135,7 +135,7 @@ def replacing(case: Case) -> None:
     if module == "trainer.report":
         assert target.read_text().rstrip().endswith("</html>"), "half a page"
     elif module == "beam_pipelines.score":
-        if (target / "COMPLETED").exists():
+        if (target / "_COMPLETED").exists():
             case.check_predictions(target)
     else:
         read = readers[module]()

@@ -57,13 +57,13 @@ class Case:
 
     def check_predictions(self, folder: Path) -> dict[str, Any]:
         """Check that counts add up, and that each row and reject has its own key."""
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "_summary.json").read_text())
         rows = [
             json.loads(line)
             for path in sorted(folder.glob("predictions-*.jsonl"))
             for line in path.read_text().splitlines()
         ]
-        rejects = (folder / "rejects.jsonl").read_text().splitlines() if (folder / "rejects.jsonl").exists() else []
+        rejects = (folder / "_rejects.jsonl").read_text().splitlines()
         assert summary["rows"] == len(rows)
         assert sum(summary["rejects"].values()) == len(rejects)
         assert summary["images"] == len(rows) + len(rejects)

@@ -9,6 +9,7 @@ import jinja2
 import tensorflow as tf
 
 from trainer import cli
+from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
 from trainer.files import replaceable, whole_file
 from trainer.inference import evaluation, photo_evaluation
 from trainer.reporting import plots, report_images
@@ -128,11 +129,13 @@ def _galleries(answers: list[dict[str, Any]], summary: dict[str, Any]) -> dict[s
 
 
 def _predictions(folder: str) -> dict[str, Any]:
-    if not tf.io.gfile.exists(f"{folder}/COMPLETED"):
+    named = (PREDICTIONS, FORMER_PREDICTIONS)
+    names = next((names for names in named if tf.io.gfile.exists(f"{folder}/{names.completed}")), None)
+    if names is None:
         raise cli.UserError(f"{folder} has no finished predictions: run beam_pipelines.score")
-    summary = whole_file.read_json(f"{folder}/summary.json", advice=SCORE_AGAIN, keys=SUMMARY_KEYS)
+    summary = whole_file.read_json(f"{folder}/{names.description}", advice=SCORE_AGAIN, keys=SUMMARY_KEYS)
     if summary is None:
-        raise cli.UserError(f"{folder} has no summary.json: {SCORE_AGAIN}")
+        raise cli.UserError(f"{folder} has no {names.description}: {SCORE_AGAIN}")
     if summary["shards"] and not summary["shards"][0]["name"].endswith(".jsonl"):
         raise cli.UserError(f"{folder} is not in JSON Lines: run beam_pipelines.score with --format jsonl")
     chosen = random.Random(0)

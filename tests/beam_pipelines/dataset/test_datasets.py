@@ -13,6 +13,7 @@ from beam_pipelines.sharding import shards
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
 from trainer.cli import UserError
 from trainer.data import dataset_info, records
+from trainer.data.output_names import DATASET
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -102,7 +103,7 @@ def test_an_engine_that_loses_a_shard_is_found_out(tmp_path: Path) -> None:
     result = shards.ShardResult(str(tmp_path / "a"), "train", items=2, written=1, rejects=[("k", "label", "x")])
     asked = {result.path: 2, str(tmp_path / "b"): 2}
     with pytest.raises(RuntimeError, match="differ from what was asked for"):
-        shards.complete([result], str(tmp_path), asked, lambda _: {})
+        shards.complete([result], str(tmp_path), asked, lambda _: {}, DATASET)
     assert not (tmp_path / dataset_info.COMPLETED_FILE).exists()
 
 

@@ -200,7 +200,7 @@ def test_archives_are_scored(tmp_path: Path, tiny_model: Path) -> None:
     out = tmp_path / "out"
     inputs = [str(tmp_path / "A.TAR"), str(tmp_path / "b.zip")]
     assert score.main(["--model", str(tiny_model), "--input", *inputs, "--output", str(out)]) == 0
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "_summary.json").read_text())
     assert (summary["images"], summary["rows"], summary["rejects"]) == (3, 2, {"undecodable": 1})
     assert (summary["other_files"], summary["other_files_by_ending"]) == (1, {".txt": 1})
 

@@ -44,7 +44,7 @@ def test_all_rows_are_in_one_file_and_the_rejects_beside_it(tmp_path: Path, phot
     assert run(file) == 0
     assert keys(file) == sorted(str(path) for path in photos.iterdir() if path.name != "~.png")
     assert sorted(os.listdir(tmp_path)) == [f"out.{ending}", "out.parts"]
-    assert "~.png" in (tmp_path / "out.parts" / "rejects.jsonl").read_text()
+    assert "~.png" in (tmp_path / "out.parts" / "_rejects.jsonl").read_text()
     content = file.read_bytes()
     assert run(file) == 0  # nothing to do
     assert run(file, "--overwrite") == 0
@@ -147,7 +147,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path, run, capsys: pytest.CaptureFix
     shard = tmp_path / "out.parts" / "predictions-00001-of-00003.jsonl"
     shard.write_bytes(shard.read_bytes()[:-1])
     assert run(file) == 2
-    assert "predictions-00001-of-00003.jsonl is not what summary.json says" in capsys.readouterr().err
+    assert "predictions-00001-of-00003.jsonl is not what _summary.json says" in capsys.readouterr().err
     assert not file.exists()
 
 

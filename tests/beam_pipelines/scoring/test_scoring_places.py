@@ -20,7 +20,7 @@ from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.test_dataflow import DATAFLOW, do_fns, run_as_main
 from tests.beam_pipelines.test_object_store import stored
 from tests.conftest import ROOT
-from trainer.data.dataset_info import COMPLETED_FILE, REJECTS_FILE
+from trainer.data.output_names import PREDICTIONS
 from trainer.files.lock import Ticket
 from trainer.inference.exported_model import ExportedModel
 
@@ -47,7 +47,9 @@ def scored(photos: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFact
 
 
 def data_files(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in files.items() if name.startswith("predictions-") or name == REJECTS_FILE}
+    return {
+        name: data for name, data in files.items() if name.startswith("predictions-") or name == PREDICTIONS.rejects
+    }
 
 
 def in_bucket(files: dict[str, bytes], photos: Path) -> dict[str, bytes]:
@@ -83,7 +85,7 @@ def test_shares_make_what_one_process_makes(
     out = tmp_path / "out"
     args = ["--model", str(tiny_model), "--input", str(photos), "--output", str(out), *INPUT[2:]]
     for index in (1, 2, 0):
-        assert not (out / COMPLETED_FILE).exists()
+        assert not (out / PREDICTIONS.completed).exists()
         assert score.main([*args, "--share", f"{index}/3"]) == 0
     assert data_files({path.name: path.read_bytes() for path in out.iterdir()}) == scored
     assert f"rows{COUNT:>30}  in 3 shards" in capsys.readouterr().out
@@ -134,6 +136,6 @@ def test_nothing_is_lost_or_doubled_when_a_run_is_killed(
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (out / COMPLETED_FILE).exists()
+    assert not (out / PREDICTIONS.completed).exists()
     subprocess.run([*command, "--batch-size", "16", *workers], cwd=ROOT, check=True, capture_output=True)
     assert data_files({path.name: path.read_bytes() for path in out.iterdir()}) == scored

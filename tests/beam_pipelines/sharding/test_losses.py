@@ -13,6 +13,7 @@ from beam_pipelines.dataset.write_records import DescribeDataset, WriteRecords
 from beam_pipelines.sharding import beam_options, shards
 from beam_pipelines.sharding.shards import ShardResult
 from trainer.data import dataset_info, records
+from trainer.data.output_names import DATASET
 from trainer.vocab import DIGITS, Vocab
 
 THREADS = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
@@ -65,7 +66,7 @@ def by_shard(
     """Write them by shard; return how many records the finished output has."""
     specs = shards.deal(range(count), output=str(folder), split="train", num_shards=8, name=dataset_info.shard_name)
     describe = DescribeDataset(Vocab(DIGITS), ["test"], {}, {})
-    shards.run(specs, Faulty(fault), describe, output=str(folder), options=beam_options.parse(engine))
+    shards.run(specs, Faulty(fault), describe, output=str(folder), names=DATASET, options=beam_options.parse(engine))
     written = dataset_info.read_info(str(folder)).splits["train"].records
     shutil.rmtree(folder)
     return written

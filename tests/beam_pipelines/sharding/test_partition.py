@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from beam_pipelines import synthesize
 from beam_pipelines.dataset import verify
-from beam_pipelines.sharding import write_output
+from beam_pipelines.sharding import outputs
 from tests.conftest import ROOT
 from trainer.data import dataset_info
 from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
@@ -73,7 +73,7 @@ def test_two_that_complete_at_once_write_the_same(whole: dict[str, bytes], tmp_p
     made(out, "--share", "0/2")
     notes = tmp_path / "notes"
     notes.mkdir()
-    for path in out.glob(f"{write_output.NOTE}*"):
+    for path in out.glob(f"*{outputs.NOTE}*"):
         shutil.copy(path, notes)
     made(out, "--share", "1/2")
     # As if the other one had not yet seen that it is complete.
@@ -90,16 +90,16 @@ def test_one_that_is_overtaken_by_the_last_is_done(
     """Another finds all notes, completes the output and removes the notes while this one looks for them."""
     out, overtaken = tmp_path / "out", threading.Event()
     made(out, "--share", "1/2")
-    look = write_output._is_complete
+    look = outputs.is_complete
 
-    def looked(output: str) -> bool:
-        is_complete = look(output)
+    def looked(output: str, kind: outputs.Kind) -> bool:
+        is_complete = look(output, kind)
         if not overtaken.is_set():
             overtaken.set()
             made(out, "--share", "1/2")
         return is_complete
 
-    monkeypatch.setattr(write_output, "_is_complete", looked)
+    monkeypatch.setattr(outputs, "is_complete", looked)
     made(out, "--share", "0/2")
     assert contents(out, str(out)) == whole
 
@@ -126,7 +126,7 @@ def test_shares_meet_in_a_bucket(bucket: storage.Bucket) -> None:
         made("gs://my-bucket/out", "--share", f"{index}/2")
     names = {blob.name.removeprefix("out/") for blob in bucket.list_blobs()}
     assert COMPLETED_FILE in names
-    assert not any(name.startswith(write_output.NOTE) for name in names)
+    assert not any(outputs.NOTE in name for name in names)
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_sigterm_ends_a_share_at_once_and_not_with_success(tmp_path: Path) -> No
         process.terminate()
         assert process.wait(60) == -signal.SIGTERM
     assert not (out / COMPLETED_FILE).exists()
-    assert not list(out.glob(f"{write_output.NOTE}*"))
+    assert not list(out.glob(f"*{outputs.NOTE}*"))
 
 
 @pytest.mark.parametrize("share", ["2/2", "1", "a/b", "-1/2", "0/0", "1/2/3"])
