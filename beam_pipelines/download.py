@@ -32,9 +32,13 @@ def _parser() -> argparse.ArgumentParser:
         example="python -m beam_pipelines.download --part train test --format 1 --output svhn",
         check_place=_check_place,
     )
-    parser.add_argument("--part", nargs="+", choices=["train", "test", "extra"], default=["train", "test"])
+    parser.add_argument(
+        "--part", nargs="+", choices=["train", "test", "extra"], default=["train", "test"], help="parts of SVHN"
+    )
     parser.add_argument("--format", choices=["1", "2"], default="1", help="1: whole numbers; 2: single digits, 32x32")
-    parser.add_argument("--output", required=True, help="folder in which train/, test/ and extra/ are created")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder in which train/, test/ and extra/ are created"
+    )
     parser.add_argument("--url", default=options.SVHN_URL, help="a mirror of the files")
     parser.add_argument(
         "--sha256", nargs="+", default=[], metavar="NAME=SUM", help="checksums that override the known ones"

@@ -31,13 +31,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=typed.integer(0, 2**63), default=0, help="random seed")
     parser.add_argument("--max-digits", type=typed.integer(1, 100), help="maximum number of digits (default: 5)")
     options.add_texts(parser)
-    parser.add_argument(
-        "--scenes",
+    scenes = parser.add_argument(
+        "--scene-size",
+        dest="scenes",
         type=typed.integer(32, 4096),
         metavar="PIXELS",
-        help="draw whole scenes, with the longer side this many pixels, and label each number with its corners",
+        help="draw whole scenes, with a longer side of this size, and label each number with its corners",
     )
-    parser.add_argument("--output", required=True, help="output folder: new, empty, or written by this command")
+    cli.accept_former(parser, "--scenes", of=scenes)
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="output folder: new, empty, or written by this command"
+    )
     return parser
 
 

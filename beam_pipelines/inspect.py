@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         example="python -m beam_pipelines.inspect data/svhn --verify --sheet svhn.png",
         check_place=place_checks.check,
     )
-    parser.add_argument("folder", metavar="DIR", help="a dataset written by prepare or synthesize, local or gs://")
+    parser.add_argument("folder", metavar="FOLDER", help="a dataset written by prepare or synthesize, local or gs://")
     parser.add_argument("--verify", action="store_true", help="first recompute every checksum and count")
     parser.add_argument("--sheet", metavar="PNG", help="draw a sample of images to this file, with labels and boxes")
     parser.add_argument("--coco", metavar="JSON", help="write the boxes and texts of all numbers as a COCO file")

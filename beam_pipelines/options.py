@@ -2,6 +2,7 @@
 
 import argparse
 
+from trainer import cli
 from trainer.config import typed
 from trainer.vocab import DIGITS, Vocab
 
@@ -13,10 +14,10 @@ SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
 
 def add_dataset(parser: argparse.ArgumentParser, *, output_required: bool = True) -> None:
     """Add the options of every command that writes a dataset."""
-    parser.add_argument("--output", required=output_required, help="folder for the dataset")
+    parser.add_argument("--output", required=output_required, metavar="DIR", help="folder for the dataset")
     parser.add_argument("--num-shards", type=int, default=8, help="number of files per split")
     parser.add_argument(
-        "--seed", type=typed.integer(0, 2**63), default=0, help="random seed, also for the order of the records"
+        "--seed", type=typed.integer(0, 2**63), default=0, help="random seed, also of the order of the records"
     )
     parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="maximum number of digits")
     parser.add_argument("--alphabet", type=_alphabet, default=DIGITS, help="characters allowed in labels")
@@ -27,13 +28,13 @@ def add_dataset(parser: argparse.ArgumentParser, *, output_required: bool = True
 
 def add_partition(parser: argparse.ArgumentParser) -> None:
     """Add `--partition I/N`."""
-    parser.add_argument(
+    partition = parser.add_argument(
         "--partition",
-        "--share",
         dest="share",
         metavar="I/N",
         help="write partition I (from 0) of N; the last of N processes with the same options completes the output",
     )
+    cli.accept_former(parser, "--share", of=partition)
 
 
 def add_texts(parser: argparse.ArgumentParser) -> None:

@@ -35,9 +35,13 @@ def _parser() -> argparse.ArgumentParser:
         "csv: rows of file,label[,split] and, in pixels, the number's box (left,top,width,height) or its corners "
         "(x0,y0,...,x3,y3, clockwise from its upper left); coco: a COCO file whose annotations have a text",
     )
-    parser.add_argument("--input", required=True, help="folder with digitStruct.mat; or the .mat, CSV or JSON file")
     parser.add_argument(
-        "--images", help="csv, coco: folder of the images; default: images/ beside the list, else its folder"
+        "--input", required=True, metavar="INPUT", help="folder with digitStruct.mat; or the .mat, CSV or JSON file"
+    )
+    parser.add_argument(
+        "--images",
+        metavar="DIR",
+        help="csv, coco: folder of the images; default: images/ beside the list, else its folder",
     )
     parser.add_argument(
         "--split",

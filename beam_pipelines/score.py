@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         required=True,
+        metavar="DIR_OR_FILE",
         help="folder for the predictions; or one file for all rows, ending in .csv, .jsonl or .parquet, with rejects "
         "and counts in a folder beside it whose name ends in .parts",
     )
@@ -53,10 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         f"{options.MOST_SHARDS}",
     )
     parser.add_argument("--batch-size", type=int, default=128, help="images per batch")
-    parser.add_argument("--beam-width", type=int, help="beam width; by default, two hypotheses per candidate")
-    parser.add_argument(
-        "--candidates", type=int, help="candidates per row; by default --beam-width, else the model's own setting"
-    )
+    region_options.add_beam(parser)
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are marked for review")
     limit.add_argument(

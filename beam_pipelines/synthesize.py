@@ -75,12 +75,16 @@ def _parser() -> argparse.ArgumentParser:
         help="scenes: datasets with boxes whose photos appear whole, with the surroundings of their numbers",
     )
     parser.add_argument(
-        "--scene-size", type=typed.integer(64, 4096), default=384, help="scenes: the longer side in pixels"
+        "--scene-size",
+        type=typed.integer(64, 4096),
+        default=384,
+        metavar="PIXELS",
+        help="scenes: the longer side",
     )
     parser.add_argument(
         "--empty", type=_share, default=0.25, help="scenes, regions: proportion of images without a number, 0 to 1"
     )
-    parser.add_argument("--preview", metavar="FILE", help="write a PNG showing the images instead of a dataset")
+    parser.add_argument("--preview", metavar="PNG", help="write a PNG showing the images instead of a dataset")
     options.add_dataset(parser, output_required=False)
     parser.set_defaults(alphabet=None, max_digits=None)  # then those of --texts or --pattern, else 5 digits
     return parser

@@ -73,7 +73,12 @@ def _submit(args: argparse.Namespace, training: list[str]) -> int:
 
 
 def _choices(args: argparse.Namespace, training: list[str]) -> Choices:
-    given = {"CLUSTER_WORKERS": args.workers, "CLUSTER_SERVERS": args.servers, "GPUS": args.gpus, "SHARES": args.shares}
+    given = {
+        "CLUSTER_WORKERS": args.workers,
+        "CLUSTER_SERVERS": args.parameter_servers,
+        "GPUS": args.gpus,
+        "SHARES": args.partitions,
+    }
     sizes = {key: value for key, value in given.items() if value is not None}
     for key, value in sizes.items():
         if value < 1:
@@ -142,8 +147,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="of the run and its work folder; by default as in the overlay's run.yaml")
     parser.add_argument("--namespace", help="by default that of kubectl's context")
     parser.add_argument("--workers", type=int, help="worker tasks")
-    parser.add_argument("--servers", type=int, help="parameter servers")
-    parser.add_argument("--shares", type=int, help="Pods of a pipeline, one for each partition")
+    servers = parser.add_argument("--parameter-servers", type=int, help="parameter servers")
+    cli.accept_former(parser, "--servers", of=servers)
+    partitions = parser.add_argument("--partitions", type=int, help="Pods of a pipeline, one for each partition")
+    cli.accept_former(parser, "--shares", of=partitions)
     parser.add_argument("--gpus", type=int, help="for each Pod that computes")
     parser.add_argument("--restarts", type=int, help="of each failing Pod, before the run fails; by default 10")
     parser.add_argument("--image", help="image of all Pods, with its tag")

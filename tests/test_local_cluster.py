@@ -26,7 +26,7 @@ def test_one_command_trains_on_a_cluster_and_leaves_nothing_running(
 ) -> None:
     settings = ["train.steps=40", "data.holdout=0.2"]
     train = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", tmp_path / "run", "--set", *settings]
-    said = run("trainer.cluster", "--workers", "2", "--ps", "1", "--", *train).stdout
+    said = run("trainer.cluster", "--workers", "2", "--parameter-servers", "1", "--", *train).stdout
     for task in ("chief", "worker 0", "worker 1", "ps 0", "evaluator"):
         assert f"\n[{task}] " in f"\n{said}"
     assert "step 40/40" in said

@@ -66,6 +66,8 @@ def test_no_command_that_reads_images_chatters(run: Run, tiny_model: Path, drawn
 
 
 @pytest.mark.usefixtures("other_state")
-@pytest.mark.parametrize("tasks", [("--ps", 1, "--workers", 1), ("--workers", 2)], ids=["parameter server", "workers"])
+@pytest.mark.parametrize(
+    "tasks", [("--parameter-servers", 1, "--workers", 1), ("--workers", 2)], ids=["parameter server", "workers"]
+)
 def test_no_task_of_a_cluster_chatters(run: Run, tiny_dataset: Path, tmp_path: Path, tasks: tuple) -> None:
     run("trainer.cluster", *tasks, "--", *STEPS, "--data", tiny_dataset, "--workdir", tmp_path / "run")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from trainer import logs, terminal, troubles
 from trainer.exit_status import LOCKED_STATUS, USER_ERROR_STATUS
 
+EXPERIMENT = "settings of the network and its training, by their name in trainer/config/experiments.py"
 READ_OTHERWISE = "override how numbers are decoded, e.g. decode.views=[1.0] decode.closer=false"
 
 
@@ -137,6 +138,13 @@ def _status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> 
         logs.say(f"error: {described[0]}", logging.ERROR)
         return described[1]
     return 0
+
+
+def accept_former(parser: argparse.ArgumentParser, flag: str, *, of: argparse.Action) -> None:
+    """Accept an option under a former name, too, which neither the help nor the shell's completion shows."""
+    parser.add_argument(
+        flag, dest=of.dest, type=of.type or str, metavar=of.metavar, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
 
 
 def add_settings(parser: argparse.ArgumentParser, *, what: str) -> None:

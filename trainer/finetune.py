@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", default=released.FAST, metavar="EXPORT", help=f"model to start from: {released.HELP}"
     )
-    parser.add_argument("--experiment", default="compact", help="experiment that sets the network and the recipe")
+    parser.add_argument("--experiment", default="compact", help=cli.EXPERIMENT)
     parser.add_argument(
         "--alphabet",
         default=DIGITS,

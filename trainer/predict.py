@@ -62,14 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also draw each photo with its numbers framed; for a model that reads whole images, each image, its "
         "answer, and where the model looked for each character",
     )
-    parser.add_argument(
-        "--beam-width", type=int, help="hypotheses that beam search follows; by default two for each candidate"
-    )
-    parser.add_argument(
-        "--candidates",
-        type=int,
-        help="candidates to print; by default as many as --beam-width, else the model's own number",
-    )
+    region_options.add_beam(parser)
     region_options.add_arguments(parser)
     megapixels.add_argument(parser)
     return parser

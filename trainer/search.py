@@ -218,7 +218,7 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
         example="python -m trainer.search --experiment compact --grid optimizer.learning_rate=1e-3,3e-3 "
         "--random optimizer.weight_decay=log:1e-5:1e-2 --trials 4 --data data/svhn --workdir runs/search",
     )
-    parser.add_argument("--experiment", default="compact", help="an experiment in trainer/config/experiments.py")
+    parser.add_argument("--experiment", default="compact", help=cli.EXPERIMENT)
     parser.add_argument("--grid", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="values to combine")
     parser.add_argument(
         "--random",

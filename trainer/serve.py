@@ -49,7 +49,7 @@ def _run(argv: list[str] | None) -> None:
             logging.getLogger(name).setLevel(logging.WARNING)
         body_bytes = int(1e6 * args.max_body_mb)
         limits = Limits(
-            args.max_batch, args.max_wait_ms / 1000, args.max_pending, body_bytes, args.max_images, args.body_timeout
+            args.batch_size, args.max_wait_ms / 1000, args.max_pending, body_bytes, args.max_images, args.body_timeout
         )
         metrics = Metrics()
         loaded = models.load(paths, limits, metrics)
@@ -139,9 +139,10 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=typed.integer(0, 65535), default=8080, help="port to listen on; 0 picks a free one"
     )
     parser.add_argument("--token-file", metavar="FILE", help="requests must carry the token in this file")
-    parser.add_argument(
-        "--max-batch", type=typed.integer(1, 4096), default=16, help="maximum number of images read together"
+    batch = parser.add_argument(
+        "--batch-size", type=typed.integer(1, 4096), default=16, help="maximum number of images read together"
     )
+    cli.accept_former(parser, "--max-batch", of=batch)
     milliseconds = typed.argument(float, Range(0, 10_000))
     parser.add_argument(
         "--max-wait-ms", type=milliseconds, default=5.0, help="milliseconds to wait for more images of a batch"

@@ -40,7 +40,7 @@ def _run(argv: list[str] | None) -> None:
         description="Train a recogniser or a finder. Run it again on the same work folder to resume.",
         example="python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first",
     )
-    parser.add_argument("--experiment", default="compact", help="an experiment in trainer/config/experiments.py")
+    parser.add_argument("--experiment", default="compact", help=cli.EXPERIMENT)
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets with a train split")
     parser.add_argument(
         "--validation-data", nargs="+", default=[], metavar="DIR", help="datasets with a validation split"

@@ -133,7 +133,7 @@ def test_draw_replaces_only_what_it_drew(tmp_path: Path) -> None:
 
 def test_scenes_are_labelled_images_that_prepare_takes(tmp_path: Path) -> None:
     out = tmp_path / "scenes"
-    arguments = ["--count", "9", "--scenes", "96", "--output", str(out)]
+    arguments = ["--count", "9", "--scene-size", "96", "--output", str(out)]
     assert draw.main(arguments) == 0
     first = snapshot(out)
     with (out / "labels.csv").open(newline="") as file:

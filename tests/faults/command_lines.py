@@ -21,7 +21,7 @@ SOUND: dict[str, list[str]] = {
     "trainer.report": ["--workdir", "WORLD/run", "--predictions", "WORLD/predictions", "--output", "NEW/out"],
     "trainer.search": ["--experiment", "smoke", "--data", "WORLD/synthetic", "--validation-data", "WORLD/prepared",
                        "--workdir", "NEW/out", "--random", "seed=int:3:3", "--set", *SMALL_RUN],
-    "trainer.cluster": ["--workers", "1", "--back-off-limit", "0", "--", "--experiment", "smoke",
+    "trainer.cluster": ["--workers", "1", "--restarts", "0", "--", "--experiment", "smoke",
                         "--data", "WORLD/synthetic", "--workdir", "NEW/out", "--set", *SMALL_RUN],
     "beam_pipelines.prepare": ["--format", "csv", "--input", "WORLD/pictures", "--num-shards", "2",
                                "--output", "NEW/out"],

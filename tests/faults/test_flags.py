@@ -13,6 +13,7 @@ import pytest
 from tests.faults.command_lines import SOUND, SPAWNING, command_line, modules, rows
 from tests.faults.forking import Commands
 from tests.faults.table import check
+from trainer import cli
 from trainer.cli import UserError
 from trainer.config import experiments, schema
 
@@ -32,7 +33,7 @@ def parser_of(module: str) -> argparse.ArgumentParser:
 
     name = f"{module}.__main__" if module == "trainer.cluster" else module
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_known_args", capture)
+        patch.setattr(cli._Parser, "parse_known_args", capture)  # not that of the parser of -q and -v, which runs first
         with pytest.raises(Captured) as caught:
             importlib.import_module(name).main(["x"])
     return caught.value.args[0]

@@ -85,7 +85,7 @@ def namespace() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def digits(namespace: str) -> str:
     """Synthesize a dataset in four Pods, of which the last completes it; run it again, which changes nothing."""
-    options = ("--shares", "4")
+    options = ("--partitions", "4")
     args = ("--count", "400", "--seed", "7", "--num-shards", "4")
     for _ in range(2):
         assert submitted(namespace, "synthesize", "digits", PIPELINES, *args, options=options) == 0

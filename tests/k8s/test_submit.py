@@ -181,8 +181,8 @@ def test_a_dry_run_prints_and_needs_no_cluster(
         (["status"], "--name is missing"),
         (["--overlay", "local", "--workers", "0"], "must be at least 1"),
         (["--overlay", "multi-worker", "--restarts", "-1"], "must be at least 0"),
-        (["--overlay", "local", "--servers", "1"], "no CLUSTER_SERVERS to change"),
-        (["--overlay", "multi-worker", "--servers", "1", "--dry-run"], "no CLUSTER_SERVERS to change"),
+        (["--overlay", "local", "--parameter-servers", "1"], "no CLUSTER_SERVERS to change"),
+        (["--overlay", "multi-worker", "--parameter-servers", "1", "--dry-run"], "no CLUSTER_SERVERS to change"),
     ],
 )
 def test_mistakes_end_in_one_line(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,7 +96,7 @@ def test_the_answer_is_that_of_predict(reader: Reader, images: list[Path], capsy
 
 
 def test_numbers_in_photos_have_boxes_and_are_framed(tmp_path: Path) -> None:
-    assert draw.main(["--count", "4", "--scenes", "320", "--seed", "3", "--output", str(tmp_path)]) == 0
+    assert draw.main(["--count", "4", "--scene-size", "320", "--seed", "3", "--output", str(tmp_path)]) == 0
     reader = Reader("released-photos", candidates=2)
     for reading in reader.read_all(sorted((tmp_path / "images").iterdir())):
         assert len(reading.candidates) <= 2
@@ -109,7 +109,7 @@ def test_numbers_in_photos_have_boxes_and_are_framed(tmp_path: Path) -> None:
 def test_the_page_about_python_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert draw.main(["--count", "2", "--scenes", "200", "--output", str(tmp_path / "drawn")]) == 0
+    assert draw.main(["--count", "2", "--scene-size", "200", "--output", str(tmp_path / "drawn")]) == 0
     (tmp_path / "drawn" / "images").rename(tmp_path / "photos")
     Image.open(tmp_path / "photos" / "0-000000.png").save(tmp_path / "photo.jpg")
     (tmp_path / "my-photos").mkdir()

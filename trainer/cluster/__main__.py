@@ -43,18 +43,20 @@ def _run(argv: list[str] | None) -> int:
         description="Train on a cluster of processes on this machine. Tasks that fail are restarted, as Pods are. "
         "The cluster gets its own network if the system allows that and nothing is read from a bucket. Otherwise: "
         + OPEN_PORTS,
-        example="python -m trainer.cluster --workers 2 --ps 2 -- --experiment smoke --data DIR --workdir runs/cluster",
+        example="python -m trainer.cluster --workers 2 --parameter-servers 2 -- --experiment smoke --data DIR "
+        "--workdir runs/cluster",
     )
     count = typed.Range(0, 1_000)
     parser.add_argument(
         "--workers", type=typed.argument(int, dataclasses.replace(count, low=1)), default=2, help="worker tasks"
     )
-    parser.add_argument(
-        "--ps",
+    servers = parser.add_argument(
+        "--parameter-servers",
         type=typed.argument(int, count),
         default=0,
         help="parameter servers; without any, the workers are synchronous",
     )
+    cli.accept_former(parser, "--ps", of=servers)
     parser.add_argument(
         "--evaluators",
         type=typed.argument(int, count),
@@ -68,12 +70,13 @@ def _run(argv: list[str] | None) -> int:
         metavar="5s",
         help="kill a random task after this time, again and again",
     )
-    parser.add_argument(
-        "--back-off-limit",
+    restarts = parser.add_argument(
+        "--restarts",
         type=typed.argument(int, typed.Range(0, 10_000)),
         default=6,
-        help="how often a task may fail before the cluster gives up",
+        help="how often each failing task is restarted before the cluster gives up",
     )
+    cli.accept_former(parser, "--back-off-limit", of=restarts)
     parser.add_argument("--host-network", action="store_true", help="always use the machine's network")
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="arguments of trainer.train")
     args = parser.parse_args(argv)
@@ -84,9 +87,9 @@ def _run(argv: list[str] | None) -> int:
     local = LocalCluster(
         [*logs.chosen().words(), *args.arguments],
         workers=args.workers,
-        servers=args.ps,
-        evaluators=(1 if args.ps else 0) if args.evaluators is None else args.evaluators,
-        back_off_limit=args.back_off_limit,
+        servers=args.parameter_servers,
+        evaluators=(1 if args.parameter_servers else 0) if args.evaluators is None else args.evaluators,
+        back_off_limit=args.restarts,
     )
     with stoppable(_stop), local:
         return local.run(kill_every=args.kill_every)

@@ -1,10 +1,22 @@
-"""Command-line options that choose which regions of a photo are read."""
+"""Command-line options on which regions of a photo are read, and how."""
 
 import argparse
 
 from trainer.config import typed
 
 MOST_NUMBERS = 60
+
+
+def add_beam(parser: argparse.ArgumentParser) -> None:
+    """Add --beam-width and --candidates."""
+    parser.add_argument(
+        "--beam-width", type=int, help="hypotheses that beam search follows; by default two for each candidate"
+    )
+    parser.add_argument(
+        "--candidates",
+        type=int,
+        help="candidates of each answer; by default as many as --beam-width, else the model's own number",
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

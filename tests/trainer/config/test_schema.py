@@ -168,7 +168,7 @@ def test_any_json_is_a_configuration_or_refused(raw: object) -> None:
         *((train.main, option) for option in ("--wait", "--hang-timeout", "--max-restarts", "--min-workers")),
         *(
             (cluster_main, option)
-            for option in ("--workers", "--ps", "--evaluators", "--kill-every", "--back-off-limit")
+            for option in ("--workers", "--parameter-servers", "--evaluators", "--kill-every", "--restarts")
         ),
         *((search.main, option) for option in ("--trials", "--seed")),
     ],

@@ -100,7 +100,7 @@ def test_requests_go_on_while_the_model_is_loaded_again_and_those_taken_are_answ
         (["--body-timeout", "0"], "--body-timeout"),
         (["--host", "192.0.2.1"], "--host 192.0.2.1 --port 8080"),
         (["--port", "70000"], "give a whole number, at least 0 and at most 65,535"),
-        (["--max-batch", "0"], "give a whole number"),
+        (["--batch-size", "0"], "give a whole number"),
     ],
 )
 def test_mistakes_are_one_line(
