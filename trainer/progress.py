@@ -1,14 +1,22 @@
-"""Progress of long work: a bar with rate and time left on a terminal, and nothing elsewhere.
+"""Progress of long work: a bar with rate and time left on a terminal, and elsewhere nothing, or a line now and then.
 
-The lines that a log gets instead are the business of whoever does the work.
+Work that says more than how much is done writes the lines of a log itself.
 """
 
 import contextlib
+import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TypeVar
 
 from trainer import logs, terminal
+
+log = logging.getLogger(__name__)
+
+Batch = TypeVar("Batch", bound=Sized)
+LINE_SECONDS = 30.0  # between the lines of a log
 
 
 def drawn() -> bool:
@@ -18,13 +26,19 @@ def drawn() -> bool:
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int, *, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Draw a bar within the block; yield a function that takes how much is done by now, of the total."""
+def bar(what: str, total: int, *, unit: str, done: int = 0, lines: bool = False) -> Iterator[Callable[[int], None]]:
+    """Draw a bar within the block; yield a function that takes how much is done by now, of the total.
+
+    A bar within the block of another takes its line until it ends. With `lines`, what is done is logged every
+    `LINE_SECONDS` where no bar is drawn.
+    """
     if not drawn():
-        yield lambda done: None
+        yield _logged(what, total, unit) if lines else lambda done: None
         return
     from tqdm import tqdm
 
+    terminal.clear()
+    size = shutil.get_terminal_size()  # 80 by 24 where a terminal does not tell
     made = tqdm(
         total=total,
         initial=done,
@@ -33,7 +47,9 @@ def bar(what: str, total: int, *, unit: str, done: int = 0) -> Iterator[Callable
         unit_scale=unit == "B",
         file=terminal.unescaped(sys.stderr),
         leave=False,
-        ncols=shutil.get_terminal_size().columns,  # 80 where a terminal does not tell
+        position=0,
+        ncols=size.columns,
+        nrows=size.lines,
     )
     with contextlib.closing(made), terminal.cleared_for_output(made.clear):
 
@@ -41,6 +57,29 @@ def bar(what: str, total: int, *, unit: str, done: int = 0) -> Iterator[Callable
             made.update(done - made.n)
 
         yield show
+
+
+def batches(what: str, made: Iterable[Batch], total: int) -> Iterator[Batch]:
+    """Yield batches of images, of `total` images in all, with a bar for those that have been dealt with."""
+    with bar(what, total, unit="image", lines=True) as show:
+        done = 0
+        for batch in made:
+            yield batch
+            done += len(batch)
+            show(done)
+
+
+def _logged(what: str, total: int, unit: str) -> Callable[[int], None]:
+    begin = last = time.monotonic()
+
+    def show(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LINE_SECONDS:
+            last = now
+            log.info("%s: %s of %s %ss, %.1f a second", what, f"{done:,}", f"{total:,}", unit, done / (now - begin))
+
+    return show
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any
 
-from trainer import cli, logs
+from trainer import cli, logs, progress
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.cluster.stopping import Stopped, command_again, stoppable
@@ -77,17 +77,19 @@ def search(args: argparse.Namespace) -> list[dict[str, Any]]:
     tf.io.gfile.makedirs(args.workdir)
     _describe(args, runs)
     failures: dict[str, str] = {}
-    for i, (name, command) in enumerate(commands.items(), start=1):
-        if finished[name]:
-            log.info("run %d/%d %s: already finished", i, len(runs), name)
-            continue
-        log.info("run %d/%d %s", i, len(runs), name)
-        error = _train(f"{args.workdir}/{name}", command)
-        finished[name] = error is None
-        if error is not None:
-            failures[name] = error
-            log.warning("run %s failed: %s; its log is %s/%s/%s", name, error, args.workdir, name, LOG_FILE)
-        whole_file.write_json(f"{args.workdir}/{SEARCH_FILE}", rank(args.workdir, runs, finished, failures))
+    with progress.bar("searching", len(runs), unit="run", done=sum(finished.values())) as show:
+        for i, (name, command) in enumerate(commands.items(), start=1):
+            if finished[name]:
+                log.info("run %d/%d %s: already finished", i, len(runs), name)
+                continue
+            log.info("run %d/%d %s", i, len(runs), name)
+            error = _train(f"{args.workdir}/{name}", command)
+            finished[name] = error is None
+            if error is not None:
+                failures[name] = error
+                log.warning("run %s failed: %s; its log is %s/%s/%s", name, error, args.workdir, name, LOG_FILE)
+            whole_file.write_json(f"{args.workdir}/{SEARCH_FILE}", rank(args.workdir, runs, finished, failures))
+            show(sum(finished.values()) + len(failures))
     rows = rank(args.workdir, runs, finished, failures)
     whole_file.write_json(f"{args.workdir}/{SEARCH_FILE}", rows)
     return rows

@@ -31,13 +31,19 @@ def printable_output() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def cleared_for_output(clear: Callable[[], None]) -> Iterator[None]:
+def cleared_for_output(remove: Callable[[], None]) -> Iterator[None]:
     """Call a function, which removes a progress bar, before anything is printed within the block."""
-    _clear.append(clear)
+    _clear.append(remove)
     try:
         yield
     finally:
-        _clear.remove(clear)
+        _clear.remove(remove)
+
+
+def clear() -> None:
+    """Remove the progress bars from the terminal until they are drawn again."""
+    for one in tuple(_clear):
+        one()
 
 
 def unescaped(stream: Any) -> Any:
@@ -54,8 +60,7 @@ class _Printable:
     def write(self, text: str) -> int:
         global _begun
         if not _begun:  # it moves the cursor to the beginning of the line
-            for clear in tuple(_clear):
-                clear()
+            clear()
         _begun = not text.endswith("\n") if text else _begun
         self.behind.write(printable(text))
         return len(text)

@@ -50,6 +50,12 @@ def numeric_flags() -> Iterator[Any]:
                     yield pytest.param(module, action, value, marks=slow, id=name)
 
 
+def test_numeric_flags_are_found() -> None:
+    assert {"--count", "--num-shards", "--hang-timeout", "--port"} <= {
+        case.values[1].option_strings[0] for case in numeric_flags()
+    }
+
+
 @pytest.mark.parametrize(("module", "action", "value"), numeric_flags())
 def test_a_number_that_cannot_be_is_refused(
     commands: Commands, world: Path, place: Path, module: str, action: argparse.Action, value: str

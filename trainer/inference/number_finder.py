@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer import progress
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.inference import finding_metrics
@@ -80,7 +81,8 @@ class NumberFinder:
         """Find the numbers of all images, including the last, smaller batch."""
         found: list[Found] = []
         corners = np.asarray(labelled.corners)
-        for images in input_pipeline.reading_batches(labelled, self.config.data.eval_batch_size):
+        batches = input_pipeline.reading_batches(labelled, self.config.data.eval_batch_size)
+        for images in progress.batches("validating", batches, len(labelled)):
             for boxes, scores in zip(*(out.numpy() for out in self._find_batch(images)), strict=True):
                 truth = corners[len(found)]
                 kept = scores > 0

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer import progress
 from trainer.cli import UserError
 from trainer.data import dataset_info, leakage, records
 from trainer.data.records import Record
@@ -89,10 +90,13 @@ def _answers(
         lambda encoded: photos.regions(encoded, width, tf.constant(1)),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
-    paths = [p for folder in data for p in dataset_info.shard_paths(folder, dataset_info.read_info(folder), split)]
+    infos = {folder: dataset_info.read_info(folder) for folder in data}
+    paths = [path for folder, info in infos.items() for path in dataset_info.shard_paths(folder, info, split)]
+    total = sum(info.splits[split].records for info in infos.values())
     trained_on, answers = leakage.remembered(workdir), []
-    for serialized in untuned(tf.data.TFRecordDataset(paths).batch(BATCH)):
-        batch = [records.from_example(one) for one in serialized.numpy()]
+    read = (serialized.numpy() for serialized in untuned(tf.data.TFRecordDataset(paths).batch(BATCH)))
+    for serialized in progress.batches("evaluating", read, total):
+        batch = [records.from_example(one) for one in serialized]
         encoded = tf.constant([record.encoded for record in batch])
         if not allow_seen:
             keys = [record.key for record in batch]

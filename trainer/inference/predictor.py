@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer import progress
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.inference import beam_search, beam_width, calibration, metrics, test_time_augmentation
@@ -117,10 +118,11 @@ class Predictor:
         log_odds = log_prob - tf.math.log(-tf.math.expm1(log_prob))
         return tf.sigmoid(log_odds / self.calibrated.temperature + self.calibrated.offset)
 
-    def answers(self, labelled: input_pipeline.LabelledImages) -> list[metrics.Answer]:
-        """Read all images, including the last, smaller batch."""
+    def answers(self, labelled: input_pipeline.LabelledImages, *, what: str = "evaluating") -> list[metrics.Answer]:
+        """Read all images, including the last, smaller batch; `what` names the work to whoever waits for it."""
         found: list[metrics.Answer] = []
-        for images in input_pipeline.reading_batches(labelled, self.config.data.eval_batch_size):
+        batches = input_pipeline.reading_batches(labelled, self.config.data.eval_batch_size)
+        for images in progress.batches(what, batches, len(labelled)):
             out = self._read_batch(images)
             for texts, probabilities in zip(out["text"].numpy(), out["probability"].numpy(), strict=True):
                 i = len(found)
@@ -137,7 +139,7 @@ class Predictor:
 
     def validate(self, labelled: input_pipeline.LabelledImages) -> Measured:
         """Measure how many labelled images are read correctly."""
-        summary = metrics.summarise(self.answers(labelled))
+        summary = metrics.summarise(self.answers(labelled, what="validating"))
         text = (
             f"{summary['sequence_accuracy']:.2%} of {summary['examples']} numbers correct, "
             f"{summary['digit_accuracy']:.2%} of digits"

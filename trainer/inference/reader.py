@@ -108,7 +108,7 @@ class Reader:
         place = None if images is None else os.fspath(images)
         files = labelled_folder.read(os.fspath(folder), self.model.info["alphabet"], split, place)
         remaining = self._labelled(files, unread)
-        with progress.bar("evaluating", len(files), unit="image") as show:
+        with progress.bar("evaluating", len(files), unit="image", lines=True) as show:
             for batch in batches.of(remaining, BATCH, lambda one: len(one[1].file)):
                 readings = self.read_prepared([prepared for _, prepared in batch])
                 judged += [
