@@ -3,6 +3,7 @@
 import importlib.util
 
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.sharding import listing
 from trainer import troubles
@@ -23,8 +24,11 @@ def check(flag: str, path: str) -> None:
     scheme = FileSystems.get_scheme(path)
     if not scheme or not listing.is_remote(path):
         return
+    if scheme == "s3" and flag == "--output":  # Beam 2.77 fails to upload an empty file, as COMPLETED is
+        raise UserError(f"{flag} {path}: Beam cannot write to s3:// all that an output has: write to a folder or gs://")
     if advice := _advice(scheme):
         raise UserError(f"{flag} {path}: {advice}")
+    FileSystems.set_options(PipelineOptions([]))  # some stores work only with options, which Beam sets in a pipeline
     try:
         FileSystems.get_filesystem(path)
     except (ValueError, OSError) as error:

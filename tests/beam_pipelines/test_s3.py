@@ -1,0 +1,56 @@
+"""Input from s3://, in a bucket that moto keeps in memory; an output there is one line."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pipelines import draw, inspect, prepare, synthesize
+from trainer.data.dataset_info import INFO_FILE
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of a server with an empty bucket, s3://mine, that this process sees."""
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
+    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(port=0)
+    server.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.get_host_and_port()[1]}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    made = boto3.client("s3")
+    made.create_bucket(Bucket="mine")
+    yield made
+    server.stop()
+
+
+def upload(client: Any, folder: Path, prefix: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), "mine", f"{prefix}/{path.relative_to(folder)}")
+
+
+def test_images_and_datasets_are_read_from_s3(client: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert draw.main(["--count", "6", "--seed", "3", "--output", str(tmp_path / "drawn")]) == 0
+    upload(client, tmp_path / "drawn", "photos")
+    args = ["--format", "csv", "--num-shards", "2", "--input", "s3://mine/photos/labels.csv"]
+    assert prepare.main([*args, "--output", str(tmp_path / "out")]) == 0
+    info = json.loads((tmp_path / "out" / INFO_FILE).read_text())
+    assert info["records_in"] == info["splits"]["train"]["records"] == 6
+    upload(client, tmp_path / "out", "data")
+    assert inspect.main(["s3://mine/data", "--verify"]) == 0
+    assert "s3://mine/data is intact" in capsys.readouterr().out
+    assert prepare.main([*args[:-1], "s3://nobody/labels.csv", "--output", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_output_on_s3_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert synthesize.main(["--count", "3", "--output", "s3://mine/out"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --output s3://mine/out: Beam cannot write to s3:// all that an output has: write to a folder or gs://\n"
+    )
