@@ -215,6 +215,7 @@ def test_a_target_accuracy_chooses_the_threshold(
     ("options", "message"),
     [
         (("--batch-size", "0"), "--batch-size 0: it must be at least 1"),
+        (("--batch-size", "9" * 20), f"--batch-size {'9' * 20}: it must be at most 1,000,000"),
         (("--beam-width", "0"), "--beam-width 0"),
         (("--min-confidence", "98"), "--min-confidence 98: it must be between 0 and 1"),
         (("--beam-width", "2", "--candidates", "3"), "raise --beam-width"),
