@@ -105,7 +105,8 @@ class PhotoReader(tf.Module):
         cuts, regions_of, stacked = self._cuts(photos, corners, scores)
         out = self.reader(images=cuts, beam_width=beam_width, candidates=candidates)
         out = {name: out[name] for name in (*OF_TEXTS, "confidence", CHARACTERS) if name in out}
-        chosen = _most_confident(out, regions_of, stacked, tf.size(used))
+        out["confidence"] = _agreed(out, regions_of, stacked)
+        chosen = _most_confident(out["confidence"], regions_of, tf.size(used))
         out = {name: tf.gather(value, chosen) for name, value in out.items()}
         read: dict[str, Any] = {}
         for name, value in out.items():
@@ -158,9 +159,10 @@ class PhotoReader(tf.Module):
                 counts.append(tf.zeros([count - 1], tf.int32))
             for characters in range(2, regions.MOST_STACKED + 1):
                 tall = tf.where(regions.may_stack(found, characters))[:, 0]
-                parts.append(regions.side_by_side(photo, tf.gather(found, tall), characters, height, width))
-                owners.append(1 + tf.cast(tall, tf.int32))
-                counts.append(tf.fill([tf.size(tall)], characters))
+                columns = regions.columns(tf.gather(found, tall), characters)
+                parts.append(regions.side_by_side(photo, columns, characters, height, width))
+                owners.append(1 + tf.tile(tf.cast(tall, tf.int32), [len(regions.STACK_MARGINS)]))
+                counts.append(tf.fill([tf.shape(columns)[0]], characters))
             cuts = cuts.write(i, tf.concat(parts, axis=0))
             regions_of = regions_of.write(i, before + tf.concat(owners, axis=0))
             stacked = stacked.write(i, tf.concat(counts, axis=0))
@@ -168,19 +170,33 @@ class PhotoReader(tf.Module):
         return tf.ensure_shape(cuts.concat(), shape), regions_of.concat(), stacked.concat()
 
 
-def _most_confident(
-    out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor, count: int | tf.Tensor
-) -> tf.Tensor:
-    """Return the index of the most confident reading of each region, int64 [count].
+def _agreed(out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor) -> tf.Tensor:
+    """Return how confident each cut is, float32 [N]; -1 if a cut of stacked characters reads as fewer or more.
+
+    A wrong number of equal parts may well be read with high confidence, but seldom the same at several margins. The
+    confidence of stacked characters is therefore half their own, half the mean of all margins, where one that reads
+    otherwise counts as 0.
 
     Args:
       out: of the reader, for N cuts.
       regions_of, stacked: int32 [N], see `PhotoReader._cuts`.
+    """
+    texts, confidence = out["text"][:, 0], out["confidence"]
+    counted = stacked == tf.strings.length(texts, unit="UTF8_CHAR")
+    readings = tf.unique(tf.strings.join([tf.strings.as_string(regions_of), texts], separator=" "))
+    sums = tf.math.unsorted_segment_sum(tf.where(counted, confidence, 0.0), readings.idx, tf.size(readings.y))
+    together = (confidence + tf.gather(sums, readings.idx) / len(regions.STACK_MARGINS)) / 2
+    return tf.where(stacked == 0, confidence, tf.where(counted, together, -1.0))
+
+
+def _most_confident(confidence: tf.Tensor, regions_of: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
+    """Return the index of the most confident cut of each region, int32 [count].
+
+    Args:
+      confidence: float32 [N].
+      regions_of: int32 [N], the region of each cut.
       count: how many regions there are.
     """
-    length = tf.strings.length(out["text"][:, 0], unit="UTF8_CHAR")
-    # A cut of so many characters that reads as fewer or more was cut at the wrong places.
-    confidence = tf.where((stacked == 0) | (stacked == length), out["confidence"], -1.0)
     best = tf.gather(tf.math.unsorted_segment_max(confidence, regions_of, count), regions_of)
     at = tf.range(tf.size(regions_of))
     return tf.math.unsorted_segment_min(tf.where(confidence >= best, at, at.dtype.max), regions_of, count)

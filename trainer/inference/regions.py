@@ -8,10 +8,12 @@ from trainer.models.oriented_box import OrientedBoxes
 # Each number is read with a narrow and with a wide margin, since a box may end before its first or last character.
 MARGINS = ((0.2, 0.2), (0.5, 0.3))  # left and right, above and below, relative to the height of the characters
 FINEST = 3  # samples per pixel of a cut and direction, averaged, so that large numbers do not alias
-STACK_MARGIN = 0.15  # above and below stacked characters, relative to the height of one
+# Stacked characters are read with each of these: left and right, relative to the width of the box; above and below,
+# relative to the height of one.
+STACK_MARGINS = ((0.0, 0.15), (0.15, 0.15), (0.3, 0.3))
 MOST_STACKED = 5  # characters
 TALL = 1.5  # height of a region relative to its width, above which its characters may be stacked
-PITCH = (1.0, 2.0)  # from one stacked character to the next, relative to their width
+PITCH = (1.2, 2.5)  # from one stacked character to the next, relative to their width
 
 
 def widened(corners: tf.Tensor, margin: tuple[float, float]) -> tf.Tensor:
@@ -64,19 +66,25 @@ def may_stack(corners: tf.Tensor, count: int) -> tf.Tensor:
     return (tallness > TALL) & (tallness >= count * PITCH[0]) & (tallness <= count * PITCH[1])
 
 
+def columns(corners: tf.Tensor, count: int) -> tf.Tensor:
+    """Return regions in which `count` characters are stacked, float32 [K, 8], with each margin: float32 [M * K, 8]."""
+    box = oriented_box.from_corners(corners)
+    sizes = [(box.width * (1 + 2 * x), box.height * (1 + 2 * y / count)) for x, y in STACK_MARGINS]
+    return tf.concat(
+        [oriented_box.to_corners(OrientedBoxes(box.x, box.y, *size, box.cos, box.sin)) for size in sizes], axis=0
+    )
+
+
 def side_by_side(image: tf.Tensor, corners: tf.Tensor, count: int, height: int, width: int) -> tf.Tensor:
     """Cut regions in which characters are stacked into equal parts, and lay these side by side from left to right.
 
     Args:
       image: uint8 [H, W, 3].
-      corners: float32 [K, 8], of the numbers without a margin.
+      corners: float32 [K, 8].
       count: how many parts.
       height, width: of each result, in pixels.
     Returns:
       uint8 [K, height, width, 3].
     """
-    box = oriented_box.from_corners(corners)
-    taller = box.height * (1 + 2 * STACK_MARGIN / count)
-    column = oriented_box.to_corners(OrientedBoxes(box.x, box.y, box.width, taller, box.cos, box.sin))
-    parts = tf.split(cut(image, column, height * count, width // count), count, axis=1)
+    parts = tf.split(cut(image, corners, height * count, width // count), count, axis=1)
     return tf.pad(tf.concat(parts, axis=2), [[0, 0], [0, 0], [0, width % count], [0, 0]], "SYMMETRIC")

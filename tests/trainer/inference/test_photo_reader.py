@@ -153,3 +153,25 @@ def test_stacked_characters_are_read_side_by_side() -> None:
     assert [text.decode() for text in out["text"][:, 1, 0].numpy()] == ["274", "5"]
     np.testing.assert_allclose(out["confidence"][:, 1], [0.7, 0.3])
     np.testing.assert_array_equal(out["text"][:, 2:, 0], [[b"", b""]] * 2)
+
+
+def half_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str, tf.Tensor]:
+    """Read halves of a dark and a grey column: as `12`, confidently, without a margin alone; its thirds as `345`."""
+    shades = tf.reduce_mean(tf.cast(images, tf.float32), axis=3)
+    plain, thirds = (tf.abs(shades[:, 2, x] - shades[:, 5, x]) > 50 for x in (4, 7))
+    narrow = shades[:, 3, 0] < 50
+    halves = tf.where(narrow, "12", "98")
+    out = stub_reader(images, beam_width, candidates)
+    text = tf.where(plain, "6", tf.where(thirds, "345", halves))
+    confidence = tf.where(plain, 0.1, tf.where(thirds, 0.8, tf.where(narrow, 0.9, 0.1)))
+    return {**out, "text": text[:, tf.newaxis], "confidence": confidence}
+
+
+def test_stacked_characters_count_by_how_many_margins_agree_on_them() -> None:
+    image = Image.new("RGB", (384, 384), (250,) * 3)
+    image.paste((20,) * 3, (100, 50, 130, 110))
+    image.paste((120,) * 3, (100, 110, 130, 170))
+    photos = PhotoReader(TallFinder(), half_reader, (8, 15), RegionCalibration(), most=MOST)
+    out = tf.function(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
+    assert out["text"][0, 1, 0] == b"345"
+    np.testing.assert_allclose(out["confidence"][0, 1], 0.8, rtol=1e-6)

@@ -76,13 +76,22 @@ def test_stacked_characters_come_to_lie_side_by_side(count: int) -> None:
     assert middles == shades
 
 
+def test_margins_of_stacked_characters_are_left_and_right_of_each_and_around_all() -> None:
+    corners = tf.constant([[40.0, 10, 60, 10, 60, 100, 40, 100], [0.0, 50, 90, 50, 90, 70, 0, 70]])
+    wider = regions.columns(corners, 3).numpy()
+    assert len(wider) == 2 * len(regions.STACK_MARGINS)
+    for (x, y), (column_of_3, _) in zip(regions.STACK_MARGINS, wider.reshape(-1, 2, 8), strict=True):
+        left, top, right, bottom = 40 - 20 * x, 10 - 30 * y, 60 + 20 * x, 100 + 30 * y
+        np.testing.assert_allclose(column_of_3, [left, top, right, top, right, bottom, left, bottom], atol=1e-4)
+
+
 def test_only_tall_regions_may_hold_stacked_characters() -> None:
-    sizes = [(100, 20), (20, 29), (20, 40), (20, 80), (20, 150)]
+    sizes = [(100, 20), (20, 29), (20, 40), (20, 80), (20, 122), (20, 150), (20, 260)]
     corners = tf.constant([[0.0, 0, w, 0, w, h, 0, h] for w, h in sizes])
     may = {count: regions.may_stack(corners, count).numpy().tolist() for count in (2, 3, 4, 5)}
     assert may == {
-        2: [False, False, True, True, False],
-        3: [False, False, False, True, False],
-        4: [False, False, False, True, True],
-        5: [False, False, False, False, True],
+        2: [False, False, False, True, False, False, False],
+        3: [False, False, False, True, True, True, False],
+        4: [False, False, False, False, True, True, False],
+        5: [False, False, False, False, True, True, False],
     }
