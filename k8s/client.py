@@ -6,6 +6,7 @@ server is asked to reject them.
 
 import json
 import logging
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -165,11 +166,14 @@ class Cluster:
         except ApiException as error:
             raise self._refusal(error, method, kind, name) from error
         except urllib3.exceptions.MaxRetryError as error:
-            raise self._unreachable(error.reason) from error
+            raise self._no_answer(error.reason) from error
         except urllib3.exceptions.HTTPError as error:
-            raise self._unreachable(error) from error
+            raise self._no_answer(error) from error
 
-    def _unreachable(self, reason: object) -> Outage:
+    def _no_answer(self, reason: BaseException | None) -> UserError | Outage:
+        match reason:
+            case urllib3.exceptions.SSLError(args=(ssl.SSLCertVerificationError(), *_)):
+                return UserError(f"the certificate of {self.host} was not accepted ({reason}): see kubectl config view")
         return Outage(f"the cluster at {self.host} cannot be reached ({reason}): see kubectl cluster-info")
 
     def _refusal(self, error: ApiException, method: str, kind: str, name: str) -> UserError | Outage:
@@ -177,10 +181,6 @@ class Cluster:
         what = f"{APIS[kind][1]}{'/' + name if name else ''} in namespace {self.namespace}"
         advice = "delete the run first" if kind in OF_A_RUN else "all runs share it: make its file match the cluster"
         match error.status:
-            case 0:  # no answer
-                return UserError(
-                    f"the certificate of {self.host} was not accepted ({message}): see kubectl config view"
-                )
             case 401:
                 return UserError(f"authentication failed (401 {message}): log in again, or see kubectl config view")
             case 403 if "quota" in message:  # nothing else in the answer identifies it

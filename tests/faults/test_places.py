@@ -72,7 +72,8 @@ def below_a_file(place: Path) -> Path:
 
 
 def text_file(place: Path) -> Path:
-    (place / "file").write_text("I am not what you think\n")
+    """Make a file of text that none of the commands takes: a tab cannot be drawn."""
+    (place / "file").write_text("I am not\twhat you think\n")
     return place / "file"
 
 

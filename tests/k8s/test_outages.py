@@ -1,9 +1,13 @@
 """An API server that does not answer is waited for; the run continues without it, and that is no user error."""
 
+import ssl
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import trustme
 
 from k8s import client, submit
 from tests.k8s.api_server import Fault, Object, State
@@ -47,6 +51,23 @@ def test_an_outage_that_lasts_ends_with_1_and_says_that_the_run_continues(
     assert "etcd is down; run run7 continues, repeat the command to follow it" in err
     assert len(err.splitlines()) == 1
     assert ("jobs", "run7-trainer") in state.objects
+
+
+def test_a_certificate_that_is_not_accepted_is_no_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.setattr(client, "TRIES", 2)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever).start()
+        configure(tmp_path, monkeypatch, f"https://127.0.0.1:{server.server_address[1]}")
+        submitted(status=2)
+        server.shutdown()
+    err = capsys.readouterr().err
+    assert "was not accepted" in err
+    assert "CERTIFICATE_VERIFY_FAILED" in err
 
 
 @pytest.mark.parametrize(
