@@ -1,6 +1,7 @@
 """Processes of a cluster as forks of one that has imported everything, for tests that start many of them.
 
 A process that starts as a user's does spends most of its time importing TensorFlow: see tests/test_local_cluster.py.
+`tests.faults.forking` runs one command to its end, within limits; here many run at once and are killed one by one.
 """
 
 import io
