@@ -18,7 +18,7 @@ VERBS = ("run", "status", "logs", "delete")
 def main(argv: list[str] | None = None) -> int:
     """Run the command line, and return the exit status: for a run 0 complete, 2 user error, 1 failed.
 
-    An outage of the API server is no user error: it ends with 1.
+    An outage of the API server is not a user error: the exit status is 1.
     """
     ended = [0]
 

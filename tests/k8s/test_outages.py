@@ -1,4 +1,4 @@
-"""An API server that does not answer is waited for; the run continues without it, and that is no user error."""
+"""An API server that does not answer is waited for; the run continues without it: an outage is not a user error."""
 
 import ssl
 import threading

@@ -33,7 +33,7 @@ def test_every_command_takes_every_model(
     run, exported, scored, page = (str(tmp_path / name) for name in ("run", "model", "predictions", "report.html"))
     args = ["--experiment", "smoke", "--data", str(tiny_dataset), "--validation-data", f"{photos}/prepared"]
     settings = [f"model.name={model}", "model.dense_units=[16]", *SETTINGS[model]]
-    for steps in (4, 6):  # the second goes on with the slots of the first
+    for steps in (4, 6):  # the second continues with the slots of the first
         assert train.main([*args, "--workdir", run, "--set", *settings, f"train.steps={steps}"]) == 0
     assert evaluate.main(["--workdir", run, "--data", f"{photos}/prepared"]) == 0
     assert "12 images" in capsys.readouterr().out

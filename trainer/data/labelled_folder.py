@@ -41,7 +41,7 @@ def read(folder: str, alphabet: str, split: str | None = None, images: str | Non
     top = Path(folder)
     if not top.is_dir():
         raise UserError(
-            f"{folder} is no local folder: give one with images and {LABELS_FILE}, or with labels as file names"
+            f"{folder} is not a local folder: give one with images and {LABELS_FILE}, or with labels as file names"
         )
     if images or split or (top / LABELS_FILE).exists():
         found = _listed(top, split, images)

@@ -82,7 +82,7 @@ def test_a_list_in_another_encoding_and_a_missing_folder_are_one_line(tmp_path: 
     (tmp_path / "labels.csv").write_bytes("file,label\ngr\xfcn.png,1\n".encode("latin-1"))
     with pytest.raises(UserError, match="it is not UTF-8 text"):
         labelled_folder.read(str(tmp_path), DIGITS)
-    with pytest.raises(UserError, match="is no local folder"):
+    with pytest.raises(UserError, match="is not a local folder"):
         labelled_folder.read(str(tmp_path / "nowhere"), DIGITS)
 
 
