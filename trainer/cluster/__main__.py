@@ -1,5 +1,6 @@
 """Train on a cluster of processes on this machine: `python -m trainer.cluster --help`."""
 
+import argparse
 import contextlib
 import dataclasses
 import logging
@@ -39,6 +40,32 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
+    args = _parser().parse_args(argv)
+    environment.configure(use_tensorflow=False)
+    remote = any("://" in argument for argument in args.arguments)
+    if args.host_network or remote or not isolate_network():
+        log.warning("%s", OPEN_PORTS)
+    local = LocalCluster(
+        [*logs.chosen().words(), *args.arguments],
+        workers=args.workers,
+        servers=args.parameter_servers,
+        evaluators=(1 if args.parameter_servers else 0) if args.evaluators is None else args.evaluators,
+        back_off_limit=args.restarts,
+    )
+    with stoppable(_stop), local:
+        return local.run(kill_every=args.kill_every)
+
+
+def _stop(number: int) -> None:
+    """Leave the cluster; its tasks are then asked to save and stop, too."""
+    raise Stopped(f"stopped by {signal.Signals(number).name}", number)
+
+
+def _seconds(text: str) -> float:
+    return typed.argument(float, typed.Range(0, 10_000_000))(text.removesuffix("s"))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Train on a cluster of processes on this machine. Tasks that fail are restarted, as Pods are. "
         "The cluster gets its own network if the system allows that and nothing is read from a bucket. Otherwise: "
@@ -79,29 +106,7 @@ def _run(argv: list[str] | None) -> int:
     cli.accept_former(parser, "--back-off-limit", of=restarts)
     parser.add_argument("--host-network", action="store_true", help="always use the machine's network")
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="arguments of trainer.train")
-    args = parser.parse_args(argv)
-    environment.configure(use_tensorflow=False)
-    remote = any("://" in argument for argument in args.arguments)
-    if args.host_network or remote or not isolate_network():
-        log.warning("%s", OPEN_PORTS)
-    local = LocalCluster(
-        [*logs.chosen().words(), *args.arguments],
-        workers=args.workers,
-        servers=args.parameter_servers,
-        evaluators=(1 if args.parameter_servers else 0) if args.evaluators is None else args.evaluators,
-        back_off_limit=args.restarts,
-    )
-    with stoppable(_stop), local:
-        return local.run(kill_every=args.kill_every)
-
-
-def _stop(number: int) -> None:
-    """Leave the cluster; its tasks are then asked to save and stop, too."""
-    raise Stopped(f"stopped by {signal.Signals(number).name}", number)
-
-
-def _seconds(text: str) -> float:
-    return typed.argument(float, typed.Range(0, 10_000_000))(text.removesuffix("s"))
+    return parser
 
 
 if __name__ == "__main__":
