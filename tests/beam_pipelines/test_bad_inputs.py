@@ -16,7 +16,8 @@ from PIL import Image
 from beam_pipelines import score
 from beam_pipelines.inputs import images
 from tests.beam_pipelines.inputs.test_images import encoded
-from trainer.data import dataset_info, image_io, preprocess
+from trainer.data import image_io, preprocess
+from trainer.data.output_names import PREDICTIONS
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
 READ = ""  # instead of a reason
@@ -148,7 +149,7 @@ def test_every_image_is_read_or_named(folder: Path, tiny_model: Path, tmp_path: 
     args = ["--model", str(tiny_model), "--input", str(folder), "--output", str(out), "--num-shards", "3"]
     assert score.main([*args, "--batch-size", batch_size]) == 0
     top = f"{folder}/"
-    lines = (out / dataset_info.REJECTS_FILE).read_text().splitlines()
+    lines = (out / PREDICTIONS.rejects).read_text().splitlines()
     found = {row["key"].removeprefix(top): row["reason"] for row in map(json.loads, lines)}
     for path in out.glob("predictions-*"):
         for line in path.read_text().splitlines():

@@ -17,7 +17,7 @@ from beam_pipelines.sharding.outputs import MARKER_FILE
 from tests.beam_pipelines.conftest import free_port
 from tests.beam_pipelines.dataset.test_datasets import files, rejects
 from tests.conftest import ROOT, Run
-from trainer.data.dataset_info import REJECTS_FILE
+from trainer.data.output_names import PREDICTIONS
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +133,7 @@ def test_scoring_writes_the_same_bytes(
     run("beam_pipelines.score", *args, "--output", tmp_path / "out", *engines[engine])
     shards = sorted(path.name for path in (tmp_path / "out").glob("predictions-*"))
     assert len(shards) == 3
-    for name in (*shards, REJECTS_FILE):
+    for name in (*shards, PREDICTIONS.rejects):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "in_process" / name).read_bytes()
 
 
