@@ -5,6 +5,7 @@ import sys
 
 from beam_pipelines import beam_import, options, place_checks
 from trainer import cli, released
+from trainer.config import typed
 from trainer.data import megapixels
 from trainer.inference import region_options
 
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"number of prediction files; by default one for every {options.IMAGES_PER_SHARD} images, at most "
         f"{options.MOST_SHARDS}",
     )
-    parser.add_argument("--batch-size", type=int, default=128, help="images per batch")
+    parser.add_argument("--batch-size", type=typed.integer(1, 1_000_000), default=128, help="images per batch")
     region_options.add_beam(parser)
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are marked for review")

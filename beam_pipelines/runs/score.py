@@ -27,19 +27,14 @@ from trainer.data import image_kinds
 from trainer.data.output_names import PREDICTIONS
 from trainer.inference import beam_width, exported_model
 
-MOST_IMAGES_PER_BATCH = 1_000_000  # more than any memory holds
-
 
 def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
     """Write the predictions that the command line asks for."""
     begin = time.time()
     logging.getLogger().addFilter(_is_of_use)
     options = beam_options.parse(beam_args)
-    for name in ("batch_size", "num_shards"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
-    if args.batch_size > MOST_IMAGES_PER_BATCH:
-        raise UserError(f"--batch-size {args.batch_size}: it must be at most {MOST_IMAGES_PER_BATCH:,}")
+    if args.num_shards is not None and args.num_shards < 1:
+        raise UserError(f"--num-shards {args.num_shards}: it must be at least 1")
     if not 0 <= args.min_confidence <= 1:
         raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
     model = model_store.read_info(args.model)

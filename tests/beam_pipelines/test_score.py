@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from beam_pipelines import draw, score
+from beam_pipelines import score
 from beam_pipelines.scoring import model_store
+from tests.beam_pipelines.scoring import drawn_photos
 from trainer.data.output_names import PREDICTIONS
 from trainer.inference.exported_model import CHECKSUMS, ExportedModel
 
@@ -21,11 +22,7 @@ COUNT = 60
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 drawn numbers; the last two files are not images."""
-    folder = tmp_path_factory.mktemp("photos")
-    assert draw.main(["--count", str(COUNT), "--seed", "4", "--output", str(folder)]) == 0
-    for name in ("images/~1.png", "images/~2.png"):
-        (folder / name).write_bytes(b"no image")
-    return folder / "images"
+    return drawn_photos.write(tmp_path_factory.mktemp("photos"), COUNT, "~1.png", "~2.png")
 
 
 @pytest.fixture(scope="module")
@@ -214,8 +211,11 @@ def test_a_target_accuracy_chooses_the_threshold(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--batch-size", "0"), "--batch-size 0: it must be at least 1"),
-        (("--batch-size", "9" * 20), f"--batch-size {'9' * 20}: it must be at most 1,000,000"),
+        (("--batch-size", "0"), "--batch-size: 0: give a whole number, at least 1 and at most 1,000,000"),
+        (
+            ("--batch-size", "9" * 20),
+            f"--batch-size: {'9' * 20}: give a whole number, at least 1 and at most 1,000,000",
+        ),
         (("--beam-width", "0"), "--beam-width 0"),
         (("--min-confidence", "98"), "--min-confidence 98: it must be between 0 and 1"),
         (("--beam-width", "2", "--candidates", "3"), "raise --beam-width"),

@@ -153,10 +153,10 @@ class PhotoReader(tf.Module):
             count = 1 + tf.shape(found)[0]
             parts = [preprocess.fit(photo, height, width)[tf.newaxis]]
             owners, counts = [tf.zeros([1], tf.int32)], [tf.zeros([1], tf.int32)]
-            for margin in regions.MARGINS:
-                parts.append(regions.cut(photo, regions.widened(found, margin), height, width))
-                owners.append(tf.range(1, count))
-                counts.append(tf.zeros([count - 1], tf.int32))
+            widened = tf.concat([regions.widened(found, margin) for margin in regions.MARGINS], axis=0)
+            parts.append(regions.cut(photo, widened, height, width))
+            owners.append(tf.tile(tf.range(1, count), [len(regions.MARGINS)]))
+            counts.append(tf.zeros([tf.shape(widened)[0]], tf.int32))
             for characters in range(2, regions.MOST_STACKED + 1):
                 tall = tf.where(regions.may_stack(found, characters))[:, 0]
                 columns = regions.columns(tf.gather(found, tall), characters)

@@ -68,11 +68,10 @@ def may_stack(corners: tf.Tensor, count: int) -> tf.Tensor:
 
 def columns(corners: tf.Tensor, count: int) -> tf.Tensor:
     """Return regions in which `count` characters are stacked, float32 [K, 8], with each margin: float32 [M * K, 8]."""
-    box = oriented_box.from_corners(corners)
-    sizes = [(box.width * (1 + 2 * x), box.height * (1 + 2 * y / count)) for x, y in STACK_MARGINS]
-    return tf.concat(
-        [oriented_box.to_corners(OrientedBoxes(box.x, box.y, *size, box.cos, box.sin)) for size in sizes], axis=0
-    )
+    margins = tf.repeat(tf.constant(STACK_MARGINS), tf.shape(corners)[0], axis=0)
+    box = oriented_box.from_corners(tf.tile(corners, [len(STACK_MARGINS), 1]))
+    width, height = box.width * (1 + 2 * margins[:, 0]), box.height * (1 + 2 * margins[:, 1] / count)
+    return oriented_box.to_corners(OrientedBoxes(box.x, box.y, width, height, box.cos, box.sin))
 
 
 def side_by_side(image: tf.Tensor, corners: tf.Tensor, count: int, height: int, width: int) -> tf.Tensor:

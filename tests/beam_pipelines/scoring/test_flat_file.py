@@ -9,16 +9,14 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from beam_pipelines import draw, score
+from beam_pipelines import score
 from beam_pipelines.sharding import write_output
+from tests.beam_pipelines.scoring import drawn_photos
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    assert draw.main(["--count", "9", "--seed", "4", "--output", str(folder)]) == 0
-    (folder / "images" / "~.png").write_bytes(b"no image")
-    return folder / "images"
+    return drawn_photos.write(tmp_path_factory.mktemp("photos"), 9, "~.png")
 
 
 @pytest.fixture

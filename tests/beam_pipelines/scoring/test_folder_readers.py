@@ -9,8 +9,9 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
-from beam_pipelines import draw, score
+from beam_pipelines import score
 from beam_pipelines.sharding import outputs
+from tests.beam_pipelines.scoring import drawn_photos
 from trainer import report
 from trainer.config import experiments
 from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
@@ -20,10 +21,7 @@ COUNT = 5
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    assert draw.main(["--count", str(COUNT), "--seed", "4", "--output", str(folder)]) == 0
-    (folder / "images" / "~.png").write_bytes(b"no image")
-    return folder / "images"
+    return drawn_photos.write(tmp_path_factory.mktemp("photos"), COUNT, "~.png")
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2 as proto
 from google.cloud import storage
 
-from beam_pipelines import draw, score
+from beam_pipelines import score
 from beam_pipelines.scoring import model_store
 from tests.beam_pipelines import dataflow_service, flaky_store
 from tests.beam_pipelines.conftest import BUCKET
+from tests.beam_pipelines.scoring import drawn_photos
 from tests.beam_pipelines.test_dataflow import DATAFLOW, do_fns, run_as_main
 from tests.beam_pipelines.test_object_store import stored
 from tests.conftest import ROOT
@@ -31,10 +32,7 @@ COUNT = 40
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    assert draw.main(["--count", str(COUNT), "--seed", "4", "--output", str(folder)]) == 0
-    (folder / "images" / "none.png").write_bytes(b"no image")
-    return folder / "images"
+    return drawn_photos.write(tmp_path_factory.mktemp("photos"), COUNT, "none.png")
 
 
 @pytest.fixture(scope="module")
