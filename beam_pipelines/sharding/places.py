@@ -48,7 +48,7 @@ def _list_once(path: str) -> None:
     """List a bucket of s3://, and raise what its client does; Beam's would be called again for minutes."""
     import boto3
 
-    boto3.client("s3").list_objects_v2(Bucket=path.removeprefix("s3://").partition("/")[0], MaxKeys=1)
+    boto3.Session().client("s3").list_objects_v2(Bucket=path.removeprefix("s3://").partition("/")[0], MaxKeys=1)
 
 
 def check_local(flag: str, path: str) -> None:
