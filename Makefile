@@ -2,6 +2,7 @@
 # make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
 # make finder   the model that finds numbers in whole photos and reads them; FINDER_STEPS=12000 take about an hour and a half, and
 #             READER_STEPS=6000 one more; after make release
+# make site   builds the documentation into build/site; make notebook runs docs/notebook.ipynb and stores what it shows
 # make test   sets everything up, then: formatting, lint, types and the tests, of tests/faults a sample; make test-fast: the quick tests alone
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PY := $(VENV)/bin/python
 TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
 SAY := @printf '\n== %s\n'
 
-.PHONY: demo release finder soak fuzz faults test test-fast check clean
+.PHONY: demo release finder soak fuzz faults test test-fast check site notebook clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: setup.py
@@ -51,6 +52,13 @@ fuzz: $(VENV)/installed
 # Kills a random task of a local cluster every few seconds, 20 times a mode; takes about 20 minutes on 2 cores.
 soak: $(VENV)/installed
 	$(PY) -m benchmarks.soak
+
+site: $(VENV)/installed
+	$(PY) -m sphinx -q -W --keep-going -b html -c docs/site -d build/doctrees . build/site
+	@echo build/site/index.html
+
+notebook: $(VENV)/installed
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/jupyter execute --inplace docs/notebook.ipynb
 
 # The user's own images (DATA, a folder with labels.csv), or drawn ones.
 ifdef DATA

@@ -21,6 +21,14 @@ TYPEFACES = [  # the licences of all of them allow redistribution (OFL, Apache-2
     "font-source-serif-pro",
     "matplotlib>=3.9,<4",  # ships DejaVu, STIX and Computer Modern
 ]
+DOCS = [  # `make site`, and docs/notebook.ipynb
+    "furo>=2025.7,<2027",
+    "ipykernel>=6.29,<8",
+    "myst-nb>=1.3,<2",
+    "nbclient>=0.10,<1",
+    "sphinx>=8.1,<10",
+    "sphinx-external-toc>=1.1,<2",  # so that no page needs a directive that GitHub would show
+]
 EXTRAS = {
     # tensorflow and tensorflow-cpu install the same module: choose exactly one of cpu and gpu.
     "cpu": ["tensorflow-cpu>=2.21,<2.22", *TRAINING],
@@ -53,7 +61,9 @@ EXTRAS = {
         "uvicorn>=0.34,<1",
     ],
     "report": ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"],
+    "docs": DOCS,
     "test": [
+        *DOCS,
         "dask[distributed]>=2026.7,<2027",
         "duckdb>=2,<3; python_version >= '3.11'",  # which reads a folder of Parquet, as Polars does
         "gcp-storage-emulator>=2026.7,<2027",

@@ -14,7 +14,13 @@ WORST = 10  # wrong answers that a table lists
 
 @dataclass(frozen=True)
 class Judged:
-    """An image, the texts of its numbers (none if it shows no number), and what was read."""
+    """An image and what was read in it.
+
+    Attributes:
+      path: of the image.
+      texts: of its numbers; none if it shows no number.
+      reading: what was read.
+    """
 
     path: str
     texts: tuple[str, ...]
@@ -33,9 +39,15 @@ class FolderEvaluation:
     Attributes:
       folder: its path.
       images: how many show a number and could be read.
-      accuracy, interval_95: the proportion of them read correctly, and its 95 % interval (Wilson 1927).
-      digit_accuracy, length_accuracy, coverage_98, coverage_99, by_length: of them, see `metrics.summarise`.
-      empty: how many images show no number; `empty_right`: for how many of these none is listed.
+      accuracy: the proportion of them whose whole number was read correctly.
+      interval_95: the 95 % interval of `accuracy` (Wilson 1927).
+      digit_accuracy: the proportion of correct characters, position by position.
+      length_accuracy: the proportion of answers with the right number of characters.
+      coverage_98: the largest proportion that can be answered at 98 % accuracy when only the most confident are.
+      coverage_99: the same at 99 %.
+      by_length: by length of the number, how many show one and how they were read.
+      empty: how many images show no number.
+      empty_right: for how many of these none is listed.
       judged: all images that could be read, sorted by path.
       unread: why the others could not be read, by path.
     """

@@ -62,8 +62,7 @@ class Reader:
     def read_all(self, images: Iterable[ImageLike], *, batch_size: int = BATCH) -> Iterator[Reading]:
         """Yield what `read` returns for each of many images, in order; only a batch of them is held at once.
 
-        Raises:
-          As `read`.
+        It raises what `read` raises, at the batch that holds the image.
         """
         for batch in batches.of(map(self._named, images), batch_size, lambda image: len(image.file)):
             yield from self.read_prepared(batch)
