@@ -58,7 +58,7 @@ site: $(VENV)/installed
 	@echo build/site/index.html
 
 notebook: $(VENV)/installed
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/jupyter execute --inplace docs/notebook.ipynb
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/jupyter execute --inplace --NotebookClient.record_timing=False docs/notebook.ipynb
 
 # The user's own images (DATA, a folder with labels.csv), or drawn ones.
 ifdef DATA

@@ -18,6 +18,8 @@ from beam_pipelines import draw, score
 from tests.conftest import ROOT
 from trainer import Reader, Reading, evaluate, predict
 from trainer.data.image_kinds import UnreadableImage
+from trainer.inference import folder_evaluation
+from trainer.inference.folder_evaluation import Judged
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +187,11 @@ def test_no_number_is_right_where_none_is_listed(reader: Reader, images: list[Pa
     found = reader.evaluate(tmp_path)
     assert (found.images, found.accuracy, found.empty) == (1, 1.0, 1)
     assert found.empty_right == (not reader.read(tmp_path / "wall.png").numbers)
+
+
+def test_a_wrong_answer_without_a_number_says_so() -> None:
+    judged = Judged("a.png", ("439",), Reading("", 0.95, ("",), (), "a.png"))
+    assert "wrong: a.png: 439, read as no number (95.0%)" in str(folder_evaluation.measure("photos", [judged], {}))
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,8 @@ class FolderEvaluation:
         lines = [f"{self.images} images of {self.folder}", *(f"  {name:<24}{value}" for name, value in rows)]
         for one in self.wrong[:WORST]:
             labels = " or ".join(one.texts) or "no number"
-            lines.append(f"  wrong: {one.path}: {labels}, read as {one.reading.text} ({one.reading.confidence:.1%})")
+            text = one.reading.text or "no number"
+            lines.append(f"  wrong: {one.path}: {labels}, read as {text} ({one.reading.confidence:.1%})")
         if len(self.wrong) > WORST:
             lines.append(f"  and {len(self.wrong) - WORST} more")
         return "\n".join(lines + [f"  not read: {path}: {why}" for path, why in self.unread.items()])

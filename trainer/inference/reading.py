@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import functools
+import html
 import io
 import os
 from dataclasses import dataclass, field
@@ -83,7 +84,8 @@ class Reading:
         """Return the drawing for a notebook."""
         file = io.BytesIO()
         self.draw().save(file, "PNG")
-        return f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+        texts = html.escape(", ".join(number.text for number in self.numbers)) or "no number"
+        return f'<img alt="{texts}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
 
 
 @functools.singledispatch
