@@ -20,7 +20,10 @@ PAGES = [
 ]
 FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(python -m (?:trainer|beam_pipelines)[^`]+)`")
-BEAM = ("--direct", "--runner")  # options that the pipelines pass on
+BEAM = (  # options that the pipelines pass on
+    *("--direct", "--runner", "--project", "--region", "--staging_location", "--temp_location", "--setup_file"),
+    *("--sdk_container_image", "--num_workers", "--max_num_workers", "--machine_type"),
+)
 OURS = re.compile(r"^(?:python -m ((?:trainer|beam_pipelines|k8s)\.\w+)|svhn[- ](\w+))\b(.*)", re.DOTALL)
 
 
