@@ -59,7 +59,7 @@ def main() -> None:
         size = float(_run(python, SIZE)[2])
         _run(python, lines, args.image)
         runs = [_run(python, lines, args.image) for _ in range(args.runs)]
-        seconds, cpu = (statistics.median(run[i] for run in runs) for i in range(2))
+        seconds, cpu = statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs)
         print(f"{name:<16}{len(lines.splitlines()):>6}{seconds:>8.1f}{cpu:>8.1f}{size:>8,.0f}  {runs[0][2]}")
 
 
