@@ -1,6 +1,7 @@
 """Read the numbers in a few images; print or draw the answers."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -10,12 +11,14 @@ from typing import BinaryIO
 from PIL import Image
 
 from trainer import cli, logs
+from trainer.cluster import environment
 from trainer.data import image_io, image_kinds, image_source
 from trainer.inference import any_model, attention_overlay, beam_width, box_overlay, exported_model
 from trainer.inference.box_overlay import Photo
 from trainer.inference.exported_model import Answer, ExportedModel
 
 DRAWN_SIDE = 1024  # pixels
+FEW = 200  # images; for these, optimising a graph takes longer than it saves
 
 
 def read(args: argparse.Namespace) -> None:
@@ -25,6 +28,13 @@ def read(args: argparse.Namespace) -> None:
       UserError: some could not be read; the others were.
     """
     model = any_model.load(args.model)
+    # It takes four seconds for a finder with its recogniser, and a few tenths of one for a recogniser alone.
+    quick = "finder" in model.info and len(args.images) <= FEW
+    with environment.unoptimised_graphs() if quick else contextlib.nullcontext():
+        _read_all(model, args)
+
+
+def _read_all(model: ExportedModel, args: argparse.Namespace) -> None:
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model.info["beam_width"])
     most, whole = args.max_numbers, args.regions == "whole"
     calibrated = bool(exported_model.reading_info(model.info, whole=whole)["calibration"])
