@@ -23,7 +23,7 @@ def of_files(files: Iterable[File]) -> str:
 
 def of_paths(paths: Iterable[str]) -> str:
     """Return `of_files` of the files at these paths, local or remote; missing ones count as empty."""
-    return of_files(_found(paths))
+    return of_files(looked_up(paths))
 
 
 def of_source(source: Source, described_in: str) -> dict[str, str]:
@@ -53,8 +53,11 @@ def _image_paths(source: Source, folder: str, prefix: str) -> Iterator[str]:
         yield posixpath.join(folder, key[len(prefix) :].lstrip("/"))
 
 
-def _found(paths: Iterable[str]) -> Iterator[File]:
-    """Yield each file; if there are many in a folder of an object store, list that folder once."""
+def looked_up(paths: Iterable[str]) -> Iterator[File]:
+    """Yield the file at each path; a missing one counts as empty.
+
+    If there are many in a folder of an object store, that folder is listed once.
+    """
     remote: defaultdict[str, list[str]] = defaultdict(list)
     for path in paths:
         if listing.is_remote(path):

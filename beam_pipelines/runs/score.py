@@ -1,11 +1,15 @@
 """Read the numbers in many images with an exported model: `python -m beam_pipelines.score --help`."""
 
 import argparse
+import functools
 import json
 import logging
+import os
+import shutil
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import google_crc32c
@@ -16,12 +20,14 @@ from beam_pipelines.inputs import identity
 from beam_pipelines.options import IMAGES_PER_SHARD, MOST_SHARDS
 from beam_pipelines.scoring import find_images, flat_file, model_store, predictions
 from beam_pipelines.scoring.check_readable import check_readable
-from beam_pipelines.scoring.find_images import Item
+from beam_pipelines.scoring.image_list import IMAGES_FILE, ImageList, Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
 from beam_pipelines.scoring.predictions import KIND, DescribePredictions
 from beam_pipelines.sharding import beam_options, partition, write_output
+from beam_pipelines.sharding.listing import File
 from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import ShardSpec
+from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import UserError
 from trainer.data import image_kinds
 from trainer.data.output_names import PREDICTIONS
@@ -30,16 +36,18 @@ from trainer.inference import beam_width, exported_model
 
 def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
     """Write the predictions that the command line asks for."""
+    with tempfile.TemporaryDirectory() as scratch:
+        _run(args, beam_args, scratch)
+
+
+def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> None:
     begin = time.time()
     logging.getLogger().addFilter(_is_of_use)
     options = beam_options.parse(beam_args)
-    if args.num_shards is not None and args.num_shards < 1:
-        raise UserError(f"--num-shards {args.num_shards}: it must be at least 1")
-    if not 0 <= args.min_confidence <= 1:
-        raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
+    _check(args)
     model = model_store.read_info(args.model)
     reading = _reading(args, model)
-    images = find_images.find(args.input)
+    images = find_images.find(args.input, scratch)
     image_kinds.limit_megapixels(args.max_megapixels)
     check_readable(images, model["image_size"])
     share = partition.parse(args.share)
@@ -62,8 +70,9 @@ def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
         flat.check()
         if args.overwrite:
             flat.remove()
+    listed = ImageList(FileSystems.join(output, IMAGES_FILE), 0, len(images.items))
     write_output.write(
-        slices(images.items, output, num_shards, reading.file_format),
+        slices(listed, output, num_shards, reading.file_format),
         RunInference(ReadShards(args.model, reading)),
         DescribePredictions(model, request, images.endings, begin),
         output=output,
@@ -73,10 +82,29 @@ def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
         share=share,
         request=request,
         options=options,
+        prepare=functools.partial(_copy, os.path.join(scratch, IMAGES_FILE), listed.path),
         finish=finish,
     )
     if flat:
         flat.complete()
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Check the bounds of numbers.
+
+    Raises:
+      UserError: one is out of them.
+    """
+    if args.num_shards is not None and args.num_shards < 1:
+        raise UserError(f"--num-shards {args.num_shards}: it must be at least 1")
+    if not 0 <= args.min_confidence <= 1:
+        raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
+
+
+def _copy(path: str, to: str) -> None:
+    """Copy a local file to an output."""
+    with open(path, "rb") as file, whole_file(to) as copy:
+        shutil.copyfileobj(file, copy)
 
 
 def _request(items: Sequence[Item], num_shards: int, reading: Reading) -> dict[str, Any]:
@@ -84,7 +112,7 @@ def _request(items: Sequence[Item], num_shards: int, reading: Reading) -> dict[s
     return {
         "images": len(items),
         "images_crc32c": _checksum(items),
-        "files": identity.of_paths({item.path for item in items}),
+        "files": identity.of_files(_files(items)),
         "num_shards": num_shards,
         "batch_size": reading.batch_size,
         "beam_width": reading.beam_width,
@@ -97,7 +125,7 @@ def _request(items: Sequence[Item], num_shards: int, reading: Reading) -> dict[s
     }
 
 
-def slices(items: Sequence[Item], output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
+def slices(items: ImageList, output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
     """Cut the items into one run per shard, so that the rows of all shards, in order, are sorted by key."""
     count = min(num_shards, len(items))
     bounds = [len(items) * shard // count for shard in range(count + 1)]
@@ -131,6 +159,18 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
 def _is_of_use(record: logging.LogRecord) -> bool:
     """Return False for RunInference's warning that it cannot measure memory, logged if PyTorch is not installed."""
     return "Resource module is not available" not in record.getMessage()
+
+
+def _files(items: Iterable[Item]) -> Iterator[File]:
+    """Yield each file that contains an item once."""
+    shared: dict[str, tuple[int, float] | None] = {}
+    for item in items:
+        if item.file and item.kind == "file" and not item.reject:
+            yield File(item.path, *item.file)
+        else:
+            shared[item.path] = item.file
+    yield from (File(path, *file) for path, file in shared.items() if file)
+    yield from identity.looked_up(path for path, file in shared.items() if not file)
 
 
 def _checksum(items: Sequence[Item]) -> str:

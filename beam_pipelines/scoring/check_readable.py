@@ -2,7 +2,8 @@
 
 from beam_pipelines.inputs import images
 from beam_pipelines.scoring import find_images
-from beam_pipelines.scoring.find_images import Found, Item
+from beam_pipelines.scoring.find_images import Found
+from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
 

@@ -3,17 +3,22 @@
 Archives and record files are scanned once for names and positions; no image is read.
 """
 
+import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.dataset import writer
 from beam_pipelines.inputs import archives
+from beam_pipelines.scoring import image_list
+from beam_pipelines.scoring.image_list import Item
+from beam_pipelines.scoring.sorting import Collection
 from beam_pipelines.sharding import listing, places
+from beam_pipelines.sharding.listing import File
 from trainer.cli import UserError
 from trainer.data import dataset_info, records, shard_sizes, tfrecord
 from trainer.data.dataset_info import Shard
@@ -23,36 +28,21 @@ from trainer.files.local_file import NotAFile, check_regular
 
 RECORDS = ".tfrecord"  # somewhere in the name
 LINK_TO_FOLDER = "link to a folder"  # among the extensions of other files
+NamedFile = tuple[str, tuple[int, float] | None]  # the path of a file, and its size and time if they are known
 _FRAME_HEADER, _FRAME = 12, 16  # bytes of a TFRecord's framing before its data, and in total
-
-
-class Item(NamedTuple):
-    """An image, or the reject in its place.
-
-    Attributes:
-      key: unique except among rejects: the path, `archive.tar/member`, or the record's own.
-      path: of the file that contains it.
-      kind: how it is stored there.
-      start, size: position in the file, in bytes, of a member or record; for a zipped member, that of its header.
-      reject: reason and detail, if it is already clear that it cannot be read.
-    """
-
-    key: str
-    path: str
-    kind: Literal["file", "member", "zipped", "record"] = "file"
-    start: int = 0
-    size: int = 0
-    reject: tuple[str, str] | None = None
 
 
 @dataclass
 class Found:
-    """Items in the order of their keys, and other files in folders and archives, counted by extension.
+    """What the inputs name.
 
-    `named` holds the paths of files that an input names itself, rather than a folder, a pattern or a list.
+    Attributes:
+      items: in the order of their keys; an `ImageList`, and so not in memory.
+      endings: other files in folders and archives, counted by extension.
+      named: the paths of files that an input names itself, rather than a folder, a pattern or a list.
     """
 
-    items: list[Item] = field(default_factory=list)
+    items: Sequence[Item]
     endings: Counter[str] = field(default_factory=Counter)
     named: set[str] = field(default_factory=set)
 
@@ -61,38 +51,52 @@ class Found:
         return self.endings.total()
 
 
-def find(inputs: Iterable[str]) -> Found:
+def find(inputs: Iterable[str], scratch: str) -> Found:
     """Find the images.
 
     Args:
       inputs: each a file, a folder or a prefix with files below it, a pattern with wildcards, an archive (tar or zip),
         TFRecords, or a text file (`@list`, or ending in `.txt`) that names files, archives or TFRecords, one per line.
         Wildcards are expanded only if nothing has exactly that name.
+      scratch: a local folder for the file with the list, `image_list.IMAGES_FILE`, which is read whenever the list is.
     Raises:
       UserError: an input matches nothing, nothing that can be read, or an unfinished dataset.
     """
-    found, paths = Found(), dict[str, None]()
-    for one in inputs:
-        before = len(found.items)
-        listed = list(_paths(one, found))
-        if not listed and len(found.items) == before:
-            other = f" (other files: {endings_text(found.endings)})" if found.endings else ""
-            raise UserError(
-                f"--input {one} matches no images{other}: give files, folders, .tar or .zip archives, TFRecords or a "
-                "list of paths; quote a pattern, e.g. 'photos/*.png'"
-            )
-        paths.update(dict.fromkeys(listed))
-        if listed in ([one], [os.path.normpath(one)]):
-            found.named.add(listed[0])
-    finished: dict[str, dict[str, Shard]] = {}
-    # Including those in lists; each bucket is checked once.
-    for bucket in sorted({"/".join(path.split("/")[:3]) for path in paths if listing.is_remote(path)}):
-        places.check("--input", bucket)
-    for path in paths:
-        found.items.extend(_items(path, found, finished))
-    found.items.sort(key=lambda item: (item.key, item.path, item.start))
-    _mark_duplicates(found.items)
+    with closing(Collection()) as collected:
+        found, buckets = Found([]), set[str]()
+        for one in inputs:
+            _collect(one, found, collected, buckets)
+        finished: dict[str, dict[str, Shard]] = {}
+        collected.add(
+            item._replace(file=file) for path, file in collected.files() for item in _items(path, found, finished)
+        )
+        path = os.path.join(scratch, image_list.IMAGES_FILE)
+        with open(path, "wb") as out:
+            found.items = image_list.write(out, path, _duplicates_rejected(collected.items()))
     return found
+
+
+def _collect(one: str, found: Found, collected: Collection, buckets: set[str]) -> None:
+    """Add the files that an input names, and check their buckets, which lists may name, too, if not in `buckets`.
+
+    Raises:
+      UserError: it matches nothing, or names a store that cannot be read.
+    """
+    before, count, path = collected.count, 0, ""
+    for path, file in _paths(one, found, collected):
+        count += 1
+        collected.add_file(path, file)
+        if listing.is_remote(path) and (bucket := "/".join(path.split("/")[:3])) not in buckets:
+            buckets.add(bucket)
+            places.check("--input", bucket)
+    if not count and collected.count == before:
+        other = f" (other files: {endings_text(found.endings)})" if found.endings else ""
+        raise UserError(
+            f"--input {one} matches no images{other}: give files, folders, .tar or .zip archives, TFRecords or a "
+            "list of paths; quote a pattern, e.g. 'photos/*.png'"
+        )
+    if count == 1 and path in (one, os.path.normpath(one)):
+        found.named.add(path)
 
 
 def endings_text(endings: Counter[str]) -> str:
@@ -105,43 +109,57 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _paths(one: str, found: Found) -> Iterator[str]:
+def _paths(one: str, found: Found, collected: Collection) -> Iterator[NamedFile]:
     """Yield the files that an input names."""
     if listing.is_remote(one):
         yield from _remote_paths(one, found)
-    elif os.path.isdir(one):
-        yield from _wanted(map(os.path.normpath, _below(one, found)), found)
-    elif one.startswith("@") or one.endswith(".txt"):
-        yield from _listed(one if os.path.exists(one) else one.removeprefix("@"))
+        return
+    if os.path.isdir(one):
+        yield from _below(one, found, collected)
+        return
+    paths: Iterable[str]
+    if one.startswith("@") or one.endswith(".txt"):
+        paths = _listed(one if os.path.exists(one) else one.removeprefix("@"))
     elif os.path.lexists(one) or not listing.has_wildcard(one):
-        yield from [os.path.normpath(one)] if os.path.lexists(one) else []
+        paths = [os.path.normpath(one)] if os.path.lexists(one) else []
     else:
-        yield from listing.match(one)
+        paths = listing.match(one)
+    for path in paths:
+        file = None if listing.is_remote(path) else listing.file(path) or File(path, 0, 0.0)
+        yield path, file and (file.size, file.updated)
 
 
-def _remote_paths(one: str, found: Found) -> Iterator[str]:
+def _remote_paths(one: str, found: Found) -> Iterator[NamedFile]:
     if one.endswith(".txt"):
-        yield from _listed(one)
-    elif below := [file.path for file in listing.below(one, on_error=lambda _: None)]:
-        yield from _wanted(below, found)
-    elif FileSystems.exists(one):
-        yield one
+        yield from ((path, None) for path in _listed(one))
+        return
+    files = listing.below(one, on_error=lambda _: None)
+    if first := next(files, None):
+        for file in itertools.chain([first], files):
+            if _is_wanted(file.path, found):
+                yield file.path, (file.size, file.updated)
+        return
+    if FileSystems.exists(one):
+        yield one, None
     elif listing.has_wildcard(one):
-        yield from listing.match(one)
+        yield from ((path, None) for path in listing.match(one))
 
 
-def _below(top: str, found: Found) -> Iterator[str]:
-    """Yield the files below a folder; links to folders are only counted, folders that cannot be listed rejected."""
+def _below(top: str, found: Found, collected: Collection) -> Iterator[NamedFile]:
+    """Yield the files below a folder that may hold images.
+
+    Links to folders are only counted; folders that cannot be listed become rejects.
+    """
 
     def reject(error: OSError) -> None:
         folder = printable(os.path.normpath(error.filename))
-        found.items.append(Item(folder, folder, reject=("unreadable", f"files below it are lost: {error.strerror}")))
+        collected.add([Item(folder, folder, reject=("unreadable", f"files below it are lost: {error.strerror}"))])
 
     for file in listing.below(top, on_error=reject):
         if not file.is_regular and os.path.isdir(file.path):
             found.endings[LINK_TO_FOLDER] += 1
-        else:
-            yield file.path
+        elif _is_wanted(path := os.path.normpath(file.path), found):
+            yield path, (file.size, file.updated)
 
 
 def _listed(path: str) -> Iterator[str]:
@@ -160,12 +178,12 @@ def _listed(path: str) -> Iterator[str]:
             yield line.strip() if listing.is_remote(line) else os.path.normpath(line.strip())
 
 
-def _wanted(paths: Iterable[str], found: Found) -> Iterator[str]:
-    for path in paths:
-        if path.lower().endswith((*IMAGE_ENDINGS, *archives.endings())) or RECORDS in _name(path):
-            yield path
-        else:
-            found.endings[archives.ending(printable(path))] += 1
+def _is_wanted(path: str, found: Found) -> bool:
+    """Return whether a file in a folder may hold images; count it otherwise."""
+    if path.lower().endswith((*IMAGE_ENDINGS, *archives.endings())) or RECORDS in _name(path):
+        return True
+    found.endings[archives.ending(printable(path))] += 1
+    return False
 
 
 def _name(path: str) -> str:
@@ -269,8 +287,14 @@ def _shards(folder: str) -> dict[str, Shard]:
     return {shard.name: shard for split in writer.read_info(folder).splits.values() for shard in split.shards}
 
 
-def _mark_duplicates(items: list[Item]) -> None:
-    """Reject all but the first of the items with the same key."""
-    for i in range(1, len(items)):
-        if items[i].key == items[i - 1].key:
-            items[i] = items[i]._replace(reject=("duplicate-key", f"in {items[i].path}; another has the same key"))
+def _duplicates_rejected(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items that are sorted by key; all but the first with the same key become rejects."""
+    before = None
+    for item in items:
+        is_repeated = item.key == before
+        before = item.key
+        yield (
+            item._replace(reject=("duplicate-key", f"in {item.path}; another has the same key"))
+            if is_repeated
+            else item
+        )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow import parquet
 
+from beam_pipelines.scoring.image_list import IMAGES_FILE
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.outputs import Kind
@@ -49,7 +50,7 @@ def _shards_of(text: str) -> list[str]:
     return [shard["name"] for shard in summary["shards"]]
 
 
-KIND = Kind(PREDICTIONS, FORMER_PREDICTIONS, (), _shards_of)
+KIND = Kind(PREDICTIONS, FORMER_PREDICTIONS, (IMAGES_FILE,), _shards_of)
 
 
 def shard_name(file_format: str, index: int, count: int) -> str:

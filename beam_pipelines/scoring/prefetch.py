@@ -11,7 +11,7 @@ from threading import Condition, Lock
 from typing import Any, BinaryIO, NamedTuple
 
 from beam_pipelines.inputs import archives, images, labelled
-from beam_pipelines.scoring.find_images import Item
+from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.sharding.shards import Reject
 from trainer.data import image_io, records
 from trainer.data.image_io import ShrunkImage

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from trainer.files.local_file import open_regular
@@ -146,7 +147,22 @@ def _prefix(folder: str) -> str:
 
 
 def _below_prefix(prefix: str) -> Iterator[File]:
+    """Yield files as the store lists them; Beam's `match` would return them all at once, at 300 bytes each."""
+    if prefix.startswith("gs://"):
+        return _below_google(prefix)
     return (one for one in _matched(prefix, "**") if one.path.startswith(prefix))
+
+
+def _below_google(prefix: str) -> Iterator[File]:
+    from apache_beam.io.gcp import gcsio
+
+    bucket, name = gcsio.parse_gcs_path(prefix, object_optional=True)
+    fields = "items(name,size,updated),nextPageToken"
+    try:
+        for blob in gcsio.GcsIO().client.list_blobs(bucket, prefix=name, fields=fields):
+            yield File(f"gs://{bucket}/{blob.name}", blob.size, blob.updated.timestamp())
+    except Exception as error:  # as Beam does
+        raise BeamIOError("List operation failed", {prefix: error}) from error
 
 
 def _matched(literal: str, pattern: str = "") -> Iterator[File]:

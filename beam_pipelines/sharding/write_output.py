@@ -41,6 +41,7 @@ def write(
     share: Partition | None,
     request: dict[str, Any],
     options: PipelineOptions,
+    prepare: Callable[[], None] = lambda: None,
     finish: Callable[[dict[str, float]], None],
 ) -> None:
     """Write an output, or one partition of it, under its lock, unless exactly this output is already complete.
@@ -50,6 +51,7 @@ def write(
       output, kind, same, overwrite: see `outputs.is_done`.
       share: the partition to write, which completes the output if all others are done; None for all shards.
       request: what was asked for; notes of other requests are ignored.
+      prepare: called before the first shard is written: writes what workers read in the output, as all partitions do.
       finish: called with the seconds of each step once the output is complete.
     Raises:
       UserError or Locked: as `_opened`.
@@ -68,6 +70,7 @@ def write(
             options=options,
             partition=share,
             request=request,
+            prepare=prepare,
             ticket=ticket,
         )
         if seconds is not None:
@@ -161,6 +164,7 @@ def _run(
     options: PipelineOptions,
     partition: Partition | None,
     request: dict[str, Any],
+    prepare: Callable[[], None],
     ticket: Ticket,
 ) -> dict[str, float] | None:
     """Remove what other runs left; return the seconds of each step, or None if other partitions are not done yet."""
@@ -171,6 +175,7 @@ def _run(
     if partition is None:
         outputs.remove(output, kind)
         outputs.mark(output, kind, names, forget=True)
+        prepare()
         return shards.run(specs, work, describe, output=output, names=kind.names, options=options, ticket=ticket)
     outputs.mark(output, kind, names)
     mine = partition.of(specs)
@@ -180,6 +185,7 @@ def _run(
     if _is_noted(output, kind, partition, request):
         print(f"partition {partition.index}/{partition.count} of {output} is already done")
     elif mine:
+        prepare()
         seconds = shards.execute(mine, work, note, output=output, options=options)
         # In this order: another process may complete the output at any moment, and then removes the notes.
         if name not in outputs.sizes(output) and not outputs.is_complete(output, kind):

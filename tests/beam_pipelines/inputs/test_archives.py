@@ -10,7 +10,7 @@ import socket
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,11 @@ from PIL import Image
 
 from beam_pipelines import score
 from beam_pipelines.inputs import archives
-from beam_pipelines.scoring import find_images, prefetch
+from beam_pipelines.scoring import prefetch
 from beam_pipelines.scoring.check_readable import check_readable
-from beam_pipelines.scoring.find_images import Item
+from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.sharding.shards import Reject
+from tests.beam_pipelines import finding
 from tests.beam_pipelines.inputs.test_images import encoded
 from tests.beam_pipelines.scoring.test_find_images import archive, rejects
 from trainer.cli import UserError
@@ -61,7 +62,7 @@ def written(path: Path, data: bytes) -> Path:
     return path
 
 
-def contents(items: list[Item], top: Path) -> dict[str, bytes | str]:
+def contents(items: Sequence[Item], top: Path) -> dict[str, bytes | str]:
     """Return for each item its bytes, or the reason why it cannot be read."""
     containers, out = prefetch.Containers(), dict[str, bytes | str]()
     for item in items:
@@ -77,7 +78,7 @@ def contents(items: list[Item], top: Path) -> dict[str, bytes | str]:
 @pytest.mark.parametrize("pack", [lambda m: tarred(*m.items()), zipped, lambda m: zipped(m, zipfile.ZIP_STORED)])
 def test_the_content_tells_what_an_archive_is(tmp_path: Path, name: str, pack: Callable) -> None:
     path = written(tmp_path / name, pack({"x/1.png": b"one", "2.PNG": b"two" * 99, "readme.md": b"", "none": b""}))
-    out = find_images.find([str(path)])
+    out = finding.find([str(path)])
     assert contents(out.items, path) == {"x/1.png": b"one", "2.PNG": b"two" * 99}
     assert out.endings == {".md": 1, "": 1}
 
@@ -86,26 +87,26 @@ def test_the_content_tells_what_an_archive_is(tmp_path: Path, name: str, pack: C
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz", "a.tar.xz", "without"])
 def test_a_compressed_archive_is_named(tmp_path: Path, compress: Callable[[bytes], bytes], name: str) -> None:
     path = written(tmp_path / name, compress(tarred(("1.png", b"one"))))
-    out = find_images.find([str(path)])
+    out = finding.find([str(path)])
     assert contents(out.items, tmp_path) == {name: "compressed-archive"}
     with pytest.raises(UserError, match=r"compressed with .*: repack it as a plain \.tar"):
         check_readable(out, (8, 8))
     written(tmp_path / "2.png", PNG)
-    assert contents(find_images.find([str(tmp_path)]).items, tmp_path).keys() >= {"2.png"}
+    assert contents(finding.find([str(tmp_path)]).items, tmp_path).keys() >= {"2.png"}
 
 
 def test_what_was_appended_to_an_archive_is_read(tmp_path: Path) -> None:
     one, two, three = (tarred((f"{i}.png", b"%d" % i)) for i in range(3))
     path = written(tmp_path / "a.tar", one + two + bytes(512 * 7) + three)
-    assert contents(find_images.find([str(path)]).items, path) == {"0.png": b"0", "1.png": b"1", "2.png": b"2"}
+    assert contents(finding.find([str(path)]).items, path) == {"0.png": b"0", "1.png": b"1", "2.png": b"2"}
     path = written(tmp_path / "a.tar", one + b"rubbish" * 200)
-    assert contents(find_images.find([str(path)]).items, tmp_path) == {"a.tar/0.png": b"0", "a.tar": "damaged-archive"}
+    assert contents(finding.find([str(path)]).items, tmp_path) == {"a.tar/0.png": b"0", "a.tar": "damaged-archive"}
 
 
 @pytest.mark.parametrize("data", [b"", bytes(1024), tarred(), zipped({})])
 def test_an_empty_archive_is_named(tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture) -> None:
     path = written(tmp_path / "a.tar", data)
-    assert contents(find_images.find([str(path)]).items, tmp_path) == {"a.tar": "empty-archive"}
+    assert contents(finding.find([str(path)]).items, tmp_path) == {"a.tar": "empty-archive"}
     assert score.main(["--input", str(path), "--output", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -126,7 +127,7 @@ def test_links_in_an_archive_are_followed_within_it_or_named(tmp_path: Path) -> 
         special("link", tarfile.SYMTYPE, "hard.png"),
     ]
     path = written(tmp_path / "a.tar", tarred(*members))
-    out = find_images.find([str(path)])
+    out = finding.find([str(path)])
     assert contents(out.items, path) == {
         **dict.fromkeys(["first.png", "hard.png", "deep/soft.png"], b"one"),
         **dict.fromkeys(["out.png", "absolute.png", "round.png", "one.png", "two.png"], "broken-link"),
@@ -142,7 +143,7 @@ def test_a_header_that_claims_any_size_takes_no_memory(tmp_path: Path, kind: byt
     claim.size = size
     header = claim.tobuf(tarfile.GNU_FORMAT)
     path = written(tmp_path / "a.tar", tarred(("1.png", b"one"))[:1024] + header + bytes(1024))
-    found_there = contents(find_images.find([str(path)]).items, tmp_path)
+    found_there = contents(finding.find([str(path)]).items, tmp_path)
     assert found_there.pop("a.tar/1.png") == b"one"
     assert found_there
     assert set(found_there.values()) == {"damaged-archive"}
@@ -153,25 +154,25 @@ def test_a_zip_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     whole = bytes(data)
     path = tmp_path / "a.zip"
     data[40] ^= 0xFF  # within the first member
-    assert contents(find_images.find([str(written(path, bytes(data)))]).items, path) == {
+    assert contents(finding.find([str(written(path, bytes(data)))]).items, path) == {
         "1.png": "damaged-archive",
         "2.png": b"two" * 50,
     }
-    assert contents(find_images.find([str(written(path, whole[:-30]))]).items, tmp_path) == {"a.zip": "damaged-archive"}
+    assert contents(finding.find([str(written(path, whole[:-30]))]).items, tmp_path) == {"a.zip": "damaged-archive"}
     directory = whole.index(b"PK\x01\x02")
     locked = bytearray(whole)
     locked[directory + 8] |= 1
-    assert contents(find_images.find([str(written(path, bytes(locked)))]).items, path)["1.png"] == "encrypted"
+    assert contents(finding.find([str(written(path, bytes(locked)))]).items, path)["1.png"] == "encrypted"
     claiming = bytearray(whole)
     struct.pack_into("<I", claiming, directory + 24, 2**32 - 2)
-    assert contents(find_images.find([str(written(path, bytes(claiming)))]).items, path)["1.png"] == "too-large"
+    assert contents(finding.find([str(written(path, bytes(claiming)))]).items, path)["1.png"] == "too-large"
 
 
 def test_a_member_of_a_zip_without_a_name_is_another_file(tmp_path: Path) -> None:
     data = bytearray(zipped({"1.png": b"one", "2.png": b"two"}))
     struct.pack_into("<H", data, data.rindex(b"PK\x01\x02") + 28, 0)  # the length of its name in the directory
     struct.pack_into("<H", data, data.rindex(b"PK\x01\x02") + 32, 5)  # its comment is the name
-    found = find_images.find([str(written(tmp_path / "a.zip", bytes(data)))])
+    found = finding.find([str(written(tmp_path / "a.zip", bytes(data)))])
     assert contents(found.items, tmp_path / "a.zip") == {"1.png": b"one"}
     assert found.others == 1
 
@@ -187,7 +188,7 @@ def test_any_damage_is_a_reject(tmp_path_factory: pytest.TempPathFactory, data: 
         damaged[spot] = data.draw(st.integers(0, 255))
     damaged = damaged[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else damaged
     path = written(tmp_path_factory.mktemp("damaged") / "a.tar", bytes(damaged))
-    out = find_images.find([str(path)])
+    out = finding.find([str(path)])
     read = contents(out.items, path)
     assert len(read) + out.others >= 1
     if bytes(damaged) == whole:
@@ -230,7 +231,7 @@ def test_what_is_no_file_is_rejected_and_never_opened(tmp_path: Path, way: str) 
         "list": [f"@{tmp_path}/list"],
         "pattern": [f"{tmp_path}/*[geds]?*"],
     }[way]
-    items = [item for item in find_images.find(given).items if os.path.basename(item.key) in every]
+    items = [item for item in finding.find(given).items if os.path.basename(item.key) in every]
     reasons = {os.path.basename(key): reason for key, reason in rejects(items).items()}
     wanted = {**dict.fromkeys(set(every), "not-a-file"), "1.png": "undecodable"}
     assert reasons == {name: wanted[name] for name in reasons}
@@ -243,7 +244,7 @@ def test_a_list_that_is_no_file_is_refused(tmp_path: Path, given: str) -> None:
         os.mkfifo(tmp_path / name)
     place = given if "/dev" in given else f"{given[:1].replace('p', '')}{tmp_path}/{given.removeprefix('@')}"
     with pytest.raises(UserError, match="not a regular file"):
-        find_images.find([place])
+        finding.find([place])
 
 
 def test_every_ending_of_an_archive_is_in_small_letters() -> None:

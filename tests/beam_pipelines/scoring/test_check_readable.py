@@ -7,8 +7,8 @@ import pytest
 from google.cloud import storage
 from PIL import Image
 
-from beam_pipelines.scoring import find_images
 from beam_pipelines.scoring.check_readable import check_readable
+from tests.beam_pipelines import finding
 from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.inputs.test_images import encoded
 from trainer.cli import UserError
@@ -17,7 +17,7 @@ PNG = encoded(Image.new("RGB", (20, 10), "red"), "PNG")
 
 
 def check(*inputs: object) -> None:
-    check_readable(find_images.find(map(str, inputs)), (8, 8))
+    check_readable(finding.find(map(str, inputs)), (8, 8))
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 
 import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from beam_pipelines.scoring import find_images, prefetch
+from beam_pipelines.scoring import prefetch
+from beam_pipelines.scoring.image_list import Item
+from tests.beam_pipelines import finding
 from trainer.data import dataset_info, records, tfrecord
 from trainer.data.records import Record
 from trainer.vocab import DIGITS, Vocab
@@ -24,14 +27,14 @@ def encoded(shade: int) -> bytes:
 
 
 @pytest.fixture
-def items(tmp_path: Path) -> list[find_images.Item]:
+def items(tmp_path: Path) -> Sequence[Item]:
     """Twelve images, of which one is damaged."""
     for number in range(12):
         (tmp_path / f"{number:02d}.png").write_bytes(encoded(number) if number != 5 else b"\x89PNG")
-    return find_images.find([str(tmp_path)]).items
+    return finding.find([str(tmp_path)]).items
 
 
-def shades(items: list[find_images.Item]) -> list[int | None]:
+def shades(items: Sequence[Item]) -> list[int | None]:
     return [
         int(np.asarray(Image.open(io.BytesIO(one.file)))[0, 0, 0]) if isinstance(one, prefetch.FetchedImage) else None
         for one in prefetch.fetched(items, len(items), (SIDE, SIDE))
@@ -40,14 +43,14 @@ def shades(items: list[find_images.Item]) -> list[int | None]:
 
 @pytest.mark.parametrize("room", [1, BYTES, 3 * BYTES, 100 * BYTES])
 def test_all_come_in_order_however_little_room_there_is(
-    items: list[find_images.Item], room: int, monkeypatch: pytest.MonkeyPatch
+    items: Sequence[Item], room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prefetch, "WAITING_BYTES", room)
     assert shades(items) == [*range(5), None, *range(6, 12)]
 
 
 @pytest.mark.parametrize("room", [0, 1, 2])
-def test_only_so_many_wait(items: list[find_images.Item], room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_wait(items: Sequence[Item], room: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the next one, whose turn it is: without that one, nothing would go on."""
     decoded: list[Image.Image] = []
 
@@ -64,7 +67,7 @@ def test_only_so_many_wait(items: list[find_images.Item], room: int, monkeypatch
         assert len(decoded) - taken <= room + 1
 
 
-def test_nothing_waits_for_what_is_not_taken(items: list[find_images.Item], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_waits_for_what_is_not_taken(items: Sequence[Item], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefetch, "WAITING_BYTES", 1)
     coming = prefetch.fetched(items, len(items), (SIDE, SIDE))
     next(coming)
@@ -79,4 +82,4 @@ def test_large_records_wait_while_they_are_read(tmp_path: Path, monkeypatch: pyt
         for number in range(8):
             record = Record(encoded(number), "png", f"{number}.png", str(number), "csv")
             tfrecord.write_framed(file, records.to_example(record, Vocab(DIGITS)))
-    assert shades(find_images.find([str(tmp_path / "a.tfrecord")]).items) == list(range(8))
+    assert shades(finding.find([str(tmp_path / "a.tfrecord")]).items) == list(range(8))
