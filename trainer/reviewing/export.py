@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from trainer.cli import UserError
+from trainer.data.box_columns import CORNERS
 from trainer.files import replaceable
 from trainer.files.replaceable import FileKind
 from trainer.reviewing import predictions
@@ -19,7 +20,6 @@ from trainer.reviewing.predictions import Row
 from trainer.reviewing.review import Review
 
 LABELS, IMAGES = "labels.csv", "images"
-CORNERS = ("x0", "y0", "x1", "y1", "x2", "y2", "x3", "y3")
 FURTHER = ("key", "read", "confidence", "reviewer", "time")
 KIND = FileKind(
     "a list that svhn review wrote",
