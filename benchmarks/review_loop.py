@@ -86,9 +86,7 @@ def _server(predictions: Path, args: argparse.Namespace) -> Iterator[tuple[subpr
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         try:
-            address = None
-            while address is None:
-                address = re.search(r"http://\S+/", process.stderr.readline())
+            address = next(found for line in process.stderr if (found := re.search(r"http://\S+/", line)))
             yield process, address[0]
         finally:
             process.kill()

@@ -32,7 +32,9 @@ class Truth:
 
 
 def write(folder: Path, count: int, seed: int) -> dict[str, Truth]:
-    """Write scenes with one number or none as PNG files with a `labels.csv`; return the truth by file name."""
+    """Write scenes with one number or none as PNG files with a `labels.csv`, unless it is there; return the truth."""
+    if (folder / "labels.csv").exists():
+        return _read(folder)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     numbers = texts.from_options("house", "uniform", max_digits=4, alphabet=DIGITS)
     plain, blank = Scenes(seed, numbers, SIZE, EMPTY), Scenes(seed + 1, numbers, SIZE, 1.0)
@@ -59,6 +61,13 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Truth]:
         for name, truth in truths.items():
             writer.writerow([name, truth.text, *(truth.corners or [""] * 8)])
     return truths
+
+
+def _read(folder: Path) -> dict[str, Truth]:
+    with (folder / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    corners = [tuple(float(row[name]) for name in CORNERS if row[name]) for row in rows]
+    return {row["file"]: Truth(row["label"], corners[i], i % 2 == 1) for i, row in enumerate(rows)}
 
 
 def _display(rng: np.random.Generator, image: Image.Image) -> Truth:

@@ -1,6 +1,7 @@
 """Headless Chromium, driven by its DevTools protocol over a pipe: no further package, no port."""
 
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -95,18 +96,25 @@ class Browser:
         return json.loads(message)
 
 
+def _moved(descriptor: int) -> int:
+    """Return the same pipe under a number from 10 on."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return moved
+
+
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
     """Start a browser with a new profile; end it after the block."""
     assert PROGRAM
-    its_in, to = os.pipe()
-    of, its_out = os.pipe()
-    # The protocol is on the descriptors 3 and 4; a shell moves ours there.
+    (its_in, to), (of, its_out) = os.pipe(), os.pipe()
+    # The protocol is on the descriptors 3 and 4; a shell moves ours there, from numbers that are neither.
+    its_in, its_out = _moved(its_in), _moved(its_out)
     script = f'exec "$@" 3<&{its_in} 4>&{its_out}'
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
     flags += [f"--user-data-dir={profile}", "--no-first-run", "--disable-background-networking", "--mute-audio"]
     with subprocess.Popen(
-        ["sh", "-c", script, "sh", PROGRAM, *flags],
+        ["bash", "-c", script, "bash", PROGRAM, *flags],
         pass_fds=(its_in, its_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

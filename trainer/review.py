@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trainer import cli
 from trainer.cli import UserError
+from trainer.cluster import environment
 from trainer.config import typed
 from trainer.config.typed import Range
 from trainer.data import megapixels
@@ -32,18 +33,19 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     token = listening.token(args.token_file)
+    environment.configure(use_tensorflow=False)
     from trainer.data import image_kinds
 
     image_kinds.limit_megapixels(args.max_megapixels)
     if args.export or args.promise:
-        review, threshold = _review(args)
+        review = _review(args)
         if args.export:
             _export(review, args.export)
         if args.promise:
-            print(_promise(review, threshold))
+            print(_promise(review))
         return
     with listening.listen(args.host, args.port) as socket_:
-        review, threshold = _review(args)
+        review = _review(args)
         import uvicorn
 
         from trainer.reviewing import app
@@ -55,11 +57,11 @@ def _run(argv: list[str] | None) -> None:
         total = len(review.queue.order)
         log.info("%s rows to review at %s (Ctrl-C ends it)", f"{total:,}", listening.address(socket_))
         asyncio.run(uvicorn.Server(config).serve([socket_]))
-        print(_promise(review, threshold))
+        print(_promise(review))
 
 
-def _review(args: argparse.Namespace) -> "tuple[Review, float]":
-    """Return the review of the command line, and the confidence below which rows are for review."""
+def _review(args: argparse.Namespace) -> "Review":
+    """Return the review of the command line."""
     from trainer.reviewing import predictions, queue
     from trainer.reviewing.journal import Journal
     from trainer.reviewing.review import Review
@@ -77,7 +79,7 @@ def _review(args: argparse.Namespace) -> "tuple[Review, float]":
     if journal.damaged:
         log.warning("%s: %d lines are no answers and are skipped", journal.path, journal.damaged)
     log.info("answers: %s (%d so far)", journal.path, len(journal.keys()))
-    return Review(rows, journal), threshold
+    return Review(rows, journal)
 
 
 def _answers_of(path: str) -> str:
@@ -105,13 +107,13 @@ def _export(review: "Review", folder: str) -> None:
         print(f"left out, {reason}: {count}")
 
 
-def _promise(review: "Review", threshold: float) -> str:
+def _promise(review: "Review") -> str:
     from trainer.reviewing import promise
 
     done = review.progress()
     sample = f"of the sample {done.sample_answered:,} of {done.sample_total:,}"
     heading = f"{done.answered:,} of {done.total:,} rows answered, {sample}"
-    return f"{heading}\n{promise.text(review.promises(), threshold)}"
+    return f"{heading}\n{promise.text(review.promises(), review.queue.min_confidence)}"
 
 
 def _check_place(flag: str, path: str) -> None:

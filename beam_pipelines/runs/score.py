@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from apache_beam.ml.inference.base import RunInference
 
 from beam_pipelines.inputs import identity
 from beam_pipelines.options import IMAGES_PER_SHARD, MOST_SHARDS
-from beam_pipelines.scoring import find_images, flat_file, model_store, predictions
+from beam_pipelines.scoring import carried_rows, find_images, flat_file, model_store, predictions
 from beam_pipelines.scoring.check_readable import check_readable
 from beam_pipelines.scoring.find_images import Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
         raise UserError(f"--num-shards {args.num_shards}: it must be at least 1")
     if not 0 <= args.min_confidence <= 1:
         raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
+    _check_resumption(args)
     model = model_store.read_info(args.model)
     reading = _reading(args, model)
     images = find_images.find(args.input)
@@ -46,10 +48,15 @@ def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
     flat = flat_file.of(args.output)
     output = flat.folder if flat else args.output
     num_shards = args.num_shards or _default_shards(len(images.items), share)
-    request = _request(images.items, num_shards, reading) | {
+    items: Sequence[Item] = images.items
+    if args.resume_from:
+        items = carried_rows.replace(items, args.resume_from, args.only_below)
+    request = _request(items, num_shards, reading) | {
         "model": model["fingerprint"],
         "model_crc32c": model_store.checksum(args.model, model),
     }
+    if args.resume_from:
+        request |= {"resume_from": args.resume_from, "only_below": args.only_below}
 
     def same(text: str) -> bool:
         return json.loads(text).get("request") == request
@@ -63,7 +70,7 @@ def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
         if args.overwrite:
             flat.remove()
     write_output.write(
-        slices(images.items, output, num_shards, reading.file_format),
+        slices(items, output, num_shards, reading.file_format),
         RunInference(ReadShards(args.model, reading)),
         DescribePredictions(model, request, images.endings, begin),
         output=output,
@@ -77,6 +84,19 @@ def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
     )
     if flat:
         flat.complete()
+
+
+def _check_resumption(args: argparse.Namespace) -> None:
+    """Raise UserError unless --resume-from and --only-below are given together, and the output is another one."""
+    if (args.resume_from is None) != (args.only_below is None):
+        raise UserError("give --resume-from and --only-below together: the earlier predictions, and a confidence")
+    if args.resume_from is None:
+        return
+    if not 0 <= args.only_below <= 1:
+        raise UserError(f"--only-below {args.only_below:g}: it must be between 0 and 1")
+    folders = [flat.folder if (flat := flat_file.of(path)) else path for path in (args.output, args.resume_from)]
+    if len({os.path.abspath(one) if "://" not in one else one.rstrip("/") for one in folders}) == 1:
+        raise UserError(f"--resume-from {args.resume_from} is the --output itself: give another --output")
 
 
 def _request(items: Sequence[Item], num_shards: int, reading: Reading) -> dict[str, Any]:
@@ -146,6 +166,7 @@ def _table(summary: dict[str, Any], output: str) -> str:
         ("rows", f"{summary['rows']:>10}  in {len(summary['shards'])} shards"),
         ("accepted", f"{summary['accepted']:>10}"),
         ("for review", f"{summary['for_review']:>10}"),
+        *([("carried over", f"{summary['carried_over']:>10}")] if summary["carried_over"] else []),
         *((f"rejected, {reason}", f"{count:>10}") for reason, count in summary["rejects"].items()),
         *_number_rows(summary["numbers"], summary["numbers_cut_off"]),
         (

@@ -32,14 +32,14 @@ class Item(NamedTuple):
     Attributes:
       key: unique except among rejects: the path, `archive.tar/member`, or the record's own.
       path: of the file that contains it.
-      kind: how it is stored there.
+      kind: how it is stored there; for `row`, see `carried_rows`.
       start, size: position in the file, in bytes, of a member or record; for a zipped member, that of its header.
       reject: reason and detail, if it is already clear that it cannot be read.
     """
 
     key: str
     path: str
-    kind: Literal["file", "member", "zipped", "record"] = "file"
+    kind: Literal["file", "member", "zipped", "record", "row"] = "file"
     start: int = 0
     size: int = 0
     reject: tuple[str, str] | None = None

@@ -174,6 +174,7 @@ def _progress(review: Review) -> dict[str, Any]:
         "sample_answered": progress.sample_answered,
         "sample_total": progress.sample_total,
         "kinds": progress.kinds,
+        "min_confidence": review.queue.min_confidence,
         "damaged_lines": review.journal.damaged,
         "promises": [
             {

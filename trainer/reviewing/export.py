@@ -48,7 +48,7 @@ def write(review: Review, folder: str) -> Exported:
       UserError: the folder holds a list of another origin, or cannot be written.
     """
     path = os.path.join(folder, LABELS)
-    replaceable.check_replaceable(path, f"--export {folder}:", KIND)
+    replaceable.check_replaceable(path, "--export", KIND)
     boxes = any(row.box is not None for row in review.queue.rows.values())
     lines, counts, left_out = [], Counter[str](), Counter[str]()
     try:

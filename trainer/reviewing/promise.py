@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEVEL = 0.95
+NO_ANSWER = "not yet: of a part of these rows, none is answered"
 
 
 @dataclass(frozen=True)
@@ -46,26 +47,26 @@ class Promise:
     interval: tuple[float, float] | None
 
 
-def table(strata: Sequence[Stratum]) -> list[Promise]:
-    """Return the promise at the lower bound of each stratum that has rows, the highest threshold first.
+def table(strata: Sequence[Stratum], threshold: float | None = None) -> list[Promise]:
+    """Return the promise at the lower bound of each stratum that has rows, the highest first.
 
     Args:
       strata: in ascending order of their bounds.
+      threshold: the lower bound of a stratum that is listed even if it has no rows.
     """
     total = sum(stratum.rows for stratum in strata)
-    return [_promise(strata[first:], total) for first in range(len(strata) - 1, -1, -1) if strata[first].rows]
+    first = [index for index, stratum in enumerate(strata) if stratum.rows or stratum.low == threshold]
+    return [_promise(strata[index:], total) for index in reversed(first)]
 
 
 def _promise(accepted: Sequence[Stratum], total: int) -> Promise:
     filled = [stratum for stratum in accepted if stratum.rows]
-    rows, answered = (sum(getattr(stratum, name) for stratum in filled) for name in ("rows", "answered"))
-    known = all(stratum.answered for stratum in filled)
-    accuracy = sum(stratum.rows * stratum.right / stratum.answered for stratum in filled) / rows if known else None
-    limits = None
-    if accuracy is not None:
-        size = rows**2 / sum(stratum.rows**2 / stratum.answered for stratum in filled)
-        limits = interval(accuracy * size, size)
-    return Promise(accepted[0].low, rows, rows / total, answered, accuracy, limits)
+    rows, answered = sum(stratum.rows for stratum in filled), sum(stratum.answered for stratum in filled)
+    if not (filled and all(stratum.answered for stratum in filled)):
+        return Promise(accepted[0].low, rows, rows / max(1, total), answered, None, None)
+    accuracy = sum(stratum.rows * stratum.right / stratum.answered for stratum in filled) / rows
+    size = rows**2 / sum(stratum.rows**2 / stratum.answered for stratum in filled)
+    return Promise(accepted[0].low, rows, rows / total, answered, accuracy, interval(accuracy * size, size))
 
 
 def interval(right: float, size: float) -> tuple[float, float]:
@@ -92,7 +93,7 @@ def text(promises: Sequence[Promise], min_confidence: float) -> str:
             f"{mark} from {promise.confidence:<5g}{promise.coverage:>11.1%}{promise.rows:>12,}{promise.answered:>10,}"
         )
         if promise.accuracy is None or promise.interval is None:
-            lines.append(f"{line}{'-':>11}   a part of these rows has no answer yet")
+            lines.append(f"{line}{'-':>11}   {NO_ANSWER if promise.rows else 'no rows'}")
         else:
             low, high = promise.interval
             lines.append(f"{line}{promise.accuracy:>11.1%}   {low:.1%} to {high:.1%}")

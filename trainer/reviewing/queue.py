@@ -41,6 +41,7 @@ class Queue:
     """What is reviewed.
 
     Attributes:
+      min_confidence: rows below it are for review.
       rows: by number; those in the queue and those with answers.
       order: the numbers of the rows in the queue.
       edges: the lowest confidence of each stratum.
@@ -49,6 +50,7 @@ class Queue:
       left_out: how many rows are of archives and records, whose images cannot be shown.
     """
 
+    min_confidence: float
     rows: dict[int, Row]
     order: tuple[int, ...]
     edges: tuple[float, ...]
@@ -92,7 +94,8 @@ def plan(source: Predictions, options: Options, answered: frozenset[str]) -> Que
     order = _interleaved(_for_review(survey, options), _spread(chosen))
     rows = _rows(source, set(order), answered, survey.shown)
     sample = tuple(frozenset(rows[number].key for number in one.tolist()) for one in chosen)
-    return Queue(rows, tuple(order), edges, tuple(sizes), sample, int((~survey.shown).sum()))
+    left_out = int((~survey.shown).sum())
+    return Queue(options.min_confidence, rows, tuple(order), edges, tuple(sizes), sample, left_out)
 
 
 def stratum_of(edges: Sequence[float], confidence: float) -> int:

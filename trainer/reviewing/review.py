@@ -85,7 +85,7 @@ class Review:
             Stratum(low, size, sum(key in right for key in keys), sum(right.get(key, False) for key in keys))
             for low, size, keys in zip(self.queue.edges, self.queue.sizes, self.queue.sample, strict=True)
         ]
-        return promise.table(strata)
+        return promise.table(strata, self.queue.min_confidence)
 
 
 def is_right(row: Row, answer: Answer) -> bool:

@@ -137,10 +137,12 @@ function showProgress(progress) {
   $("count").textContent = `${done} of ${total} answered`;
   $("sample").textContent =
     `${progress.sample_answered} of ${progress.sample_total} rows of the random sample are answered. ` +
-    "Accuracy is estimated from these rows alone, weighted by how many rows each range of confidence has.";
+    "Accuracy is estimated from these rows alone, weighted by how many rows each range of confidence has. " +
+    `Rows below ${progress.min_confidence} are for review.`;
   $("promises").replaceChildren(
     ...progress.promises.map((one) => {
       const line = document.createElement("tr");
+      line.classList.toggle("threshold", one.confidence === progress.min_confidence);
       const known = one.accuracy !== null;
       const interval = known ? `${percent(one.interval[0])} to ${percent(one.interval[1])}` : "not yet";
       const cells = [one.confidence, percent(one.coverage), one.answered, known ? percent(one.accuracy) : "not yet", interval];
