@@ -125,7 +125,7 @@ def _press(page: Page, row: dict[str, Any], truth: Truth) -> None:
         page.press("n")
         return
     if _overlap(row["box"], truth.corners) < OVERLAP:
-        page.press("b")
+        _draw(page, truth.corners)
     candidates: list[str] = page.run("shown.row.candidates")
     if truth.text in candidates:
         page.press(str(candidates.index(truth.text) + 1))
@@ -134,6 +134,18 @@ def _press(page: Page, row: dict[str, Any], truth: Truth) -> None:
     for character in truth.text:
         page.press(character)
     page.press("Enter")
+
+
+def _draw(page: Page, corners: tuple[float, ...]) -> None:
+    """Draw an upright frame around a number in the whole image."""
+    page.press("b")
+    page.wait("document.getElementById('figure').classList.contains('drawing')")
+    left, top, scale = page.run(
+        "(({left, top, scale, figure}) => [figure.left + left, figure.top + top, scale])(placement())"
+    )
+    xs, ys = ([edge + scale * value for value in corners[i::2]] for i, edge in enumerate((left, top)))
+    page.drag(min(xs), min(ys), max(xs), max(ys))
+    page.wait("shown.from === null")
 
 
 def _overlap(box: list[float], corners: tuple[float, ...]) -> float:

@@ -48,6 +48,13 @@ class Page:
         self.do("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
         self.do("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
+    def drag(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        """Press the mouse at a point of the window, in CSS pixels, and release it at another."""
+        steps = (("mousePressed", x0, y0), ("mouseMoved", (x0 + x1) / 2, (y0 + y1) / 2), ("mouseMoved", x1, y1))
+        for kind, x, y in (*steps, ("mouseReleased", x1, y1)):
+            buttons = {"button": "left", "buttons": int(kind != "mouseReleased"), "clickCount": 1}
+            self.do("Input.dispatchMouseEvent", type=kind, x=x, y=y, **buttons)
+
     def screenshot(self, path: Path, width: int, height: int, *, dark: bool = False, mobile: bool = False) -> None:
         """Write a PNG of the page in a window of this size in CSS pixels."""
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)

@@ -3,17 +3,19 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from trainer.data import box_corners
+from trainer.data.box_corners import Corners
 from trainer.data.image_kinds import UnreadableImage
 from trainer.reviewing import images, predictions
+from trainer.reviewing.images import View
 from trainer.reviewing.journal import Kind, Newer
 from trainer.reviewing.predictions import Row
 from trainer.reviewing.review import Review
@@ -26,8 +28,12 @@ from trainer.serving.middleware import Accounted
 STATIC = Path(__file__).parent / "static"
 LIMITS = Limits(body_bytes=16_384, body_seconds=10.0)
 LONGEST = 64  # characters of a text or a name
+FARTHEST = 1e6  # pixels from the origin at which a corner may lie
 QUALITY = 88  # of the JPEG files
-VIEWS: dict[str, Callable[..., Image.Image]] = {"cut": images.cut, "whole": images.whole}
+VIEWS: dict[str, Callable[[Row, BinaryIO], View]] = {"cut": images.cut, "whole": images.whole}
+
+
+Coordinate = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False)]
 
 
 class Given(BaseModel):
@@ -40,6 +46,15 @@ class Given(BaseModel):
     box_right: bool = True
     reviewer: Annotated[str, Field(max_length=LONGEST)] = ""
     seen: int
+    box: Annotated[list[Coordinate], Field(min_length=8, max_length=8)] | None = None
+
+    @field_validator("box")
+    @classmethod
+    def clockwise(cls, value: list[float] | None) -> list[float] | None:
+        """Return a box; refuse one without an area, or whose corners do not run clockwise."""
+        if value is not None and box_corners.area(_corners(value)) < 1:
+            raise ValueError("its corners do not run clockwise around an area")
+        return value
 
     @field_validator("text", "reviewer")
     @classmethod
@@ -106,10 +121,10 @@ def _add_rows(app: FastAPI, review: Review, access: Access) -> None:
         except (OSError, ValueError) as error:  # ValueError: a null character in the path
             raise HTTPException(410, errors.error("missing-picture", "the image cannot be opened any more")) from error
         buffer = io.BytesIO()
-        shown.save(buffer, "JPEG", quality=QUALITY)
-        return Response(
-            buffer.getvalue(), media_type="image/jpeg", headers={**page.HEADERS, "Cache-Control": "no-store"}
-        )
+        shown.image.save(buffer, "JPEG", quality=QUALITY)
+        size = ",".join(map(str, shown.original))
+        headers = {**page.HEADERS, "Cache-Control": "no-store", "X-Image-Size": size}
+        return Response(buffer.getvalue(), media_type="image/jpeg", headers=headers)
 
 
 def _add_answers(app: FastAPI, review: Review, access: Access) -> None:
@@ -127,11 +142,19 @@ def _add_answers(app: FastAPI, review: Review, access: Access) -> None:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, errors.error("unknown-kind", "send application/json"))
         row = _row(review, given.row)
-        if (given.kind == "number") != bool(given.text):
-            raise HTTPException(400, errors.error("malformed", "a number needs a text, and nothing else has one"))
+        if (given.kind == "number") != bool(given.text) or (given.box is not None and given.kind != "number"):
+            raise HTTPException(
+                400, errors.error("malformed", "a number has a text and, perhaps, a box; others have none")
+            )
         try:
             review.answer(
-                row, given.kind, given.text, box_right=given.box_right, reviewer=given.reviewer, seen=given.seen
+                row,
+                given.kind,
+                given.text,
+                box_right=given.box_right,
+                reviewer=given.reviewer,
+                seen=given.seen,
+                box=None if given.box is None else tuple(given.box),
             )
         except Newer:
             detail = errors.error("answered-meanwhile", "somebody has answered this meanwhile")
@@ -140,6 +163,11 @@ def _add_answers(app: FastAPI, review: Review, access: Access) -> None:
             detail = errors.error("not-stored", f"the answer could not be stored: {error.strerror or error}")
             raise HTTPException(507, detail) from error
         return {"row": _shown(review, row), "progress": _progress(review)}
+
+
+def _corners(box: list[float]) -> Corners:
+    x0, y0, x1, y1, x2, y2, x3, y3 = box
+    return x0, y0, x1, y1, x2, y2, x3, y3
 
 
 def _row(review: Review, number: int) -> Row:

@@ -75,13 +75,18 @@ def write(review: Review, folder: str) -> Exported:
 def _why_not(row: Row, answer: Answer, boxes: bool) -> str:
     if answer.kind == "unreadable":
         return "unreadable"
-    return "wrong box" if boxes and answer.kind == "number" and not (answer.box_right and row.box) else ""
+    return "wrong box" if boxes and answer.kind == "number" and not _corners(row, answer) else ""
+
+
+def _corners(row: Row, answer: Answer) -> tuple[float, ...] | None:
+    """Return where the number is: as the reviewer has drawn it, else as the model has found it, None if wrongly."""
+    return answer.box or (row.box if answer.box_right else None)
 
 
 def _box(row: Row, answer: Answer, boxes: bool) -> list[str]:
     if not boxes:
         return []
-    return [f"{value:g}" for value in row.box or ()] if answer.kind == "number" else [""] * len(CORNERS)
+    return [f"{value:.6g}" for value in _corners(row, answer) or ()] if answer.kind == "number" else [""] * len(CORNERS)
 
 
 def _further(row: Row, answer: Answer) -> list[str]:

@@ -1,7 +1,7 @@
 """What the page shows of a row: the number cut out upright with its surroundings, or the whole image, each framed."""
 
 import math
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -18,7 +18,14 @@ MOST_CUT = 0.5  # of the image; with a larger box, it is shown as a whole
 INKS = ((0, 0, 0), (64, 255, 128))  # dark below light, to be seen on any ground
 
 
-def cut(row: Row, file: BinaryIO) -> Image.Image:
+class View(NamedTuple):
+    """What is shown, and the width and height of the upright image that it is of."""
+
+    image: Image.Image
+    original: tuple[int, int]
+
+
+def cut(row: Row, file: BinaryIO) -> View:
     """Return the part of an image where the number of a row is; the whole image if the row has no box.
 
     Raises:
@@ -26,10 +33,10 @@ def cut(row: Row, file: BinaryIO) -> Image.Image:
     """
     image = image_io.load_file(file).image
     if row.box is None or not _is_sound(row.box, image.size):
-        return _limited(image)
+        return View(_limited(image), image.size)
     box = _corners(row.box)
     if abs(box_corners.area(box)) > MOST_CUT * image.width * image.height:
-        return _whole(image, row)
+        return View(_whole(image, row), image.size)
     area = upright_cut.widened(box, AROUND)
     shown = upright_cut.cut(image, area, most=SIDE, least=CUT_SIDE)
     side = min(math.dist(box[0:2], box[2:4]), math.dist(box[0:2], box[6:8]))
@@ -37,16 +44,17 @@ def cut(row: Row, file: BinaryIO) -> Image.Image:
     inset = (AROUND - FRAME) * side * shown.width / max(width, 1e-6)
     left, top, right, bottom = inset, inset, shown.width - inset, shown.height - inset
     _frame(shown, (left, top, right, top, right, bottom, left, bottom))
-    return shown
+    return View(shown, image.size)
 
 
-def whole(row: Row, file: BinaryIO) -> Image.Image:
+def whole(row: Row, file: BinaryIO) -> View:
     """Return the whole image with a frame where the number of a row is.
 
     Raises:
       UnreadableImage: it cannot be decoded.
     """
-    return _whole(image_io.load_file(file).image, row)
+    image = image_io.load_file(file).image
+    return View(_whole(image, row), image.size)
 
 
 def _whole(image: Image.Image, row: Row) -> Image.Image:

@@ -19,6 +19,7 @@ from trainer.cli import UserError
 from trainer.files import local_file
 
 NAME = "answers.jsonl"
+CORNERS = 8  # values of a box
 Kind = Literal["number", "none", "unreadable", "withdrawn"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -31,10 +32,12 @@ class Answer:
       key: of the image.
       kind: it shows the `number` in `text`, or `none`, or it is `unreadable`; `withdrawn` takes back the answer before.
       text: the number, else empty.
-      box_right: whether the box is around this number.
+      box_right: whether the model's box is around this number.
       reviewer: who said so.
       time: when, in UTC (ISO 8601).
       read: what the model had read.
+      box: the corners that the reviewer has drawn around the number, clockwise from the top left, in pixels of the
+        upright image; None if none were.
     """
 
     key: str
@@ -44,6 +47,7 @@ class Answer:
     reviewer: str
     time: str
     read: str
+    box: tuple[float, ...] | None = None
 
 
 class Newer(Exception):
@@ -150,10 +154,15 @@ class Journal:
 
 def _parsed(line: bytes) -> Answer | None:
     """Return the answer in a line, None if it is not one, as after a process was killed while it wrote."""
-    with contextlib.suppress(ValueError, TypeError, RecursionError):
-        answer = Answer(**json.loads(line))
+    with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
+        fields = json.loads(line)
+        box = fields.get("box")
+        answer = Answer(**{**fields, "box": None if box is None else tuple(map(float, box))})
         texts = (answer.key, answer.text, answer.reviewer, answer.time, answer.read)
-        if all(isinstance(text, str) for text in texts) and answer.kind in KINDS and isinstance(answer.box_right, bool):
+        sound = (
+            answer.kind in KINDS and isinstance(answer.box_right, bool) and len(answer.box or range(CORNERS)) == CORNERS
+        )
+        if sound and all(isinstance(text, str) for text in texts):
             return answer
     return None
 

@@ -55,10 +55,20 @@ class Review:
                     return row
         return None
 
-    def answer(self, row: Row, kind: Kind, text: str, *, box_right: bool, reviewer: str, seen: int) -> None:
-        """Store an answer; see `Journal.add`."""
+    def answer(
+        self,
+        row: Row,
+        kind: Kind,
+        text: str,
+        *,
+        box_right: bool,
+        reviewer: str,
+        seen: int,
+        box: tuple[float, ...] | None = None,
+    ) -> None:
+        """Store an answer; see `Answer` and `Journal.add`."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        given = Answer(row.key, kind, text, box_right, reviewer, now, "" if row.shows_none else row.text)
+        given = Answer(row.key, kind, text, box_right, reviewer, now, "" if row.shows_none else row.text, box)
         self.journal.add(given, seen=seen)
 
     def progress(self) -> Progress:

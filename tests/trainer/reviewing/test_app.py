@@ -122,6 +122,11 @@ def test_images_are_those_of_rows_under_review_and_of_nothing_else(client: TestC
         ({"reviewer": "a\x1b[31m"}, 400),
         ({"seen": -1}, 409),
         ({"further": 1}, 400),
+        ({"box": [1.0] * 7}, 400),
+        ({"box": [1.0] * 8}, 400),
+        ({"box": [0.0, 0, 0, 9, 9, 9, 9, 0]}, 400),  # counter-clockwise
+        ({"box": [0.0, 0, 2e6, 0, 2e6, 9, 0, 9]}, 400),
+        ({"kind": "none", "text": "", "box": [0.0, 0, 9, 0, 9, 9, 0, 9]}, 400),
     ],
 )
 def test_what_is_no_answer_is_refused_and_not_stored(

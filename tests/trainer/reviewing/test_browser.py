@@ -99,6 +99,30 @@ def test_a_review_by_keys_is_stored_answer_by_answer(folder: Path, tmp_path: Pat
         assert all(url.startswith(("http://127.0.0.1:", "blob:", "data:")) for url in requests)
 
 
+def test_a_frame_that_is_drawn_is_stored_in_pixels_of_the_image(folder: Path, tmp_path: Path) -> None:
+    """The image of 80 x 40 pixels is shown larger, with room at two sides."""
+    with chromium.browser(tmp_path / "profile") as program, server(folder) as (_, address):
+        page = program.open(address)
+        settled(page)
+        page.press("b")
+        page.wait("document.getElementById('figure').classList.contains('drawing')")
+        place = page.run("(({left, top, scale, figure}) => [figure.left + left, figure.top + top, scale])(placement())")
+        corners = [place[i % 2] + place[2] * edge for i, edge in enumerate((20, 8, 60, 32))]
+        page.drag(*corners)
+        page.wait("!document.getElementById('drawn').hidden && shown.from === null")
+        press(page, "1")
+        press(page, "2")
+        first, second = answers(folder)
+        assert first["box"] == pytest.approx([20, 8, 60, 8, 60, 32, 20, 32], abs=0.5)
+        assert (first["box_right"], second["box_right"], second["box"]) == (False, True, None)
+        page.press("b")
+        page.wait("document.getElementById('figure').classList.contains('drawing')")
+        page.drag(*corners)
+        press(page, "b", "1")  # the frame is taken back, so that of the model counts again
+        assert (answers(folder)[-1]["box_right"], answers(folder)[-1]["box"]) == (True, None)
+        assert not [event for event in program.events if event["method"] == "Runtime.exceptionThrown"]
+
+
 def test_two_reviewers_see_that_a_row_was_answered_meanwhile(folder: Path, tmp_path: Path) -> None:
     """Each has a server of their own on the same answers, so both are shown the same rows."""
     with chromium.browser(tmp_path / "profile") as program, server(folder) as (_, one), server(folder) as (_, two):

@@ -25,10 +25,10 @@ def reviewed(folder: Path, rows: list[dict[str, Any]]) -> Review:
     return Review(queue.plan(source, Options(1.0), journal.keys()), journal)
 
 
-def answer(made: Review, key: object, kind: Kind, text: str = "", *, box_right: bool = True) -> None:
+def answer(made: Review, key: object, kind: Kind, text: str = "", *, box_right: bool = True, box: Any = None) -> None:
     [row] = [row for row in made.queue.rows.values() if row.key == str(key)]
     seen = len(made.journal.history(row.key))
-    made.answer(row, kind, text, box_right=box_right, reviewer="anna", seen=seen)
+    made.answer(row, kind, text, box_right=box_right, reviewer="anna", seen=seen, box=box)
 
 
 @pytest.fixture
@@ -57,6 +57,16 @@ def test_every_answer_is_exported_with_its_box_or_counted_as_left_out(made: Revi
         assert corners == ([f"{value:g}" for value in scored.BOX] if row["label"] else [""] * 8)
         assert (row["reviewer"], row["read"]) == ("anna", "12")
         assert (tmp_path / "out" / "images" / row["file"]).read_bytes() == Path(row["key"]).read_bytes()
+
+
+def test_a_frame_that_was_drawn_replaces_that_of_the_model(made: Review, tmp_path: Path, paths: list[Path]) -> None:
+    drawn = (5.5, 6.0, 70.0, 6.0, 70.0, 30.0, 5.5, 30.0)
+    answer(made, paths[-1], "number", "42", box_right=False, box=drawn)
+    journal = Journal(f"{tmp_path / 'predictions'}.answers")
+    assert journal.current(str(paths[-1])) == made.journal.current(str(paths[-1]))
+    export.write(made, str(tmp_path / "out"))
+    [row] = [row for row in scored.labels(tmp_path / "out") if row["label"] == "42"]
+    assert tuple(float(row[name]) for name in export.CORNERS) == drawn
 
 
 def test_prepare_finetune_and_evaluate_take_it_as_it_is(made: Review, tmp_path: Path) -> None:

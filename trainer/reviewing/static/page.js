@@ -45,7 +45,10 @@ async function asJson(response) {
 // Load the image of a row; what failed is told in its place.
 async function withImage(row, view) {
   const response = await ask(`v1/rows/${row.row}/${view}`);
-  if (response.ok) return { url: URL.createObjectURL(await response.blob()) };
+  if (response.ok) {
+    const size = response.headers.get("X-Image-Size").split(",").map(Number);
+    return { url: URL.createObjectURL(await response.blob()), size };
+  }
   const body = await response.json().catch(() => ({}));
   return { trouble: body.error ? body.error.detail : `status ${response.status}` };
 }
@@ -75,6 +78,35 @@ function showImage(loaded, whole) {
   else $("no-image").textContent = `This image cannot be shown: ${loaded.trouble}`;
   image.alt = whole ? "the whole image" : "the number and what is around it";
   $("view").setAttribute("aria-pressed", String(whole));
+  $("figure").classList.toggle("drawing", whole && Boolean(loaded.url) && shown.row.has_box);
+  showDrawn();
+}
+
+// Return where the whole image stands in the figure: its left and top edge, and CSS pixels for each of its pixels.
+function placement() {
+  const figure = $("figure").getBoundingClientRect();
+  const [width, height] = shown.whole.size;
+  const scale = Math.min(figure.width / width, figure.height / height);
+  return { left: (figure.width - scale * width) / 2, top: (figure.height - scale * height) / 2, scale, figure };
+}
+
+function pointed(event) {
+  const { left, top, scale, figure } = placement();
+  const [width, height] = shown.whole.size;
+  const x = (event.clientX - figure.left - left) / scale;
+  const y = (event.clientY - figure.top - top) / scale;
+  return [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];
+}
+
+// Show the frame that was drawn: left, top, right and bottom in pixels of the image.
+function showDrawn() {
+  const box = shown && shown.drawn;
+  $("drawn").hidden = !box || !$("figure").classList.contains("drawing");
+  if ($("drawn").hidden) return;
+  const { left, top, scale } = placement();
+  const style = $("drawn").style;
+  [style.left, style.top] = [`${left + scale * box[0]}px`, `${top + scale * box[1]}px`];
+  [style.width, style.height] = [`${scale * (box[2] - box[0])}px`, `${scale * (box[3] - box[1])}px`];
 }
 
 function candidate(text, index) {
@@ -87,6 +119,7 @@ function candidate(text, index) {
 
 function display(one) {
   shown = one;
+  if (one) one.drawn = one.from = null;
   refused = null;
   $("meanwhile").hidden = true;
   $("form").hidden = !one;
@@ -203,8 +236,12 @@ async function send(answer) {
 
 function give(kind, text = "") {
   if (!shown || !$("meanwhile").hidden) return;
-  const box_right = !$("box-wrong").checked;
-  alone(() => send({ row: shown.row.row, kind, text, box_right, seen: shown.row.history.length }));
+  const answer = { row: shown.row.row, kind, text, box_right: !$("box-wrong").checked, seen: shown.row.history.length };
+  if (shown.drawn && kind === "number") {
+    const [left, top, right, bottom] = shown.drawn;
+    answer.box = [left, top, right, top, right, bottom, left, bottom];
+  }
+  alone(() => send(answer));
 }
 
 async function undo() {
@@ -231,10 +268,11 @@ async function undo() {
 }
 
 async function toggleView() {
-  if (!shown) return;
+  const one = shown;
+  if (!one) return;
   const whole = $("view").getAttribute("aria-pressed") !== "true";
-  if (whole && !shown.whole) shown.whole = await withImage(shown.row, "whole");
-  showImage(whole ? shown.whole : shown.cut, whole);
+  if (whole && !one.whole) one.whole = await withImage(one.row, "whole");
+  if (one === shown) showImage(whole ? one.whole : one.cut, whole);
 }
 
 async function skip() {
@@ -255,11 +293,43 @@ const KEYS = {
   s: () => alone(skip),
   u: () => alone(undo),
   Backspace: () => alone(undo),
-  w: () => alone(toggleView),
+  w: () => toggleView().catch(failed),
   b: () => {
-    if (!$("box-wrong").parentElement.hidden) $("box-wrong").checked = !$("box-wrong").checked;
+    if (!$("box-wrong").parentElement.hidden) $("box-wrong").click();
   },
 };
+
+// A wrong frame is replaced by one that is drawn in the whole image.
+$("box-wrong").addEventListener("change", () => {
+  if (!$("box-wrong").checked) shown.drawn = null;
+  const whole = $("view").getAttribute("aria-pressed") === "true";
+  if ($("box-wrong").checked && !whole) toggleView().catch(failed);
+  else showDrawn();
+});
+$("figure").addEventListener("pointerdown", (event) => {
+  if (!$("figure").classList.contains("drawing") || event.button !== 0) return;
+  event.preventDefault();
+  $("figure").setPointerCapture(event.pointerId);
+  shown.from = pointed(event);
+});
+$("figure").addEventListener("pointermove", (event) => {
+  if (!shown || !shown.from) return;
+  const [[x0, y0], [x1, y1]] = [shown.from, pointed(event)];
+  shown.drawn = [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)];
+  showDrawn();
+});
+for (const name of ["pointerup", "pointercancel"]) {
+  $("figure").addEventListener(name, () => {
+    if (!shown || !shown.from) return;
+    shown.from = null;
+    const box = shown.drawn;
+    if (box && (box[2] - box[0] < 2 || box[3] - box[1] < 2)) shown.drawn = null;
+    $("box-wrong").checked = Boolean(shown.drawn);
+    say(shown.drawn ? "Your frame is stored with the number." : "No frame is drawn.");
+    showDrawn();
+  });
+}
+window.addEventListener("resize", showDrawn);
 
 // A digit that is not the key of a candidate begins the typed answer, as does t; within a field, keys are its own.
 document.addEventListener("keydown", (event) => {
@@ -296,7 +366,7 @@ $("form").addEventListener("submit", (event) => {
 for (const id of ["none", "unreadable"]) $(id).addEventListener("click", () => give(id));
 $("skip").addEventListener("click", () => alone(skip));
 $("undo").addEventListener("click", () => alone(undo));
-$("view").addEventListener("click", () => alone(toggleView));
+$("view").addEventListener("click", () => toggleView().catch(failed));
 $("keep").addEventListener("click", () => alone(advance));
 $("replace").addEventListener("click", () => {
   const answer = refused;
