@@ -77,7 +77,7 @@ def _score(model: str, out: Path, name: str, when: str, *further: object) -> Row
 
 
 def _options(args: argparse.Namespace) -> list[str]:
-    return ["--count", str(args.count), "--sample", str(args.sample)]
+    return ["--rows", str(args.rows), "--check", str(args.check)]
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def _review(predictions: Path, rows: Rows, truths: dict[str, Truth], args: argpa
         for first in (True, False):
             with _server(predictions, args) as (process, address):
                 page = program.open(address)
-                done = _answer(page, rows, truths, most=args.count // 4 if first else 1_000_000)
+                done = _answer(page, rows, truths, most=args.rows // 4 if first else 1_000_000)
                 process.send_signal(signal.SIGKILL if first else signal.SIGINT)
                 process.wait()
                 stored = len(_reviewed(predictions))
@@ -171,8 +171,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for everything")
     parser.add_argument("--scenes", type=int, default=300, help="of the bucket, and as many others")
-    parser.add_argument("--count", type=int, default=120, help="rows below the threshold that are reviewed")
-    parser.add_argument("--sample", type=int, default=60, help="rows of the random sample")
+    parser.add_argument("--rows", type=int, default=120, help="rows below the threshold that are reviewed")
+    parser.add_argument("--check", type=int, default=60, help="rows of the random sample")
     return parser
 
 

@@ -70,7 +70,7 @@ def _review(args: argparse.Namespace) -> "Review":
     threshold = args.min_confidence
     if threshold is None:
         threshold = THRESHOLD if source.min_confidence is None else source.min_confidence
-    options = queue.Options(threshold, args.order, args.count, args.sample, args.seed)
+    options = queue.Options(threshold, args.order, args.rows, args.check, args.seed)
     folder = args.answers or _answers_of(args.predictions)
     journal = Journal(folder)
     rows = queue.plan(source, options, journal.keys())
@@ -145,10 +145,10 @@ def _parser() -> argparse.ArgumentParser:
         help="which come first: the least certain, or those where two candidates are closest",
     )
     parser.add_argument(
-        "--count", type=typed.integer(0, 1_000_000), default=1000, help="maximum number of rows below the threshold"
+        "--rows", type=typed.integer(0, 1_000_000), default=1000, help="maximum number of rows below the threshold"
     )
     parser.add_argument(
-        "--sample",
+        "--check",
         type=typed.integer(0, 1_000_000),
         default=200,
         help="rows of all confidences to check at random, for the accuracy of the rows that nobody looks at",

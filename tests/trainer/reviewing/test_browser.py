@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "trainer.review", str(folder), "--port", "0", "--sample", "0"]
+    command = [sys.executable, "-m", "trainer.review", str(folder), "--port", "0", "--check", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stderr
