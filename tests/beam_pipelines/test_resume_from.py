@@ -100,7 +100,7 @@ def test_a_flat_file_can_be_resumed_and_new_images_are_read(
     assert (figures["carried_over"], figures["rows"]) == (10, COUNT)
     assert "carried over" in capsys.readouterr().out
     run(tiny_model, tmp_path / "some", tmp_path / "second.csv", *options)
-    assert "already complete" in capsys.readouterr().err
+    assert "already complete" in capsys.readouterr().out
     run(tiny_model, tmp_path / "some", tmp_path / "second.csv", status=2)  # asked for something else
 
 

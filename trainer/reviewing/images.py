@@ -85,6 +85,6 @@ def _corners(box: tuple[float, ...]) -> Corners:
 
 def _frame(image: Image.Image, corners: Corners) -> None:
     points = list(zip(corners[::2], corners[1::2], strict=True))
-    pen, line = ImageDraw.Draw(image), max(2, round(max(image.size) / 400))
+    pen, line = ImageDraw.Draw(image), max(2, round(max(image.size) / 250))
     for ink, width in zip(INKS, (line + 2, line), strict=True):
         pen.line([*points, points[0], points[1]], fill=ink, width=width, joint="curve")

@@ -93,6 +93,37 @@ def test_writers_that_are_killed_lose_no_answer_that_they_acknowledged(tmp_path:
     assert "after" in Journal(str(tmp_path)).keys()  # noqa: SIM118 - not a dictionary
 
 
+RACER = """
+import sys
+from trainer.reviewing.journal import Answer, Journal, Newer
+journal, name = Journal(sys.argv[1]), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(300):
+    try:
+        journal.add(Answer(f"k{number}", "number", name, True, name, "", ""), seen=0)
+        print(f"k{number}", flush=True)
+    except Newer:
+        pass
+"""
+
+
+def test_of_processes_that_answer_the_same_row_at_once_one_is_first(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RACER, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    racers = {name: subprocess.Popen([*command, name], **pipes) for name in "abc"}  # type: ignore[call-overload]
+    for racer in racers.values():
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers.values():
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    said = {name: racer.communicate()[0].split() for name, racer in racers.items()}
+    assert sorted(key for keys in said.values() for key in keys) == sorted(f"k{number}" for number in range(300))
+    journal = Journal(str(tmp_path))
+    for name, keys in said.items():
+        assert all([one.reviewer for one in journal.history(key)] == [name] for key in keys)
+
+
 def test_lines_that_are_no_answers_are_counted_and_skipped(tmp_path: Path) -> None:
     lines = [b"{", b"[]", b'{"key": 1}', b"\xff", b'{"key":"a","kind":"maybe","text":"","box_right":true,"reviewer":"",'
              b'"time":"","read":""}']  # fmt: skip
