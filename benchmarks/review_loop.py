@@ -46,17 +46,20 @@ def main() -> None:
         _svhn("finetune", out / "reviewed", "--workdir", out / "mine")
     mine = str(out / "mine" / "photos")
     after = {name: _score(mine, out, name, "after") for name in ("bucket", "others")}
-    _score(mine, out, "bucket", "resumed", "--resume-from", predictions, "--only-below", "0.9")
+    resumed = _score(mine, out, "bucket", "resumed", "--resume-from", predictions, "--only-below", "0.9")
     reviewed = _reviewed(predictions)
-    print(f"{'':<44}{'before':>26}{'after':>26}")
+    print(f"{'':<44}{'before':>26}{'after':>26}{'after, from 0.9 as before':>26}")
     for kind, shifted in (("planted style", True), ("ordinary", False)):
         for name, truths in (("bucket", bucket), ("others", others)):
             names = [n for n, truth in truths.items() if truth.shifted == shifted and n not in reviewed]
             what = "of the bucket, not reviewed" if name == "bucket" else "of no bucket"
-            cells = [_share(rows[name], truths, names) for rows in (before, after)]
-            print(f"{f'{kind}, {what}':<44}{cells[0]:>26}{cells[1]:>26}")
-    accepted = [n for n, row in before["bucket"].items() if row["confidence"] >= 0.9]
-    print(f"right among all {len(accepted)} accepted rows before: {_share(before['bucket'], bucket, accepted)}")
+            kept = {n: row if row["confidence"] >= 0.9 else after[name][n] for n, row in before[name].items()}
+            cells = [_share(rows, truths, names) for rows in (before[name], after[name], kept)]
+            print(f"{f'{kind}, {what}':<44}" + "".join(f"{cell:>26}" for cell in cells))
+            assert name == "others" or all(kept[n]["text"] == resumed[n]["text"] for n in kept)
+    for when, rows in (("before", before["bucket"]), ("after", after["bucket"]), ("resumed", resumed)):
+        accepted = [n for n, row in rows.items() if row["confidence"] >= 0.9]
+        print(f"{when}: right of the rows with a confidence of at least 0.9: {_share(rows, bucket, accepted)}")
 
 
 def _svhn(*words: object) -> None:

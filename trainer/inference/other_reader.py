@@ -18,8 +18,9 @@ from trainer.models.finder import PureFinder
 def export(photos: ExportedModel, reader: ExportedModel, output: str) -> dict[str, Any]:
     """Write the finder of an exported model with another recogniser.
 
-    The confidence of regions is still that of the former recogniser, as a first estimate, so the thresholds for target
-    accuracies are left out.
+    The confidence of regions stays as it was fitted for the former recogniser, as a first estimate, so the thresholds
+    for target accuracies are left out. If the new recogniser is not calibrated, the former one's calibration is applied
+    to what it says, too.
 
     Args:
       photos: a model that finds numbers.
@@ -31,12 +32,25 @@ def export(photos: ExportedModel, reader: ExportedModel, output: str) -> dict[st
       UserError: the first model finds no numbers, or the output contains anything else or cannot be written.
     """
     exported_folder.check(output)
-    calibration = photos.info["calibration"]
+    found, before = finder_of(photos), photos.info["calibration"]
+    calibrated = RegionCalibration.from_json(before) if before else RegionCalibration()
+    of_reader = photos.info["reader"]["calibration"]
+    if of_reader and not reader.info["calibration"]:
+        calibrated = including(calibrated, of_reader["temperature"], of_reader["offset"])
     stored = None
-    if calibration:
-        stored = {**calibration, "reader": reader.info["fingerprint"], "thresholds": []}
-    calibrated = RegionCalibration.from_json(calibration) if calibration else RegionCalibration()
-    return photo_model.write(finder_of(photos), reader, output, calibrated, stored, half=True)
+    if before:
+        stored = {**before, **calibrated.to_json(), "reader": reader.info["fingerprint"], "thresholds": []}
+    return photo_model.write(found, reader, output, calibrated, stored, half=True)
+
+
+def including(regions: RegionCalibration, temperature: float, offset: float) -> RegionCalibration:
+    """Return a calibration for uncalibrated probabilities, whose log odds it first scales and shifts."""
+    read, found = regions.box
+    one, two, more = (value + read * offset for value in regions.offsets)
+    whole, best, constant = regions.whole
+    return RegionCalibration(
+        (read / temperature, found), (one, two, more), (whole / temperature, best, constant + whole * offset)
+    )
 
 
 def finder_of(photos: ExportedModel) -> LoadedFinder:
