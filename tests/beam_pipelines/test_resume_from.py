@@ -40,9 +40,8 @@ def earlier(photos: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-@pytest.mark.parametrize("shards", ["2", "5"])
 def test_only_images_below_are_read_again_and_the_counts_add_up(
-    earlier: Path, photos: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: str
+    earlier: Path, photos: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, count = ExportedModel.read, [0]
 
@@ -52,7 +51,7 @@ def test_only_images_below_are_read_again_and_the_counts_add_up(
 
     monkeypatch.setattr(ExportedModel, "read", counting)
     options = ("--resume-from", earlier / "jsonl", "--only-below", "0.9", "--min-confidence", "0.5")
-    out = run(tiny_model, photos, tmp_path / "out", *options, "--num-shards", shards)
+    out = run(tiny_model, photos, tmp_path / "out", *options, "--num-shards", "5")
     before = {row["key"]: row for row in rows(earlier / "jsonl")}
     assert [row["key"] for row in rows(out)] == sorted(before)
     for row in rows(out):
@@ -68,9 +67,8 @@ def test_only_images_below_are_read_again_and_the_counts_add_up(
     assert figures["accepted"] + figures["for_review"] == sum(figures["confidence_histogram"]) == COUNT
 
 
-@pytest.mark.parametrize("name", ["jsonl", "csv", "parquet"])
-@pytest.mark.parametrize("written", ["jsonl", "csv", "parquet"])
-def test_rows_of_every_format_are_carried_over_into_every_format(
+@pytest.mark.parametrize(("name", "written"), [("jsonl", "parquet"), ("csv", "jsonl"), ("parquet", "csv")])
+def test_rows_of_every_format_are_carried_over_into_another(
     earlier: Path, photos: Path, tiny_model: Path, tmp_path: Path, name: str, written: str
 ) -> None:
     """All rows are carried over, so the output has the same bytes as the earlier one in that format."""
