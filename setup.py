@@ -98,6 +98,7 @@ setup(
     package_data={
         "trainer.reporting": ["*.html"],
         "trainer.serving": ["static/*"],
+        "trainer.reviewing": ["static/*"],
         "trainer": ["py.typed", "released_model*/*", "released_model*/*/*"],
         "beam_pipelines": ["py.typed"],
         "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
@@ -127,6 +128,7 @@ setup(
                 "svhn-export",
                 "svhn-predict",
                 "svhn-report",
+                "svhn-review",
                 "svhn-serve",
                 "svhn-submit",
             )

@@ -66,6 +66,17 @@ def _parser() -> argparse.ArgumentParser:
         "expect slightly less on other images (expected_accuracy in model_info.json)",
     )
     region_options.add_arguments(parser)
+    parser.add_argument(
+        "--resume-from",
+        metavar="PREDICTIONS",
+        help="carry over rows of earlier predictions of these images, e.g. of another model, and read only the others",
+    )
+    parser.add_argument(
+        "--only-below",
+        type=float,
+        metavar="CONFIDENCE",
+        help="with --resume-from: read images again whose earlier answer has a lower confidence",
+    )
     megapixels.add_argument(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace existing predictions")
     options.add_partition(parser)

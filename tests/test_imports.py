@@ -28,7 +28,8 @@ LAYERS = {
         "inference",
         "training",
         "reporting serving",
-        "train evaluate export predict search report serve liveness",
+        "reviewing",
+        "train evaluate export predict search report review serve liveness",
         "svhn",
         "finetune",
     ],
@@ -132,7 +133,7 @@ def test_the_writing_side_loads_no_tensorflow() -> None:
 
 
 def test_command_lines_load_no_tensorflow_before_they_run() -> None:
-    commands = ["train", "finetune", "evaluate", "export", "predict", "search", "report", "liveness"]
+    commands = ["train", "finetune", "evaluate", "export", "predict", "search", "report", "review", "liveness"]
     loads(", ".join(f"trainer.{name}" for name in commands), not_=("tensorflow", "keras"))
 
 

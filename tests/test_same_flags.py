@@ -31,6 +31,7 @@ EXPLAINED = {
     },
     "--input": {"nargs": "a dataset is prepared from one input"},
     "--max-digits": {"default": "5 where it is not taken from --texts or --pattern"},
+    "--min-confidence": {"default": "review takes it from the predictions"},
     "--model": {
         "nargs": "a server has several, by name",
         "metavar": "a server has several, by name",

@@ -49,6 +49,7 @@ def _run(argv: list[str] | None) -> None:
     place = os.path.abspath(args.images or args.folder)
     steps = _default_steps(images.count(TRAIN)) if args.steps is None else args.steps
     settings = [*_settings(images, steps, args.learning_rate), *args.set]
+    finds = images.has_boxes
     schema.override(experiments.find(args.experiment), settings)  # before anything is written
     environment.configure()
     from trainer.inference.reader import Reader
@@ -61,7 +62,11 @@ def _run(argv: list[str] | None) -> None:
         f"{images.max_length} of the characters {images.alphabet}; {steps} steps"
     )
     if images.left_out:
-        print(f"{images.left_out} images without a number or with several are left out: see docs/finding.md for these")
+        which = "a number with a box" if finds else "a number or with several"
+        print(f"{images.left_out} images without {which} are left out: see docs/finding.md for these")
+    if finds:
+        place = os.path.abspath(os.path.join(args.workdir, "numbers"))
+        images = images.cut(place)
     images.write(args.workdir)
     data, run, export = (os.path.join(args.workdir, name) for name in ("data", "run", "export"))
     _prepare(images, place, args.workdir, data)
@@ -73,6 +78,17 @@ def _run(argv: list[str] | None) -> None:
     _step("export", "--workdir", run, "--output", export)
     _step("report", "--workdir", run, "--output", os.path.join(args.workdir, "report.html"))
     print(_comparison(before, Reader(export).evaluate(args.workdir, split=VALIDATION, images=place), export))
+    if finds:
+        _give_to_finder(export, os.path.join(args.workdir, "photos"))
+
+
+def _give_to_finder(export: str, output: str) -> None:
+    """Write the released finder with the new recogniser, since the labels are of numbers in photos."""
+    from trainer.inference import exported_model, other_reader
+
+    photos = exported_model.load(released.folder_of(released.PHOTOS))
+    other_reader.export(photos, exported_model.load(export), output)
+    print(f"the model that also finds numbers in photos: {output}")
 
 
 def _default_steps(to_train_on: int) -> int:
@@ -90,6 +106,7 @@ def _settings(images: "FinetuningList", steps: int, rate: float) -> list[str]:
         "train.log_every=20",
         f"optimizer.learning_rate={rate}",
         "optimizer.warmup_steps=20",
+        f"decode.empty={str(images.has_boxes).lower()}",  # a finder may point at what is not a number
     ]
 
 
@@ -133,7 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Fine-tune a model on a folder of labelled images: prepare, train, evaluate, export and report, "
         "with the accuracy on held-out images before and after. The folder has a labels.csv with the columns file "
-        "and label, or sub-folders or file names that are labels (123/a.jpg, 123_a.jpg). Run it again to continue.",
+        "and label, or sub-folders or file names that are labels (123/a.jpg, 123_a.jpg). If labels.csv has boxes, the "
+        "numbers are cut out, and there is also a model that finds them in photos. Run it again to continue.",
         example="python -m trainer.finetune photos --workdir runs/mine",
         check_place=_check_place,
     )

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
@@ -15,7 +14,7 @@ from trainer.cluster import environment
 from trainer.config import typed
 from trainer.config.typed import Range
 from trainer.data import megapixels
-from trainer.files import local_file
+from trainer.serving import listening
 
 if TYPE_CHECKING:
     import uvicorn
@@ -33,11 +32,11 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     paths = _named(args.model)
-    token = _token(args.token_file)
+    token = listening.token(args.token_file)
     from trainer.data import image_kinds
 
     image_kinds.limit_megapixels(args.max_megapixels)
-    with _listening(args.host, args.port) as listening:
+    with listening.listen(args.host, args.port) as socket_:
         environment.configure()
         import uvicorn
 
@@ -55,12 +54,11 @@ def _run(argv: list[str] | None) -> None:
         loaded = models.load(paths, limits, metrics)
         made = app.create(loaded, limits, metrics, token)
         config = uvicorn.Config(made, log_config=None, access_log=False, timeout_graceful_shutdown=args.grace)
-        host, port = listening.getsockname()[:2]
-        log.info("%s at http://%s:%d/", ", ".join(loaded), f"[{host}]" if ":" in host else host, port)
-        asyncio.run(_serve(uvicorn.Server(config), listening, loaded))
+        log.info("%s at %s", ", ".join(loaded), listening.address(socket_))
+        asyncio.run(_serve(uvicorn.Server(config), socket_, loaded))
 
 
-async def _serve(server: "uvicorn.Server", listening: socket.socket, loaded: "dict[str, ServedModel]") -> None:
+async def _serve(server: "uvicorn.Server", socket_: socket.socket, loaded: "dict[str, ServedModel]") -> None:
     tasks: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
@@ -69,7 +67,7 @@ async def _serve(server: "uvicorn.Server", listening: socket.socket, loaded: "di
         task.add_done_callback(tasks.discard)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-    await server.serve([listening])
+    await server.serve([socket_])
 
 
 async def _reload(loaded: "dict[str, ServedModel]") -> None:
@@ -79,23 +77,6 @@ async def _reload(loaded: "dict[str, ServedModel]") -> None:
             log.info("%s loaded again: %s", model.name, model.fingerprint)
         except UserError as error:
             log.error("%s stays as it was: %s", model.name, error)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, before models are loaded, which takes a while.
-
-    Raises:
-      UserError: the address is not of this machine, or the port is taken.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family)
-        # For connections, too, which asyncio leaves out: otherwise each answer waits 40 ms for an acknowledgement.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise UserError(f"--host {host} --port {port}: {reason}; give another port, or 0 for a free one") from error
 
 
 def _named(models: list[str]) -> dict[str, str]:
@@ -111,16 +92,6 @@ def _named(models: list[str]) -> dict[str, str]:
     return found
 
 
-def _token(path: str | None) -> str | None:
-    if path is None:
-        return None
-    named, advice = f"--token-file {path}", "write a long random text to it"
-    token = local_file.read_text(path, named=named, advice=advice).strip()
-    if not token or not token.isascii():
-        raise UserError(f"{named} is {'not ASCII text' if token else 'empty'}: {advice}")
-    return token
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Serve models over HTTP: images in, numbers out; see docs/serving.md. The page at / reads images "
@@ -134,11 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=EXPORT",
         help="models to serve, the default first: NAME=FOLDER, or just the name of a model of the package",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is open to the network")
-    parser.add_argument(
-        "--port", type=typed.integer(0, 65535), default=8080, help="port to listen on; 0 picks a free one"
-    )
-    parser.add_argument("--token-file", metavar="FILE", help="requests must carry the token in this file")
+    listening.add_arguments(parser)
     batch = parser.add_argument(
         "--batch-size", type=typed.integer(1, 4096), default=16, help="maximum number of images read together"
     )

@@ -11,12 +11,12 @@ from functools import lru_cache
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.inputs import csv_boxes, image_folder, labelled
+from beam_pipelines.inputs import image_folder, labelled
 from beam_pipelines.inputs.image_folder import ImageFolder
 from beam_pipelines.inputs.labelled import Labelled
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
-from trainer.data import box_corners
+from trainer.data import box_columns, box_corners
 from trainer.data.records import Number
 
 DELIMITERS = (",", ";", "\t")
@@ -87,7 +87,10 @@ class CsvRows:
         if not row["file"].strip():
             raise Reject("csv-row", f"it names no file: {values}")
         path, key, text = self.list_folder.path(row["file"]), self.list_folder.key(row["file"]), row["label"].strip()
-        corners = csv_boxes.corners_in(row, self.box_columns)
+        try:
+            corners = box_columns.corners_in(row, self.box_columns)
+        except ValueError as error:
+            raise Reject("box-value", str(error)) from error
         if corners is None:
             return Labelled(key, path, text, shows_none=self.has_boxes and not text)
         if not text:
@@ -132,7 +135,7 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
     list_folder = image_folder.of_list(path, images_folder)
     written = FileSystems.last_updated(path)
     columns, delimiter = _header(path, written)
-    return CsvRows(path, written, list_folder, columns, csv_boxes.columns_of(columns, path), delimiter)
+    return CsvRows(path, written, list_folder, columns, box_columns.columns_of(columns, path), delimiter)
 
 
 def _header(path: str, written: float) -> tuple[tuple[str, ...], str]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from beam_pipelines.inputs.csv_boxes import CORNERS
 from beam_pipelines.sharding.outputs import LOCK_FILE
 from beam_pipelines.synthesis import given_texts, typefaces
 from beam_pipelines.synthesis.fonts import Fonts
 from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer.cli import UserError
+from trainer.data.box_columns import CORNERS
 from trainer.files.lock import Lock
 
 LABELS, HEADER = "labels.csv", ["file", "label"]

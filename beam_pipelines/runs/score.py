@@ -18,7 +18,7 @@ from apache_beam.ml.inference.base import RunInference
 
 from beam_pipelines.inputs import identity
 from beam_pipelines.options import IMAGES_PER_SHARD, MOST_SHARDS
-from beam_pipelines.scoring import find_images, flat_file, model_store, predictions
+from beam_pipelines.scoring import carried_rows, find_images, flat_file, image_list, model_store, predictions
 from beam_pipelines.scoring.check_readable import check_readable
 from beam_pipelines.scoring.image_list import IMAGES_FILE, ImageList, Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
@@ -45,6 +45,7 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
     logging.getLogger().addFilter(_is_of_use)
     options = beam_options.parse(beam_args)
     _check(args)
+    _check_resumption(args)
     model = model_store.read_info(args.model)
     reading = _reading(args, model)
     images = find_images.find(args.input, scratch)
@@ -54,10 +55,18 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
     flat = flat_file.of(args.output)
     output = flat.folder if flat else args.output
     num_shards = args.num_shards or _default_shards(len(images.items), share)
-    request = _request(images.items, num_shards, reading) | {
+    items, path = images.items, os.path.join(scratch, IMAGES_FILE)
+    if args.resume_from:
+        path = os.path.join(scratch, "carried")
+        with open(path, "wb") as file:
+            replaced = carried_rows.replace(items, args.resume_from, args.only_below)
+            items = image_list.write(file, path, replaced)
+    request = _request(items, num_shards, reading) | {
         "model": model["fingerprint"],
         "model_crc32c": model_store.checksum(args.model, model),
     }
+    if args.resume_from:
+        request |= {"resume_from": args.resume_from, "only_below": args.only_below}
 
     def same(text: str) -> bool:
         return json.loads(text).get("request") == request
@@ -70,7 +79,7 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
         flat.check()
         if args.overwrite:
             flat.remove()
-    listed = ImageList(FileSystems.join(output, IMAGES_FILE), 0, len(images.items))
+    listed = ImageList(FileSystems.join(output, IMAGES_FILE), 0, len(items))
     write_output.write(
         slices(listed, output, num_shards, reading.file_format),
         RunInference(ReadShards(args.model, reading)),
@@ -82,11 +91,24 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
         share=share,
         request=request,
         options=options,
-        prepare=functools.partial(_copy, os.path.join(scratch, IMAGES_FILE), listed.path),
+        prepare=functools.partial(_copy, path, listed.path),
         finish=finish,
     )
     if flat:
         flat.complete()
+
+
+def _check_resumption(args: argparse.Namespace) -> None:
+    """Raise UserError unless --resume-from and --only-below are given together, and the output is another one."""
+    if (args.resume_from is None) != (args.only_below is None):
+        raise UserError("give --resume-from and --only-below together: the earlier predictions, and a confidence")
+    if args.resume_from is None:
+        return
+    if not 0 <= args.only_below <= 1:
+        raise UserError(f"--only-below {args.only_below:g}: it must be between 0 and 1")
+    folders = [flat.folder if (flat := flat_file.of(path)) else path for path in (args.output, args.resume_from)]
+    if len({os.path.abspath(one) if "://" not in one else one.rstrip("/") for one in folders}) == 1:
+        raise UserError(f"--resume-from {args.resume_from} is the --output itself: give another --output")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -186,6 +208,7 @@ def _table(summary: dict[str, Any], output: str) -> str:
         ("rows", f"{summary['rows']:>10}  in {len(summary['shards'])} shards"),
         ("accepted", f"{summary['accepted']:>10}"),
         ("for review", f"{summary['for_review']:>10}"),
+        *([("carried over", f"{summary['carried_over']:>10}")] if summary["carried_over"] else []),
         *((f"rejected, {reason}", f"{count:>10}") for reason, count in summary["rejects"].items()),
         *_number_rows(summary["numbers"], summary["numbers_cut_off"]),
         (

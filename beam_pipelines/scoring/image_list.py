@@ -24,7 +24,7 @@ _SCHEMA = pa.schema(
         ("file_updated", pa.float64()),
     ]
 )
-Kind = Literal["file", "member", "zipped", "record"]
+Kind = Literal["file", "member", "zipped", "record", "row"]
 Row = tuple[bytes, bytes, bytes, int, int, bytes | None, bytes | None, int | None, float | None]
 
 
@@ -34,7 +34,7 @@ class Item(NamedTuple):
     Attributes:
       key: unique except among rejects: the path, `archive.tar/member`, or the record's own.
       path: of the file that contains it.
-      kind: how it is stored there.
+      kind: how it is stored there; for `row`, see `carried_rows`.
       start, size: position in the file, in bytes, of a member or record; for a zipped member, that of its header.
       reject: reason and detail, if it is already clear that it cannot be read.
       file: size in bytes of the file and when it was last written, in seconds since the epoch; None if unknown.

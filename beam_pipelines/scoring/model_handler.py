@@ -1,5 +1,7 @@
 """A Beam ModelHandler for an exported SavedModel, which reads one shard of images at a time."""
 
+import heapq
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +10,7 @@ from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler
 
-from beam_pipelines.scoring import model_store, predictions
+from beam_pipelines.scoring import carried_rows, model_store, predictions
 from beam_pipelines.scoring.prefetch import FetchedImage, fetched
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.counted_file import CountedFile
@@ -70,13 +72,33 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
             result = ShardResult(spec.path, spec.split, items=len(spec.items))
             with shards.shard_file(spec) as file:
                 counted = CountedFile(file)
-                rows = predictions.WRITERS[self.reading.file_format](counted)
-                for read, answers in self._read(spec, model, result):
-                    rows.write([self._row(*one, model, result) for one in zip(read, answers, strict=True)])
-                rows.close()
+                writer = predictions.WRITERS[self.reading.file_format](counted)
+                for rows in self._rows(spec, model, result):
+                    writer.write(rows)
+                writer.close()
             result.bytes, result.crc32c = counted.bytes, counted.crc32c
             shards.count_metrics(result, time.monotonic() - begin)
             yield result
+
+    def _rows(self, spec: ShardSpec, model: ExportedModel, result: ShardResult) -> Iterator[list[dict[str, Any]]]:
+        """Yield the rows of a shard in a few lists, sorted by key: those read, and those carried over."""
+        lists = (
+            [self._row(*one, model, result) for one in zip(read, answers, strict=True)]
+            for read, answers in self._read(spec, model, result)
+        )
+        if not any(item.kind == carried_rows.ROW for item in spec.items):
+            yield from lists
+            return
+        carried = (self._carried(row, result) for row in carried_rows.rows_of(spec.items))
+        merged = heapq.merge(itertools.chain.from_iterable(lists), carried, key=lambda row: row["key"])
+        while some := list(itertools.islice(merged, self.reading.batch_size)):
+            yield some
+
+    def _carried(self, row: dict[str, Any], result: ShardResult) -> dict[str, Any]:
+        row = {**row, "accepted": row["confidence"] >= self.reading.min_confidence}
+        predictions.tally(result, row)
+        result.tally("carried over", True)
+        return row
 
     def _read(
         self, spec: ShardSpec, model: ExportedModel, result: ShardResult
@@ -108,7 +130,8 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
         """Yield full batches of the readable images; the last batch, and those of large images, may be smaller."""
 
         def readable() -> Iterator[FetchedImage]:
-            for outcome in fetched(spec.items, self.reading.batch_size, size):
+            items = [item for item in spec.items if item.kind != carried_rows.ROW]
+            for outcome in fetched(items, self.reading.batch_size, size):
                 if isinstance(outcome, FetchedImage):
                     yield outcome
                 else:

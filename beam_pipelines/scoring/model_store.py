@@ -58,7 +58,7 @@ def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
     Raises:
       UserError: the model was not calibrated, or the accuracy was not measured or not reached.
     """
-    if not info["calibration"]:
+    if not (info["calibration"] and info["calibration"]["thresholds"]):
         raise UserError(
             f"--target-accuracy: {model} is not calibrated: run trainer.evaluate --calibrate and trainer.export again, "
             "or give --min-confidence"

@@ -169,6 +169,7 @@ class DescribePredictions:
             "rows": sum(result.written for result in results),
             "accepted": accepted["True"],
             "for_review": accepted["False"],
+            "carried_over": total.get("carried over", Counter())["True"],
             "rejects": shards.reject_counts(results),
             "other_files": self.others.total(),
             "other_files_by_ending": dict(self.others.most_common()),

@@ -19,6 +19,7 @@ SOUND: dict[str, list[str]] = {
     "trainer.export": ["--workdir", "WORLD/run", "--output", "NEW/out"],
     "trainer.predict": ["--model", "WORLD/model", "WORLD/picture.png"],
     "trainer.report": ["--workdir", "WORLD/run", "--predictions", "WORLD/predictions", "--output", "NEW/out"],
+    "trainer.review": ["WORLD/predictions", "--answers", "NEW/answers", "--export", "NEW/out"],
     "trainer.search": ["--experiment", "smoke", "--data", "WORLD/synthetic", "--validation-data", "WORLD/prepared",
                        "--workdir", "NEW/out", "--random", "seed=int:3:3", "--set", *SMALL_RUN],
     "trainer.cluster": ["--workers", "1", "--restarts", "0", "--", "--experiment", "smoke",

@@ -33,6 +33,22 @@ def test_a_folder_gives_a_model_and_a_second_run_has_nothing_to_do(
     assert " of 4 right" in said.out
 
 
+@pytest.mark.slow
+def test_numbers_with_boxes_are_cut_out_and_the_finder_gets_the_new_recogniser(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scenes = tmp_path / "scenes"
+    assert draw.main(["--count", "16", "--scene-size", "128", "--seed", "4", "--output", str(scenes)]) == 0
+    numbers = [line for line in (scenes / "labels.csv").read_text().splitlines()[1:] if line.split(",")[1]]
+    args = ["finetune", str(scenes), "--workdir", str(tmp_path / "mine"), "--model", str(tiny_model)]
+    assert svhn.main([*args, "--experiment", "smoke", "--steps", "4"]) == 0
+    out = capfd.readouterr().out
+    assert "without a number with a box are left out" in out
+    assert len(list((tmp_path / "mine" / "numbers").iterdir())) == len(numbers)
+    assert svhn.main(["evaluate", str(scenes), "--model", str(tmp_path / "mine" / "photos")]) == 0
+    assert "no number, none listed" in capfd.readouterr().out
+
+
 def test_a_step_that_fails_ends_it_with_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from trainer.cli import UserError
-from trainer.data import labelled_folder
+from trainer.data import labelled_folder, number_cuts
 from trainer.data.labelled_folder import LABELS_FILE, LabelledFile
 from trainer.files import local_file, whole_file
 from trainer.vocab import DIGITS
@@ -21,10 +21,18 @@ FEWEST = 10  # images
 
 @dataclass(frozen=True)
 class FinetuningList:
-    """Images with one number each, in the splits `train` and `validation`, and how many others there are."""
+    """Images with one number each, in the splits `train` and `validation`, and how many others there are.
+
+    If the list has boxes, each number with one is an image of its own once `cut` has cut it out.
+    """
 
     files: tuple[LabelledFile, ...]
     left_out: int
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the numbers are parts of their images."""
+        return any(file.boxes for file in self.files)
 
     @property
     def alphabet(self) -> str:
@@ -37,6 +45,16 @@ class FinetuningList:
 
     def count(self, split: str) -> int:
         return sum(file.split == split for file in self.files)
+
+    def cut(self, folder: str) -> "FinetuningList":
+        """Cut the numbers out of their images, into PNG files in a folder, and return the list of these files.
+
+        Raises:
+          UserError: too few of the images can be read.
+        """
+        files = number_cuts.write(self.files, folder)
+        _check_count(files, folder)
+        return replace(self, files=tuple(files), left_out=self.left_out + len(self.files) - len(files))
 
     def write(self, folder: str) -> None:
         """Write `labels.csv` into a folder, whole or not at all, unless it is there.
@@ -72,14 +90,14 @@ def read(folder: str, alphabet: str, images: str | None = None) -> FinetuningLis
     """Return the labelled images of a folder, see `labelled_folder.read`, each with its split.
 
     Splits are those of its list; without, one in five images is held out, whichever have the lowest hash of their name.
+    If the list has boxes, there is an entry for each number that has one.
 
     Raises:
       UserError: as there; there are fewer than ten images with one number; or the list has other splits, or lacks one.
     """
     found = labelled_folder.read(folder, alphabet, images=images)
-    files = [replace(file, path=os.path.abspath(file.path)) for file in found if len(file.texts) == 1]
-    if len(files) < FEWEST:
-        raise UserError(f"{folder} has {len(files)} images with one number: give at least {FEWEST}")
+    files = [replace(one, path=os.path.abspath(one.path)) for file in found for one in _single(file)]
+    _check_count(files, folder)
     if not any(file.split for file in files):
         files = _split(files, Path(os.path.abspath(images or folder)))
     missing = {TRAIN, VALIDATION} - {file.split for file in files}
@@ -89,7 +107,21 @@ def read(folder: str, alphabet: str, images: str | None = None) -> FinetuningLis
             f"the column split of {folder}/{LABELS_FILE} must say {TRAIN} or {VALIDATION} in each row, and both must "
             "occur: correct it, or remove the column"
         )
-    return FinetuningList(tuple(files), len(found) - len(files))
+    used = {file.path for file in files}
+    return FinetuningList(tuple(files), len(found) - len(used))
+
+
+def _single(file: LabelledFile) -> list[LabelledFile]:
+    """Return an image for each number that has a box; without boxes, the image itself if it shows one number."""
+    if not any(file.boxes):
+        return [replace(file, boxes=())] if len(file.texts) == 1 and not file.boxes else []
+    numbers = zip(file.texts, file.boxes, strict=True)
+    return [replace(file, texts=(text,), boxes=(box,)) for text, box in numbers if box is not None]
+
+
+def _check_count(files: Sequence[LabelledFile], folder: str) -> None:
+    if len(files) < FEWEST:
+        raise UserError(f"{folder} has {len(files)} images with one number: give at least {FEWEST}")
 
 
 def _split(files: Sequence[LabelledFile], top: Path) -> list[LabelledFile]:

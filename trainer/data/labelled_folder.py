@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.cli import UserError
-from trainer.data import listed_names
+from trainer.data import box_columns, listed_names
+from trainer.data.box_corners import Corners
 from trainer.data.image_kinds import IMAGE_ENDINGS
 from trainer.files import local_file
 
@@ -17,20 +18,24 @@ LABELS_FILE = "labels.csv"
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """An image file, the texts of its numbers (none if it shows no number), and its split, "" if none is given."""
+    """An image file, the texts of its numbers (none if it shows no number), and its split, "" if none is given.
+
+    `boxes` has the corners of each number in pixels, None for one without; it is empty if the list has no boxes.
+    """
 
     path: str
     texts: tuple[str, ...]
     split: str = ""
+    boxes: tuple[Corners | None, ...] = ()
 
 
 def read(folder: str, alphabet: str, split: str | None = None, images: str | None = None) -> list[LabelledFile]:
     """Return the labelled images of a folder, sorted by path.
 
     Labels are taken from `labels.csv` with the columns `file`, `label` and, optionally, `split`: several rows of one
-    file are several numbers, an empty label is none. Without it, an image in a sub-folder whose name consists of
-    characters of the alphabet has that name as its label, any other the beginning of its file name, up to the first
-    underscore. With `split`, only the rows with this value in the column `split` count.
+    file are several numbers, an empty label is none; the columns of a box may follow. Without it, an image in a
+    sub-folder whose name consists of characters of the alphabet has that name as its label, any other the beginning of
+    its file name, up to the first underscore. With `split`, only the rows with this value in the column `split` count.
 
     Listed names are relative to `images`, by default the folder or its sub-folder `images`, and may not lead out of it.
     If `images` is given, they may also be absolute, or relative to the folder, as long as they lead into `images`.
@@ -81,10 +86,21 @@ def _listed(top: Path, split: str | None, images: str | None) -> list[LabelledFi
                 f"{path}, line {line}: {row['file']} leads out of {images or top}: give a folder that contains it "
                 "as --images"
             )
-        if split in (None, row.get("split")):
+        if split in (None, row.get("split")) and not label:
+            found.setdefault(place, LabelledFile(place, (), row.get("split", "")))
+        elif split in (None, row.get("split")):
             before = found.get(place, LabelledFile(place, (), row.get("split", "")))
-            found[place] = replace(before, texts=(*before.texts, *filter(None, [label])))
+            found[place] = replace(before, texts=(*before.texts, label), boxes=(*before.boxes, *_box(row, path, line)))
     return list(found.values())
+
+
+def _box(row: dict[str, str], path: Path, line: int) -> tuple[Corners | None, ...]:
+    """Return the box of a row as the only item, nothing if the list has no columns for it."""
+    columns = box_columns.columns_of(tuple(row), str(path))
+    try:
+        return (box_columns.corners_in(row, columns),) if columns else ()
+    except ValueError as error:
+        raise UserError(f"{path}, line {line}: {error}") from error
 
 
 def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from trainer.inference import exported_folder, saved_model
 from trainer.inference.exported_model import ExportedModel
-from trainer.inference.load import load_finder
+from trainer.inference.load import LoadedFinder, load_finder
 from trainer.inference.number_finder import NumberFinder
 from trainer.inference.photo_evaluation import read_region_calibration
 from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader
@@ -37,13 +37,33 @@ def export(
     """
     exported_folder.check(output)
     found = load_finder(workdir, settings)
+    stored = read_region_calibration(workdir, found, reader)
+    calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
+    return write(found, reader, output, calibrated, stored, half=half)
+
+
+def write(
+    found: LoadedFinder,
+    reader: ExportedModel,
+    output: str,
+    calibrated: RegionCalibration,
+    stored: dict[str, Any] | None,
+    *,
+    half: bool,
+) -> dict[str, Any]:
+    """Write a finder and a recogniser as a SavedModel; see `export`.
+
+    Args:
+      found: the finder.
+      reader, output, half: as there.
+      calibrated: turns what both say of a region into a confidence.
+      stored: what `model_info.json` says about that.
+    """
     finder, config = found.finder, found.finder.config
     params, state = dict(finder.params), dict(finder.state)
     if half:
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
         finder = NumberFinder(finder.network, params, state, config)
-    stored = read_region_calibration(workdir, found, reader)
-    calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
     photos = PhotoReader(finder, reader.decoded, reader.image_size, calibrated, most=MOST_REGIONS)
     info = {
         **reader.info,

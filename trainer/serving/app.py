@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from fastapi.responses import PlainTextResponse
 
 from trainer.data.image_kinds import UnreadableImage
 from trainer.inference.reading import Reading
-from trainer.serving import bodies, page
+from trainer.serving import bodies, errors, page
 from trainer.serving.access import Access
 from trainer.serving.batching import Busy
 from trainer.serving.limits import Limits
@@ -46,21 +45,8 @@ def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, tok
     _add_reading(app, models, limits, metrics, access)
     _add_state(app, models, metrics)
     page.add(app)
-
-    _add_errors(app)
+    errors.add(app)
     return app
-
-
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(HTTPException)
-    async def ours(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-
-    @app.exception_handler(StarletteHTTPException)
-    async def of_the_framework(_: Request, error: StarletteHTTPException) -> JSONResponse:
-        """Give an unknown path or a damaged form the form of our own errors."""
-        reason = "not-found" if error.status_code == 404 else "malformed"
-        return JSONResponse({"error": _error(reason, error.detail)}, error.status_code, error.headers)
 
 
 def _add_reading(
@@ -72,7 +58,9 @@ def _add_reading(
             prepared = await asyncio.to_thread(model.reader.prepare, content)
         except UnreadableImage as error:
             metrics.rejects.labels(error.reason).inc()
-            raise HTTPException(STATUS_OF_REASON.get(error.reason, 415), _error(error.reason, error.detail)) from error
+            raise HTTPException(
+                STATUS_OF_REASON.get(error.reason, 415), errors.error(error.reason, error.detail)
+            ) from error
         metrics.stages.labels(model.name, "decode").observe(time.perf_counter() - begin)
         try:
             reading = await model.batcher.do(prepared)
@@ -92,7 +80,7 @@ def _add_reading(
     def find(name: str | None) -> ServedModel:
         model = models.get(name) if name else next(iter(models.values()))
         if model is None:
-            raise HTTPException(404, _error("no-such-model", f"{name}: there are {', '.join(models)}"))
+            raise HTTPException(404, errors.error("no-such-model", f"{name}: there are {', '.join(models)}"))
         return model
 
     @app.post("/v1/read", openapi_extra=bodies.READ_SCHEMA)
@@ -139,7 +127,3 @@ def _add_state(app: FastAPI, models: dict[str, ServedModel], metrics: Metrics) -
     async def exposed() -> Response:
         """Return counters for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
-
-
-def _error(reason: str, detail: str) -> dict[str, str]:
-    return {"reason": reason, "detail": detail}

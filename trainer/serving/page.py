@@ -1,4 +1,4 @@
-"""The page at `/`: an image dropped, pasted, chosen or from the camera, and what is read in it."""
+"""The page at `/`: by default one that reads images dropped, pasted, chosen or from the camera."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,10 +19,10 @@ POLICY = (
 HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
-def add(app: FastAPI) -> None:
-    """Serve the page: it has no other scripts than its own, and sends images only to this server."""
+def add(app: FastAPI, folder: Path = FOLDER) -> None:
+    """Serve the page in a folder: it has no other scripts than its own, and sends images only to this server."""
     for path, (name, kind) in FILES.items():
-        app.add_api_route(path, _answering((FOLDER / name).read_bytes(), kind), include_in_schema=False)
+        app.add_api_route(path, _answering((folder / name).read_bytes(), kind), include_in_schema=False)
 
 
 def _answering(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:

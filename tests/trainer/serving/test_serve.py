@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from trainer import serve
+from trainer.serving import listening
 
 
 @contextmanager
@@ -115,7 +116,7 @@ def test_mistakes_are_one_line(
 
 
 def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with serve._listening("127.0.0.1", 0) as taken:
+    with listening.listen("127.0.0.1", 0) as taken:
         assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)  # or each answer takes 40 ms longer
         port = str(taken.getsockname()[1])
         assert serve.main(["--port", port]) == 2

@@ -1,17 +1,16 @@
-"""The columns of a CSV file that hold the box of a number: upright, or its four corners."""
+"""The columns of a list of labels that hold the box of a number: upright, or its four corners."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
 from trainer.data import box_corners
-from trainer.data.records import Corners
+from trainer.data.box_corners import Corners
 
 UPRIGHT = ("left", "top", "width", "height")
 CORNERS = ("x0", "y0", "x1", "y1", "x2", "y2", "x3", "y3")
 
 
-def columns_of(columns: tuple[str, ...], path: str) -> tuple[str, ...]:
+def columns_of(columns: Sequence[str], path: str) -> tuple[str, ...]:
     """Return those of a file's columns that hold a box; none if it has no boxes.
 
     Raises:
@@ -37,7 +36,7 @@ def corners_in(row: Mapping[str, str], columns: tuple[str, ...]) -> Corners | No
     """Return the corners, in pixels, of the box in a row; None if its values are all empty.
 
     Raises:
-      Reject: `box-value` if a value is not a number.
+      ValueError: a value is not a number; the message says which values there are.
     """
     texts = [row[column].strip() for column in columns]
     if not any(texts):
@@ -46,7 +45,7 @@ def corners_in(row: Mapping[str, str], columns: tuple[str, ...]) -> Corners | No
         values = tuple(map(float, texts))
     except ValueError as error:
         count = {4: "four", 8: "eight"}[len(columns)]
-        raise Reject("box-value", f"{','.join(columns)} are {','.join(texts)}, not {count} numbers") from error
+        raise ValueError(f"{','.join(columns)} are {','.join(texts)}, not {count} numbers") from error
     if columns == UPRIGHT:
         left, top, width, height = values
         return box_corners.of_box((left, top, left + width, top + height))

@@ -1,0 +1,115 @@
+"""Rows of earlier predictions that a run carries over, in place of reading their images again."""
+
+import json
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines.inputs import labelled
+from beam_pipelines.scoring import flat_file
+from beam_pipelines.scoring.image_list import Item
+from beam_pipelines.scoring.predictions import KIND
+from beam_pipelines.sharding import outputs
+from trainer.cli import UserError
+from trainer.data import prediction_rows
+from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
+from trainer.data.prediction_rows import DamagedRows
+
+ROW: Final = "row"  # the kind of an item that is carried over: `path` is the shard of its row, `start` its place there
+
+
+class _Row(NamedTuple):
+    """A row of earlier predictions: what it says, and its shard and place there."""
+
+    key: str
+    confidence: float
+    path: str
+    place: int
+
+
+def replace(items: Iterable[Item], earlier: str, only_below: float) -> Iterator[Item]:
+    """Yield items of which those that earlier predictions have read with enough confidence are carried over.
+
+    Args:
+      items: sorted by key, as all rows are.
+      earlier: a folder of predictions, or a file beside its folder.
+      only_below: the confidence below which an image is read again.
+    Raises:
+      UserError: the earlier predictions are missing, not complete or damaged.
+    """
+    rows = _rows(earlier)
+    row = next(rows, None)
+    for item in items:
+        while row and row.key < item.key:
+            row = next(rows, None)
+        if row and row.key == item.key and row.confidence >= only_below and not item.reject:
+            yield item._replace(path=row.path, kind=ROW, start=row.place, file=None)
+        else:
+            yield item
+    for _ in rows:  # checks the others
+        pass
+
+
+def _rows(earlier: str) -> Iterator[_Row]:
+    """Yield all rows.
+
+    Raises:
+      UserError: as `replace`.
+    """
+    before = ""
+    for path, count in _shards(earlier):
+        place = -1
+        for place, row in enumerate(_read(path, earlier)):
+            if row["key"] < before:
+                raise UserError(f"--resume-from {earlier}: {path} is not sorted by key: write it again")
+            before = row["key"]
+            yield _Row(before, row["confidence"], path, place)
+        if place + 1 != count:
+            raise UserError(f"--resume-from {earlier}: {path} holds {place + 1} rows, expected {count}: write it again")
+
+
+def rows_of(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the items that are carried over, in their order.
+
+    Raises:
+      UserError: the earlier predictions have changed since `replace`.
+    """
+    carried = [item for item in items if item.kind == ROW]
+    for path, group in groupby(carried, key=lambda item: item.path):
+        wanted = {item.start: item.key for item in group}
+        for place, row in enumerate(_read(path, posixpath.dirname(path))):
+            if wanted.get(place) == row["key"]:
+                del wanted[place]
+                yield row
+        if wanted:
+            raise UserError(f"{path} has changed while it was read: run again once nothing else writes to it")
+
+
+def _shards(earlier: str) -> list[tuple[str, int]]:
+    """Return the path and the number of rows of each shard."""
+    flat = flat_file.of(earlier)
+    folder = flat.folder if flat else earlier
+    if not outputs.is_complete(folder, KIND):
+        raise UserError(f"--resume-from {earlier}: {folder} has no finished predictions: give those of an earlier run")
+    is_former = not FileSystems.exists(FileSystems.join(folder, PREDICTIONS.completed))
+    summary = FileSystems.join(folder, (FORMER_PREDICTIONS if is_former else PREDICTIONS).description)
+    try:
+        with FileSystems.open(summary) as file:
+            text = file.read().decode()
+        KIND.shards_of(text)  # checks that it is a summary of predictions
+        shards = json.loads(text)["shards"]
+        return [(FileSystems.join(folder, posixpath.basename(one["name"])), int(one["rows"])) for one in shards]
+    except (OSError, BeamIOError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"--resume-from {earlier}: {summary} cannot be read ({error!r}): write it again") from error
+
+
+def _read(path: str, earlier: str) -> Iterator[dict[str, Any]]:
+    try:
+        with labelled.local_file(path) as file:
+            yield from prediction_rows.read(file, posixpath.basename(path))
+    except (OSError, BeamIOError, DamagedRows) as error:
+        raise UserError(f"--resume-from {earlier}: {path} cannot be read ({error}): write it again") from error

@@ -1,0 +1,24 @@
+"""The form of all errors: `{"error": {"reason": ..., "detail": ...}}`."""
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+
+def add(app: FastAPI) -> None:
+    """Give all errors of an application the same form."""
+
+    @app.exception_handler(HTTPException)
+    async def ours(_: Request, raised: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": raised.detail}, raised.status_code, raised.headers)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def of_the_framework(_: Request, raised: StarletteHTTPException) -> JSONResponse:
+        """Give an unknown path or a damaged form the form of our own errors."""
+        reason = "not-found" if raised.status_code == 404 else "malformed"
+        return JSONResponse({"error": error(reason, raised.detail)}, raised.status_code, raised.headers)
+
+
+def error(reason: str, detail: str) -> dict[str, str]:
+    """Return the content of an error."""
+    return {"reason": reason, "detail": detail}
