@@ -22,6 +22,7 @@ from beam_pipelines.scoring.predictions import KIND, DescribePredictions
 from beam_pipelines.sharding import beam_options, partition, write_output
 from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import ShardSpec
+from trainer import provenance
 from trainer.cli import UserError
 from trainer.data import image_kinds
 from trainer.data.output_names import PREDICTIONS
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
     write_output.write(
         slices(images.items, output, num_shards, reading.file_format),
         RunInference(ReadShards(args.model, reading)),
-        DescribePredictions(model, request, images.endings, begin),
+        DescribePredictions(model, request, images.endings, begin, provenance.gather()),
         output=output,
         kind=KIND,
         same=same,
