@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.inference import exported_folder, saved_model
+from trainer.inference import beam_width, exported_folder, saved_model, signatures, warm_up
 from trainer.inference.exported_model import ExportedModel
 from trainer.inference.load import load_finder
 from trainer.inference.number_finder import NumberFinder
@@ -15,13 +15,19 @@ from trainer.inference.region_calibration import RegionCalibration
 
 
 def export(
-    workdir: str, output: str, reader: ExportedModel, *, half: bool = False, settings: Sequence[str] = ()
+    workdir: str,
+    output: str,
+    reader: ExportedModel,
+    *,
+    half: bool = False,
+    serving: bool = False,
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write the best checkpoint of a finder, and a recogniser, as a SavedModel: photos in, numbers out.
 
-    Its signature `serving_default` takes what that of a recogniser takes, see `signatures.signatures`, and returns what
-    `PhotoReader.read` does; `whole` is the recogniser's own, which reads each image as a whole. The confidence is
-    calibrated if `trainer.evaluate --calibrate` was run with this recogniser.
+    Its signatures `serving_default` and `images` take what those of a recogniser take, see `signatures.signatures`, and
+    return what `PhotoReader.read` does; `whole` is the recogniser's own, which reads each image as a whole. The
+    confidence is calibrated if `trainer.evaluate --calibrate` was run with this recogniser.
 
     Args:
       workdir: a finder's work folder.
@@ -29,6 +35,7 @@ def export(
       reader: the recogniser.
       settings: see `load_finder`.
       half: store the finder's weights as float16; the computation is in float32 in any case.
+      serving: also write `warm_up.requests`.
     Returns:
       The content of the asset `model_info.json`.
     Raises:
@@ -64,7 +71,15 @@ def export(
     module.reader = [reader.loaded.params, reader.loaded.state]  # not all of it: it has a `model_info.json` of its own
     files = tf.TensorSpec([None], tf.string, name="images")
     sizes = (tf.TensorSpec([], tf.int32, name="beam_width"), tf.TensorSpec([], tf.int32, name="candidates"))
+    configured = reader.info["beam_width"]
+    width = beam_width.width_for(configured)
     read = tf.function(photos.read, input_signature=[files, *sizes])
-    found_signatures = {"serving_default": read, "whole": reader.loaded.signatures["serving_default"]}
-    saved_model.write(output, module, found_signatures, info)
+
+    @tf.function(input_signature=[files])
+    def alone(images):
+        return signatures.of_candidates(read(images, tf.constant(width), tf.constant(configured)), configured)
+
+    found_signatures = {"serving_default": read, "images": alone, "whole": reader.loaded.signatures["serving_default"]}
+    extras = {warm_up.FILE: lambda: warm_up.requests(finder.input_size)} if serving else {}
+    saved_model.write(output, module, found_signatures, info, extras)
     return info

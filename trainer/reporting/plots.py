@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from matplotlib.ticker import MaxNLocator
+
 from trainer.inference import metrics
 from trainer.reporting.charts import INK, LINE, SERIES, Chart, Drawing, Point
 
@@ -117,4 +119,5 @@ def histogram(counts: Sequence[int], threshold: float | None = None) -> Chart:
         drawing.axes.axvline(100 * threshold, color=SERIES[1], linewidth=1.5, linestyle="--")
     drawing.axes.set(xlim=(0, 100))
     drawing.axes.grid(visible=False, axis="x")
+    drawing.axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return drawing.finish()
