@@ -69,7 +69,7 @@ def export(
     if tflite:
         extras[exported_folder.TFLITE_FILE] = lambda: signatures.lite(predictor)
     if serving:
-        extras[warm_up.FILE] = lambda: warm_up.requests(info["image_size"])
+        extras[warm_up.FILE] = lambda: warm_up.requests((config.model.image_height, config.model.image_width))
     write(output, module, signatures.signatures(predictor), info, extras)
     return info
 
