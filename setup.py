@@ -96,7 +96,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["trainer", "trainer.*", "beam_pipelines", "beam_pipelines.*", "k8s"]),
     package_data={
-        "trainer.reporting": ["*.html"],
+        "trainer.reporting": ["templates/*"],
         "trainer.serving": ["static/*"],
         "trainer.reviewing": ["static/*"],
         "trainer": ["py.typed", "released_model*/*", "released_model*/*/*"],

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests.conftest import Run, assert_no_chatter
@@ -83,6 +84,17 @@ def test_a_finder_has_a_report(forked: Run, trained: Path, model: Path, tmp_path
     page = (tmp_path / "report.html").read_text()
     assert "best number right" in page
     assert "Incorrect" not in page
+
+
+def test_photos_are_read_from_their_files_alone(model: Path, photos: Path) -> None:
+    signatures = tf.saved_model.load(str(model)).signatures
+    files = tf.constant([path.read_bytes() for path in sorted(photos.glob("*.png"))[:2]])
+    alone = signatures["images"](files)
+    sizes = {"beam_width": tf.constant(6), "candidates": tf.constant(3)}  # as configured, see `beam_width.width_for`
+    given = signatures["serving_default"](images=files, **sizes)
+    assert sorted(alone) == sorted(given)
+    for name, value in given.items():
+        np.testing.assert_array_equal(alone[name].numpy(), value.numpy(), err_msg=name)
 
 
 def test_a_cluster_trains_a_finder(scenes: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 # Each line may import from the lines above it, and not from its own line.
 LAYERS = {
     "trainer": [
-        "exit_status vocab released terminal logs",
+        "exit_status vocab released terminal logs provenance",
         "progress",
         "troubles",
         "cli",
@@ -48,7 +48,8 @@ LAYERS = {
 FORWARDS = "trainer"  # its names are imported when they are asked for
 # What the others may import of trainer.
 OF_TRAINER = {
-    "beam_pipelines": "cli cluster config data exit_status files inference logs progress released troubles vocab",
+    "beam_pipelines": "cli cluster config data exit_status files inference logs progress provenance released troubles "
+    "vocab",
     "k8s": "cli config exit_status logs",
 }
 

@@ -18,8 +18,13 @@ def _run(argv: list[str] | None) -> None:
         example="python -m trainer.export --workdir runs/first --output runs/first/export",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
-    parser.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the SavedModel; an earlier export there is replaced"
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--output", metavar="DIR", help="folder of the SavedModel; an earlier export there is replaced")
+    place.add_argument(
+        "--serving",
+        metavar="DIR",
+        help="base folder of a model for TensorFlow Serving: write the next version, DIR/1 at first, with requests to "
+        "warm it up, and DIR/batching.config",
     )
     parser.add_argument("--half", action="store_true", help="store the weights as float16, which halves the size")
     parser.add_argument(
@@ -34,16 +39,20 @@ def _run(argv: list[str] | None) -> None:
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     args = parser.parse_args(argv)
     environment.configure()
-    from trainer.inference import exported_model, photo_model, saved_model
+    from trainer.inference import exported_model, photo_model, saved_model, warm_up
     from trainer.workdir import files
 
+    output = warm_up.next_version(args.serving) if args.serving else args.output
+    options = {"half": args.half, "serving": bool(args.serving), "settings": args.set}
     with environment.native_stderr():
         if files.read_config(args.workdir).model.finds:
             reader = exported_model.load(released.folder_of(args.reader))
-            info = photo_model.export(args.workdir, args.output, reader, half=args.half, settings=args.set)
+            info = photo_model.export(args.workdir, output, reader, **options)
         else:
-            info = saved_model.export(args.workdir, args.output, half=args.half, tflite=args.tflite, settings=args.set)
-    print(f"exported step {info['step']} of {args.workdir} as {args.output}, fingerprint {info['fingerprint']}")
+            info = saved_model.export(args.workdir, output, tflite=args.tflite, **options)
+    print(f"exported step {info['step']} of {args.workdir} as {output}, fingerprint {info['fingerprint']}")
+    if args.serving and (batching := warm_up.write_batching(args.serving)):
+        print(f"wrote {batching}")
     if not info["calibration"]:
         print("its confidence is not calibrated: run trainer.evaluate --calibrate, then export again")
 

@@ -1,4 +1,4 @@
-"""Write one HTML page about a work folder and predictions, images embedded: `python -m trainer.report --help`."""
+"""Write one HTML page about a run, predictions or a search, images embedded: `python -m trainer.report --help`."""
 
 import sys
 
@@ -13,17 +13,26 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Write one HTML page: curves, metrics, images read correctly and incorrectly, predictions.",
+        description="Write one HTML page with everything in it: figures with intervals, curves, mistakes, predictions, "
+        "the data, and how it was made. Give a work folder, predictions, or runs to compare.",
         example="python -m trainer.report --workdir runs/first --predictions out/predictions --output out/report.html",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
+    parser.add_argument("--workdir", metavar="DIR", help="work folder written by trainer.train or trainer.search")
     parser.add_argument("--predictions", metavar="DIR", help="folder written by beam_pipelines.score")
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="further work folders of trainer.train, to compare with each other and with --workdir",
+    )
     parser.add_argument("--output", required=True, metavar="FILE", help="the HTML file to write")
     args = parser.parse_args(argv)
     environment.configure()
     from trainer.reporting import page
 
-    page.report(args.workdir, args.predictions, args.output)
+    page.report(args.workdir, args.predictions, args.output, args.compare)
     print(f"wrote {args.output}")
 
 

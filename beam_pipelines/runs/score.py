@@ -28,6 +28,7 @@ from beam_pipelines.sharding.listing import File
 from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import ShardSpec
 from beam_pipelines.sharding.whole_file import whole_file
+from trainer import provenance
 from trainer.cli import UserError
 from trainer.data import image_kinds
 from trainer.data.output_names import PREDICTIONS
@@ -83,7 +84,7 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
     write_output.write(
         slices(listed, output, num_shards, reading.file_format),
         RunInference(ReadShards(args.model, reading)),
-        DescribePredictions(model, request, images.endings, begin),
+        DescribePredictions(model, request, images.endings, begin, provenance.gather()),
         output=output,
         kind=KIND,
         same=same,

@@ -150,12 +150,14 @@ class DescribePredictions:
       request: what was asked for.
       others: files that were found beside the images, counted by extension.
       begin: when the run began, in seconds since the epoch.
+      made: from `provenance.gather`.
     """
 
     model: dict[str, Any]
     request: dict[str, Any]
     others: Counter[str]
     begin: float
+    made: dict[str, Any]
 
     def __call__(self, results: list[ShardResult]) -> dict[str, str]:
         total: dict[str, Counter] = {}
@@ -184,6 +186,7 @@ class DescribePredictions:
             ],
             "seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 1),
+            "made": self.made,
             "model": self.model,
             "request": self.request,
         }

@@ -202,8 +202,13 @@ def override(config: Config, settings: list[str]) -> Config:
 
 def changes(before: Config, after: Config) -> list[str]:
     """Return the settings that differ, each as `key: old -> new`."""
+    return [f"{key}: {old} -> {new}" for key, old, new in differences(before, after)]
+
+
+def differences(before: Config, after: Config) -> list[tuple[str, str, str]]:
+    """Return the settings that differ: their names, and both values as JSON."""
     pairs = [(key, *(_find(config, key.split(".")) for config in (before, after))) for key in keys(after)]
-    return [f"{key}: {json.dumps(old)} -> {json.dumps(new)}" for key, old, new in pairs if old != new]
+    return [(key, json.dumps(old), json.dumps(new)) for key, old, new in pairs if old != new]
 
 
 def keys(config: Config) -> list[str]:

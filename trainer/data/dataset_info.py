@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,6 +143,17 @@ def shard_paths(folder: str, info: DatasetInfo, split: str) -> list[str]:
                     "its source, or regenerate the dataset"
                 )
     return paths
+
+
+def fingerprint(info: DatasetInfo) -> str:
+    """Return eight hexadecimal digits that differ for datasets with different records."""
+    shards = sorted((shard.name, shard.crc32c) for split in info.splits.values() for shard in split.shards)
+    return f"{zlib.crc32(json.dumps(shards).encode()):08x}"
+
+
+def identities(folders: Iterable[str]) -> list[dict[str, str]]:
+    """Return the `folder` and the `fingerprint` of each dataset."""
+    return [{"folder": folder, "fingerprint": fingerprint(read_info(folder))} for folder in folders]
 
 
 def _listed(splits: Iterable[str]) -> str:

@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from trainer import cli
+from trainer import cli, provenance
 from trainer.config.schema import Decode
-from trainer.data import input_pipeline, leakage
+from trainer.data import dataset_info, input_pipeline, leakage, preprocess
+from trainer.data.input_pipeline import LabelledImages
 from trainer.files import whole_file
-from trainer.inference import calibration, metrics
+from trainer.inference import calibration, image_facts, metrics, notable
 from trainer.inference.load import load_model, read_calibration
 from trainer.inference.predictor import Predictor
 from trainer.workdir import files
 
 log = logging.getLogger(__name__)
+
+ATTENDED_AT_ONCE = 64  # images
 
 
 def evaluate(
@@ -41,8 +45,9 @@ def evaluate(
       settings: see `load_model`.
     Returns:
       The result of `metrics.summarise`, with `step`, `data`, `split`, `seen` (how many of the images were trained on),
-      `images_per_second`, and `calibration` from `calibration.measure`. The result and each answer, with its
-      calibrated `confidence`, are also stored in the work folder.
+      `images_per_second`, `calibration` from `calibration.measure`, `datasets` from `dataset_info.identities`, and
+      `made` from `provenance.gather`. The result and each answer are also stored in the work folder; an answer has its
+      calibrated `confidence`, what `image_facts.of` says of its image and, if in `notable.shown`, its `attention`.
     Raises:
       UserError: the work folder or a dataset is not usable, or images were trained on and `allow_seen` is not set.
     """
@@ -55,7 +60,8 @@ def evaluate(
         leakage.check(images.keys, images.fingerprints, trained_on, data=named, advice=advice)
     log.info("reading %d images with the checkpoint of step %d", len(images), step)
     begin = time.monotonic()
-    answers = Predictor(recogniser, params, state, config).answers(images)
+    predictor = Predictor(recogniser, params, state, config)
+    answers = predictor.answers(images)
     seconds = time.monotonic() - begin
     summary = {
         "step": step,
@@ -65,14 +71,14 @@ def evaluate(
         "images_per_second": len(answers) / seconds,
         **metrics.summarise(answers),
         "calibration": calibration.measure(*_confident(answers)),
+        "datasets": dataset_info.identities(data),
+        "made": provenance.gather() | {"seconds": round(seconds, 1)},
     }
     if calibrate:
         _store_calibration(workdir, summary, config.decode)
     confidences = _confidences(workdir, summary, answers, config.decode)
-    rows = [
-        dataclasses.asdict(answer) | {"confidence": float(confidence)}
-        for answer, confidence in zip(answers, confidences, strict=True)
-    ]
+    rows = _rows(answers, confidences, images)
+    _add_attention(rows, images, predictor)
     whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
     whole_file.write_json(f"{workdir}/{files.EVALUATION_FILE}", summary)
     return summary
@@ -99,6 +105,32 @@ def _confidences(workdir: str, summary: dict[str, Any], answers: list[metrics.An
     return calibration.cross_fitted(probabilities, right)
 
 
+def _rows(answers: list[metrics.Answer], confidences: np.ndarray, images: LabelledImages) -> list[dict[str, Any]]:
+    """Return the answers as JSON values, each with its confidence and what is known of its image."""
+    return [
+        dataclasses.asdict(answer) | {"confidence": float(confidence)} | facts
+        for answer, confidence, facts in zip(answers, confidences, image_facts.of(images), strict=True)
+    ]
+
+
+def _add_attention(rows: list[dict[str, Any]], images: LabelledImages, predictor: Predictor) -> None:
+    """Add to the rows in `notable.shown` where the model looked for each character of its answer, as `attention`.
+
+    It is a list of rows of columns for each character, in integers from 0 to 255, the character's highest weight.
+    """
+    chosen = {id(row) for kind in notable.shown(rows).values() for row in kind}
+    places = [i for i, row in enumerate(rows) if id(row) in chosen and row["candidates"][0]]
+    for first in range(0, len(places), ATTENDED_AT_ONCE):
+        part = places[first : first + ATTENDED_AT_ONCE]
+        pixels = preprocess.normalise(images.at(tf.constant(part)))
+        looks = predictor.attention_to(pixels, [rows[i]["candidates"][0] for i in part])
+        if looks is None:
+            return
+        for i, look in zip(part, looks, strict=True):
+            highest = np.maximum(look.max(axis=(1, 2), keepdims=True), 1e-9)
+            rows[i]["attention"] = np.round(255 * look / highest).astype(int).tolist()
+
+
 def _store_calibration(workdir: str, summary: dict[str, Any], reading: Decode) -> None:
     measured = summary["calibration"]
     stored = {
@@ -117,8 +149,17 @@ def _store_calibration(workdir: str, summary: dict[str, Any], reading: Decode) -
 
 def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the names and values of the figures, formatted for display."""
+    return overall(summary) + [
+        (f"{kind} {name}", f"{group['sequence_accuracy']:.2%} of {group['examples']}")
+        for kind in ("length", "source")
+        for name, group in summary[f"by_{kind}"].items()
+    ]
+
+
+def overall(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the names and values of the figures of the whole set, formatted for display."""
     low, high = summary["interval_95"]
-    rows = [
+    return [
         ("numbers fully correct", f"{summary['sequence_accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})"),
         ("among the candidates", f"{summary['top_accuracy']:.2%}"),
         ("digits correct", f"{summary['digit_accuracy']:.2%}"),
@@ -127,11 +168,6 @@ def figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("coverage at 99 %", f"{summary['coverage_99']:.2%}{_expected(summary, 0.99)}"),
         ("calibration error", _before_after(summary["calibration"], "calibration_error", ".2%")),
         ("log loss", _before_after(summary["calibration"], "log_loss", ".4f")),
-    ]
-    return rows + [
-        (f"{kind} {name}", f"{group['sequence_accuracy']:.2%} of {group['examples']}")
-        for kind in ("length", "source")
-        for name, group in summary[f"by_{kind}"].items()
     ]
 
 

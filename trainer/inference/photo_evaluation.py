@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer import progress
+from trainer import progress, provenance
 from trainer.cli import UserError
 from trainer.data import dataset_info, leakage, records
 from trainer.data.records import Record
@@ -55,10 +56,12 @@ def evaluate(
     found = load_finder(workdir, settings)
     stored = None if calibrate else read_region_calibration(workdir, found, reader)
     photos = PhotoReader(found.finder, reader.decoded, reader.image_size, RegionCalibration(), most=MOST_REGIONS)
+    begin = time.monotonic()
     answers = _answers(photos, reader, workdir, data, split, allow_seen=allow_seen)
     calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
     summary = {"step": found.step, "data": data, "split": split, "reader": reader.info["fingerprint"]}
-    summary["decode"] = found.decode
+    summary |= {"decode": found.decode, "datasets": dataset_info.identities(data)}
+    summary["made"] = provenance.gather() | {"seconds": round(time.monotonic() - begin, 1)}
     if calibrate:
         calibrated = region_calibration.fit(
             np.stack([a.scores for a in answers]),
@@ -157,7 +160,14 @@ def _row(answer: PhotoAnswer) -> dict[str, Any]:
         for i in np.argsort(-answer.confidences, kind="stable")
         if answer.scores[i] > 0
     ]
-    return {"key": answer.key, "labels": list(answer.labels), "right": answer.best_right, "numbers": numbers}
+    return {
+        "key": answer.key,
+        "labels": list(answer.labels),
+        "right": answer.best_right,
+        "numbers": numbers,
+        "size": list(answer.size),
+        "truth": [[round(float(c), 1) for c in corners] for corners in answer.truth],
+    }
 
 
 def read_region_calibration(workdir: str, found: LoadedFinder, reader: ExportedModel) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.inference import exported_folder, saved_model
+from trainer.inference import beam_width, exported_folder, saved_model, signatures, warm_up
 from trainer.inference.exported_model import ExportedModel
 from trainer.inference.load import LoadedFinder, load_finder
 from trainer.inference.number_finder import NumberFinder
@@ -15,13 +15,19 @@ from trainer.inference.region_calibration import RegionCalibration
 
 
 def export(
-    workdir: str, output: str, reader: ExportedModel, *, half: bool = False, settings: Sequence[str] = ()
+    workdir: str,
+    output: str,
+    reader: ExportedModel,
+    *,
+    half: bool = False,
+    serving: bool = False,
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write the best checkpoint of a finder, and a recogniser, as a SavedModel: photos in, numbers out.
 
-    Its signature `serving_default` takes what that of a recogniser takes, see `signatures.signatures`, and returns what
-    `PhotoReader.read` does; `whole` is the recogniser's own, which reads each image as a whole. The confidence is
-    calibrated if `trainer.evaluate --calibrate` was run with this recogniser.
+    Its signatures `serving_default` and `images` take what those of a recogniser take, see `signatures.signatures`, and
+    return what `PhotoReader.read` does; `whole` is the recogniser's own, which reads each image as a whole. The
+    confidence is calibrated if `trainer.evaluate --calibrate` was run with this recogniser.
 
     Args:
       workdir: a finder's work folder.
@@ -29,6 +35,7 @@ def export(
       reader: the recogniser.
       settings: see `load_finder`.
       half: store the finder's weights as float16; the computation is in float32 in any case.
+      serving: also write `warm_up.requests`.
     Returns:
       The content of the asset `model_info.json`.
     Raises:
@@ -39,7 +46,7 @@ def export(
     found = load_finder(workdir, settings)
     stored = read_region_calibration(workdir, found, reader)
     calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
-    return write(found, reader, output, calibrated, stored, half=half)
+    return write(found, reader, output, calibrated, stored, half=half, serving=serving)
 
 
 def write(
@@ -50,12 +57,13 @@ def write(
     stored: dict[str, Any] | None,
     *,
     half: bool,
+    serving: bool = False,
 ) -> dict[str, Any]:
     """Write a finder and a recogniser as a SavedModel; see `export`.
 
     Args:
       found: the finder.
-      reader, output, half: as there.
+      reader, output, half, serving: as there.
       calibrated: turns what both say of a region into a confidence.
       stored: what `model_info.json` says about that.
     """
@@ -65,26 +73,38 @@ def write(
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
         finder = NumberFinder(finder.network, params, state, config)
     photos = PhotoReader(finder, reader.decoded, reader.image_size, calibrated, most=MOST_REGIONS)
-    info = {
-        **reader.info,
-        "finder": {
-            "experiment": config.experiment,
-            "step": found.step,
-            "image_size": list(finder.input_size),
-            "fingerprint": saved_model.fingerprint(params, state),
-        },
-        "calibration": stored,
-        "image_size": list(finder.input_size),
-        "step": found.step,
-        "reader": {"fingerprint": reader.info["fingerprint"], "calibration": reader.info["calibration"]},
-        "fingerprint": saved_model.fingerprint(params, state)[:6] + reader.info["fingerprint"][:6],
-    }
+    info = _info(found, reader, stored, saved_model.fingerprint(params, state))
     module = tf.Module()
     module.params, module.state = params, state
     module.reader = [reader.loaded.params, reader.loaded.state]  # not all of it: it has a `model_info.json` of its own
     files = tf.TensorSpec([None], tf.string, name="images")
     sizes = (tf.TensorSpec([], tf.int32, name="beam_width"), tf.TensorSpec([], tf.int32, name="candidates"))
+    configured = reader.info["beam_width"]
+    width = beam_width.width_for(configured)
     read = tf.function(photos.read, input_signature=[files, *sizes])
-    found_signatures = {"serving_default": read, "whole": reader.loaded.signatures["serving_default"]}
-    saved_model.write(output, module, found_signatures, info)
+
+    @tf.function(input_signature=[files])
+    def alone(images):
+        return signatures.of_candidates(read(images, tf.constant(width), tf.constant(configured)), configured)
+
+    found_signatures = {"serving_default": read, "images": alone, "whole": reader.loaded.signatures["serving_default"]}
+    extras = {warm_up.FILE: lambda: warm_up.requests(finder.input_size)} if serving else {}
+    saved_model.write(output, module, found_signatures, info, extras)
     return info
+
+
+def _info(
+    found: LoadedFinder, reader: ExportedModel, stored: dict[str, Any] | None, fingerprint: str
+) -> dict[str, Any]:
+    """Return the content of `model_info.json`; `fingerprint` is that of the finder's weights."""
+    image_size = list(found.finder.input_size)
+    finder = {"experiment": found.finder.config.experiment, "step": found.step, "image_size": image_size}
+    return {
+        **reader.info,
+        "finder": {**finder, "fingerprint": fingerprint},
+        "calibration": stored,
+        "image_size": image_size,
+        "step": found.step,
+        "reader": {"fingerprint": reader.info["fingerprint"], "calibration": reader.info["calibration"]},
+        "fingerprint": fingerprint[:6] + reader.info["fingerprint"][:6],
+    }

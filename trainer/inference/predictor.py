@@ -1,8 +1,9 @@
 """Inference without teacher forcing: the one graph shared by validation, evaluation and the exported model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from trainer import progress
@@ -93,6 +94,25 @@ class Predictor:
             _, state, attention = self.recogniser.step(params, fed[:, t : t + 1], state, memory)
             looks.append(attention)
         return None if looks[0] is None else tf.cast(tf.concat(looks, axis=1), tf.float32)
+
+    def attention_to(self, images: tf.Tensor, texts: Sequence[str]) -> list[np.ndarray] | None:
+        """Return where the model looks for each character of a text, float32 [length, rows, columns] for each image.
+
+        Args:
+          images: float32 [B, H, W, 3] in -1..1.
+          texts: the text that was read in each of them.
+        Returns:
+          None if the model has no attention.
+        """
+        longest = max(map(len, texts))
+        tokens = np.full((len(texts), longest), self.vocab.end, np.int32)
+        for row, text in zip(tokens, texts, strict=True):
+            row[: len(text)] = self.vocab.encode(text)
+        looks = self.attend(images, tf.constant(tokens))
+        if looks is None:
+            return None
+        maps = looks.numpy().reshape(len(texts), longest, *self.config.model.map_size)
+        return [one[: len(text)] for one, text in zip(maps, texts, strict=True)]
 
     def _attention(self, images: tf.Tensor) -> tf.Tensor:
         """Return the mean attention of a greedy decode before the end token, float32 [B, rows, columns], sum 1."""

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.files import whole_file
-from trainer.inference import exported_folder, signatures
+from trainer.inference import exported_folder, signatures, warm_up
 from trainer.inference.calibration import Calibration
 from trainer.inference.exported_model import CHECKSUMS, INFO_FILE, crc32c
 from trainer.inference.load import load_model, read_calibration
@@ -17,7 +17,13 @@ from trainer.inference.predictor import Predictor
 
 
 def export(
-    workdir: str, output: str, *, half: bool = False, tflite: bool = False, settings: Sequence[str] = ()
+    workdir: str,
+    output: str,
+    *,
+    half: bool = False,
+    tflite: bool = False,
+    serving: bool = False,
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write the best checkpoint as a SavedModel that includes preprocessing, beam search and confidence.
 
@@ -29,6 +35,7 @@ def export(
       output: the folder; a model that trainer.export wrote there is replaced.
       half: store the weights as float16; the computation is in float32 in any case.
       tflite: also write `signatures.lite` as `assets.extra/model.tflite`.
+      serving: also write `warm_up.requests`.
       settings: see `load_model`.
     Returns:
       The content of the asset `model_info.json`: alphabet, maximum length, step, fingerprint, calibration.
@@ -58,8 +65,12 @@ def export(
     module = tf.Module()
     module.params, module.state = params, state
 
-    lite = {exported_folder.TFLITE_FILE: lambda: signatures.lite(predictor)} if tflite else {}
-    write(output, module, signatures.signatures(predictor), info, lite)
+    extras: dict[str, Callable[[], bytes]] = {}
+    if tflite:
+        extras[exported_folder.TFLITE_FILE] = lambda: signatures.lite(predictor)
+    if serving:
+        extras[warm_up.FILE] = lambda: warm_up.requests((config.model.image_height, config.model.image_width))
+    write(output, module, signatures.signatures(predictor), info, extras)
     return info
 
 

@@ -20,6 +20,9 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
     [B, h, w, 3], instead. TensorFlow Serving fills in the configured values of the last two inputs;
     tf.saved_model.load requires them.
 
+    `images` takes the files alone, and reads them with these configured values, for callers that cannot give several
+    inputs: `keras.layers.TFSMLayer`, and batching in TensorFlow Serving, for which each input must have a batch.
+
     `attention`, if the model has any, takes `images`, string [B], and returns `text` string [B] and `attention`,
     float32 [B, T, rows, columns]: where the model looked for each of the T tokens of the best candidate, sum 1.
     """
@@ -45,6 +48,10 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
         return read(preprocess.fit(images, height, width), beam_width, candidates)
 
     @tf.function(input_signature=[files])
+    def read_alone(images):
+        return of_candidates(read_files(images, followed, configured), predictor.config.decode.beam_width)
+
+    @tf.function(input_signature=[files])
     def look(images):
         fitted = preprocess.normalise(preprocess.decode_and_fit(images, model))
         best = predictor.search(fitted).tokens[:, 0]
@@ -55,10 +62,16 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
             return {"text": text}
         return {"text": text, "attention": tf.reshape(attention, [-1, model.max_length + 1, *model.map_size])}
 
-    found = {"serving_default": read_files, "decoded": read_decoded}
+    found = {"serving_default": read_files, "images": read_alone, "decoded": read_decoded}
     if "attention" in look.get_concrete_function().structured_outputs:
         found["attention"] = look
     return found
+
+
+def of_candidates(out: dict[str, tf.Tensor], count: int) -> dict[str, tf.Tensor]:
+    """Return the outputs of a signature with the number of candidates in their shapes, as tools show them."""
+    shaped = {name: tf.ensure_shape(out[name], [None, count]) for name in ("text", "log_prob", "probability")}
+    return {**out, **shaped}
 
 
 def lite(predictor: Predictor) -> bytes:

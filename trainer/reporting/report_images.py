@@ -3,23 +3,43 @@
 import base64
 import io
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from trainer.cli import UserError
 from trainer.data import dataset_info, image_io, image_kinds, records
 from trainer.data.untuned import untuned
 from trainer.files import local_file
+from trainer.reporting.section import located
 
 log = logging.getLogger(__name__)
 
 SIDE = 320  # pixels, of the longer side
+QUALITY = 85
+GLOW = (255, 120, 0)  # of attention, visible on dark and bright images
+OPACITY = 0.75
 
 
-def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str]:
-    """Return data URLs of records by their keys; records that can no longer be read are missing."""
-    urls: dict[str, str] = {}
+@dataclass(frozen=True)
+class Thumbnail:
+    """An image as a data URL, empty if it cannot be shown; the width and height in pixels of the original."""
+
+    url: str = ""
+    width: int = 1
+    height: int = 1
+
+
+MISSING = Thumbnail()
+
+
+def of_datasets(keys: Iterable[str], folders: Iterable[str], split: str) -> dict[str, Thumbnail]:
+    """Return the images of records by their keys; records that can no longer be read are missing."""
+    wanted, found = set(keys), dict[str, Thumbnail]()
     for folder in folders:
         try:
             info = dataset_info.read_info(folder)
@@ -28,34 +48,70 @@ def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str
             batches = dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n))
             for batch in untuned(batches).as_numpy_iterator():
                 for key, encoded in zip(batch["image/key"], batch["image/encoded"], strict=True):
-                    if key.decode() in keys:
-                        urls[key.decode()] = _data_url(io.BytesIO(encoded))
+                    if key.decode() in wanted:
+                        found[key.decode()] = _thumbnail(io.BytesIO(encoded))
+                if len(found) == len(wanted):
+                    return found
         except (UserError, tf.errors.OpError) as error:
             log.warning("the report lacks images of %s: %s", folder, str(error).splitlines()[0])
-    return urls
+    return found
 
 
-def of_row(row: dict[str, Any]) -> str:
-    """Return a data URL of the image file that a row of predictions is about; empty if it is not a file, or is gone.
+def of_row(row: dict[str, Any], folder: str | None = None) -> Thumbnail:
+    """Return the image file that a row of predictions is about; `MISSING` if it is not a file, or is gone.
 
     A key is a path only if scoring found a file under it: keys of records and archives are untrusted text.
+
+    Args:
+      row: the row.
+      folder: the working directory of the scoring run, None if unknown.
     """
     found_as = row.get("found_as", "record" if row.get("label") is not None else "file")  # version 0.1.0 stored none
     path = row["key"]
     if found_as != "file" or ("://" in path and not path.startswith("gs://")):
-        return ""
+        return MISSING
     try:
-        with tf.io.gfile.GFile(path, "rb") if "://" in path else local_file.open_regular(path) as file:
-            return _data_url(io.BytesIO(file.read()) if "://" in path else file)
+        if "://" in path:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                return _thumbnail(io.BytesIO(file.read()))
+        with local_file.open_regular(located(path, folder)) as file:
+            return _thumbnail(file)
     except (OSError, ValueError, tf.errors.OpError):
-        return ""
+        return MISSING
 
 
-def _data_url(file: Any) -> str:
-    """Return a thumbnail as a data URL; empty if the file is not an image that can be decoded."""
+def of_pixels(pixels: np.ndarray) -> Thumbnail:
+    """Return an image, uint8 [H, W, 3]."""
+    image = Image.fromarray(pixels)
+    return Thumbnail(_smallest_url(image), *image.size)
+
+
+def of_attention(weights: list[list[int]]) -> str:
+    """Return a data URL of a highlight to be stretched over the image: one pixel for each of [rows, columns], 0-255."""
+    mask = np.asarray(weights, float)
+    pixels = np.empty((*mask.shape, 4), np.uint8)
+    pixels[..., :3] = GLOW
+    pixels[..., 3] = np.clip(OPACITY * mask, 0, 255)
+    return _url(Image.fromarray(pixels, "RGBA"), "PNG")
+
+
+def _thumbnail(file: Any) -> Thumbnail:
+    """Return an image file; `MISSING` if it cannot be decoded."""
     try:
-        image = image_io.for_model(file, (SIDE, SIDE)).image
+        shrunk = image_io.for_model(file, (SIDE, SIDE))
     except image_kinds.UnreadableImage:
-        return ""
+        return MISSING
+    image = shrunk.image
     image.thumbnail((SIDE, SIDE))
-    return f"data:image/png;base64,{base64.b64encode(image_io.encode(image, 'png')).decode()}"
+    return Thumbnail(_smallest_url(image), *shrunk.original)
+
+
+def _smallest_url(image: Image.Image) -> str:
+    """Return the image as PNG or JPEG: photos are many times smaller as JPEG, tiny and plain images as PNG."""
+    return min(_url(image, "PNG", optimize=True), _url(image, "JPEG", quality=QUALITY, optimize=True), key=len)
+
+
+def _url(image: Image.Image, kind: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -7,6 +7,7 @@ import time
 
 import tensorflow as tf
 
+from trainer import provenance
 from trainer.cluster import server
 from trainer.cluster.environment import Task
 from trainer.cluster.limits import Limits
@@ -88,6 +89,7 @@ def _train(
         lock.check()
         described = {"data": inputs.data, "validation_data": inputs.validation}
         restored = resume.resume(config, workdir, train_state, checkpoints, training, source, inputs=described)
+        files.record_start(workdir, {**provenance.gather(), "strategy": name, "step": int(train_state.step.numpy())})
         log.info("%s, %s: %s parameters, %s", config.experiment, name, train_state.count, restored)
         log.info("%d images to train on, %d to validate on", len(training), len(validating))
     if int(train_state.step.numpy()) < config.train.steps:

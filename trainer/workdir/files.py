@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 LOCK_FILE = "chief.json"
 INPUTS_FILE = "inputs.json"  # the datasets and initial weights
+STARTS_FILE = "starts.jsonl"  # how each start of the training was made: see `record_start`
 METRICS_FILE = "metrics.jsonl"
 EVALUATOR_FILE = "metrics-evaluator.jsonl"  # a separate file, since a file in a bucket can have only one writer
 FINISHED_FILE = "FINISHED"
@@ -131,6 +132,16 @@ def start(workdir: str, config: Config, inputs: dict[str, Any] | None = None) ->
         whole_file.write_json(f"{workdir}/{INPUTS_FILE}", inputs)
 
 
+def record_start(workdir: str, made: dict[str, Any]) -> None:
+    """Append to a work folder how a start of its training was made, from `provenance.gather`."""
+    whole_file.append_line(f"{workdir}/{STARTS_FILE}", json.dumps(made))
+
+
+def read_starts(workdir: str) -> list[dict[str, Any]]:
+    """Return what `record_start` appended, in order; an incomplete line, e.g. from a killed process, is skipped."""
+    return [row for row in _read_lines(f"{workdir}/{STARTS_FILE}") if isinstance(row, dict)]
+
+
 def _unless_damaged(path: str) -> dict[str, Any] | None:
     try:
         return whole_file.read_json(path, advice="it is rewritten from the command line")
@@ -188,12 +199,18 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
     """
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     for path in (f"{workdir}/{METRICS_FILE}", f"{workdir}/{EVALUATOR_FILE}"):
-        if not tf.io.gfile.exists(path):
-            continue
-        with tf.io.gfile.GFile(path, "rb") as file:
-            lines = file.read().decode(errors="replace").split("\n")
-        for line in lines:
+        for row in _read_lines(path):
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                row = json.loads(line)
                 rows[row["kind"], int(row["step"])] = row
     return sorted(rows.values(), key=lambda row: row["step"])
+
+
+def _read_lines(path: str) -> Iterator[Any]:
+    """Yield the JSON values of the lines of a file that can be parsed; nothing if it does not exist."""
+    if not tf.io.gfile.exists(path):
+        return
+    with tf.io.gfile.GFile(path, "rb") as file:
+        lines = file.read().decode(errors="replace").split("\n")
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)

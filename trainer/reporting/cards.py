@@ -1,0 +1,170 @@
+"""Images with what was read in them, as cards of a gallery."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainer.config.model import Model
+from trainer.inference import notable
+from trainer.reporting import report_images
+from trainer.reporting.report_images import MISSING, Thumbnail
+
+Corners = list[float]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A box in an image: x and y of each corner in units of its view, and whether it is of a label or was found."""
+
+    corners: Corners
+    kind: str
+    text: str = ""
+
+    @property
+    def points(self) -> str:
+        """The corners as SVG takes them."""
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(self.corners[::2], self.corners[1::2], strict=True))
+
+
+@dataclass(frozen=True)
+class Card:
+    """An image and the answer.
+
+    Attributes:
+      key: of the image.
+      image: its thumbnail, or `MISSING`.
+      confidence: of the answer, calibrated, 0-1.
+      candidates: the texts, best first; the empty text where no number was seen.
+      label: the correct text, None if unknown.
+      right: whether the answer is correct, None if unknown.
+      facts: more about it, for display.
+      frames: boxes in pixels of the original image.
+      looks: for each character, a highlight of where the model looked, as a data URL.
+      area: the part of the image that the highlights cover: left, top, width, height, 0-1.
+      source: where the image is from, for the filter.
+    """
+
+    key: str
+    image: Thumbnail
+    confidence: float
+    candidates: list[str]
+    label: str | None = None
+    right: bool | None = None
+    facts: list[str] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    looks: list[tuple[str, str]] = field(default_factory=list)
+    area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    source: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The class by which the page colours the card."""
+        return "read" if self.right is None else "right" if self.right else "wrong"
+
+    @property
+    def name(self) -> str:
+        """What the image is, for those who do not see it."""
+        label = "" if self.label is None else f", labelled {self.label or 'no number'}"
+        return f"{self.key}{label}, read as {self.candidates[0] or 'no number'}"
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Cards below a heading, of `total` images that could be shown; `large` for photos, in which numbers are small."""
+
+    title: str
+    cards: Sequence[Card]
+    total: int
+    note: str = ""
+    large: bool = False
+
+
+def of_answers(
+    rows: Iterable[dict[str, Any]], images: dict[str, Thumbnail], model: Model, near: Collection[str] = ()
+) -> list[Card]:
+    """Return the cards of rows of `answers.jsonl`; `near` are the keys of near misses."""
+    return [_of_answer(row, images.get(row["key"], MISSING), _area(model), row["key"] in near) for row in rows]
+
+
+def _of_answer(row: dict[str, Any], image: Thumbnail, area: tuple[float, float, float, float], near: bool) -> Card:
+    frames = []
+    if box := row.get("box"):
+        left, top, right, bottom = (
+            edge * side for edge, side in zip(box, (image.width, image.height) * 2, strict=True)
+        )
+        frames.append(Frame([left, top, right, top, right, bottom, left, bottom], "label"))
+    facts = [row["source"]] if row.get("source") else []
+    if row.get("width") and row.get("height"):
+        facts.append(f"{row['width']} x {row['height']} pixels")
+    if row.get("sharpness") is not None:
+        facts.append(f"sharpness {row['sharpness']:,.0f}")
+    if near:
+        facts.append("near miss")
+    return Card(
+        key=row["key"],
+        image=image,
+        confidence=notable.confidence(row),
+        candidates=row["candidates"],
+        label=row["label"],
+        right=notable.is_right(row),
+        facts=facts,
+        frames=frames,
+        looks=[
+            (char, report_images.of_attention(look))
+            for char, look in zip(row["candidates"][0], row.get("attention", []), strict=False)
+        ],
+        area=area,
+        source=str(row.get("source", "")),
+    )
+
+
+def _area(model: Model) -> tuple[float, float, float, float]:
+    """Return the part of the image that the network sees: in reading, the middle one."""
+    sides = (model.image_height, model.image_width)
+    height, width = (seen / side for seen, side in zip(model.input_size, sides, strict=True))
+    return (1 - width) / 2, (1 - height) / 2, width, height
+
+
+def of_photo(row: dict[str, Any], image: Thumbnail) -> Card:
+    """Return the card of a row of a finder's `answers.jsonl`: its labels' boxes, and those of what was found."""
+    right = row["right"] if row["labels"] else not row["numbers"]
+    frames = [Frame(corners, "label", text) for corners, text in zip(row.get("truth", []), row["labels"], strict=False)]
+    facts = [f"{image.width} x {image.height} pixels"] if image.url else []
+    return Card(
+        key=row["key"],
+        image=image,
+        confidence=float(row["numbers"][0]["confidence"]) if row["numbers"] else 0.0,
+        candidates=[number["text"] for number in row["numbers"][:3]] or [""],
+        label=" ".join(row["labels"]),
+        right=right,
+        facts=facts,
+        frames=frames + [_found(number) for number in row["numbers"][:8]],
+    )
+
+
+def of_prediction(row: dict[str, Any], image: Thumbnail) -> Card:
+    """Return the card of a row of predictions; its numbers, if the model finds them, have boxes."""
+    candidates = [str(candidate["text"]) for candidate in row["candidates"]]
+    label = row.get("label")
+    return Card(
+        key=row["key"],
+        image=image,
+        confidence=float(row["confidence"]),
+        candidates=candidates,
+        label=label,
+        right=None if label is None else candidates[0] == label,
+        facts=[] if row.get("numbers") is None else [_counted(row["numbers"])],
+        frames=[_found(number) for number in row.get("numbers") or []],
+    )
+
+
+def _counted(numbers: Sequence[Any]) -> str:
+    if not numbers:
+        return "no number found: the answer is a guess"
+    return f"{len(numbers)} number{'' if len(numbers) == 1 else 's'} found"
+
+
+def _found(number: dict[str, Any]) -> Frame:
+    return Frame(
+        [float(edge) for edge in number["box"]], "found", f"{number['text']} {100 * number['confidence']:.0f} %"
+    )
