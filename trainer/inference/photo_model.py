@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.inference import exported_folder, saved_model
 from trainer.inference.exported_model import ExportedModel
 from trainer.inference.load import load_finder
@@ -64,7 +65,7 @@ def export(
     module.reader = [reader.loaded.params, reader.loaded.state]  # not all of it: it has a `model_info.json` of its own
     files = tf.TensorSpec([None], tf.string, name="images")
     sizes = (tf.TensorSpec([], tf.int32, name="beam_width"), tf.TensorSpec([], tf.int32, name="candidates"))
-    read = tf.function(photos.read, input_signature=[files, *sizes])
+    read = graph.compiled(photos.read, input_signature=[files, *sizes])
     found_signatures = {"serving_default": read, "whole": reader.loaded.signatures["serving_default"]}
     saved_model.write(output, module, found_signatures, info)
     return info

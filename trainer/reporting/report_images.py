@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.cli import UserError
 from trainer.data import dataset_info, image_io, image_kinds, records
 from trainer.data.untuned import untuned
@@ -25,7 +26,7 @@ def of_datasets(keys: set[str], folders: list[str], split: str) -> dict[str, str
             info = dataset_info.read_info(folder)
             paths = dataset_info.shard_paths(folder, info, split)
             dataset = tf.data.TFRecordDataset(paths).batch(256)
-            batches = dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n))
+            batches = dataset.map(graph.as_written(lambda raw, n=info.max_length: records.parse_batch(raw, n)))
             for batch in untuned(batches).as_numpy_iterator():
                 for key, encoded in zip(batch["image/key"], batch["image/encoded"], strict=True):
                     if key.decode() in keys:
