@@ -4,10 +4,12 @@ A process that starts as a user's does spends most of its time importing TensorF
 `tests.faults.forking` runs one command to its end, within limits; here many run at once and are killed one by one.
 """
 
+import contextlib
 import io
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import threading
@@ -35,13 +37,16 @@ class Forked:
       module: the name of the module.
       arguments: its command-line arguments.
       variables: its environment variables.
+      output: a file for its standard output and error; by default a pipe, `stdout`, which must be read.
     """
 
-    def __init__(self, module: str, arguments: list[str], variables: dict[str, str]) -> None:
+    def __init__(self, module: str, arguments: list[str], variables: dict[str, str], output: str = "") -> None:
         reading, writing = FORKING.Pipe(duplex=False)
         with ONE_AT_A_TIME:
             _start_server()
-            self._process = FORKING.Process(target=_run, args=(module, arguments, variables, writing), daemon=True)
+            self._process = FORKING.Process(
+                target=_run, args=(module, arguments, variables, writing, output), daemon=True
+            )
             self._process.start()
         writing.close()
         os.read(reading.fileno(), 1)  # now it has a process group of its own, which can be killed
@@ -62,6 +67,15 @@ class Forked:
             time.sleep(0.02)
         return status
 
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it with all that it has started, if it runs, and wait for its end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+
 
 def _start_server() -> None:
     """Start the process that others are forked from, if there is none: it imports from its working directory alone."""
@@ -70,13 +84,14 @@ def _start_server() -> None:
         forkserver.ensure_running()
 
 
-def _run(module: str, arguments: list[str], variables: dict[str, str], output: Connection) -> None:
+def _run(module: str, arguments: list[str], variables: dict[str, str], pipe: Connection, output: str) -> None:
     os.setsid()
+    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if output else pipe.fileno()
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(output.fileno(), stream.fileno())
+        os.dup2(written, stream.fileno())
         cast(io.TextIOWrapper, stream).reconfigure(line_buffering=True)
-    os.write(output.fileno(), b"\n")
-    output.close()
+    os.write(pipe.fileno(), b"\n")
+    pipe.close()
     end_with(os.getppid())
     os.environ.clear()
     os.environ.update(variables)

@@ -2,14 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.forked_processes import Forked
 from tests.recovering import EVERY, Watched
 from trainer.cluster.environment import child_environment
 from trainer.workdir import files
@@ -82,11 +80,11 @@ def test_all_at_once(running: Watched) -> None:
 
 
 def test_a_second_chief_is_refused(running: Watched) -> None:
-    command = [sys.executable, "-m", "trainer.train", *running.cluster.arguments]
     environment = child_environment(running.cluster.tasks["chief"])
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 42, done.stderr
-    assert "is in use by process" in done.stderr
+    second = Forked("trainer.train", running.cluster.arguments, environment)
+    status, said = second.wait(120), second.stdout.read()
+    assert status == 42, said
+    assert "is in use by process" in said
 
 
 def test_sigterm_saves_and_each_task_exits_143(running: Watched) -> None:

@@ -15,19 +15,23 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def walkthrough(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run each command of the README once in a folder; one of the image files is not an image."""
+def walkthrough(run: Run, forked: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run each command of the README once in a folder; one of the image files is not an image.
+
+    One command that writes with Beam, one that trains and one that does both start as a user starts them: the start of
+    the others is tested in `tests/test_quiet.py`.
+    """
     top = tmp_path_factory.mktemp("walkthrough")
     run("beam_pipelines.synthesize", "--count", 120, "--seed", 1, "--num-shards", 2, "--output", top / "synthetic")
-    run("beam_pipelines.draw", "--count", 30, "--seed", 2, "--output", top / "pictures")
+    forked("beam_pipelines.draw", "--count", 30, "--seed", 2, "--output", top / "pictures")
     args = ["--format", "csv", "--input", top / "pictures", "--split", "validation", "--output", top / "prepared"]
-    run("beam_pipelines.prepare", *args)
+    forked("beam_pipelines.prepare", *args)
     args = ["--experiment", "smoke", "--data", top / "synthetic", "--validation-data", top / "prepared"]
     run("trainer.train", *args, "--workdir", top / "run")
-    evaluated = run("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared", "--calibrate")
+    evaluated = forked("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared", "--calibrate")
     for figure in ("numbers fully correct", "calibration error"):
         assert figure in evaluated.stdout
-    run("trainer.export", "--workdir", top / "run", "--output", top / "model")
+    forked("trainer.export", "--workdir", top / "run", "--output", top / "model")
     (top / "pictures" / "images" / "text.png").write_text("no image")
     Image.new("L", (30, 20)).save(top / "pictures" / "images" / "grey.tiff")
     scored = run("beam_pipelines.score", "--model", top / "model", "--input", top / "pictures", "--num-shards", 3,
@@ -35,8 +39,8 @@ def walkthrough(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "rejected, undecodable" in scored.stdout
     assert "WARNING" not in scored.stderr
     args = ["--workdir", top / "run", "--predictions", top / "predictions", "--output", top / "report.html"]
-    run("trainer.report", *args)
-    run("beam_pipelines.inspect", top / "synthetic")
+    forked("trainer.report", *args)
+    forked("beam_pipelines.inspect", top / "synthetic")
     return top
 
 

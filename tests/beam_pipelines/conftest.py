@@ -1,12 +1,35 @@
-"""A bucket in memory, for tests of gs:// paths."""
+"""A bucket in memory, for tests of gs:// paths; models that are loaded once."""
 
+import functools
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from google.cloud import storage
 
+from trainer.inference import exported_model
+from trainer.inference.exported_model import ExportedModel
+
 BUCKET = "my-bucket"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loaded_once() -> Iterator[None]:
+    """Load a model again only if its files have changed: that takes most of the time of a test that scores."""
+    load = exported_model.load
+
+    @functools.lru_cache(maxsize=2)
+    def loaded(folder: str, state: tuple) -> ExportedModel:
+        return load(folder)
+
+    def load_if_changed(folder: str) -> ExportedModel:
+        found = [(str(path), path.lstat()) for path in sorted(Path(folder).rglob("*"))]
+        return loaded(folder, tuple((path, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in found))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(exported_model, "load", load_if_changed)
+        yield
 
 
 def free_port() -> int:

@@ -95,11 +95,11 @@ def prepare_args(images: Path) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="module")
-def in_process(tmp_path_factory: pytest.TempPathFactory, run: Run, images: Path) -> Path:
+def in_process(tmp_path_factory: pytest.TempPathFactory, forked: Run, images: Path) -> Path:
     """Return the outputs of both commands on the in-process runner."""
     out = tmp_path_factory.mktemp("in_process")
-    run("beam_pipelines.synthesize", *SYNTHESIZE, "--output", out / "synthesized")
-    run("beam_pipelines.prepare", *prepare_args(images), "--output", out / "prepared")
+    forked("beam_pipelines.synthesize", *SYNTHESIZE, "--output", out / "synthesized")
+    forked("beam_pipelines.prepare", *prepare_args(images), "--output", out / "prepared")
     return out
 
 

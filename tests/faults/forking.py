@@ -8,6 +8,7 @@ time-out are those of a process of its own.
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -25,16 +26,22 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = (
-    *(f"trainer.{name}" for name in ("train", "evaluate", "export", "predict", "report", "search")),
+    *(
+        f"trainer.{name}"
+        for name in ("train", "evaluate", "export", "predict", "report", "search", "serve", "finetune")
+    ),
     *(f"beam_pipelines.{name}" for name in ("prepare", "synthesize", "score", "inspect", "download", "draw")),
     "trainer.cluster.__main__",
     "k8s.submit",
 )
-# What the commands import when they are called.
+# What the commands import when they are called. None of it may start a thread of its own: a fork would lack it.
 IMPORTED_LATER = (
-    *("tensorflow", "keras", "matplotlib.pyplot", "jinja2", "scipy.io", "h5py", "rich.console"),
+    *("tensorflow", "keras", "matplotlib.pyplot", "jinja2", "scipy.io", "h5py", "rich.console", "uvicorn"),
     *("trainer.training.run", "trainer.inference.evaluation", "trainer.inference.saved_model"),
-    *("trainer.inference.exported_model", "trainer.reporting.page"),
+    *("trainer.inference.exported_model", "trainer.inference.few_images", "trainer.inference.reader"),
+    *("trainer.reporting.page", "trainer.serving.app", "trainer.serving.models"),
+    *(f"beam_pipelines.runs.{name}" for name in ("prepare", "synthesize", "score", "inspect", "download", "draw")),
+    *("k8s.client", "k8s.diagnose", "k8s.run", "k8s.watch"),
 )
 MEMORY_BYTES = 12 << 30  # of address space, of which TensorFlow alone reserves several GB
 HUNG = "hung"
@@ -144,8 +151,12 @@ def serve() -> None:
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     environment.quiet_tensorflow()
-    for name in (*COMMANDS, *IMPORTED_LATER):
+    for name in COMMANDS:
         importlib.import_module(name)
+    importlib.import_module("beam_pipelines.beam_import").import_beam()  # without a message, so before what imports it
+    for name in IMPORTED_LATER:
+        importlib.import_module(name)
+    gc.freeze()  # a fork would copy all memory pages of these objects when it looks for garbage
     replies.write('"ready"\n')
     running = [0]
 

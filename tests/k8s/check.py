@@ -3,6 +3,8 @@
 Each check yields findings, a line each; a sound set of objects has none.
 """
 
+import functools
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -59,13 +61,21 @@ def schema(objects: list[Object], version: str) -> Iterator[str]:
                 for job in found["spec"]["replicatedJobs"]
             ]
         for part in parts:
-            try:
-                kubernetes_validate.validate(part, version, strict=True)
-            except kubernetes_validate.ValidationError as error:
-                where = ".".join(map(str, error.path))
-                yield f"{_name(part)}: {where}: {error.message} (Kubernetes {version})"
-            except (kubernetes_validate.SchemaNotFoundError, KeyError) as error:
-                yield f"{found.get('kind')}: it is no object of Kubernetes {version}: {error}"
+            yield from _schema(json.dumps(part), version)
+
+
+@functools.cache  # most objects of an overlay are the same whatever was chosen
+def _schema(text: str, version: str) -> tuple[str, ...]:
+    """Check one object, given as JSON."""
+    part = json.loads(text)
+    try:
+        kubernetes_validate.validate(part, version, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        where = ".".join(map(str, error.path))
+        return (f"{_name(part)}: {where}: {error.message} (Kubernetes {version})",)
+    except (kubernetes_validate.SchemaNotFoundError, KeyError) as error:
+        return (f"{part.get('kind')}: it is no object of Kubernetes {version}: {error}",)
+    return ()
 
 
 def identities(objects: list[Object]) -> Iterator[str]:

@@ -10,8 +10,9 @@ from tests.k8s import api_server
 from tests.k8s.api_server import State
 from tests.k8s.submitting import configure
 
-# It would read megabytes of definitions again for each object.
-kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
+# It would read megabytes of definitions, and list its own folders, again for each object.
+for name in ("schema_contents", "all_versions"):
+    setattr(kubernetes_validate.utils, name, functools.cache(getattr(kubernetes_validate.utils, name)))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Each check of soundness finds the mistake that it is for."""
 
 import copy
+import functools
 import re
 from collections.abc import Callable
 
@@ -13,8 +14,13 @@ from tests.k8s import check
 Break = Callable[[dict[str, Object]], object]
 
 
+@functools.cache
+def rendered() -> list[Object]:
+    return render.render("multi-worker", Choices())
+
+
 def broken(break_it: Break) -> list[str]:
-    objects = copy.deepcopy(render.render("multi-worker", Choices()))
+    objects = copy.deepcopy(rendered())
     by_name = {f"{o['kind']}/{o['metadata']['name']}": o for o in objects}
     break_it(by_name)
     return check.findings(list(by_name.values()))

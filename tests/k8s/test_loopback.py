@@ -2,16 +2,13 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from k8s import render
 from k8s.render import Choices
-from tests.conftest import ROOT
+from tests.forked_processes import Forked
 from tests.k8s import pods
 from trainer.cluster.environment import read_task
 from trainer.cluster.local import free_ports
@@ -38,7 +35,7 @@ def test_pods_train_on_loopback(
     args = ["--experiment", "smoke", "--data", str(tiny_dataset), "--wait", "120"]
     objects = render.render(overlay, Choices("run7", sizes, args=tuple(args)))
     ports: dict[str, int] = {}
-    processes: dict[str, subprocess.Popen] = {}
+    processes: dict[str, Forked] = {}
     places = [(work, index) for work in pods.workloads(objects) for index in range(work.size)]
     try:
         for work, index in places:
@@ -49,19 +46,15 @@ def test_pods_train_on_loopback(
                     if address not in ports:
                         ports[address] = free_ports(1)[0]
                     addresses[i] = f"127.0.0.1:{ports[address]}"
-            words = [sys.executable, *pods.command(work.container, variables)[1:]]
+            python, flag, module, *words = pods.command(work.container, variables)
+            assert (python, flag) == ("python", "-m")
             environment = {**os.environ, **variables, "TF_CONFIG": json.dumps(config)}
             name = f"{work.name}-{index}"
-            with open(tmp_path / f"{name}.log", "wb") as log:
-                processes[name] = subprocess.Popen(
-                    words, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-                )
+            processes[name] = Forked(module, words, environment, output=str(tmp_path / f"{name}.log"))
         statuses = {name: process.wait(SECONDS) for name, process in processes.items()}
     finally:
         for process in processes.values():
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.kill()
     logs = {name: (tmp_path / f"{name}.log").read_text()[-2000:] for name in processes}
     assert statuses == {f"run7-{name}": 0 for name in names}, (statuses, logs)
     assert set(ports) == {f"run7-{name}.run7:2222" for name in names if name != "evaluator-0"}

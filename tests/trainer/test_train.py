@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT, Run
+from tests.conftest import Run
+from tests.forked_processes import Forked
 from trainer.workdir import checkpoint, files
 
 pytestmark = pytest.mark.slow
@@ -30,9 +30,9 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tiny_dataset: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(tiny_dataset: Path, forked: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("through") / "run"
-    run("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
+    forked("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
     return folder
 
 
@@ -43,16 +43,15 @@ def assert_same_weights(one: Path, other: Path) -> None:
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
-def start(data: Path, folder: Path, steps: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "trainer.train", "--experiment", "smoke", "--data", str(data)]
-    command += ["--workdir", str(folder), *settings(steps)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def start(data: Path, folder: Path, steps: int) -> Forked:
+    args = ["--experiment", "smoke", "--data", str(data), "--workdir", str(folder), *settings(steps)]
+    return Forked("trainer.train", args, dict(os.environ))
 
 
-def wait_for(pattern: str, folder: Path, process: subprocess.Popen) -> None:
+def wait_for(pattern: str, folder: Path, process: Forked) -> None:
     deadline = time.monotonic() + 120
     while not list(folder.glob(pattern)):
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -64,7 +63,6 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
     process = start(tiny_dataset, folder, 20)
     wait_for("checkpoints/checkpoint", folder, process)  # which lists them, and is written last
     process.kill()
-    process.communicate()
     done = forked("trainer.train", "--experiment", "smoke", "--data", tiny_dataset, "--workdir", folder, *settings(20))
     assert "from " in done.stderr
     assert_same_weights(folder, uninterrupted)
@@ -78,8 +76,8 @@ def test_a_signal_to_stop_saves_and_says_how_to_resume(
     process = start(tiny_dataset, folder, 100_000)
     wait_for("checkpoints/checkpoint", folder, process)  # which lists them, and is written last
     process.send_signal(number)
-    errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 128 + number, errors
+    status, errors = process.wait(60), process.stdout.read()
+    assert status == 128 + number, errors
     assert f"stopped by {number.name} at step" in errors
     assert f"to resume, run again: python -m trainer.train --experiment smoke --data {tiny_dataset}" in errors
     assert "Traceback" not in errors

@@ -1,9 +1,11 @@
 """Random distortion of training images."""
 
+import functools
 import math
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.config.schema import Distortion
 from trainer.data import color_jitter
 
@@ -45,7 +47,7 @@ def move(points: tf.Tensor, height: int, width: int, config: Distortion, *, seed
     return moved[..., :2] / moved[..., 2:] + 0.5
 
 
-@tf.function(jit_compile=True)  # 4.5 times faster: in one pass over the pixels
+@functools.partial(graph.compiled, jit_compile=True)  # 4.5 times faster: in one pass over the pixels
 def distort_colour(images: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
     """Distort brightness, saturation, hue and contrast in the reference's ranges, each image in one of its two orders.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer import graph
 from trainer.cli import UserError
 from trainer.config.model import Model
 from trainer.config.schema import Config
@@ -81,15 +82,13 @@ class LabelledImages:
 
     def read_images(self) -> tf.Tensor:
         """Read `images` from the files again; for use inside a graph that another machine runs."""
-        decode = self.images.dtype != tf.string
 
         def parse(serialized: tf.Tensor) -> tf.Tensor:
             encoded = records.parse_batch(serialized, self.model.max_length)["image/encoded"]
-            if not decode:
-                return encoded
-            return preprocess.decode_and_fit(encoded, self.model)
+            return encoded if self.images.dtype == tf.string else preprocess.decode_and_fit(encoded, self.model)
 
-        files = tf.data.TFRecordDataset(list(self.paths)).batch(PARSE_BATCH).map(parse, num_parallel_calls=2)
+        files = tf.data.TFRecordDataset(list(self.paths)).batch(PARSE_BATCH)
+        files = files.map(graph.as_written(parse), num_parallel_calls=2)
         needed = int(self.rows.max()) + 1
         return tf.gather(files.unbatch().take(needed).batch(needed).get_single_element(), self.rows)
 
@@ -179,7 +178,8 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
         batch["fingerprints"] = leakage.fingerprints(batch["image/key"], encoded, images)
         return batch
 
-    dataset = tf.data.TFRecordDataset(paths).batch(PARSE_BATCH).map(parse, num_parallel_calls=os.cpu_count())
+    dataset = tf.data.TFRecordDataset(paths).batch(PARSE_BATCH)
+    dataset = dataset.map(graph.as_written(parse), num_parallel_calls=os.cpu_count())
     try:
         yield from untuned(dataset.prefetch(2)).as_numpy_iterator()
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
@@ -249,7 +249,7 @@ def training_batches(
     images = replace(images, tokens=tf.constant(images.tokens), corners=tf.constant(images.corners))
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     batches = steps.map(
-        lambda step: training_batch(images, config, step, index=index, slices=slices),
+        graph.as_written(lambda step: training_batch(images, config, step, index=index, slices=slices)),
         num_parallel_calls=2,
         deterministic=True,
     )
@@ -296,4 +296,5 @@ def places(images: LabelledImages, config: Config) -> tuple[list[int], list[int]
 def reading_batches(images: LabelledImages, batch_size: int) -> tf.data.Dataset:
     """Return batches of every image once, in order: float32 [B, H, W, 3] in -1..1, the last batch smaller."""
     indices = tf.data.Dataset.range(len(images)).batch(batch_size)
-    return untuned(indices.map(lambda i: preprocess.normalise(images.at(i)), num_parallel_calls=2).prefetch(2))
+    batches = indices.map(graph.as_written(lambda i: preprocess.normalise(images.at(i))), num_parallel_calls=2)
+    return untuned(batches.prefetch(2))

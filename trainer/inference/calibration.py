@@ -182,8 +182,9 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Return the root of an increasing function, by bisection; the nearer end of the range if it contains none."""
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return (low + high) / 2
+    """Return the root of an increasing function; the nearer end of the range if it contains none."""
+    from scipy import optimize  # only needed to fit
+
+    if rising(low) >= 0:
+        return low
+    return high if rising(high) <= 0 else optimize.brentq(rising, low, high, xtol=1e-13)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer import progress
+from trainer import graph, progress
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.inference import finding_metrics
@@ -27,7 +27,7 @@ class NumberFinder:
         self, network: PureFinder, params: Mapping[str, Any], state: Mapping[str, Any], config: Config
     ) -> None:
         self.network, self.params, self.state, self.config = network, params, state, config
-        self._find_batch = tf.function(lambda images: self.find(images, views=(1.0,)), reduce_retracing=True)
+        self._find_batch = graph.compiled(lambda images: self.find(images, views=(1.0,)), reduce_retracing=True)
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer import progress, provenance
+from trainer import graph, progress, provenance
 from trainer.cli import UserError
 from trainer.data import dataset_info, leakage, records
 from trainer.data.records import Record
@@ -89,7 +89,7 @@ def _answers(
       UserError: a dataset is not usable, or photos were trained on and `allow_seen` is not set.
     """
     width = tf.constant(beam_width.width_for(reader.info["beam_width"]))
-    regions = tf.function(
+    regions = graph.compiled(
         lambda encoded: photos.regions(encoded, width, tf.constant(1)),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )

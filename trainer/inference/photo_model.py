@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.inference import beam_width, exported_folder, saved_model, signatures, warm_up
 from trainer.inference.exported_model import ExportedModel
 from trainer.inference.load import LoadedFinder, load_finder
@@ -81,13 +82,16 @@ def write(
     sizes = (tf.TensorSpec([], tf.int32, name="beam_width"), tf.TensorSpec([], tf.int32, name="candidates"))
     configured = reader.info["beam_width"]
     width = beam_width.width_for(configured)
-    read = tf.function(photos.read, input_signature=[files, *sizes])
+    read = graph.compiled(photos.read, input_signature=[files, *sizes])
 
-    @tf.function(input_signature=[files])
     def alone(images):
         return signatures.of_candidates(read(images, tf.constant(width), tf.constant(configured)), configured)
 
-    found_signatures = {"serving_default": read, "images": alone, "whole": reader.loaded.signatures["serving_default"]}
+    found_signatures = {
+        "serving_default": read,
+        "images": graph.compiled(alone, input_signature=[files]),
+        "whole": reader.loaded.signatures["serving_default"],
+    }
     extras = {warm_up.FILE: lambda: warm_up.requests(finder.input_size)} if serving else {}
     saved_model.write(output, module, found_signatures, info, extras)
     return info

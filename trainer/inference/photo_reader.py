@@ -125,11 +125,13 @@ class PhotoReader(tf.Module):
         photos = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=[None, None, 3])
         padded = tf.TensorArray(tf.uint8, count, element_shape=[height, width, 3])
         sizes = tf.TensorArray(tf.int32, count, element_shape=[2])
-        for i in tf.range(count):
+
+        def add(i: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
             photo = preprocess.decode(files[i])
-            photos = photos.write(i, photo)
-            padded = padded.write(i, preprocess.letterbox(photo, height, width))
-            sizes = sizes.write(i, tf.shape(photo)[:2])
+            values = photo, preprocess.letterbox(photo, height, width), tf.shape(photo)[:2]
+            return i + 1, *(array.write(i, value) for array, value in zip(arrays, values, strict=True))
+
+        _, photos, padded, sizes = tf.while_loop(lambda i, *_: i < count, add, (0, photos, padded, sizes))
         all_sizes = sizes.stack()
         scale = tf.reduce_min(tf.constant([height, width], tf.float32) / tf.cast(all_sizes, tf.float32), axis=1)
         return photos, padded.stack(), scale, all_sizes
@@ -142,32 +144,38 @@ class PhotoReader(tf.Module):
           were below each other it shows side by side, int32 [N], 0 for a plain cut.
         """
         height, width = self.reader_size
-        batch = tf.shape(scores)[0]
-        shape = [None, height, width, 3]
+        batch, shape = tf.shape(scores)[0], [None, height, width, 3]
         cuts = tf.TensorArray(tf.uint8, batch, infer_shape=False, element_shape=shape)
         regions_of, stacked = (tf.TensorArray(tf.int32, batch, infer_shape=False, element_shape=[None]) for _ in "12")
-        before = 0
-        for i in tf.range(batch):
-            photo = photos.read(i)
+
+        def add(i: tf.Tensor, before: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
             found = tf.boolean_mask(corners[i], scores[i] > 0)
-            count = 1 + tf.shape(found)[0]
-            parts = [preprocess.fit(photo, height, width)[tf.newaxis]]
-            owners, counts = [tf.zeros([1], tf.int32)], [tf.zeros([1], tf.int32)]
-            widened = tf.concat([regions.widened(found, margin) for margin in regions.MARGINS], axis=0)
-            parts.append(regions.cut(photo, widened, height, width))
-            owners.append(tf.tile(tf.range(1, count), [len(regions.MARGINS)]))
-            counts.append(tf.zeros([tf.shape(widened)[0]], tf.int32))
-            for characters in range(2, regions.MOST_STACKED + 1):
-                tall = tf.where(regions.may_stack(found, characters))[:, 0]
-                columns = regions.columns(tf.gather(found, tall), characters)
-                parts.append(regions.side_by_side(photo, columns, characters, height, width))
-                owners.append(1 + tf.tile(tf.cast(tall, tf.int32), [len(regions.STACK_MARGINS)]))
-                counts.append(tf.fill([tf.shape(columns)[0]], characters))
-            cuts = cuts.write(i, tf.concat(parts, axis=0))
-            regions_of = regions_of.write(i, before + tf.concat(owners, axis=0))
-            stacked = stacked.write(i, tf.concat(counts, axis=0))
-            before += count
+            images, owners, counts = self._cuts_of(photos.read(i), found)
+            values = images, before + owners, counts
+            written = (array.write(i, value) for array, value in zip(arrays, values, strict=True))
+            return i + 1, before + 1 + tf.shape(found)[0], *written
+
+        start = 0, 0, cuts, regions_of, stacked
+        _, _, cuts, regions_of, stacked = tf.while_loop(lambda i, *_: i < batch, add, start)
         return tf.ensure_shape(cuts.concat(), shape), regions_of.concat(), stacked.concat()
+
+    def _cuts_of(self, photo: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Cut the regions `found`, float32 [K, 8], out of one photo, as `_cuts` does, counting from its own 0."""
+        height, width = self.reader_size
+        count = 1 + tf.shape(found)[0]
+        parts = [preprocess.fit(photo, height, width)[tf.newaxis]]
+        owners, counts = [tf.zeros([1], tf.int32)], [tf.zeros([1], tf.int32)]
+        widened = tf.concat([regions.widened(found, margin) for margin in regions.MARGINS], axis=0)
+        parts.append(regions.cut(photo, widened, height, width))
+        owners.append(tf.tile(tf.range(1, count), [len(regions.MARGINS)]))
+        counts.append(tf.zeros([tf.shape(widened)[0]], tf.int32))
+        for characters in range(2, regions.MOST_STACKED + 1):
+            tall = tf.where(regions.may_stack(found, characters))[:, 0]
+            columns = regions.columns(tf.gather(found, tall), characters)
+            parts.append(regions.side_by_side(photo, columns, characters, height, width))
+            owners.append(1 + tf.tile(tf.cast(tall, tf.int32), [len(regions.STACK_MARGINS)]))
+            counts.append(tf.fill([tf.shape(columns)[0]], characters))
+        return tf.concat(parts, axis=0), tf.concat(owners, axis=0), tf.concat(counts, axis=0)
 
 
 def _agreed(out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer import progress
+from trainer import graph, progress
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.inference import beam_search, beam_width, calibration, metrics, test_time_augmentation
@@ -29,7 +29,7 @@ class Predictor:
         self.recogniser, self.params, self.state, self.config = recogniser, params, state, config
         self.calibrated = calibrated or calibration.Calibration()
         self.vocab = Vocab(config.model.alphabet)
-        self._read_batch = tf.function(self.read, reduce_retracing=True)
+        self._read_batch = graph.compiled(self.read, reduce_retracing=True)
 
     def read(
         self, images: tf.Tensor, width: int | tf.Tensor | None = None, candidates: int | tf.Tensor | None = None

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.data import preprocess
 from trainer.inference import beam_width
 from trainer.inference.predictor import Predictor
@@ -34,24 +35,23 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
     configured = tf.constant(predictor.config.decode.beam_width)
     followed = tf.constant(beam_width.width_for(predictor.config.decode.beam_width))
 
-    def read(images, beam_width, candidates):
+    def read_fitted(images, beam_width, candidates):
         for name, value in (("beam_width", beam_width), ("candidates", candidates)):
             tf.debugging.assert_positive(value, f"{name} must be at least 1")
         return predictor.read(preprocess.normalise(images), beam_width, candidates)
 
-    @tf.function(input_signature=[files, *sizes])
+    fitted = tf.TensorSpec([None, height, width, 3], tf.uint8)
+    read = graph.compiled(read_fitted, input_signature=[fitted, *sizes])  # traced once for both signatures
+
     def read_files(images, beam_width=followed, candidates=configured):
         return read(preprocess.decode_and_fit(images, model), beam_width, candidates)
 
-    @tf.function(input_signature=[pixels, *sizes])
     def read_decoded(images, beam_width=followed, candidates=configured):
         return read(preprocess.fit(images, height, width), beam_width, candidates)
 
-    @tf.function(input_signature=[files])
     def read_alone(images):
         return of_candidates(read_files(images, followed, configured), predictor.config.decode.beam_width)
 
-    @tf.function(input_signature=[files])
     def look(images):
         fitted = preprocess.normalise(preprocess.decode_and_fit(images, model))
         best = predictor.search(fitted).tokens[:, 0]
@@ -62,9 +62,14 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
             return {"text": text}
         return {"text": text, "attention": tf.reshape(attention, [-1, model.max_length + 1, *model.map_size])}
 
-    found = {"serving_default": read_files, "images": read_alone, "decoded": read_decoded}
-    if "attention" in look.get_concrete_function().structured_outputs:
-        found["attention"] = look
+    found = {
+        "serving_default": graph.compiled(read_files, input_signature=[files, *sizes]),
+        "images": graph.compiled(read_alone, input_signature=[files]),
+        "decoded": graph.compiled(read_decoded, input_signature=[pixels, *sizes]),
+    }
+    looking = graph.compiled(look, input_signature=[files]).get_concrete_function()
+    if "attention" in looking.structured_outputs:
+        found["attention"] = looking
     return found
 
 
@@ -88,7 +93,6 @@ def lite(predictor: Predictor) -> bytes:
     predictor = Predictor(predictor.recogniser, predictor.params, predictor.state, config, predictor.calibrated)
     image = tf.TensorSpec([1, model.image_height, model.image_width, 3], tf.uint8, name="images")
 
-    @tf.function(input_signature=[image])
     def read(images):
         found = predictor.search(preprocess.normalise(images)).first(config.decode.beam_width)
         confidence = predictor.confidence(found.log_probs[:, 0])
@@ -96,6 +100,7 @@ def lite(predictor: Predictor) -> bytes:
 
     module = tf.Module()
     module.params, module.state = predictor.params, predictor.state
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([read.get_concrete_function()], module)
+    concrete = graph.compiled(read, input_signature=[image]).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()

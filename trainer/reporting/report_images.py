@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from trainer import graph
 from trainer.cli import UserError
 from trainer.data import dataset_info, image_io, image_kinds, records
 from trainer.data.untuned import untuned
@@ -45,7 +46,7 @@ def of_datasets(keys: Iterable[str], folders: Iterable[str], split: str) -> dict
             info = dataset_info.read_info(folder)
             paths = dataset_info.shard_paths(folder, info, split)
             dataset = tf.data.TFRecordDataset(paths).batch(256)
-            batches = dataset.map(lambda raw, n=info.max_length: records.parse_batch(raw, n))
+            batches = dataset.map(graph.as_written(lambda raw, n=info.max_length: records.parse_batch(raw, n)))
             for batch in untuned(batches).as_numpy_iterator():
                 for key, encoded in zip(batch["image/key"], batch["image/encoded"], strict=True):
                     if key.decode() in wanted:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import api as hparams_plugin
 
+from trainer import graph
 from trainer.config import schema
 from trainer.data import augment, input_pipeline
 from trainer.data.input_pipeline import LabelledImages
@@ -31,8 +32,8 @@ class Board:
     ) -> None:
         self.monitor, self.train_state, self.training, self.validating = monitor, train_state, training, validating
         self.config, self.flags = monitor.config, monitor.config.tensorboard
-        self._embed = tf.function(self.embed, reduce_retracing=True)
-        self._gradients = tf.function(self.gradients)
+        self._embed = graph.compiled(self.embed, reduce_retracing=True)
+        self._gradients = graph.compiled(self.gradients)
 
     def start(self) -> None:
         """Write what never changes: hyper-parameters and graph."""
@@ -41,7 +42,7 @@ class Board:
                 hparams_plugin.hparams(hyper_parameters(self.config))
             if self.flags.graph:
                 batches = input_pipeline.training_batches(self.training, self.config, first_step=0)
-                step = tf.function(self.train_state.train_step).get_concrete_function(batches.element_spec)
+                step = graph.compiled(self.train_state.train_step).get_concrete_function(batches.element_spec)
                 tf.summary.graph(step.graph)
         self.monitor.summaries.flush()
 

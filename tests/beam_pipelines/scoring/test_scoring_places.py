@@ -20,7 +20,7 @@ from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.scoring import drawn_photos
 from tests.beam_pipelines.test_dataflow import DATAFLOW, do_fns, run_as_main
 from tests.beam_pipelines.test_object_store import stored
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Run
 from trainer.data.output_names import PREDICTIONS
 from trainer.files.lock import Ticket
 from trainer.inference.exported_model import ExportedModel
@@ -119,7 +119,7 @@ def test_a_dataflow_job_carries_all_that_its_workers_need(
 
 @pytest.mark.slow
 def test_nothing_is_lost_or_doubled_when_a_run_is_killed(
-    photos: Path, tiny_model: Path, scored: dict[str, bytes], tmp_path: Path
+    photos: Path, tiny_model: Path, scored: dict[str, bytes], forked: Run, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     # Small batches, so that there is time to kill it between two shards.
@@ -135,5 +135,5 @@ def test_nothing_is_lost_or_doubled_when_a_run_is_killed(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (out / PREDICTIONS.completed).exists()
-    subprocess.run([*command, "--batch-size", "16", *workers], cwd=ROOT, check=True, capture_output=True)
+    forked("beam_pipelines.score", *args, "--batch-size", 16, *workers)
     assert data_files({path.name: path.read_bytes() for path in out.iterdir()}) == scored

@@ -80,7 +80,7 @@ def started(arguments: list[str], output: Path, *, workers: int) -> Iterator[sub
     ],
 )
 def test_ctrl_c_is_one_line_and_the_same_command_completes(
-    name: str, number: signal.Signals, options: list[str], photos: Path, tiny_model: Path, run: Run, tmp_path: Path
+    name: str, number: signal.Signals, options: list[str], photos: Path, tiny_model: Path, forked: Run, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     arguments = [*command(name, photos, tiny_model, output), *options]
@@ -97,7 +97,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_completes(
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
     assert not list(output.glob("*COMPLETED"))
-    run(*arguments)
+    forked(*arguments)
     assert list(output.glob("*COMPLETED"))
     assert not list(output.glob("*.tmp-*"))
 

@@ -5,11 +5,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.forked_processes import Forked
 from trainer.cluster.local import free_ports
 
 # A library that takes over SIGTERM in C, as TensorFlow's preemption notifier does, and ignores it: abs(3) does nothing.
@@ -66,18 +66,17 @@ def test_once_stoppable_the_handler_gets_the_signal_and_nothing_stays_blocked() 
     assert done.returncode == 0, done.stderr
 
 
-def started(task: tuple[str, int], jobs: dict[str, list[str]], *args: object, **pipes: Any) -> subprocess.Popen:
-    """Start a task of a cluster."""
+def environment(task: tuple[str, int], jobs: dict[str, list[str]]) -> dict[str, str]:
+    """Return the environment variables of a task of a cluster."""
     config = {"cluster": jobs, "task": {"type": task[0], "index": task[1]}}
-    return subprocess.Popen(
-        [sys.executable, "-m", "trainer.train", "--experiment", "smoke", *map(str, args)],
-        cwd=ROOT,
-        env={**os.environ, "TF_CONFIG": json.dumps(config)},
-        **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **pipes},
-    )
+    return {**os.environ, "TF_CONFIG": json.dumps(config)}
 
 
-def has_taken_over(process: subprocess.Popen) -> bool:
+def arguments(*args: object) -> list[str]:
+    return ["--experiment", "smoke", *map(str, args)]
+
+
+def has_taken_over(process: Forked) -> bool:
     """Return whether a process catches SIGTERM in C, as TensorFlow does from when it begins to connect."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     (caught,) = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt")]
@@ -88,29 +87,30 @@ def has_taken_over(process: subprocess.Popen) -> bool:
 def test_sigterm_ends_a_worker_whose_peer_never_comes(tiny_dataset: Path, tmp_path: Path) -> None:
     """TensorFlow waits for it in C, and holds the GIL unless it is made to release it."""
     jobs = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    with started(("worker", 0), jobs, "--data", tiny_dataset, "--workdir", tmp_path / "run") as worker:
-        try:
-            while not has_taken_over(worker):
-                assert worker.poll() is None
-                time.sleep(0.1)
-            time.sleep(2)  # until it waits
-            worker.send_signal(signal.SIGTERM)
-            assert worker.wait(60) == 143
-        finally:
-            worker.kill()
+    args = arguments("--data", tiny_dataset, "--workdir", tmp_path / "run")
+    worker = Forked("trainer.train", args, environment(("worker", 0), jobs))
+    try:
+        while not has_taken_over(worker):
+            assert worker.poll() is None
+            time.sleep(0.1)
+        time.sleep(2)  # until it waits
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 143
+    finally:
+        worker.kill()
 
 
 @pytest.mark.slow
 def test_a_worker_gives_up_on_a_peer_that_never_comes(tiny_dataset: Path, tmp_path: Path) -> None:
     jobs = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    args = ["--data", tiny_dataset, "--workdir", tmp_path / "run", "--wait", 2]
-    with started(("worker", 0), jobs, *args, stderr=subprocess.PIPE, text=True) as worker:
-        try:
-            _, errors = worker.communicate(timeout=300)
-        finally:
-            worker.kill()
-    assert worker.returncode == 41
-    assert f"no answer from worker 1 ({jobs['worker'][1]}): exiting with status 41" in errors.splitlines()[-1]
+    args = arguments("--data", tiny_dataset, "--workdir", tmp_path / "run", "--wait", 2)
+    worker = Forked("trainer.train", args, environment(("worker", 0), jobs))
+    try:
+        assert worker.wait(300) == 41
+        said = worker.stdout.read()
+    finally:
+        worker.kill()
+    assert f"no answer from worker 1 ({jobs['worker'][1]}): exiting with status 41" in said.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -124,15 +124,20 @@ def test_sigterm_at_any_moment_of_start_up_ends_the_task(strategy: str, tiny_dat
     )
     first = next(iter(jobs))
     peers = [("worker", 1)] if strategy == "multi-worker" else [("worker", 0), ("ps", 0)]
-    args = ["--data", tiny_dataset, "--workdir", tmp_path / "run", "--set", "train.steps=100000"]
+    args = arguments("--data", tiny_dataset, "--workdir", tmp_path / "run", "--set", "train.steps=100000")
+    command = [sys.executable, "-m", "trainer.train", *args]  # as a user starts it: Python's start counts, too
     for moment in (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15):
-        tasks = [started(task, jobs, *args) for task in ((first, 0), *peers)]
+        task = subprocess.Popen(
+            command, cwd=ROOT, env=environment((first, 0), jobs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        others = [Forked("trainer.train", args, environment(peer, jobs), output=os.devnull) for peer in peers]
         try:
             time.sleep(moment)
-            tasks[0].send_signal(signal.SIGTERM)
-            status = tasks[0].wait(60)
+            task.send_signal(signal.SIGTERM)
+            status = task.wait(60)
         finally:
-            for task in tasks:
-                task.kill()
-                task.wait()
+            task.kill()
+            task.wait()
+            for forked in others:
+                forked.kill()
         assert status in (143, -signal.SIGTERM), f"after {moment} s"  # the latter while Python itself starts

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from trainer import graph
 from trainer.inference.photo_reader import PhotoReader
 from trainer.inference.region_calibration import RegionCalibration
 
@@ -78,7 +79,7 @@ def photo(size: tuple[int, int], ground: int, patch: int) -> bytes:
 
 def test_regions_are_cut_at_full_resolution_and_the_whole_photo_is_one_of_them() -> None:
     files = tf.constant([photo((768, 768), 200, 250), photo((300, 200), 10, 20), photo((1536, 1000), 180, 30)])
-    out = tf.function(reader().regions)(files, tf.constant(2), tf.constant(1))
+    out = graph.compiled(reader().regions)(files, tf.constant(2), tf.constant(1))
     assert out["corners"].shape == (3, MOST + 1, 8)
     texts = [[text.decode() for text in row] for row in out["text"][..., 0].numpy()]
     assert texts[0][1:] == ["250", "200", ""]
@@ -93,7 +94,8 @@ def test_regions_are_cut_at_full_resolution_and_the_whole_photo_is_one_of_them()
 def test_answers_are_ranked_and_those_that_are_not_there_have_no_confidence() -> None:
     files = tf.constant([photo((768, 768), 200, 250), photo((300, 200), 10, 20)])
     out = {
-        name: value.numpy() for name, value in tf.function(reader().read)(files, tf.constant(2), tf.constant(1)).items()
+        name: value.numpy()
+        for name, value in graph.compiled(reader().read)(files, tf.constant(2), tf.constant(1)).items()
     }
     assert (np.diff(out["numbers/confidence"], axis=1) <= 0).all()
     assert out["numbers/text"][0, 0] == out["text"][0, 0] == b"250"
@@ -104,7 +106,7 @@ def test_answers_are_ranked_and_those_that_are_not_there_have_no_confidence() ->
 
 def test_a_photo_does_not_depend_on_the_others_of_its_batch() -> None:
     files = [photo((768, 768), 200, 250), photo((300, 200), 190, 20), photo((90, 400), 30, 20)]
-    read = tf.function(
+    read = graph.compiled(
         reader().read, input_signature=[tf.TensorSpec([None], tf.string)] + [tf.TensorSpec([], tf.int32)] * 2
     )
     together = read(tf.constant(files), tf.constant(2), tf.constant(1))
@@ -137,7 +139,7 @@ def test_the_more_confident_of_two_margins_counts() -> None:
     image = Image.new("RGB", (384, 384))
     image.paste((250,) * 3, (194, 80, 240, 180))
     photos = PhotoReader(NarrowFinder(), edge_reader, (32, 64), RegionCalibration(), most=MOST)
-    out = tf.function(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
+    out = graph.compiled(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
     assert out["text"][0, 1, 0] == b"wide"
     np.testing.assert_allclose(out["confidence"][0, 1], 0.9)
 
@@ -149,7 +151,7 @@ def test_stacked_characters_are_read_side_by_side() -> None:
     plain = Image.new("RGB", (384, 384), (125,) * 3)
     photos = PhotoReader(TallFinder(), shade_reader, (8, 15), RegionCalibration(), most=MOST)
     files = tf.constant([encoded(stacked), encoded(plain)])
-    out = tf.function(photos.regions)(files, tf.constant(2), tf.constant(1))
+    out = graph.compiled(photos.regions)(files, tf.constant(2), tf.constant(1))
     assert [text.decode() for text in out["text"][:, 1, 0].numpy()] == ["274", "5"]
     np.testing.assert_allclose(out["confidence"][:, 1], [0.7, 0.3])
     np.testing.assert_array_equal(out["text"][:, 2:, 0], [[b"", b""]] * 2)
@@ -172,6 +174,6 @@ def test_stacked_characters_count_by_how_many_margins_agree_on_them() -> None:
     image.paste((20,) * 3, (100, 50, 130, 110))
     image.paste((120,) * 3, (100, 110, 130, 170))
     photos = PhotoReader(TallFinder(), half_reader, (8, 15), RegionCalibration(), most=MOST)
-    out = tf.function(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
+    out = graph.compiled(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
     assert out["text"][0, 1, 0] == b"345"
     np.testing.assert_allclose(out["confidence"][0, 1], 0.8, rtol=1e-6)

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.models.test_finder import small
+from trainer import graph
 from trainer.inference import finding_metrics
 from trainer.models import oriented_box
 from trainer.models.finder import CELL
@@ -84,7 +85,7 @@ def test_a_finder_overfits_a_few_images() -> None:
         corners[i, 0] = level(left, top, right, bottom)
     wanted = small()
     train_state = TrainState(wanted)
-    step = tf.function(train_state.train_step)
+    step = graph.compiled(train_state.train_step)
     batch = {"image": tf.constant(images), "corners": tf.constant(corners)}
     first = step(batch)
     for _ in range(400):

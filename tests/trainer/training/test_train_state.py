@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer import graph
 from trainer.config import experiments, schema
 from trainer.data import preprocess
 from trainer.data.input_pipeline import LabelledImages
@@ -57,7 +58,7 @@ def test_a_step_moves_weights_batch_norm_statistics_averages_and_the_count(model
     train_state = TrainState(smoke(model))
     before = {name: values(getattr(train_state, name)) for name in ("params", "state")}
     averages = values(train_state.optimizer.averages)
-    figures = tf.function(train_state.train_step)(batch([[1, 2, 11, 11, 11, 11]] * 8))
+    figures = graph.compiled(train_state.train_step)(batch([[1, 2, 11, 11, 11, 11]] * 8))
     assert np.isfinite(float(figures["loss"]))
     assert int(train_state.step) == 1
     for path, value in before["state"].items():
@@ -77,7 +78,7 @@ def test_numbers_of_every_length_are_overfitted_and_read(model: str) -> None:
     tokens = np.array([[*map(int, text)] + [11] * (9 - len(text)) for text in texts], np.int32)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 32, 3), np.uint8)
     train_state = TrainState(wanted)
-    step = tf.function(train_state.train_step)
+    step = graph.compiled(train_state.train_step)
     data = {"image": preprocess.normalise(tf.constant(pixels)), "tokens": tf.constant(tokens)}
     for _ in range(500):
         figures = step(data)
@@ -109,7 +110,7 @@ def test_mixed_precision_trains_float32_weights(model: str) -> None:
     losses = {}
     for precision in ("float32", "mixed_bfloat16"):
         train_state = TrainState(smoke(model, f"precision={precision}", "optimizer.warmup_steps=1", "model.dropout=0"))
-        step = tf.function(train_state.train_step)
+        step = graph.compiled(train_state.train_step)
         data = batch([[i, (3 * i) % 10, 11, 11, 11, 11] for i in range(8)])
         losses[precision] = [float(step(data)["loss"]) for _ in range(20)]
         assert {v.dtype for v in [*train_state.params.values(), *train_state.state.values()]} == {tf.float32}
@@ -122,7 +123,7 @@ def test_xla_computes_the_same_steps() -> None:
     losses = []
     for jit_compile in (False, True):
         train_state = TrainState(smoke("compact", "model.dropout=0"))
-        step = tf.function(train_state.train_step, jit_compile=jit_compile)
+        step = graph.compiled(train_state.train_step, jit_compile=jit_compile)
         data = batch([[i, (3 * i) % 10, 11, 11, 11, 11] for i in range(8)])
         losses.append([float(step(data)["loss"]) for _ in range(4)])
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

@@ -17,6 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.cluster import liveness
 from trainer.cluster.environment import Task
 from trainer.cluster.limits import Limits
@@ -85,7 +86,7 @@ class ParameterServers(Runner):
         with self.watchdog.limit("distributing the variables"), _interrupted():
             self.served = Served(train_state, self.servers)
             self.images_there = iter(self.coordinator.create_per_worker_dataset(self._resident))
-        self._step_there = tf.function(self._train_on)
+        self._step_there = graph.compiled(self._train_on)
 
     def recover(self, reason: Interrupted) -> None:
         """Restore the newest checkpoint and distribute it over the servers, retrying as often as allowed.

@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.training.train_state import TrainState
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Served:
         self.plan = plan({path: p.shape.as_list() for path, p in local.params.items()}, servers)
         self.plan |= _greedy({path: v.shape.as_list() for path, v in others.items()}, servers, math.inf)
         self.train_state = local.placed(self._place, whole=self._whole)
-        self._fetch = tf.function(self._read)
+        self._fetch = graph.compiled(self._read)
         held = self.bytes_held(servers)
         shares = " + ".join(f"{size / 1e6:.2f}" for size in held)
         cut = sum(len(parts) > 1 for parts in self.plan.values())

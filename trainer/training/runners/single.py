@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.data.input_pipeline import LabelledImages
@@ -21,7 +22,7 @@ class Single(Runner):
     def begin(self, train_state: TrainState, images: LabelledImages, restore: Callable[[], str | None]) -> None:
         self.train_state = train_state
         self.batches = iter(input_pipeline.training_batches(images, self.config, first_step=self.read_step()))
-        self.step_once = tf.function(train_state.train_step, jit_compile=self.config.train.jit_compile)
+        self.step_once = graph.compiled(train_state.train_step, jit_compile=self.config.train.jit_compile)
 
     def read_step(self) -> int:
         return int(self.train_state.step.numpy())

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer import graph
 from trainer.cli import UserError
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
@@ -51,8 +52,8 @@ class Synchronous(Runner):
             )
             for i in range(len(self.devices))
         ]
-        self._step_together = tf.function(self._step)
-        self._agree_together = tf.function(self._agree)
+        self._step_together = graph.compiled(self._step)
+        self._agree_together = graph.compiled(self._agree)
 
     def read_step(self) -> int:
         return int(self.train_state.step.numpy())
@@ -98,7 +99,7 @@ class Synchronous(Runner):
             # The step comes last: as the only integer, it cannot be packed with the others.
             return [*_sum_over_replicas(mine[:-1]), *_sum_over_replicas(mine[-1:])]
 
-        summed = tf.function(lambda: self.strategy.run(values))()
+        summed = graph.compiled(lambda: self.strategy.run(values))()
         for variable, value in zip(variables, summed, strict=True):
             variable.assign(self.strategy.experimental_local_results(value)[0])
 
