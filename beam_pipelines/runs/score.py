@@ -185,10 +185,14 @@ def _is_of_use(record: logging.LogRecord) -> bool:
 
 
 def _files(items: Iterable[Item]) -> Iterator[File]:
-    """Yield each file that contains an item once."""
+    """Yield each file that contains an item once, and the file of each image whose row is carried over."""
     shared: dict[str, tuple[int, float] | None] = {}
     for item in items:
-        if item.file and item.kind == "file" and not item.reject:
+        if item.kind == carried_rows.ROW:
+            shared[item.path] = None
+            if item.file:
+                yield File(item.key, *item.file)
+        elif item.file and item.kind == "file" and not item.reject:
             yield File(item.path, *item.file)
         else:
             shared[item.path] = item.file

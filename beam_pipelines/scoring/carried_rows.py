@@ -4,13 +4,13 @@ import json
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.inputs import labelled
-from beam_pipelines.scoring import flat_file
+from beam_pipelines.scoring import flat_file, image_list
 from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.scoring.predictions import KIND
 from beam_pipelines.sharding import outputs
@@ -34,6 +34,8 @@ class _Row(NamedTuple):
 def replace(items: Iterable[Item], earlier: str, only_below: float) -> Iterator[Item]:
     """Yield items of which those that earlier predictions have read with enough confidence are carried over.
 
+    A file whose size or time is another one now is read again.
+
     Args:
       items: sorted by key, as all rows are.
       earlier: a folder of predictions, or a file beside its folder.
@@ -41,17 +43,47 @@ def replace(items: Iterable[Item], earlier: str, only_below: float) -> Iterator[
     Raises:
       UserError: the earlier predictions are missing, not complete or damaged.
     """
-    rows = _rows(earlier)
-    row = next(rows, None)
+    rows, files = _Sorted(_rows(earlier)), _Sorted(iter(_listed(earlier)))
     for item in items:
-        while row and row.key < item.key:
-            row = next(rows, None)
-        if row and row.key == item.key and row.confidence >= only_below and not item.reject:
-            yield item._replace(path=row.path, kind=ROW, start=row.place, file=None)
+        row, before = rows.at(item.key), files.at(item.key)
+        is_same = before is None or None in (before.file, item.file) or before.file == item.file
+        if row and is_same and row.confidence >= only_below and not item.reject:
+            yield item._replace(path=row.path, kind=ROW, start=row.place)
         else:
             yield item
-    for _ in rows:  # checks the others
-        pass
+    rows.finish()
+
+
+One = TypeVar("One", _Row, Item)
+
+
+class _Sorted(Generic[One]):
+    """Finds keys, each later than the one before, among what is sorted by key."""
+
+    def __init__(self, found: Iterator[One]) -> None:
+        self._found = found
+        self._next: One | None = next(found, None)
+
+    def at(self, key: str) -> One | None:
+        """Return what has this key."""
+        while self._next is not None and self._next.key < key:
+            self._next = next(self._found, None)
+        return self._next if self._next is not None and self._next.key == key else None
+
+    def finish(self) -> None:
+        """Read to the end, which checks the rest."""
+        for _ in self._found:
+            pass
+
+
+def _listed(earlier: str) -> Sequence[Item]:
+    """Return the images that earlier predictions are of; none if a version before the list wrote them."""
+    flat = flat_file.of(earlier)
+    path = FileSystems.join(flat.folder if flat else earlier, image_list.IMAGES_FILE)
+    try:
+        return image_list.open_list(path) if FileSystems.exists(path) else []
+    except (OSError, BeamIOError, ValueError) as error:
+        raise UserError(f"--resume-from {earlier}: {path} cannot be read ({error}): write it again") from error
 
 
 def _rows(earlier: str) -> Iterator[_Row]:

@@ -111,6 +111,18 @@ class ImageList(Sequence[Item]):
         return replace(self, begin=places.start, end=max(places.start, places.stop))
 
 
+def open_list(path: str) -> ImageList:
+    """Return the whole list in a file.
+
+    Raises:
+      ValueError: it is not one (`pyarrow.ArrowInvalid`).
+    """
+    with FileSystems.open(path, compression_type="uncompressed") as file:
+        batches = pa.ipc.open_file(pa.PythonFile(file, mode="r"))
+        count = batches.num_record_batches
+        return ImageList(path, 0, (count - 1) * BATCH + batches.get_batch(count - 1).num_rows if count else 0)
+
+
 def write(file: BinaryIO, path: str, items: Iterable[Item]) -> ImageList:
     """Write a list to a file that is open for writing, and return it.
 

@@ -1,12 +1,14 @@
 """`score --resume-from`: rows that are good enough are carried over, the other images are read again."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from beam_pipelines import score
+from beam_pipelines.scoring.image_list import IMAGES_FILE
 from tests.beam_pipelines.scoring import drawn_photos
 from tests.beam_pipelines.test_score import rows, summary
 from trainer.inference.exported_model import ExportedModel
@@ -100,6 +102,24 @@ def test_a_flat_file_can_be_resumed_and_new_images_are_read(
     run(tiny_model, tmp_path / "some", tmp_path / "second.csv", *options)
     assert "already complete" in capsys.readouterr().out
     run(tiny_model, tmp_path / "some", tmp_path / "second.csv", status=2)  # asked for something else
+
+
+def test_an_image_that_has_changed_is_read_again(earlier: Path, tiny_model: Path, tmp_path: Path) -> None:
+    photos = drawn_photos.write(tmp_path / "photos", COUNT, "~1.png")
+    before = run(tiny_model, photos, tmp_path / "before")
+    same, touched, replaced = sorted(photos.glob("*.png"))[:3]
+    os.utime(touched, (1e9, 1e9))
+    replaced.write_bytes(same.read_bytes())
+    options = ("--resume-from", before, "--only-below", "0")
+    out = run(tiny_model, photos, tmp_path / "out", *options)
+    assert summary(out)["carried_over"] == len(rows(before)) - 2
+    texts = {row["key"]: row["text"] for row in rows(out)}
+    assert texts[str(replaced)] == texts[str(same)]
+    run(tiny_model, photos, tmp_path / "out", *options)  # complete already
+    os.utime(same, (1e9, 1e9))
+    run(tiny_model, photos, tmp_path / "out", *options, status=2)  # asks for something else now
+    (before / IMAGES_FILE).unlink()  # as written by a version without it
+    assert summary(run(tiny_model, photos, tmp_path / "all", *options))["carried_over"] == len(rows(before))
 
 
 @pytest.mark.parametrize(
