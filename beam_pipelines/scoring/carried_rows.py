@@ -61,7 +61,7 @@ class _Sorted(Generic[One]):
     """Finds keys, each later than the one before, among what is sorted by key."""
 
     def __init__(self, found: Iterator[One]) -> None:
-        self._found = found
+        self._found: Iterator[One] = found
         self._next: One | None = next(found, None)
 
     def at(self, key: str) -> One | None:
