@@ -44,6 +44,8 @@ def _write(folder: Path, seed: int, count: int, header: list[str], draw: Callabl
     (folder / "images").mkdir(parents=True, exist_ok=True)
     with (folder / UNFINISHED).open("a", encoding="utf-8") as file:
         file.writelines(f"{one},{most}\n" for one, most in [*drawn_before.items(), (seed, count)])
+    if str(seed) in drawn_before:  # images that the labels name are about to be replaced
+        (folder / LABELS).unlink()
     rows = []
     for index in range(count):
         (image, labels), name = draw(index), f"{seed}-{index:06d}.png"

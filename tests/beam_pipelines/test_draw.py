@@ -35,6 +35,22 @@ def test_draw_replaces_what_a_killed_run_has_drawn(
     assert sorted(path.name for path in out.iterdir()) == ["images", "labels.csv"]
 
 
+def test_labels_never_name_images_that_a_killed_run_has_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "photos"
+    args = ["--count", "4", "--seed", "1", "--output", str(out)]
+    assert draw.main(args) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing.Fonts, "__call__", interrupted_after(2, drawing.Fonts.__call__))
+        assert draw.main([*args, "--pattern", "7{5}"]) == 130
+    assert not (out / "labels.csv").exists()
+    assert draw.main([*args, "--pattern", "7{5}"]) == 0
+    with (out / "labels.csv").open(newline="") as file:
+        assert {row["label"] for row in csv.DictReader(file)} == {"77777"}
+    assert sorted(path.name for path in out.iterdir()) == ["images", "labels.csv"]
+
+
 def interrupted_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]:
     left = [calls]
 
