@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -162,10 +162,9 @@ def _reviewed(predictions: Path) -> set[str]:
 
 
 def _share(rows: Rows, truths: dict[str, Truth], names: list[str]) -> str:
-    is_right: Callable[[str], bool] = lambda n: (  # noqa: E731
-        rows[n]["text"] == truths[n].text if truths[n].text else not rows[n]["numbers"]
+    right = sum(
+        rows[name]["text"] == truths[name].text if truths[name].text else not rows[name]["numbers"] for name in names
     )
-    right = sum(map(is_right, names))
     low, high = wilson_interval(right, len(names))
     return f"{right}/{len(names)} {right / max(1, len(names)):.1%} ({low:.0%}-{high:.0%})"
 

@@ -49,5 +49,4 @@ def corners_in(row: Mapping[str, str], columns: tuple[str, ...]) -> Corners | No
     if columns == UPRIGHT:
         left, top, width, height = values
         return box_corners.of_box((left, top, left + width, top + height))
-    x0, y0, x1, y1, x2, y2, x3, y3 = values
-    return x0, y0, x1, y1, x2, y2, x3, y3
+    return box_corners.of_values(values)

@@ -1,5 +1,7 @@
 """Boxes and the corners of oriented boxes: x and y of each corner, clockwise from the top left in an image."""
 
+from collections.abc import Iterable
+
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 Corners = tuple[float, float, float, float, float, float, float, float]
 
@@ -8,6 +10,16 @@ def of_box(box: Box) -> Corners:
     """Return the corners of an upright box."""
     left, top, right, bottom = box
     return left, top, right, top, right, bottom, left, bottom
+
+
+def of_values(values: Iterable[float]) -> Corners:
+    """Return the corners that eight values are.
+
+    Raises:
+      ValueError: there are fewer or more.
+    """
+    x0, y0, x1, y1, x2, y2, x3, y3 = values
+    return x0, y0, x1, y1, x2, y2, x3, y3
 
 
 def box_around(corners: Corners) -> Box:
@@ -24,5 +36,4 @@ def area(corners: Corners) -> float:
 def relative(corners: Corners, crop: Box) -> Corners:
     """Return corners in the coordinates of a crop, 0-1 within it; not clipped, so that a turned box keeps its shape."""
     origin, size = crop[:2], (crop[2] - crop[0], crop[3] - crop[1])
-    x0, y0, x1, y1, x2, y2, x3, y3 = ((c - origin[i % 2]) / size[i % 2] for i, c in enumerate(corners))
-    return x0, y0, x1, y1, x2, y2, x3, y3
+    return of_values((c - origin[i % 2]) / size[i % 2] for i, c in enumerate(corners))

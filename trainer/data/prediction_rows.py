@@ -38,6 +38,12 @@ def read(file: BinaryIO, name: str) -> Iterator[Row]:
         raise DamagedRows(where) from error
 
 
+def is_image_file(row: Row) -> bool:
+    """Return whether a row's key is the path of an image file: keys of records and archives are untrusted text."""
+    found_as = row.get("found_as", "record" if row.get("label") is not None else "file")  # version 0.1.0 stored none
+    return found_as == "file" and ("://" not in row["key"] or row["key"].startswith("gs://"))
+
+
 def _json_lines(file: BinaryIO) -> Iterator[Row]:
     for line in file:
         yield dict(json.loads(line))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from trainer.data import box_corners
 from trainer.data.box_corners import Corners
 
 LEAST = 8  # pixels of a side
@@ -17,8 +18,7 @@ def widened(corners: Corners, margin: float) -> Corners:
     sides = np.maximum([np.linalg.norm(across), np.linalg.norm(down)], 1e-6)
     right, below = across / sides[0] * sides.min() * margin, down / sides[1] * sides.min() * margin
     moved = points + np.array([-right - below, right - below, right + below, below - right])
-    x0, y0, x1, y1, x2, y2, x3, y3 = moved.ravel().tolist()
-    return x0, y0, x1, y1, x2, y2, x3, y3
+    return box_corners.of_values(moved.ravel().tolist())
 
 
 def cut(image: Image.Image, corners: Corners, *, most: int, least: int = LEAST) -> Image.Image:

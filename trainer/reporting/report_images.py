@@ -13,7 +13,7 @@ from PIL import Image
 
 from trainer import graph
 from trainer.cli import UserError
-from trainer.data import dataset_info, image_io, image_kinds, records
+from trainer.data import dataset_info, image_io, image_kinds, prediction_rows, records
 from trainer.data.untuned import untuned
 from trainer.files import local_file
 from trainer.reporting.section import located
@@ -61,15 +61,12 @@ def of_datasets(keys: Iterable[str], folders: Iterable[str], split: str) -> dict
 def of_row(row: dict[str, Any], folder: str | None = None) -> Thumbnail:
     """Return the image file that a row of predictions is about; `MISSING` if it is not a file, or is gone.
 
-    A key is a path only if scoring found a file under it: keys of records and archives are untrusted text.
-
     Args:
       row: the row.
       folder: the working directory of the scoring run, None if unknown.
     """
-    found_as = row.get("found_as", "record" if row.get("label") is not None else "file")  # version 0.1.0 stored none
     path = row["key"]
-    if found_as != "file" or ("://" in path and not path.startswith("gs://")):
+    if not prediction_rows.is_image_file(row):
         return MISSING
     try:
         if "://" in path:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from trainer.data import box_corners
-from trainer.data.box_corners import Corners
 from trainer.data.image_kinds import UnreadableImage
 from trainer.reviewing import images, predictions
 from trainer.reviewing.images import View
@@ -33,6 +32,7 @@ QUALITY = 88  # of the JPEG files
 VIEWS: dict[str, Callable[[Row, BinaryIO], View]] = {"cut": images.cut, "whole": images.whole}
 
 
+NotThese = Annotated[list[int], Query(alias="not", default_factory=list)]
 Coordinate = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False)]
 
 
@@ -52,7 +52,7 @@ class Given(BaseModel):
     @classmethod
     def clockwise(cls, value: list[float] | None) -> list[float] | None:
         """Return a box; refuse one without an area, or whose corners do not run clockwise."""
-        if value is not None and box_corners.area(_corners(value)) < 1:
+        if value is not None and box_corners.area(box_corners.of_values(value)) < 1:
             raise ValueError("its corners do not run clockwise around an area")
         return value
 
@@ -93,7 +93,7 @@ def create(review: Review, token: str | None = None, hosts: list[str] | None = N
 
 def _add_rows(app: FastAPI, review: Review, access: Access) -> None:
     @app.get("/v1/next")
-    def next_row(request: Request, page: str, not_: Annotated[list[int], Query(alias="not")] = []) -> dict[str, Any]:  # noqa: B006
+    def next_row(request: Request, page: str, not_: NotThese) -> dict[str, Any]:
         """Return the next row without an answer, or null if there is none left for this page."""
         access.check(request)
         row = review.next(page, frozenset(not_))
@@ -163,11 +163,6 @@ def _add_answers(app: FastAPI, review: Review, access: Access) -> None:
             detail = errors.error("not-stored", f"the answer could not be stored: {error.strerror or error}")
             raise HTTPException(507, detail) from error
         return {"row": _shown(review, row), "progress": _progress(review)}
-
-
-def _corners(box: list[float]) -> Corners:
-    x0, y0, x1, y1, x2, y2, x3, y3 = box
-    return x0, y0, x1, y1, x2, y2, x3, y3
 
 
 def _row(review: Review, number: int) -> Row:

@@ -34,7 +34,7 @@ def cut(row: Row, file: BinaryIO) -> View:
     image = image_io.load_file(file).image
     if row.box is None or not _is_sound(row.box, image.size):
         return View(_limited(image), image.size)
-    box = _corners(row.box)
+    box = box_corners.of_values(row.box)
     if abs(box_corners.area(box)) > MOST_CUT * image.width * image.height:
         return View(_whole(image, row), image.size)
     area = upright_cut.widened(box, AROUND)
@@ -61,9 +61,8 @@ def _whole(image: Image.Image, row: Row) -> Image.Image:
     shown = _limited(image)
     if row.box is not None and _is_sound(row.box, image.size):
         scale = shown.width / image.width, shown.height / image.height
-        framed = upright_cut.widened(_corners(row.box), FRAME)
-        x0, y0, x1, y1, x2, y2, x3, y3 = (value * scale[i % 2] for i, value in enumerate(framed))
-        _frame(shown, (x0, y0, x1, y1, x2, y2, x3, y3))
+        framed = upright_cut.widened(box_corners.of_values(row.box), FRAME)
+        _frame(shown, box_corners.of_values(value * scale[i % 2] for i, value in enumerate(framed)))
     return shown
 
 
@@ -76,11 +75,6 @@ def _limited(image: Image.Image) -> Image.Image:
 def _is_sound(box: tuple[float, ...], size: tuple[int, int]) -> bool:
     """Return whether a box is no larger than a few images, so that cutting it takes no memory to speak of."""
     return bool(np.isfinite(box).all() and np.abs(box).max() <= 4 * max(size))
-
-
-def _corners(box: tuple[float, ...]) -> Corners:
-    x0, y0, x1, y1, x2, y2, x3, y3 = box
-    return x0, y0, x1, y1, x2, y2, x3, y3
 
 
 def _frame(image: Image.Image, corners: Corners) -> None:

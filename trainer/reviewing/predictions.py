@@ -116,14 +116,8 @@ def _content(path: str) -> bytes | None:
         return None
 
 
-def is_image_file(row: dict[str, Any]) -> bool:
-    """Return whether a row's key is the path of an image file: keys of records and archives are untrusted text."""
-    found_as = row.get("found_as", "record" if row.get("label") is not None else "file")  # version 0.1.0 stored none
-    return found_as == "file" and ("://" not in row["key"] or row["key"].startswith("gs://"))
-
-
 def opened(row: Row) -> BinaryIO:
-    """Open the image of a row for which `is_image_file`.
+    """Open the image of a row for which `prediction_rows.is_image_file`.
 
     Raises:
       OSError: it cannot be read any more.

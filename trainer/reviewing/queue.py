@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer.cli import UserError
+from trainer.data import prediction_rows
 from trainer.reviewing import predictions
 from trainer.reviewing.predictions import Predictions, Row
 
@@ -126,7 +127,7 @@ def _survey(source: Predictions, seed: int) -> _Survey:
         margin.append(_margin(row["candidates"]))
         digest = hashlib.blake2b(salt + row["key"].encode("utf-8", "surrogateescape"), digest_size=8).digest()
         rank.append(int.from_bytes(digest, "big"))
-        shown.append(predictions.is_image_file(row))
+        shown.append(prediction_rows.is_image_file(row))
     return _Survey(np.array(confidence), np.array(margin), np.array(rank, np.uint64), np.array(shown, bool))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import random
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,11 @@ def evaluated(workdir: Path, rows: list[Row], *, data: list[str], split: str = "
     (workdir / files.ANSWERS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def trained(workdir: Path, *settings: str, data: list[str] = [], **made: str) -> None:  # noqa: B006
+def trained(workdir: Path, *settings: str, data: Sequence[str] = (), **made: str) -> None:
     """Write a work folder of a short training."""
     workdir.mkdir(parents=True, exist_ok=True)
     config = schema.override(experiments.find("smoke"), list(settings))
-    files.start(str(workdir), config, {"data": data, "validation_data": []})
+    files.start(str(workdir), config, {"data": list(data), "validation_data": []})
     files.record_start(str(workdir), {"date": "2026-11-27T10:00:00+00:00", "command": "train it", **made})
     for step in (10, 20):
         figures = {"loss": 2.0 / step, "token_accuracy": 0.5, "examples_per_second": 100.0}

@@ -42,8 +42,9 @@ def made(tmp_path: Path, paths: list[Path]) -> Review:
     found = reviewed(tmp_path / "predictions", [scored.row(path, text="12") for path in paths])
     for number, path in enumerate(paths[:COUNT]):
         answer(found, path, "number", f"{number:03d}")
-    for path, kind, text in zip(paths[COUNT:], ("none", "unreadable", "number"), ("", "", "5"), strict=False):
-        answer(found, path, kind, text, box_right=False)  # type: ignore[arg-type]
+    others: list[tuple[Kind, str]] = [("none", ""), ("unreadable", ""), ("number", "5")]
+    for path, (kind, text) in zip(paths[COUNT:], others, strict=False):
+        answer(found, path, kind, text, box_right=False)
     return found
 
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.cli import UserError
-from trainer.reviewing.journal import NAME, Answer, Journal, Newer
+from trainer.reviewing.journal import NAME, Answer, Journal, Kind, Newer
 
 
-def answer(key: str, text: str, reviewer: str = "anna", kind: str = "number") -> Answer:
-    return Answer(key, kind, text, True, reviewer, "2026-11-27T10:00:00+00:00", "1")  # type: ignore[arg-type]
+def answer(key: str, text: str, reviewer: str = "anna", kind: Kind = "number") -> Answer:
+    return Answer(key, kind, text, True, reviewer, "2026-11-27T10:00:00+00:00", "1")
 
 
 STEPS = st.lists(
