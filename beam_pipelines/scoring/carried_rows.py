@@ -1,6 +1,5 @@
 """Rows of earlier predictions that a run carries over, in place of reading their images again."""
 
-import json
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -10,13 +9,12 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.inputs import labelled
-from beam_pipelines.scoring import flat_file, image_list
+from beam_pipelines.scoring import flat_file, image_list, predictions
 from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.scoring.predictions import KIND
 from beam_pipelines.sharding import outputs
 from trainer.cli import UserError
 from trainer.data import prediction_rows
-from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
 from trainer.data.prediction_rows import DamagedRows
 
 ROW: Final = "row"  # the kind of an item that is carried over: `path` is the shard of its row, `start` its place there
@@ -127,16 +125,13 @@ def _shards(earlier: str) -> list[tuple[str, int]]:
     folder = flat.folder if flat else earlier
     if not outputs.is_complete(folder, KIND):
         raise UserError(f"--resume-from {earlier}: {folder} has no finished predictions: give those of an earlier run")
-    is_former = not FileSystems.exists(FileSystems.join(folder, PREDICTIONS.completed))
-    summary = FileSystems.join(folder, (FORMER_PREDICTIONS if is_former else PREDICTIONS).description)
     try:
-        with FileSystems.open(summary) as file:
-            text = file.read().decode()
-        KIND.shards_of(text)  # checks that it is a summary of predictions
-        shards = json.loads(text)["shards"]
+        shards = predictions.read_summary(folder)[1]["shards"]
         return [(FileSystems.join(folder, posixpath.basename(one["name"])), int(one["rows"])) for one in shards]
     except (OSError, BeamIOError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"--resume-from {earlier}: {summary} cannot be read ({error!r}): write it again") from error
+        raise UserError(
+            f"--resume-from {earlier}: the summary in {folder} cannot be read ({error!r}): write it again"
+        ) from error
 
 
 def _read(path: str, earlier: str) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,6 @@ complete, and removed before they are replaced; a file with any other content is
 """
 
 import io
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from beam_pipelines.sharding import listing, outputs
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import Locked, UserError
-from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
 
 PARTS = ".parts"  # replaces the file's ending in the name of the folder
 CHUNK = 1 << 20  # bytes
@@ -115,16 +113,13 @@ class FlatFile:
         Raises:
           ValueError: one is not what the summary says.
         """
-        is_former = not FileSystems.exists(FileSystems.join(self.folder, PREDICTIONS.completed))
-        summary = (FORMER_PREDICTIONS if is_former else PREDICTIONS).description
-        with FileSystems.open(FileSystems.join(self.folder, summary)) as file:
-            shards = json.loads(file.read())["shards"]
-        for shard in shards:
+        name, summary = predictions.read_summary(self.folder)
+        for shard in summary["shards"]:
             path = FileSystems.join(self.folder, shard["name"])
             with FileSystems.open(path, compression_type="uncompressed") as file:
                 content = file.read()
             if len(content) != shard["bytes"] or f"{google_crc32c.value(content):08x}" != shard["crc32c"]:
-                raise ValueError(f"{shard['name']} is not what {summary} says")
+                raise ValueError(f"{shard['name']} is not what {name} says")
             yield content
 
 

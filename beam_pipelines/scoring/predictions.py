@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
 from beam_pipelines.scoring.image_list import IMAGES_FILE
@@ -51,6 +52,20 @@ def _shards_of(text: str) -> list[str]:
 
 
 KIND = Kind(PREDICTIONS, FORMER_PREDICTIONS, (IMAGES_FILE,), _shards_of)
+
+
+def read_summary(folder: str) -> tuple[str, dict[str, Any]]:
+    """Return the name and the content of the summary in a finished folder, of this version or a former one.
+
+    Raises:
+      ValueError: it is not a summary of predictions.
+    """
+    is_former = not FileSystems.exists(FileSystems.join(folder, PREDICTIONS.completed))
+    name = (FORMER_PREDICTIONS if is_former else PREDICTIONS).description
+    with FileSystems.open(FileSystems.join(folder, name)) as file:
+        text = file.read().decode()
+    _shards_of(text)
+    return name, json.loads(text)
 
 
 def shard_name(file_format: str, index: int, count: int) -> str:
