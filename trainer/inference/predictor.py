@@ -30,6 +30,7 @@ class Predictor:
         self.calibrated = calibrated or calibration.Calibration()
         self.vocab = Vocab(config.model.alphabet)
         self._read_batch = graph.compiled(self.read, reduce_retracing=True)
+        self._traced_search = graph.compiled(self._search)  # once for all signatures of an export
 
     def read(
         self, images: tf.Tensor, width: int | tf.Tensor | None = None, candidates: int | tf.Tensor | None = None
@@ -58,6 +59,10 @@ class Predictor:
 
     def search(self, images: tf.Tensor, width: int | tf.Tensor | None = None) -> beam_search.Hypotheses:
         """Return all hypotheses of a beam of that width, by default wide enough for the configured candidates."""
+        default = beam_width.width_for(self.config.decode.beam_width)
+        return self._traced_search(images, default if width is None else width)
+
+    def _search(self, images: tf.Tensor, width: int | tf.Tensor) -> beam_search.Hypotheses:
         decode = self.config.decode
         seen = test_time_augmentation.of(images, decode.views, decode.tilts)
         count = len(decode.views) + len(decode.tilts)
@@ -66,6 +71,7 @@ class Predictor:
             seen, count = tf.concat([seen, closer], axis=0), count + 1
         params, (memory, first) = self._encode(seen)
 
+        @graph.compiled  # traced twice, with one hypothesis and with several, not once for each character
         def step(tokens: tf.Tensor, carried: Any) -> tuple[tf.Tensor, Any]:
             tokens = tf.tile(tokens, [count, 1])
             logits, following, _ = self.recogniser.step(params, tokens, test_time_augmentation.apart(carried), memory)
@@ -76,9 +82,9 @@ class Predictor:
             step,
             start=self.vocab.start,
             end=self.vocab.end,
-            width=beam_width.width_for(self.config.decode.beam_width) if width is None else width,
+            width=width,
             max_length=self.config.model.max_length,
-            empty=self.config.decode.empty,
+            empty=decode.empty,
         )
 
     def attend(self, images: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor | None:
@@ -89,9 +95,9 @@ class Predictor:
         """
         params, (memory, state) = self._encode(images)
         fed = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=self.vocab.start)
-        looks = []
+        step, looks = self._traced_step(params, memory), []
         for t in range(tokens.shape[1]):
-            _, state, attention = self.recogniser.step(params, fed[:, t : t + 1], state, memory)
+            _, state, attention = step(fed[:, t : t + 1], state)
             looks.append(attention)
         return None if looks[0] is None else tf.cast(tf.concat(looks, axis=1), tf.float32)
 
@@ -119,13 +125,18 @@ class Predictor:
         params, (memory, carried) = self._encode(images)
         tokens = tf.fill([tf.shape(images)[0], 1], self.vocab.start)
         reading, attended = tf.ones([tf.shape(images)[0], 1]), tf.constant(1e-6)
+        step = self._traced_step(params, memory)
         for _ in range(self.config.model.max_length):
-            logits, carried, attention = self.recogniser.step(params, tokens, carried, memory)
+            logits, carried, attention = step(tokens, carried)
             tokens = tf.argmax(logits, axis=-1, output_type=tf.int32)
             reading *= tf.cast(tokens != self.vocab.end, tf.float32)
             attended += reading * attention[:, 0]
         attended /= tf.reduce_sum(attended, axis=1, keepdims=True)
         return tf.reshape(attended, [-1, *self.config.model.map_size])
+
+    def _traced_step(self, params: dict[str, tf.Tensor], memory: Any) -> Any:
+        """Return the decoder's step for encoded images, from tokens and state, traced once instead of at each call."""
+        return graph.compiled(lambda tokens, carried: self.recogniser.step(params, tokens, carried, memory))
 
     def _encode(self, images: tf.Tensor) -> tuple[dict[str, tf.Tensor], tuple[Any, Any]]:
         params = {path: tf.cast(v, tf.float32) for path, v in self.params.items()}

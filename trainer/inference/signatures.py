@@ -54,7 +54,7 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
 
     def look(images):
         fitted = preprocess.normalise(preprocess.decode_and_fit(images, model))
-        best = predictor.search(fitted).tokens[:, 0]
+        best = predictor.search(fitted, followed).tokens[:, 0]
         best = tf.ensure_shape(best, [None, model.max_length + 1])
         attention = predictor.attend(fitted, best)
         text = predictor.vocab.decode_tensor(best)
@@ -62,14 +62,18 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
             return {"text": text}
         return {"text": text, "attention": tf.reshape(attention, [-1, model.max_length + 1, *model.map_size])}
 
+    # Traced here: while it saves, TensorFlow would not share with them what was traced before.
     found = {
-        "serving_default": graph.compiled(read_files, input_signature=[files, *sizes]),
-        "images": graph.compiled(read_alone, input_signature=[files]),
-        "decoded": graph.compiled(read_decoded, input_signature=[pixels, *sizes]),
+        name: graph.compiled(function, input_signature=inputs).get_concrete_function()
+        for name, function, inputs in (
+            ("serving_default", read_files, [files, *sizes]),
+            ("images", read_alone, [files]),
+            ("decoded", read_decoded, [pixels, *sizes]),
+            ("attention", look, [files]),
+        )
     }
-    looking = graph.compiled(look, input_signature=[files]).get_concrete_function()
-    if "attention" in looking.structured_outputs:
-        found["attention"] = looking
+    if "attention" not in found["attention"].structured_outputs:
+        del found["attention"]
     return found
 
 

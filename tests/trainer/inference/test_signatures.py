@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 from trainer.config import experiments, schema
 from trainer.data import input_pipeline, preprocess
@@ -71,6 +73,17 @@ def test_logits_are_those_of_training_time_preprocessing(predictor: Predictor, t
         memory, state = predictor.recogniser.encode(predictor.params, predictor.state, images)
         logits.append(predictor.recogniser.step(predictor.params, tokens[:, :1], state, memory)[0])
     np.testing.assert_allclose(logits[0], logits[1], atol=1e-5)
+
+
+def test_an_export_stores_one_search_for_all_signatures(tiny_model: Path) -> None:
+    """Tracing takes most of the time of an export, and loading a model takes longer the larger its graph is."""
+    saved = saved_model_pb2.SavedModel.FromString((tiny_model / "saved_model.pb").read_bytes())
+    stored = Counter(
+        node.op for function in saved.meta_graphs[0].graph_def.library.function for node in function.node_def
+    )
+    steps = json.loads((tiny_model / "assets" / "model_info.json").read_text())["max_length"] + 1
+    assert stored["TopKV2"] == steps
+    assert stored["Softmax"] == 3  # a decoder's step attends once: the first, all later ones, and those of `attention`
 
 
 def test_width_1_is_greedy(predictor: Predictor, signatures: dict, encoded_images: list[bytes]) -> None:
