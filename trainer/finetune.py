@@ -72,7 +72,9 @@ def _run(argv: list[str] | None) -> None:
     _prepare(images, place, args.workdir, data)
     before = first.evaluate(args.workdir, split=VALIDATION, images=place)
     where = ["--experiment", args.experiment, "--init-from", released.folder_of(args.model)]
-    _step("train", *where, "--data", data, "--workdir", run, "--set", *settings)
+    height, width = first.model.info["image_size"]  # weights of other sizes would not all fit
+    size = [f"model.image_height={height}", f"model.image_width={width}"]
+    _step("train", *where, "--data", data, "--workdir", run, "--set", *size, *settings)
     calibrate = ["--calibrate"] if images.count(VALIDATION) >= ENOUGH_TO_CALIBRATE else []
     _step("evaluate", "--workdir", run, "--data", data, *calibrate)
     _step("export", "--workdir", run, "--output", export)

@@ -66,6 +66,22 @@ def test_a_step_that_fails_ends_it_with_its_status(
     assert "run the same command again to continue" in capsys.readouterr().err
 
 
+def test_the_training_has_the_image_size_of_the_model_that_it_starts_from(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert draw.main(["--count", "10", "--output", str(tmp_path / "images")]) == 0
+    ran: dict[str, list[str]] = {}
+
+    def prepared_then_stopped(words: list[str]) -> int:
+        ran[words[0]] = words
+        return 0 if words[0] == "prepare" else 143
+
+    monkeypatch.setattr(svhn, "main", prepared_then_stopped)
+    run = ["--workdir", str(tmp_path / "run"), "--model", str(tiny_model)]
+    assert finetune.main([str(tmp_path / "images"), *run]) == 143
+    assert {"model.image_height=16", "model.image_width=32"} <= set(ran["train"])
+
+
 @pytest.mark.parametrize(
     ("workdir", "message"),
     [("mine [2024]", "choose a name without such characters"), ("gs://bucket/mine", "local folders only")],

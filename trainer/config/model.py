@@ -21,8 +21,8 @@ class Model(Group):
     name: Literal["compact", "five_heads", "svhn_rnn", "finder"] = "compact"
     alphabet: str = DIGITS
     max_length: Annotated[int, Range(1, 256)] = 5  # the longest number that can be read, in characters
-    image_height: Side = 56
-    image_width: Side = 96
+    image_height: Side = 64
+    image_width: Side = 112
     crop: tuple[Side, ...] = ()  # height and width of the crop, random in training; empty: the whole image
     widths: Annotated[tuple[Side, ...], Items(1)] = (32, 48, 96, 144)
     strides: tuple[Side, ...] = (
