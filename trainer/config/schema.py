@@ -92,6 +92,8 @@ class Train(Group):
     evaluate_every: Steps = 500
     patience: StepsOrNone = 0  # evaluations without improvement before stopping early; 0 means never
     keep_checkpoints: Annotated[int, Range(1, 1_000_000)] = 3
+    teacher: str = ""  # work folder of a recogniser whose probabilities are learnt beside the labels
+    teacher_weight: Share = 0.7  # of the teacher in the targets
     jit_compile: bool = False  # compile the step with XLA; on CPUs training takes at least twice as long
     profile_after: StepsOrNone = 0  # steps after which the profiler records one log interval; 0 means never
 

@@ -9,6 +9,7 @@ from trainer.config.schema import Config
 from trainer.inference.predictor import Predictor
 from trainer.models.recogniser import PureRecogniser
 from trainer.training.loss import Loss
+from trainer.training.teacher import Teacher
 from trainer.vocab import Vocab
 
 
@@ -21,6 +22,7 @@ class Reading:
         self.config = config
         self.network = PureRecogniser(config.model, seed=config.seed, precision=config.precision)
         self.vocab, self.smoothing = Vocab(config.model.alphabet), config.optimizer.label_smoothing
+        self.teacher = Teacher(config.train.teacher, config.model) if config.train.teacher else None
 
     def predictor(self, params: Any, state: Any) -> Predictor:
         """Return a predictor with these values by path."""
@@ -40,7 +42,10 @@ class Reading:
         return tf.concat([tf.reshape(x, [tf.shape(x)[0], math.prod(x.shape[1:])]) for x in parts], axis=-1)
 
     def loss(self, params: Any, state: Any, batch: dict[str, tf.Tensor], step: tf.Tensor) -> Loss:
-        """Return the cross entropy per token, teacher-forced, over the label and its end token."""
+        """Return the cross entropy per token, over the label and its end token, each given the right ones before it.
+
+        With `train.teacher`, a part of each target is what the teacher says.
+        """
         targets = batch["tokens"]
         fed = tf.concat([tf.fill([tf.shape(targets)[0], 1], self.vocab.start), targets[:, :-1]], axis=1)
         fed.set_shape(targets.shape)
@@ -48,8 +53,11 @@ class Reading:
         counts = target_weights(targets, self.vocab.end)
         total = tf.reduce_sum(counts)
         floor = self.smoothing / self.vocab.size
-        smoothed = tf.one_hot(targets, self.vocab.size, 1.0 - self.smoothing + floor, floor)
-        losses = tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
+        wanted = tf.one_hot(targets, self.vocab.size, 1.0 - self.smoothing + floor, floor)
+        if self.teacher:
+            weight = self.config.train.teacher_weight
+            wanted = (1.0 - weight) * wanted + weight * self.teacher.probabilities(batch["image"], fed)
+        losses = tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
         right = tf.cast(tf.argmax(logits, -1, tf.int32) == targets, tf.float32)
         accuracy = tf.reduce_sum(right * counts) / total
         return Loss(tf.reduce_sum(losses * counts) / total, next_state, {self.figure: accuracy}, total)
