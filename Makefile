@@ -2,6 +2,7 @@
 # make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
 # make finder   the model that finds numbers in whole photos and reads them; FINDER_STEPS=12000 take about an hour and a half, and
 #             READER_STEPS=6000 one more; after make release
+# make free    the recogniser that commercial use may be made of, from drawn numbers and MNIST; FREE_STEPS=12000 take about three hours
 # make site   builds the documentation into build/site; make notebook runs docs/notebook.ipynb and stores what it shows
 # make test   sets everything up, then: formatting, lint, types and the tests, of tests/faults a sample; make test-fast: the quick tests alone
 
@@ -12,7 +13,7 @@ PY := $(VENV)/bin/python
 TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
 SAY := @printf '\n== %s\n'
 
-.PHONY: demo release finder soak fuzz faults test test-fast check site notebook clean
+.PHONY: demo release finder free soak fuzz faults test test-fast check site notebook clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: setup.py
@@ -174,6 +175,24 @@ finder: $(VENV)/installed
 	    --data $(FOUND)/calibration $(FOUND)/photos-validation-as-validation
 	$(PY) -m trainer.export --workdir runs/finder --reader runs/photo_reader/export --half --set $(THREE_ZOOMS) \
 	    --output runs/finder/export
+
+FREE_DATA := data/free
+FREE_STEPS ?= 12000
+
+# The recogniser that commercial use may be made of: no photo is used, but those of --data that measure it.
+free: $(VENV)/installed
+	$(PY) -m beam_pipelines.synthesize --source fonts --count 60000 --lengths house --seed 61 --num-shards 16 \
+	    --output $(FREE_DATA)/fonts $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source mnist --mnist $(SHARED)/mnist --count 20000 --lengths house --seed 62 --num-shards 8 \
+	    --output $(FREE_DATA)/mnist $(TWO_WORKERS)
+	$(SCENES) --count 16000 --seed 63 --num-shards 16 --empty 0.15 --output $(FREE_DATA)/scenes $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source regions --records $(FREE_DATA)/scenes --record-limit 30000 --empty 0.12 \
+	    --count 46000 --seed 64 --num-shards 16 --output $(FREE_DATA)/regions $(TWO_WORKERS)
+	$(PY) -m trainer.train --experiment free --data $(foreach part,fonts mnist regions,$(FREE_DATA)/$(part)) \
+	    --workdir runs/free --set train.steps=$(FREE_STEPS)
+	$(PY) -m beam_pipelines.prepare --format csv --input $(SHARED)/photos --output $(RELEASE)/photos
+	$(PY) -m trainer.evaluate --workdir runs/free --data $(RELEASE)/photos --calibrate
+	$(PY) -m trainer.export --workdir runs/free --half --output runs/free/export
 
 clean:
 	rm -rf $(VENV) demo

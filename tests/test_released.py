@@ -33,6 +33,7 @@ def test_they_are_small_and_have_their_card() -> None:
     assert sizes[released.DEFAULT] < 10e6  # the finder with its recogniser
     assert sum(sizes.values()) < 12e6
     assert "non-commercial" in (released.FOLDERS[released.NAME] / "MODEL_CARD.md").read_text()
+    assert "may be used commercially" in (released.FOLDERS[released.FREE] / "MODEL_CARD.md").read_text()
 
 
 def test_it_is_calibrated(model) -> None:
@@ -74,10 +75,10 @@ def test_its_candidates_are_the_most_probable_ones(model, shared_data: Path) -> 
     assert sum(row != wide for row, wide in zip(texts[width], texts[300], strict=True)) <= 3
 
 
-def test_it_reads_real_photos(model, shared_data: Path) -> None:
+def test_it_reads_real_photos(request: pytest.FixtureRequest, model, shared_data: Path) -> None:
     with open(shared_data / "photos/labels.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "validation"]
     files = [tf.io.gfile.GFile(shared_data / "photos/images" / row["file"], "rb").read() for row in rows]
     found = [text for i in range(0, len(files), 100) for text in read(model, files[i : i + 100])]
     right = sum(text == row["label"] for text, row in zip(found, rows, strict=True))
-    assert right / len(rows) > 0.92
+    assert right / len(rows) > (0.80 if request.node.callspec.params["model"] == released.FREE else 0.92)

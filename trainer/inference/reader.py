@@ -32,8 +32,8 @@ class Reader:
     """Reads numbers in images with an exported model. Threads may share one.
 
     Args:
-      model: `released`, `released-fast`, `released-photos`, or a folder written by `trainer.export` or `trainer.train`,
-        local or `gs://`.
+      model: `released`, `released-fast`, `released-photos`, `free`, or a folder written by `trainer.export` or
+        `trainer.train`, local or `gs://`.
       candidates: how many texts to return; by default what the model was exported with.
     Raises:
       UserError: the model is missing or damaged, or `candidates` is out of range.
