@@ -48,6 +48,14 @@ def _parser() -> argparse.ArgumentParser:
         default="train",
         help="split of images for which the input names none, or shares: train:0.9,validation:0.1",
     )
+    _add_crop(parser)
+    megapixels.add_argument(parser)
+    options.add_dataset(parser)
+    return parser
+
+
+def _add_crop(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how much of each image is kept."""
     parser.add_argument(
         "--crop",
         choices=options.CROPS,
@@ -67,9 +75,6 @@ def _parser() -> argparse.ArgumentParser:
         default=[0.0, 0.4],
         help="context: each margin is the number's height times a random factor between these two",
     )
-    megapixels.add_argument(parser)
-    options.add_dataset(parser)
-    return parser
 
 
 if __name__ == "__main__":

@@ -45,6 +45,17 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for the predictions; or one file for all rows, ending in .csv, .jsonl or .parquet, with rejects "
         "and counts in a folder beside it whose name ends in .parts",
     )
+    _add_output_options(parser)
+    _add_confidence_options(parser)
+    region_options.add_arguments(parser)
+    _add_resumption(parser)
+    megapixels.add_argument(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace existing predictions")
+    options.add_partition(parser)
+    return parser
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=options.PREDICTION_FORMATS, help="format of the predictions (default: jsonl)"
     )
@@ -56,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch-size", type=typed.integer(1, 1_000_000), default=128, help="images per batch")
     region_options.add_beam(parser)
+
+
+def _add_confidence_options(parser: argparse.ArgumentParser) -> None:
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are marked for review")
     limit.add_argument(
@@ -65,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         help="accept answers from the confidence at which they reached this accuracy in calibration, e.g. 0.98; "
         "expect slightly less on other images (expected_accuracy in model_info.json)",
     )
-    region_options.add_arguments(parser)
+
+
+def _add_resumption(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume-from",
         metavar="PREDICTIONS",
@@ -77,10 +93,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CONFIDENCE",
         help="with --resume-from: read images again whose earlier answer has a lower confidence",
     )
-    megapixels.add_argument(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace existing predictions")
-    options.add_partition(parser)
-    return parser
 
 
 if __name__ == "__main__":

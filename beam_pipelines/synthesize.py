@@ -50,6 +50,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
     parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
     options.add_texts(parser)
+    _add_sources(parser)
+    _add_scenes(parser)
+    parser.add_argument("--preview", metavar="PNG", help="write a PNG showing the images instead of a dataset")
+    options.add_dataset(parser, output_required=False)
+    parser.set_defaults(alphabet=None, max_digits=None)  # then those of --texts or --pattern, else 5 digits
+    return parser
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where digits come from."""
     parser.add_argument("--mnist", metavar="DIR", help="mnist: folder with the idx files")
     parser.add_argument(
         "--records",
@@ -64,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
         default=20_000,
         help="crops, scenes, regions: records held in memory per worker",
     )
+
+
+def _add_scenes(parser: argparse.ArgumentParser) -> None:
+    """Add the options of whole scenes, and of the regions cut out of them."""
     parser.add_argument(
         "--backgrounds", metavar="DIR", help="scenes: folder of photos without numbers; without it, walls are drawn"
     )
@@ -84,10 +98,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--empty", type=_share, default=0.25, help="scenes, regions: proportion of images without a number, 0 to 1"
     )
-    parser.add_argument("--preview", metavar="PNG", help="write a PNG showing the images instead of a dataset")
-    options.add_dataset(parser, output_required=False)
-    parser.set_defaults(alphabet=None, max_digits=None)  # then those of --texts or --pattern, else 5 digits
-    return parser
 
 
 if __name__ == "__main__":

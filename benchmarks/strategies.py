@@ -83,6 +83,25 @@ def scaling(step_seconds: float, exchanged: float, *, servers: int, link: float)
     return rows
 
 
+def tables(experiment: str, batch: int, servers: int, rates: dict, models: dict, rows: list[dict]) -> str:
+    """Return the results as Markdown."""
+    one = rates["one process, one core"]
+    lines = [f"| {experiment}, batch {batch} | examples/s | x one core |", "|---|---|---|"]
+    lines += [f"| {name} | {value:.0f} | {value / one:.2f} |" for name, value in rates.items()]
+    lines += ["", "| model | MB per step, to + from a worker | MB per checkpoint | save, s | restore, s |"]
+    lines += ["|---|---|---|---|---|"]
+    for name, found in models.items():
+        exchanged, stored = found["exchanged_bytes"] / 1e6, found["checkpoint_bytes"] / 1e6
+        seconds = f"{found['save_seconds']:.2f} | {found['restore_seconds']:.2f}"
+        lines.append(f"| {name} | {exchanged:.1f} + {exchanged:.1f} | {stored:.1f} | {seconds} |")
+    lines += ["", f"| workers | synchronous | {servers} servers | limited by |", "|---|---|---|---|"]
+    lines += [
+        f"| {row['workers']} | {row['synchronous']:.1f} x | {row['parameter_server']:.1f} x | {row['limit']} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", default="compact")
@@ -108,21 +127,7 @@ def main() -> None:
         models = {name: sizes(name, f"{folder}/{name}") for name in dict.fromkeys((args.experiment, *MODELS))}
     model = models[args.experiment]
     rows = scaling(batch / one, model["exchanged_bytes"], servers=args.servers, link=args.gigabits * GIGABIT)
-    print(f"| {args.experiment}, batch {batch} | examples/s | x one core |\n|---|---|---|")
-    print("\n".join(f"| {name} | {value:.0f} | {value / one:.2f} |" for name, value in rates.items()))
-    print("\n| model | MB per step, to + from a worker | MB per checkpoint | save, s | restore, s |")
-    print("|---|---|---|---|---|")
-    for name, found in models.items():
-        exchanged, stored = found["exchanged_bytes"] / 1e6, found["checkpoint_bytes"] / 1e6
-        seconds = f"{found['save_seconds']:.2f} | {found['restore_seconds']:.2f}"
-        print(f"| {name} | {exchanged:.1f} + {exchanged:.1f} | {stored:.1f} | {seconds} |")
-    print(f"\n| workers | synchronous | {args.servers} servers | limited by |\n|---|---|---|---|")
-    print(
-        "\n".join(
-            f"| {row['workers']} | {row['synchronous']:.1f} x | {row['parameter_server']:.1f} x | {row['limit']} |"
-            for row in rows
-        )
-    )
+    print(tables(args.experiment, batch, args.servers, rates, models, rows))
     results = {"rates": rates, "models": models, "scaling": rows, "arguments": vars(args)}
     Path(args.output).write_text(json.dumps(results, indent=2) + "\n")
 

@@ -47,19 +47,14 @@ def flops(function: Any, batch: dict[str, Any]) -> int:
     return profile.total_float_ops
 
 
-def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
-    """Measure the examples per second of one model: steps on one batch, input alone, and both together."""
+def random_images(model: Any, count: int) -> Any:
+    """Return labelled images of random pixels and digits, of the size that a model takes."""
     import tensorflow as tf
 
-    from trainer.config import experiments
     from trainer.data import input_pipeline
-    from trainer.training.train_state import TrainState
 
-    wanted = experiments.find(name)
-    model, size = wanted.model, wanted.data.batch_size
     rng = np.random.default_rng(0)
-    count = 4 * size
-    images = input_pipeline.LabelledImages(
+    return input_pipeline.LabelledImages(
         images=tf.constant(rng.integers(0, 256, (count, model.image_height, model.image_width, 3), np.uint8)),
         tokens=rng.integers(0, 11, (count, model.max_length + 1)).astype(np.int32),
         keys=[str(i) for i in range(count)],
@@ -72,6 +67,19 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
         rows=np.arange(count),
         model=model,
     )
+
+
+def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
+    """Measure the examples per second of one model: steps on one batch, input alone, and both together."""
+    import tensorflow as tf
+
+    from trainer.config import experiments
+    from trainer.data import input_pipeline
+    from trainer.training.train_state import TrainState
+
+    wanted = experiments.find(name)
+    size = wanted.data.batch_size
+    images = random_images(wanted.model, 4 * size)
     train_state = TrainState(wanted)
     batches = iter(input_pipeline.training_batches(images, wanted, first_step=0))
     batch = next(batches)

@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from logging.handlers import BufferingHandler
 from typing import Any
 
 import urllib3
@@ -210,9 +211,8 @@ def connect(namespace: str | None) -> Cluster:
         with _errors_logged() as errors:
             config.load_kube_config()
         if errors:  # the client library would continue without credentials
-            raise UserError(
-                f"kubectl's credential plugin failed ({errors[-1]}): install it or log in; see kubectl get pods"
-            )
+            why = " ".join(errors[-1].getMessage().split())
+            raise UserError(f"kubectl's credential plugin failed ({why}): install it or log in; see kubectl get pods")
         default = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
     except (ConfigException, yaml.YAMLError) as error:
         try:
@@ -232,24 +232,14 @@ def connect(namespace: str | None) -> Cluster:
     return Cluster(client.ApiClient(settings), namespace or default)
 
 
-class _Collecting(logging.Handler):
-    """Keeps what is logged, each message on one line."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(" ".join(record.getMessage().split()))
-
-
 @contextmanager
-def _errors_logged() -> Iterator[list[str]]:
+def _errors_logged() -> Iterator[list[logging.LogRecord]]:
     """Yield a list that receives what is logged by the root logger, which is all that tells of a failed plugin."""
-    handler = _Collecting(logging.ERROR)
+    handler = BufferingHandler(capacity=1_000)
+    handler.setLevel(logging.ERROR)
     logging.getLogger().addHandler(handler)
     try:
-        yield handler.messages
+        yield handler.buffer
     finally:
         logging.getLogger().removeHandler(handler)
 

@@ -48,6 +48,10 @@ class Snapshot:
     def newest(self, job: str, index: str) -> Object | None:
         return next(reversed(self.of(job, index)), None)
 
+    def newest_of_all(self) -> list[Object]:
+        """Return the newest Pod of each Job and index."""
+        return [self.of(*at)[-1] for at in self.places()]
+
     def of(self, job: str, index: str) -> list[Object]:
         """Return all Pods that a Job has had at an index, oldest first."""
         pods = [pod for pod in self.pods if place(pod) == (job, index)]
@@ -81,8 +85,7 @@ class Snapshot:
 
     def problems(self) -> dict[str, str]:
         """Return what keeps the run from progressing, by the name of the affected Pod or Job."""
-        newest = [pod for job, index in self.places() if (pod := self.newest(job, index))]
-        lines = {pod["metadata"]["name"]: line for pod in newest if (line := diagnose.problem(pod))}
+        lines = {pod["metadata"]["name"]: line for pod in self.newest_of_all() if (line := diagnose.problem(pod))}
         short = {job["metadata"]["name"] for job in self.jobs if _result(job) is None and _is_short(job, self.pods)}
         deciding = self.deciding()
         if deciding and _role(deciding) == "chief" and not self.job_sets:  # a JobSet recreates failed Jobs

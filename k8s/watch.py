@@ -78,11 +78,7 @@ def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> 
 
 
 def _changes(snapshot: Snapshot, before: dict[str, str], console: Console) -> dict[str, str]:
-    states = {}
-    for job, index in snapshot.places():
-        pod = snapshot.newest(job, index)
-        if pod:
-            states[pod["metadata"]["name"]] = diagnose.state(pod)
+    states = {pod["metadata"]["name"]: diagnose.state(pod) for pod in snapshot.newest_of_all()}
     for name, state in states.items():
         if before.get(name) != state:
             console.print(f"{name}: {state}", markup=False, highlight=False)

@@ -6,12 +6,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.forking import Commands
+from tests.forking import Commands
 
 ROOT = Path(__file__).parent.parent
 
@@ -68,11 +68,9 @@ def run() -> Run:
 
 
 @pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
     """Run a command in a process of its own, a fork of one that has imported everything."""
-    made = Commands(tmp_path_factory.mktemp("commands"))
-    yield made
-    made.close()
+    return Commands(tmp_path_factory.mktemp("commands"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tests.forked_processes import ForkedCluster
+from tests.forking import ForkedCluster
 
 EVERY = 20  # steps between checkpoints
 NOTICED = 1.0  # seconds after which no step from before a loss is logged any more

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.conftest import Run, assert_no_chatter
-from tests.forked_processes import ForkedCluster
+from tests.forking import ForkedCluster
 
 pytestmark = pytest.mark.slow
 

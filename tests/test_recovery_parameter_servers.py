@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forked_processes import Forked
+from tests.forking import Forked
 from tests.recovering import EVERY, Watched
 from trainer.cluster.environment import child_environment
 from trainer.workdir import files

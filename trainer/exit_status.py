@@ -1,5 +1,6 @@
 """The exit statuses of all commands, and how a process of a cluster exits."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -23,6 +24,7 @@ class Interrupted(Exception):
 def leave(status: int) -> NoReturn:
     """Exit without shutting down TensorFlow's cluster, which can hang if part of it is gone."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # full or closed: `cli.exit_status` has said so
+            stream.flush()
     os._exit(status)

@@ -1,5 +1,6 @@
 """Export a work folder as a SavedModel (image files in, candidates out): `python -m trainer.export --help`."""
 
+import argparse
 import sys
 
 from trainer import cli, released
@@ -11,7 +12,7 @@ def main(argv: list[str] | None = None) -> int:
     return cli.exit_status(_run, argv)
 
 
-def _run(argv: list[str] | None) -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Write a trained recogniser as a SavedModel that takes image files and returns candidates; or a "
         "finder and a recogniser as one SavedModel that takes photos and returns numbers with their boxes.",
@@ -37,7 +38,11 @@ def _run(argv: list[str] | None) -> None:
         help=f"for a finder, the recogniser that reads what it finds, which becomes part of the model: {released.HELP}",
     )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _run(argv: list[str] | None) -> None:
+    args = _parser().parse_args(argv)
     environment.configure()
     from trainer.inference import exported_model, photo_model, saved_model, warm_up
     from trainer.workdir import files

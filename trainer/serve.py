@@ -120,6 +120,13 @@ def _parser() -> argparse.ArgumentParser:
         default=64,
         help="requests, or images of one model, that may wait; more get status 429",
     )
+    _add_limits(parser)
+    megapixels.add_argument(parser)
+    return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the limits of each request."""
     megabytes = typed.argument(float, Range(0, 10_000, above=True))
     parser.add_argument(
         "--max-body-mb", type=megabytes, default=32.0, help="maximum megabytes of a request; larger ones get status 413"
@@ -137,8 +144,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grace", type=typed.integer(0, 86_400), default=30, help="seconds to finish requests after SIGTERM"
     )
-    megapixels.add_argument(parser)
-    return parser
 
 
 if __name__ == "__main__":

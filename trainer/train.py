@@ -36,6 +36,15 @@ def _say(text: str, level: int = logging.WARNING) -> None:
 
 
 def _run(argv: list[str] | None) -> None:
+    args = _parser().parse_args(argv)
+    config = schema.override(experiments.find(args.experiment), args.set)
+    limits = Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
+    inputs = Inputs(args.data, args.validation_data, args.init_from)
+    with ended_by_sigterm_at_start():
+        _train(argv, args, config, inputs, limits)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Train a recogniser or a finder. Run it again on the same work folder to resume.",
         example="python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first",
@@ -60,6 +69,11 @@ def _run(argv: list[str] | None) -> None:
         default="auto",
         help="how to distribute training; auto: as the environment variables of the cluster say",
     )
+    _add_cluster(parser)
+    return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
     limits = Limits()
     group = parser.add_argument_group("in a cluster")
     seconds, count = typed.argument(float, typed.Range(0, 10_000_000, above=True)), typed.Range(0, 10_000)
@@ -79,12 +93,6 @@ def _run(argv: list[str] | None) -> None:
         default=limits.least_workers,
         help="with parameter servers: continue with this many",
     )
-    args = parser.parse_args(argv)
-    config = schema.override(experiments.find(args.experiment), args.set)
-    limits = Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
-    inputs = Inputs(args.data, args.validation_data, args.init_from)
-    with ended_by_sigterm_at_start():
-        _train(argv, args, config, inputs, limits)
 
 
 def _train(

@@ -56,26 +56,8 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
     flat = flat_file.of(args.output)
     output = flat.folder if flat else args.output
     num_shards = args.num_shards or _default_shards(len(images.items), share)
-    items, path = images.items, os.path.join(scratch, IMAGES_FILE)
-    if args.resume_from:
-        path = os.path.join(scratch, "carried")
-        with open(path, "wb") as file:
-            replaced = carried_rows.replace(items, args.resume_from, args.only_below)
-            items = image_list.write(file, path, replaced)
-    request = _request(items, num_shards, reading) | {
-        "model": model["fingerprint"],
-        "model_crc32c": model_store.checksum(args.model, model),
-    }
-    if args.resume_from:
-        request |= {"resume_from": args.resume_from, "only_below": args.only_below}
-
-    def same(text: str) -> bool:
-        return json.loads(text).get("request") == request
-
-    def finish(_: dict[str, float]) -> None:
-        with FileSystems.open(FileSystems.join(output, PREDICTIONS.description)) as file:
-            print(_table(json.loads(file.read()), output))
-
+    items, path = _items(args, images, scratch)
+    request = _request(args, items, num_shards, reading, model)
     if flat:
         flat.check()
         if args.overwrite:
@@ -87,16 +69,25 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
         DescribePredictions(model, request, images.endings, begin, provenance.gather()),
         output=output,
         kind=KIND,
-        same=same,
+        same=lambda text: json.loads(text).get("request") == request,
         overwrite=args.overwrite,
         share=share,
         request=request,
         options=options,
         prepare=functools.partial(_copy, path, listed.path),
-        finish=finish,
+        finish=lambda _: _print_table(output),
     )
     if flat:
         flat.complete()
+
+
+def _items(args: argparse.Namespace, images: find_images.Found, scratch: str) -> tuple[Sequence[Item], str]:
+    """Return what to read, with the rows to carry over in place of their images, and the local file that lists it."""
+    if not args.resume_from:
+        return images.items, os.path.join(scratch, IMAGES_FILE)
+    path = os.path.join(scratch, "carried")
+    with open(path, "wb") as file:
+        return image_list.write(file, path, carried_rows.replace(images.items, args.resume_from, args.only_below)), path
 
 
 def _check_resumption(args: argparse.Namespace) -> None:
@@ -130,8 +121,11 @@ def _copy(path: str, to: str) -> None:
         shutil.copyfileobj(file, copy)
 
 
-def _request(items: Sequence[Item], num_shards: int, reading: Reading) -> dict[str, Any]:
-    """Return what decides the rows, besides the model."""
+def _request(
+    args: argparse.Namespace, items: Sequence[Item], num_shards: int, reading: Reading, model: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what decides the rows."""
+    carried = {"resume_from": args.resume_from, "only_below": args.only_below} if args.resume_from else {}
     return {
         "images": len(items),
         "images_crc32c": _checksum(items),
@@ -145,6 +139,9 @@ def _request(items: Sequence[Item], num_shards: int, reading: Reading) -> dict[s
         "max_megapixels": reading.max_megapixels,
         "max_numbers": reading.max_numbers,
         "whole": reading.whole,
+        "model": model["fingerprint"],
+        "model_crc32c": model_store.checksum(args.model, model),
+        **carried,
     }
 
 
@@ -205,6 +202,11 @@ def _checksum(items: Sequence[Item]) -> str:
     for item in items:
         checksum.update(f"{item.key}\n".encode())
     return checksum.hexdigest().decode()
+
+
+def _print_table(output: str) -> None:
+    with FileSystems.open(FileSystems.join(output, PREDICTIONS.description)) as file:
+        print(_table(json.loads(file.read()), output))
 
 
 def _table(summary: dict[str, Any], output: str) -> str:

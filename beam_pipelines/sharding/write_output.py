@@ -178,20 +178,13 @@ def _run(
         prepare()
         return shards.run(specs, work, describe, output=output, names=kind.names, options=options, ticket=ticket)
     outputs.mark(output, kind, names)
-    mine = partition.of(specs)
     seconds: dict[str, float] = {}
-    name = outputs.note_name(kind.names, partition.index, partition.count)
-    note = functools.partial(_write_note, output=output, name=name, request=request, mine=mine, ticket=ticket)
     if _is_noted(output, kind, partition, request):
         print(f"partition {partition.index}/{partition.count} of {output} is already done")
-    elif mine:
-        prepare()
-        seconds = shards.execute(mine, work, note, output=output, options=options)
-        # In this order: another process may complete the output at any moment, and then removes the notes.
-        if name not in outputs.sizes(output) and not outputs.is_complete(output, kind):
-            shards.check_there(output, {name})
     else:
-        note([])
+        mine, name = partition.of(specs), outputs.note_name(kind.names, partition.index, partition.count)
+        note = functools.partial(_write_note, output=output, name=name, request=request, mine=mine, ticket=ticket)
+        seconds = _write_partition(mine, work, note, prepare, output=output, kind=kind, options=options, name=name)
     if not _complete_if_last(
         specs, describe, output=output, kind=kind, partition=partition, request=request, ticket=ticket
     ):
@@ -199,6 +192,29 @@ def _run(
     # Remove the notes, and the shards of unfinished runs with other options.
     outputs.remove(output, kind, keep={*names, *kind.fixed})
     outputs.mark(output, kind, names, forget=True)
+    return seconds
+
+
+def _write_partition(
+    specs: list[ShardSpec],
+    work: beam.PTransform,
+    note: Callable[[list[ShardResult]], None],
+    prepare: Callable[[], None],
+    *,
+    output: str,
+    kind: Kind,
+    options: PipelineOptions,
+    name: str,
+) -> dict[str, float]:
+    """Write the shards of a partition, and its note, under `name`; return the seconds of each step."""
+    if not specs:
+        note([])
+        return {}
+    prepare()
+    seconds = shards.execute(specs, work, note, output=output, options=options)
+    # In this order: another process may complete the output at any moment, and then removes the notes.
+    if name not in outputs.sizes(output) and not outputs.is_complete(output, kind):
+        shards.check_there(output, {name})
     return seconds
 
 

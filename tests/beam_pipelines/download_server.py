@@ -1,7 +1,8 @@
 """A server of the official files that makes every mistake that servers make."""
 
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
+
+from tests.http_server import QuietHandler
 
 ETAG = '"first"'
 
@@ -17,7 +18,7 @@ class Server:
     url: str = ""
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     server_of_ours: Server
     protocol_version = "HTTP/1.1"
 
@@ -46,6 +47,3 @@ class Handler(BaseHTTPRequestHandler):
         rest = body[start:]
         cut = len(rest) // 2 if misdeed in ("drop", "end without a length", "ignore the range") else len(rest)
         self.wfile.write(rest[:cut])
-
-    def log_message(self, *_: object) -> None:
-        pass

@@ -5,9 +5,7 @@ import hashlib
 import io
 import re
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +17,18 @@ from beam_pipelines.inputs import http_download
 from beam_pipelines.runs import download as fetching
 from beam_pipelines.runs.download import Official
 from tests.beam_pipelines.download_server import Handler, Server
+from tests.http_server import running
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     ours = Server()
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler_", (Handler,), {"server_of_ours": ours}))
-    ours.url = f"http://127.0.0.1:{listening.server_port}"
-    thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
-    thread.start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     retry = Retry(total=4, backoff_factor=0.001, status_forcelist=http_download.RETRY.status_forcelist)
     monkeypatch.setattr(http_download, "RETRY", retry)
-    yield ours
-    listening.shutdown()
-    thread.join()
-    listening.server_close()
+    with running(type("Handler_", (Handler,), {"server_of_ours": ours})) as port:
+        ours.url = f"http://127.0.0.1:{port}"
+        yield ours
 
 
 def tar_gz(members: dict[str, bytes]) -> bytes:

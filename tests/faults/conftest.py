@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.forking import Commands
 from tests.faults.sampling import sampled
 from tests.faults.table import check_ready
+from tests.forking import Commands
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are evaluated

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.faults.forking import HUNG, Commands, Ended
 from tests.faults.snapshots import differences, snapshot
+from tests.forking import HUNG, Commands, Ended
 
 LINES = 3  # of an error at most; more is a dump
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.command_lines import command_line
-from tests.faults.forking import Commands
 from tests.faults.table import check
+from tests.forking import Commands
 
 ANY = (0, 2)
 GIGABYTE = 1 << 30

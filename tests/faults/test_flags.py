@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.faults.command_lines import SOUND, SPAWNING, command_line, modules, rows
-from tests.faults.forking import Commands
 from tests.faults.table import check
+from tests.forking import Commands
 from trainer import cli
 from trainer.cli import UserError
 from trainer.config import experiments, schema

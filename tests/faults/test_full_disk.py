@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.command_lines import command_line, rows
-from tests.faults.forking import Commands
 from tests.faults.table import check
+from tests.forking import Commands
 
 FINAL = ("COMPLETED", "_COMPLETED", "saved_model.pb", "FINISHED")
 

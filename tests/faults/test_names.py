@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.command_lines import command_line
-from tests.faults.forking import Commands
 from tests.faults.table import check
+from tests.forking import Commands
 
 NAMES = {
     "brackets": "a [2024]",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.command_lines import SOUND, command_line, rows
-from tests.faults.forking import Commands
 from tests.faults.table import check
+from tests.forking import Commands
 from trainer import svhn
 
 # Each place that a command reads.

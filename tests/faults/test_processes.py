@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.command_lines import command_line
-from tests.faults.forking import ROOT
 from tests.faults.snapshots import differences, snapshot
+from tests.forking import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +90,16 @@ def test_a_closed_output_is_no_traceback(world: Path, place: Path, module: str) 
         done = subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True, timeout=300)
         assert "Traceback" not in done.stderr, done.stderr
         assert "Exception ignored" not in done.stderr, done.stderr
+
+
+def test_training_to_a_full_output_is_one_line() -> None:
+    """`trainer.train` ends in its own way, which must not fail again after the error was reported."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "trainer.train", "--help"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 42, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_text_file_that_shrinks_while_it_is_read_is_an_error(world: Path, place: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import build_world
-from tests.faults.forking import Commands
+from tests.forking import Commands
 from tests.fuzz import files, kills
 from tests.fuzz.world import Case
 
@@ -54,8 +54,6 @@ def main() -> int:
                 shutil.rmtree(place, ignore_errors=True)
         return _end(done, failures)
     finally:
-        for one in commands:
-            one.close()
         if not failures:
             shutil.rmtree(scratch, ignore_errors=True)
 

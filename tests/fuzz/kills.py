@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.command_lines import command_line
-from tests.faults.forking import Ended
 from tests.faults.snapshots import differences, snapshot
 from tests.faults.table import faults_of
 from tests.faults.test_full_disk import FINAL, WRITERS, fill, mounted
+from tests.forking import Ended
 from tests.fuzz.world import Case
 
 VOLATILE = {"seconds", "images_per_second", "examples_per_second", "time", "begin", "ended", "host", "pid", "id"}

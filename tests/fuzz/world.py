@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.command_lines import command_line
-from tests.faults.forking import Commands, Ended
 from tests.faults.table import faults_of
+from tests.forking import Commands, Ended
 
 GIGABYTE = 1 << 30
 

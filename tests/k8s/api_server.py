@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
 
 from k8s.client import APIS
+from tests.http_server import QuietHandler, running
 
 Object = dict[str, Any]
 TOKEN = "secret-of-the-test"
@@ -101,25 +101,13 @@ def waiting(reason: str, message: str) -> dict[str, Any]:
 @contextmanager
 def serve(state: State) -> Iterator[str]:
     """Serve on a free port of 127.0.0.1; yield the URL."""
-    handler = type("Handler", (_Handler,), {"state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(type("Handler", (_Handler,), {"state": state})) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     state: State
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         self._route()

@@ -8,7 +8,7 @@ import pytest
 
 from k8s import render
 from k8s.render import Choices
-from tests.forked_processes import Forked
+from tests.forking import Forked
 from tests.k8s import pods
 from trainer.cluster.environment import read_task
 from trainer.cluster.local import free_ports

@@ -5,14 +5,15 @@ It terminates the TLS of `www.googleapis.com` and `storage.googleapis.com` with 
 
 import http.client
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import trustme
+
+from tests.http_server import QuietHandler, running
 
 HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 
@@ -32,63 +33,8 @@ def serve(emulator: str, folder: Path) -> Iterator[dict[str, str]]:
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*HOSTS).configure_cert(tls)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_CONNECT(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.request = tls.wrap_socket(self.request, server_side=True)
-            self.setup()  # the requests that follow come through the tunnel
-            self.close_connection = False
-
-        def _body(self) -> bytes:
-            """Return the body with its chunks joined, which the emulator does not support."""
-            if self.headers.get("Transfer-Encoding") != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return body
-
-        def _forward(self) -> None:
-            url, body = urlsplit(self.path), self._body()
-            if "uploadType=media" in url.query and not body:
-                body = b"\n"  # a folder's marker is empty, which the emulator cannot handle
-            if url.path.endswith("/storageLayout"):
-                self._answer(200, [], LAYOUT)  # the emulator has none
-                return
-            connection = http.client.HTTPConnection(urlsplit(emulator).netloc)
-            headers = {name: value for name, value in self.headers.items() if name not in ONLY_HERE}
-            connection.request(self.command, url._replace(scheme="", netloc="").geturl(), body, headers)
-            response = connection.getresponse()
-            data = response.read()
-            connection.close()
-            self._answer(response.status, response.getheaders(), data)
-
-        def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers:
-                if name.lower() not in ("transfer-encoding", "content-length", "connection"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = do_PUT = do_DELETE = _forward
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    proxy = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with running(type("Proxy", (_Proxy,), {"emulator": emulator, "tls": tls})) as port:
+        proxy = f"http://127.0.0.1:{port}"
         yield {
             "http_proxy": proxy,  # the emulator returns upload sessions without TLS
             "https_proxy": proxy,
@@ -96,7 +42,53 @@ def serve(emulator: str, folder: Path) -> Iterator[dict[str, str]]:
             "NO_GCE_CHECK": "true",
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "any",
         }
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+
+class _Proxy(QuietHandler):
+    emulator: ClassVar[str]
+    tls: ClassVar[ssl.SSLContext]
+    protocol_version = "HTTP/1.1"
+
+    def do_CONNECT(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.request = self.tls.wrap_socket(self.request, server_side=True)
+        self.setup()  # the requests that follow come through the tunnel
+        self.close_connection = False
+
+    def _body(self) -> bytes:
+        """Return the body with its chunks joined, which the emulator does not support."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _forward(self) -> None:
+        url, body = urlsplit(self.path), self._body()
+        if "uploadType=media" in url.query and not body:
+            body = b"\n"  # a folder's marker is empty, which the emulator cannot handle
+        if url.path.endswith("/storageLayout"):
+            self._answer(200, [], LAYOUT)  # the emulator has none
+            return
+        connection = http.client.HTTPConnection(urlsplit(self.emulator).netloc)
+        headers = {name: value for name, value in self.headers.items() if name not in ONLY_HERE}
+        connection.request(self.command, url._replace(scheme="", netloc="").geturl(), body, headers)
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        self._answer(response.status, response.getheaders(), data)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _forward

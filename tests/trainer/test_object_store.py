@@ -10,7 +10,7 @@ from gcp_storage_emulator.server import create_server
 from PIL import Image
 
 from tests.conftest import ROOT, assert_no_chatter
-from tests.faults.forking import Commands
+from tests.forking import Commands
 from tests.trainer import gcs_proxy
 from trainer.cluster.local import free_ports
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import Run
-from tests.forked_processes import Forked
+from tests.forking import Forked
 from trainer.workdir import checkpoint, files
 
 pytestmark = pytest.mark.slow

@@ -73,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         example="python -m trainer.cluster --workers 2 --parameter-servers 2 -- --experiment smoke --data DIR "
         "--workdir runs/cluster",
     )
+    _add_tasks(parser)
+    _add_faults(parser)
+    parser.add_argument("--host-network", action="store_true", help="always use the machine's network")
+    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="arguments of trainer.train")
+    return parser
+
+
+def _add_tasks(parser: argparse.ArgumentParser) -> None:
     count = typed.Range(0, 1_000)
     parser.add_argument(
         "--workers", type=typed.argument(int, dataclasses.replace(count, low=1)), default=2, help="worker tasks"
@@ -90,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="evaluator tasks; by default 1 with parameter servers, else 0",
     )
+
+
+def _add_faults(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kill-every",
         type=_seconds,
@@ -104,9 +115,6 @@ def _parser() -> argparse.ArgumentParser:
         help="how often each failing task is restarted before the cluster gives up",
     )
     cli.accept_former(parser, "--back-off-limit", of=restarts)
-    parser.add_argument("--host-network", action="store_true", help="always use the machine's network")
-    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="arguments of trainer.train")
-    return parser
 
 
 if __name__ == "__main__":

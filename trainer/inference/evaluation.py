@@ -23,6 +23,7 @@ from trainer.workdir import files
 log = logging.getLogger(__name__)
 
 ATTENDED_AT_ONCE = 64  # images
+SEEN_ADVICE = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
 
 
 def evaluate(
@@ -55,9 +56,8 @@ def evaluate(
     images = input_pipeline.load(data, split, config)
     trained_on = leakage.remembered(workdir)
     if not allow_seen:
-        advice = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
         named = f"split {split} of {', '.join(data)}"
-        leakage.check(images.keys, images.fingerprints, trained_on, data=named, advice=advice)
+        leakage.check(images.keys, images.fingerprints, trained_on, data=named, advice=SEEN_ADVICE)
     log.info("reading %d images with the checkpoint of step %d", len(images), step)
     begin = time.monotonic()
     predictor = Predictor(recogniser, params, state, config)
@@ -76,8 +76,7 @@ def evaluate(
     }
     if calibrate:
         _store_calibration(workdir, summary, config.decode)
-    confidences = _confidences(workdir, summary, answers, config.decode)
-    rows = _rows(answers, confidences, images)
+    rows = _rows(answers, _confidences(workdir, summary, answers, config.decode), images)
     _add_attention(rows, images, predictor)
     whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
     whole_file.write_json(f"{workdir}/{files.EVALUATION_FILE}", summary)

@@ -10,6 +10,8 @@ from trainer.data import preprocess
 from trainer.inference import beam_width
 from trainer.inference.predictor import Predictor
 
+FILES = tf.TensorSpec([None], tf.string, name="images")
+
 
 def signatures(predictor: Predictor) -> dict[str, Any]:
     """Return the signatures of the SavedModel.
@@ -28,8 +30,6 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
     float32 [B, T, rows, columns]: where the model looked for each of the T tokens of the best candidate, sum 1.
     """
     model = predictor.config.model
-    height, width = model.image_height, model.image_width
-    files = tf.TensorSpec([None], tf.string, name="images")
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
     sizes = (tf.TensorSpec([], tf.int32, name="beam_width"), tf.TensorSpec([], tf.int32, name="candidates"))
     configured = tf.constant(predictor.config.decode.beam_width)
@@ -40,17 +40,34 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
             tf.debugging.assert_positive(value, f"{name} must be at least 1")
         return predictor.read(preprocess.normalise(images), beam_width, candidates)
 
-    fitted = tf.TensorSpec([None, height, width, 3], tf.uint8)
+    fitted = tf.TensorSpec([None, model.image_height, model.image_width, 3], tf.uint8)
     read = graph.compiled(read_fitted, input_signature=[fitted, *sizes])  # traced once for both signatures
 
     def read_files(images, beam_width=followed, candidates=configured):
         return read(preprocess.decode_and_fit(images, model), beam_width, candidates)
 
     def read_decoded(images, beam_width=followed, candidates=configured):
-        return read(preprocess.fit(images, height, width), beam_width, candidates)
+        return read(preprocess.fit(images, model.image_height, model.image_width), beam_width, candidates)
 
     def read_alone(images):
         return of_candidates(read_files(images, followed, configured), predictor.config.decode.beam_width)
+
+    # Traced here: while it saves, TensorFlow would not share with them what was traced before.
+    found = {
+        name: graph.compiled(function, input_signature=inputs).get_concrete_function()
+        for name, function, inputs in (
+            ("serving_default", read_files, [FILES, *sizes]),
+            ("images", read_alone, [FILES]),
+            ("decoded", read_decoded, [pixels, *sizes]),
+        )
+    }
+    attention = _attention(predictor, followed)
+    return found | ({"attention": attention} if "attention" in attention.structured_outputs else {})
+
+
+def _attention(predictor: Predictor, followed: tf.Tensor) -> Any:
+    """Return the graph of the signature `attention`; it has no output of that name if the model has no attention."""
+    model = predictor.config.model
 
     def look(images):
         fitted = preprocess.normalise(preprocess.decode_and_fit(images, model))
@@ -62,19 +79,7 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
             return {"text": text}
         return {"text": text, "attention": tf.reshape(attention, [-1, model.max_length + 1, *model.map_size])}
 
-    # Traced here: while it saves, TensorFlow would not share with them what was traced before.
-    found = {
-        name: graph.compiled(function, input_signature=inputs).get_concrete_function()
-        for name, function, inputs in (
-            ("serving_default", read_files, [files, *sizes]),
-            ("images", read_alone, [files]),
-            ("decoded", read_decoded, [pixels, *sizes]),
-            ("attention", look, [files]),
-        )
-    }
-    if "attention" not in found["attention"].structured_outputs:
-        del found["attention"]
-    return found
+    return graph.compiled(look, input_signature=[FILES]).get_concrete_function()
 
 
 def of_candidates(out: dict[str, tf.Tensor], count: int) -> dict[str, tf.Tensor]:

@@ -133,8 +133,10 @@ def test_tensorflow_decodes_every_file_that_is_kept_as_it_is(file: bytes, data: 
         assert decoded.shape == (image.image.height, image.image.width, 3)
 
 
-def test_decompression_bombs_are_rejected_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+@pytest.mark.parametrize("factor", [100, 1.001])  # Pillow only warns of images up to twice as large as the limit
+def test_decompression_bombs_are_rejected_by_name(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    width, height = Image.open(io.BytesIO(PNG)).size
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(width * height / factor))
     with pytest.raises(Reject) as rejected:
         images.load(PNG)
     assert rejected.value.reason == "too-large"

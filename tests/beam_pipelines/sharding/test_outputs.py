@@ -151,6 +151,7 @@ def test_completed_is_removed_first_and_written_last(tmp_path: Path, monkeypatch
     assert events[0] == f"+ {outputs.MARKER_FILE}"
     assert next(event for event in events if event.startswith("-")) == f"- {COMPLETED_FILE}"
     assert events[-1] == f"+ {COMPLETED_FILE}"
+    assert events.count(f"+ {COMPLETED_FILE}") == 1
 
 
 def test_two_runs_into_one_output_exclude_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

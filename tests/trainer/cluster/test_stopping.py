@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.forked_processes import Forked
+from tests.forking import Forked
 from trainer.cluster.local import free_ports
 
 # A library that takes over SIGTERM in C, as TensorFlow's preemption notifier does, and ignores it: abs(3) does nothing.

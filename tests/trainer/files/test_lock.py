@@ -197,6 +197,17 @@ def test_a_ticket_is_good_while_the_lock_is_held_and_renewed(monkeypatch: pytest
         held.ticket.check()
 
 
+def test_a_claim_on_a_local_disk_is_renewed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who cannot see the kernel's lock, e.g. on another host, judges a claim by its age."""
+    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.01)
+    with take(tmp_path):
+        first = json.loads((tmp_path / "lock").read_text())["time"]
+        deadline = time.monotonic() + 60
+        while json.loads((tmp_path / "lock").read_text())["time"] == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 def test_a_lock_that_is_just_being_taken_is_not_taken_for_a_dead_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -151,6 +151,11 @@ def test_thresholds_say_what_to_expect_of_them_on_other_answers() -> None:
     )
 
 
+def test_an_answer_exactly_as_confident_as_the_threshold_is_accepted() -> None:
+    expected = calibration.expected(np.full(50, 0.9), np.ones(50, bool))
+    assert expected == [{"expected_coverage": 1.0, "expected_accuracy": 1.0}] * len(calibration.TARGETS)
+
+
 def test_nothing_is_expected_of_no_answers() -> None:
     expected = calibration.expected(np.zeros(0), np.zeros(0, bool))
     assert expected == [{"expected_coverage": 0.0, "expected_accuracy": None}] * len(calibration.TARGETS)

@@ -77,9 +77,10 @@ def batch(made: Board) -> dict[str, tf.Tensor]:
 
 def test_gradients_are_those_that_training_follows(shown: tuple[Board, Path]) -> None:
     made, _ = shown
-    norm = float(tf.linalg.global_norm(list(made.gradients(batch(made)).values())))
+    # Dense: of an embedding's sparse gradient, which repeats a token's row, the norm would be another one.
+    norm = float(tf.linalg.global_norm([tf.convert_to_tensor(g) for g in made.gradients(batch(made)).values()]))
     figures = TrainState(made.config).train_step(batch(made))
-    assert norm == pytest.approx(float(figures["gradient_norm"]), rel=1e-4)
+    assert norm == pytest.approx(float(figures["gradient_norm"]), rel=1e-5)
 
 
 def test_graph_and_hyper_parameters_are_there(shown: tuple[Board, Path]) -> None:

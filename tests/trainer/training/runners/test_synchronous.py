@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.forked_processes import Forked
+from tests.forking import Forked
 from tests.trainer.training.runners import replicas
 from trainer.cli import UserError
 from trainer.cluster import environment
