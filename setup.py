@@ -79,6 +79,7 @@ EXTRAS = {
         "pytest-timeout>=2.3,<3",
         "pytest-xdist>=3.6,<4",
         "ruff>=0.12,<0.18",
+        "schemathesis>=4.32,<5",  # requests made from the OpenAPI schema of the server
         "tensorflow-datasets>=4.9.9,<5",
         "trustme>=1.2,<2",
         "types-protobuf>=6,<7",
