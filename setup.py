@@ -102,7 +102,7 @@ setup(
         "trainer.reviewing": ["static/*"],
         "trainer": ["py.typed", "released_model*/*", "released_model*/*/*"],
         "beam_pipelines": ["py.typed"],
-        "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
+        "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml", "serving*/*.yaml"],
     },
     install_requires=[
         "argcomplete>=3.5,<4",  # imported only to complete a command line in the shell
