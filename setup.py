@@ -79,6 +79,7 @@ EXTRAS = {
         "pytest-timeout>=2.3,<3",
         "pytest-xdist>=3.6,<4",
         "ruff>=0.12,<0.18",
+        "schemathesis>=4.32,<5",  # requests made from the OpenAPI schema of the server
         "tensorflow-datasets>=4.9.9,<5",
         "trustme>=1.2,<2",
         "types-protobuf>=6,<7",
@@ -101,7 +102,7 @@ setup(
         "trainer.reviewing": ["static/*"],
         "trainer": ["py.typed", "released_model*/*", "released_model*/*/*"],
         "beam_pipelines": ["py.typed"],
-        "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml"],
+        "k8s": ["base/*.yaml", "components/*/*.yaml", "overlays/*/*.yaml", "serving*/*.yaml"],
     },
     install_requires=[
         "argcomplete>=3.5,<4",  # imported only to complete a command line in the shell

@@ -8,41 +8,43 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 Found = list[tuple[str, float]]  # each text, and its height or size
+Find = Callable[[Any], Found]  # in an image: a path, or decoded by OpenCV
 
 
-def rapidocr_1() -> Callable[[str], Found]:
+def rapidocr_1() -> Find:
     from rapidocr_onnxruntime import RapidOCR
 
     engine = RapidOCR()
 
-    def find(path: str) -> Found:
-        found, _ = engine(path)
+    def find(image: Any) -> Found:
+        found, _ = engine(image)
         return [(text, _size(box)) for box, text, _ in found or []]
 
     return find
 
 
-def rapidocr_3() -> Callable[[str], Found]:
+def rapidocr_3() -> Find:
     from rapidocr import RapidOCR
 
     engine = RapidOCR()
 
-    def find(path: str) -> Found:
-        out = engine(path)
+    def find(image: Any) -> Found:
+        out = engine(image)
         boxes = out.boxes if out.boxes is not None else []
         return [(text, _size(box)) for box, text in zip(boxes, out.txts or (), strict=True)]
 
     return find
 
 
-def tesseract() -> Callable[[str], Found]:
+def tesseract() -> Find:
     import pytesseract
     from PIL import Image
 
-    def find(path: str) -> Found:
-        data = pytesseract.image_to_data(Image.open(path), config="--psm 11", output_type=pytesseract.Output.DICT)
+    def find(image: Any) -> Found:
+        data = pytesseract.image_to_data(Image.open(image), config="--psm 11", output_type=pytesseract.Output.DICT)
         words = zip(data["text"], data["height"], strict=True)
         return [(text, float(height)) for text, height in words if text.strip()]
 
@@ -55,7 +57,7 @@ def _size(box) -> float:
     return (max(xs) - min(xs)) * (max(ys) - min(ys))
 
 
-def _answers(found: Found) -> list[str]:
+def answers(found: Found) -> list[str]:
     """Return the digits of all texts, and those of the largest text with a digit."""
     digits = [(re.sub(r"\D", "", text), size) for text, size in found]
     digits = [(text, size) for text, size in digits if text]
@@ -67,10 +69,10 @@ def main() -> None:
     find = {"rapidocr_1": rapidocr_1, "rapidocr_3": rapidocr_3, "tesseract": tesseract}[sys.argv[1]]()
     find(paths[0])
     begin = time.monotonic()
-    answers = [{"texts": _answers(find(path))} for path in paths]
+    rows = [{"texts": answers(find(path))} for path in paths]
     seconds = time.monotonic() - begin
-    answered = sum(any(_answers(find(path))) for path in empty)
-    print(json.dumps({"answers": answers, "seconds": seconds, "empty_answered": answered, "empty": len(empty)}))
+    answered = sum(any(answers(find(path))) for path in empty)
+    print(json.dumps({"answers": rows, "seconds": seconds, "empty_answered": answered, "empty": len(empty)}))
 
 
 if __name__ == "__main__":

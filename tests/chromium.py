@@ -111,8 +111,8 @@ def _moved(descriptor: int) -> int:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Browser]:
-    """Start a browser with a new profile; end it after the block."""
+def browser(profile: Path, *options: str) -> Iterator[Browser]:
+    """Start a browser with a new profile and further options; end it after the block."""
     assert PROGRAM
     (its_in, to), (of, its_out) = os.pipe(), os.pipe()
     # The protocol is on the descriptors 3 and 4; a shell moves ours there, from numbers that are neither.
@@ -120,6 +120,7 @@ def browser(profile: Path) -> Iterator[Browser]:
     script = f'exec "$@" 3<&{its_in} 4>&{its_out}'
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
     flags += [f"--user-data-dir={profile}", "--no-first-run", "--disable-background-networking", "--mute-audio"]
+    flags += options
     with subprocess.Popen(
         ["bash", "-c", script, "bash", PROGRAM, *flags],
         pass_fds=(its_in, its_out),

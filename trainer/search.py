@@ -26,7 +26,6 @@ from trainer.training.inputs import Inputs
 log = logging.getLogger(__name__)
 
 SEARCH_FILE = "search.json"
-RUN_FILE = "run.json"
 LOG_FILE = "train.log"
 
 
@@ -106,7 +105,7 @@ def _command(args: argparse.Namespace, name: str, settings: list[str]) -> list[s
 
 def _is_finished(folder: str, command: list[str]) -> bool:
     try:
-        record = whole_file.read_json(f"{folder}/{RUN_FILE}", advice="the run is restarted, and resumes")
+        record = whole_file.read_json(f"{folder}/{ranking.RUN_FILE}", advice="the run is restarted, and resumes")
     except UserError as error:
         log.warning("%s", error)
         return False
@@ -127,7 +126,7 @@ def _train(folder: str, command: list[str]) -> str | None:
     import tensorflow as tf
 
     tf.io.gfile.makedirs(folder)
-    whole_file.write_json(f"{folder}/{RUN_FILE}", {"command": command, "finished": False})
+    whole_file.write_json(f"{folder}/{ranking.RUN_FILE}", {"command": command, "finished": False})
     last = ""
     # A session of its own, so that Ctrl-C reaches only the search, which stops the run; Linux ends it with the search.
     process = subprocess.Popen(
@@ -153,7 +152,7 @@ def _train(folder: str, command: list[str]) -> str | None:
             raise
     if status := process.wait():
         return f"exit status {status}: {last}"
-    whole_file.write_json(f"{folder}/{RUN_FILE}", {"command": command, "finished": True})
+    whole_file.write_json(f"{folder}/{ranking.RUN_FILE}", {"command": command, "finished": True})
     return None
 
 
@@ -180,7 +179,7 @@ def _describe(args: argparse.Namespace, runs: dict[str, list[str]]) -> None:
     import tensorflow as tf
     from tensorboard.plugins.hparams import api as hparams_plugin
 
-    from trainer.training.tensorboard import hyper_parameters
+    from trainer.training.settings import hyper_parameters
 
     base = experiments.find(args.experiment)
     tried = [hyper_parameters(schema.override(base, args.set + settings)) for settings in runs.values()]

@@ -6,7 +6,7 @@ Each check yields findings, a line each; a sound set of objects has none.
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import kubernetes_validate
@@ -18,6 +18,7 @@ from tests.k8s.pods import Workload
 from trainer.cli import UserError
 from trainer.cluster import environment
 
+Stages = Sequence[Sequence[Callable[[list[Object]], Iterator[str]]]]
 VERSIONS = ("1.33", "1.37")  # the oldest and the newest that the manifests are checked against
 
 CHIEF_DECIDES = {"rules": [{"succeededIndexes": "0"}]}
@@ -37,11 +38,11 @@ ENUMS = {
 }
 
 
-def findings(objects: list[Object]) -> list[str]:
-    """Return a line for each mistake in the objects."""
+def findings(objects: list[Object], stages: Stages | None = None) -> list[str]:
+    """Return a line for each mistake in the objects; by default they are those of a run."""
     found = [line for version in VERSIONS for line in schema(objects, version)]
     # Each stage relies on what the ones before it found to be there.
-    for stage in STAGES:
+    for stage in stages or STAGES:
         found = found or [line for check in stage for line in check(objects)]
     return found
 
@@ -87,7 +88,9 @@ def identities(objects: list[Object]) -> Iterator[str]:
 def references(objects: list[Object]) -> Iterator[str]:
     """Check the names of other objects, of volumes, and of variables in commands."""
     there = {(o["kind"], o["metadata"]["name"]) for o in objects}
-    headless = {o["metadata"]["name"] for o in objects if o["kind"] == "Service" and o["spec"]["clusterIP"] == "None"}
+    headless = {
+        o["metadata"]["name"] for o in objects if o["kind"] == "Service" and o["spec"].get("clusterIP") == "None"
+    }
     for work in pods.workloads(objects):
         wanted = [("ServiceAccount", work.pod["serviceAccountName"])]
         wanted += [("ConfigMap", source["configMapRef"]["name"]) for source in work.container.get("envFrom", [])]
@@ -254,17 +257,21 @@ def resources(objects: list[Object]) -> Iterator[str]:
                 yield f"{work.name}: it asks for more {name} than its limit"
 
 
-def security(objects: list[Object]) -> Iterator[str]:
-    """Check the `restricted` profile of Pod Security, and our own stricter rules."""
-    policies = [found for found in objects if found["kind"] == "NetworkPolicy"]
-    if not policies:
+def policies(objects: list[Object]) -> Iterator[str]:
+    """Check that only Pods of the same run reach TensorFlow's ports."""
+    found = [one for one in objects if one["kind"] == "NetworkPolicy"]
+    if not found:
         yield "there is no NetworkPolicy to guard TensorFlow's ports"
-    for policy in policies:
+    for policy in found:
         spec = policy["spec"]
         if spec["policyTypes"] != ["Ingress"] or [i["from"] for i in spec["ingress"]] != [
             [{"podSelector": spec["podSelector"]}]
         ]:
             yield f"{_name(policy)} must let in Pods of the same run, and nothing else"
+
+
+def security(objects: list[Object]) -> Iterator[str]:
+    """Check the `restricted` profile of Pod Security, and our own stricter rules."""
     for work in pods.workloads(objects):
         pod, container = work.pod, work.container
         own = container.get("securityContext", {})
@@ -292,4 +299,5 @@ def _name(found: Object) -> str:
     return f"{found['kind']} {found['metadata']['name']}"
 
 
-STAGES = ((identities, references), (selectors, sizes, addresses, failures, enums, resources, security))
+STAGES = ((identities, references), (selectors, sizes, addresses, failures, enums, resources, policies, security))
+OF_A_SERVER = ((identities, references), (selectors, enums, resources, security))

@@ -1,5 +1,6 @@
-"""What a validation measured."""
+"""What a validation measured, and what it shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -16,3 +17,19 @@ class Measured:
     score: float
     text: str
     scalars: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What to show of a labelled image: a line of text, and boxes.
+
+    Attributes:
+      caption: the label, and what the model answered.
+      right: whether the answer is right.
+      label_boxes, boxes: of the label and of the answer, each x and y of four corners in pixels of the model's input.
+    """
+
+    caption: str
+    right: bool = True
+    label_boxes: Sequence[Sequence[float]] = ()
+    boxes: Sequence[Sequence[float]] = ()

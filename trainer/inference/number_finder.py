@@ -11,7 +11,7 @@ from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.inference import finding_metrics
 from trainer.inference.finding_metrics import Found
-from trainer.inference.measured import Measured
+from trainer.inference.measured import Measured, Shown
 from trainer.models import oriented_box
 from trainer.models.finder import COARSEST, PureFinder
 
@@ -88,6 +88,18 @@ class NumberFinder:
                 kept = scores > 0
                 found.append(Found(truth[~np.isnan(truth).any(axis=1)], boxes[kept], scores[kept]))
         return found
+
+    def shown(self, labelled: input_pipeline.LabelledImages) -> list[Shown]:
+        """Return how many numbers each image has and how many were found, with the boxes of both."""
+        return [
+            Shown(
+                f"{len(one.truth)} numbers, {len(one.corners)} found",
+                len(one.truth) == len(one.corners),
+                one.truth.tolist(),
+                one.corners.tolist(),
+            )
+            for one in self.answers(labelled)
+        ]
 
     def validate(self, labelled: input_pipeline.LabelledImages) -> Measured:
         """Measure how well numbers are found in labelled images."""

@@ -10,7 +10,7 @@ from trainer import graph, progress
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
 from trainer.inference import beam_search, beam_width, calibration, metrics, test_time_augmentation
-from trainer.inference.measured import Measured
+from trainer.inference.measured import Measured, Shown
 from trainer.models.recogniser import PureRecogniser
 from trainer.vocab import Vocab
 
@@ -168,6 +168,10 @@ class Predictor:
                 )
         return found
 
+    def shown(self, labelled: input_pipeline.LabelledImages) -> list[Shown]:
+        """Return the label and the answer of each image."""
+        return [_shown(answer) for answer in self.answers(labelled)]
+
     def validate(self, labelled: input_pipeline.LabelledImages) -> Measured:
         """Measure how many labelled images are read correctly."""
         summary = metrics.summarise(self.answers(labelled, what="validating"))
@@ -176,3 +180,9 @@ class Predictor:
             f"{summary['digit_accuracy']:.2%} of digits"
         )
         return Measured(float(summary["sequence_accuracy"]), text.replace("%", " %"), metrics.scalars(summary))
+
+
+def _shown(answer: metrics.Answer) -> Shown:
+    label, text = answer.label or "no number", answer.candidates[0] or "no number"
+    right = label == text
+    return Shown(f"{label}{'' if right else f' read as {text}'}, {answer.probabilities[0]:.0%}", right)

@@ -1,5 +1,6 @@
 """The section on a scoring run: how confident it was, what was accepted, what is for review, and what was rejected."""
 
+import io
 import json
 import random
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.cli import UserError
+from trainer.data import prediction_rows
 from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS, OutputNames
+from trainer.data.prediction_rows import DamagedRows
 from trainer.files import whole_file
 from trainer.reporting import cards, plots, report_images
 from trainer.reporting.cards import Gallery
@@ -19,6 +22,11 @@ SUMMARY_KEYS = ("shards", "rows", "rejects", "confidence_histogram")
 ROW_KEYS = ("key", "candidates", "confidence")
 SHOWN = 24  # images of each gallery
 REJECTS_NAMED = 20
+SAMPLE = "A random sample."
+NO_ATTENTION = (
+    "Where the model looked is not stored for each of so many images: a report on an evaluation shows it, as does "
+    "trainer.predict --draw for a few images."
+)
 
 Row = dict[str, Any]
 
@@ -107,9 +115,7 @@ def _named_rejects(path: str) -> list[tuple[str, str]]:
 
 
 def _galleries(folder: str, summary: Row) -> list[Gallery]:
-    """Return random samples of the accepted rows and of those for review; none if the rows are not JSON Lines."""
-    if summary["shards"] and not summary["shards"][0]["name"].endswith(".jsonl"):
-        return []
+    """Return random samples of the accepted rows and of those for review."""
     chosen, counts = random.Random(0), {True: 0, False: 0}
     samples: dict[bool, list[Row]] = {True: [], False: []}
     for row in _rows(folder, summary):
@@ -127,7 +133,7 @@ def _galleries(folder: str, summary: Row) -> list[Gallery]:
             titles[accepted],
             [cards.of_prediction(row, report_images.of_row(row, made_in)) for row in samples[accepted]],
             counts[accepted],
-            "A random sample.",
+            SAMPLE if any(row.get("numbers") is not None for row in samples[accepted]) else f"{SAMPLE} {NO_ATTENTION}",
             large=any(row.get("numbers") is not None for row in samples[accepted]),
         )
         for accepted in (False, True)
@@ -143,7 +149,21 @@ def _rows(folder: str, summary: Row) -> Iterator[Row]:
     """
     for shard in summary["shards"]:
         path = f"{folder}/{shard['name']}"
-        rows = whole_file.read_json_lines(path, advice=AGAIN, keys=ROW_KEYS) or []
+        rows = _shard(path)
         if len(rows) != shard["rows"]:
             raise UserError(f"{path} holds {len(rows)} rows, expected {shard['rows']}: {AGAIN}")
         yield from rows
+
+
+def _shard(path: str) -> list[Row]:
+    """Return the rows of a shard in any of the formats that `score` writes; none if it does not exist.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    if path.endswith(".jsonl"):
+        return whole_file.read_json_lines(path, advice=AGAIN, keys=ROW_KEYS) or []
+    try:
+        return list(prediction_rows.read(io.BytesIO(whole_file.read(path, advice=AGAIN) or b""), path))
+    except DamagedRows as error:
+        raise UserError(f"{path} is damaged ({error}): {AGAIN}") from error

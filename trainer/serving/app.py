@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 
 from trainer.data.image_kinds import UnreadableImage
 from trainer.inference.reading import Reading
-from trainer.serving import bodies, errors, page
+from trainer.serving import bodies, errors, page, schemas
 from trainer.serving.access import Access
 from trainer.serving.batching import Busy
 from trainer.serving.limits import Limits
@@ -46,6 +46,7 @@ def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, tok
     _add_state(app, models, metrics)
     page.add(app)
     errors.add(app)
+    schemas.describe(app, models, has_token=token is not None)
     return app
 
 
@@ -78,12 +79,17 @@ def _add_reading(
             return {"error": error.detail}
 
     def find(name: str | None) -> ServedModel:
-        model = models.get(name) if name else next(iter(models.values()))
+        model = next(iter(models.values())) if name is None else models.get(name)
         if model is None:
             raise HTTPException(404, errors.error("no-such-model", f"{name}: there are {', '.join(models)}"))
         return model
 
-    @app.post("/v1/read", openapi_extra=bodies.READ_SCHEMA)
+    @app.post(
+        "/v1/read",
+        response_model=schemas.Answer,
+        responses=schemas.refusals(400, 401, 404, 408, 413, 415, 429),
+        openapi_extra=schemas.READ,
+    )
     async def read_images(request: Request, model: str | None = None) -> dict[str, Any]:
         """Read one image, the body, or several: the files of a form, or `{"images": [{"b64": "..."}]}`."""
         access.check(request)
@@ -95,7 +101,12 @@ def _add_reading(
             results = await asyncio.gather(*(read_or_reject(chosen, content) for content in contents))
         return {"model": chosen.name, "fingerprint": chosen.fingerprint, "results": results}
 
-    @app.post("/v1/models/{name}:predict", openapi_extra=bodies.PREDICT_SCHEMA)
+    @app.post(
+        "/v1/models/{name}:predict",
+        response_model=schemas.Predictions,
+        responses=schemas.refusals(400, 401, 404, 408, 413, 415, 429),
+        openapi_extra=schemas.PREDICT,
+    )
     async def predict(name: str, request: Request) -> dict[str, Any]:
         """Read images as TensorFlow Serving's REST interface does: `{"instances": [{"b64": "..."}]}`."""
         access.check(request)
@@ -104,7 +115,7 @@ def _add_reading(
         readings = await asyncio.gather(*(read(chosen, content) for content in contents))
         return {"predictions": [reading.to_dict() for reading in readings]}
 
-    @app.get("/v1/models/{name}")
+    @app.get("/v1/models/{name}", response_model=schemas.Status, responses=schemas.refusals(404))
     async def status(name: str) -> dict[str, Any]:
         """Return the state of a model as TensorFlow Serving does."""
         chosen = find(name)
@@ -123,7 +134,7 @@ def _add_state(app: FastAPI, models: dict[str, ServedModel], metrics: Metrics) -
         """Return the models that are loaded, each with the fingerprint of its weights."""
         return {name: model.fingerprint for name, model in models.items()}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def exposed() -> Response:
         """Return counters for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")

@@ -9,28 +9,6 @@ from starlette.datastructures import UploadFile
 
 # The last is what curl and others claim unless told otherwise.
 RAW = ("", "application/octet-stream", "application/x-www-form-urlencoded")
-_B64 = {"type": "object", "required": ["b64"], "properties": {"b64": {"type": "string", "format": "byte"}}}
-_BYTES = {"schema": {"type": "string", "format": "binary"}}
-
-
-def _listed(name: str) -> dict[str, Any]:
-    schema = {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": _B64}}}
-    return {"schema": schema, "example": {name: [{"b64": "iVBORw0KGgo..."}]}}
-
-
-_FORM = {"schema": {"type": "object", "properties": {"image": {"type": "array", "items": _BYTES["schema"]}}}}
-READ_SCHEMA = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": _BYTES,
-            "image/*": _BYTES,
-            "multipart/form-data": _FORM,
-            "application/json": _listed("images"),
-        },
-    }
-}
-PREDICT_SCHEMA = {"requestBody": {"required": True, "content": {"application/json": _listed("instances")}}}
 
 
 def too_large(most: int) -> HTTPException:

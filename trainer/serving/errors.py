@@ -4,6 +4,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+OF_THE_FRAMEWORK = {404: "not-found", 405: "wrong-method"}  # else a form that is damaged
+
 
 def add(app: FastAPI) -> None:
     """Give all errors of an application the same form."""
@@ -15,7 +17,7 @@ def add(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def of_the_framework(_: Request, raised: StarletteHTTPException) -> JSONResponse:
         """Give an unknown path or a damaged form the form of our own errors."""
-        reason = "not-found" if raised.status_code == 404 else "malformed"
+        reason = OF_THE_FRAMEWORK.get(raised.status_code, "malformed")
         return JSONResponse({"error": error(reason, raised.detail)}, raised.status_code, raised.headers)
 
 

@@ -1,7 +1,8 @@
 """The models of a server, by name, each with its batches; they are replaced while requests are served."""
 
 import asyncio
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 from PIL import Image
 
@@ -13,11 +14,15 @@ from trainer.serving.metrics import Metrics
 
 
 class ServedModel:
-    """A model, which `reload` replaces: a batch that has begun is finished with the model before."""
+    """A model, which `reload` replaces: a batch that has begun is finished with the model before.
 
-    def __init__(self, name: str, path: str, limits: Limits, metrics: Metrics) -> None:
-        self.name, self.path, self.version = name, path, 1
-        self.reader = _warm(path)
+    Args:
+      load: returns its reader, at the start and for each `reload`.
+    """
+
+    def __init__(self, name: str, load: Callable[[], Reader], limits: Limits, metrics: Metrics) -> None:
+        self.name, self.load, self.version = name, load, 1
+        self.reader = load()
 
         def read(images: list[Prepared]) -> list[Reading]:
             return self.reader.read_prepared(images)
@@ -40,7 +45,7 @@ class ServedModel:
         Raises:
           UserError: it is missing or damaged; the one before stays.
         """
-        self.reader = await asyncio.to_thread(_warm, self.path)
+        self.reader = await asyncio.to_thread(self.load)
         self.version += 1
 
 
@@ -57,4 +62,4 @@ def load(paths: Mapping[str, str], limits: Limits, metrics: Metrics) -> dict[str
     Raises:
       UserError: one is missing or damaged.
     """
-    return {name: ServedModel(name, path, limits, metrics) for name, path in paths.items()}
+    return {name: ServedModel(name, functools.partial(_warm, path), limits, metrics) for name, path in paths.items()}

@@ -7,6 +7,8 @@ from trainer.config.schema import Config
 from trainer.inference import metrics
 from trainer.training import speed
 
+RUN_FILE = "run.json"  # in the work folder of each run that a search started
+
 
 def shown(config: Config) -> dict[str, str]:
     """Return the validation figures that TensorBoard shows for each run, with their names for display."""

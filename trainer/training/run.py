@@ -129,7 +129,7 @@ def _chief_hooks(
     figure = train_state.objective.figure
     monitor = ChiefHooks(workdir, config, checkpoints, figure=figure, first_step=runner.read_step())
     predictor = train_state.objective.predictor(train_state.reading_params, train_state.state)
-    board = Board(monitor, train_state, training, validating)
+    board = Board(monitor, train_state, training, validating, predictor)
     lock.check()
     board.start()
 

@@ -1,25 +1,24 @@
-"""Write TensorBoard data other than scalars: images, histograms, the graph, hyper-parameters, an embedding projector.
+"""Write TensorBoard data other than scalars: images, histograms, the graph, settings, an embedding projector.
 
 Each has its own flag in `schema.TensorBoard`, since each costs time.
 """
 
-import dataclasses
-import json
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins import projector
-from tensorboard.plugins.hparams import api as hparams_plugin
 
 from trainer import graph
-from trainer.config import schema
 from trainer.data import augment, input_pipeline
 from trainer.data.input_pipeline import LabelledImages
 from trainer.files import whole_file
+from trainer.inference.measured import Shown
+from trainer.training import captions, settings
 from trainer.training.hooks import ChiefHooks
 from trainer.training.train_state import TrainState
+from trainer.training.validation import Validated
 
 EMBEDDING_FILES = ("embedding.tsv", "labels.tsv", "sprite.png")
 
@@ -28,18 +27,24 @@ class Board:
     """Writes to the same folder as the scalars of a `ChiefHooks`."""
 
     def __init__(
-        self, monitor: ChiefHooks, train_state: TrainState, training: LabelledImages, validating: LabelledImages
+        self,
+        monitor: ChiefHooks,
+        train_state: TrainState,
+        training: LabelledImages,
+        validating: LabelledImages,
+        predictor: Validated,
     ) -> None:
         self.monitor, self.train_state, self.training, self.validating = monitor, train_state, training, validating
+        self.predictor = predictor
         self.config, self.flags = monitor.config, monitor.config.tensorboard
         self._embed = graph.compiled(self.embed, reduce_retracing=True)
         self._gradients = graph.compiled(self.gradients)
 
     def start(self) -> None:
-        """Write what never changes: hyper-parameters and graph."""
+        """Write what never changes: settings and graph."""
         with self.monitor.summaries.as_default(step=0):
             if self.flags.hparams:
-                hparams_plugin.hparams(hyper_parameters(self.config))
+                settings.write(self.config, self.monitor.folder)
             if self.flags.graph:
                 batches = input_pipeline.training_batches(self.training, self.config, first_step=0)
                 step = graph.compiled(self.train_state.train_step).get_concrete_function(batches.element_spec)
@@ -64,8 +69,11 @@ class Board:
         before = self.training.at(tf.range(count))
         seed = tf.constant([self.config.seed, step], tf.int32)
         after = augment.distort(before, self.config.distortion, seed=seed)
-        tf.summary.image("pictures/before", before, max_outputs=count)
-        tf.summary.image("pictures/distorted", tf.cast(after, tf.uint8), max_outputs=count)
+        labels = [Shown(text or "no number") for text in self.training.texts[:count]]
+        _write_captioned("pictures/before", before, labels)
+        _write_captioned("pictures/distorted", tf.cast(after, tf.uint8), labels)
+        chosen = self.validating.select(np.arange(min(self.flags.pictures, len(self.validating))))
+        _write_captioned("pictures/answers", chosen.at(tf.range(len(chosen))), self.predictor.shown(chosen))
 
     def _write_histograms(self, step: int) -> None:
         for path, variable in self.train_state.params.items():
@@ -98,12 +106,12 @@ class Board:
         folder = f"{self.monitor.folder}/tensorboard"
         for name, content in zip(EMBEDDING_FILES, files, strict=True):
             whole_file.write(f"{folder}/{name}", content)
-        settings = projector.ProjectorConfig()
-        entry = settings.embeddings.add(tensor_name="image embedding")
+        wanted = projector.ProjectorConfig()
+        entry = wanted.embeddings.add(tensor_name="image embedding")
         entry.tensor_path, entry.metadata_path, entry.sprite.image_path = EMBEDDING_FILES
         height, width = chosen.at(tf.range(1)).shape[1:3]
         entry.sprite.single_image_dim.extend([width, height])
-        projector.visualize_embeddings(folder, settings)
+        projector.visualize_embeddings(folder, wanted)
 
     def embed(self, images: tf.Tensor) -> tf.Tensor:
         """Return the network's embedding of float32 [B, H, W, 3], float32 [B, D]."""
@@ -121,16 +129,9 @@ def sprite_sheet(images: np.ndarray) -> np.ndarray:
     return grid.reshape(side * height, side * width, channels)
 
 
-def hyper_parameters(config: schema.Config) -> dict[str, Any]:
-    """Return all settings by their `--set` names; lists as JSON, since TensorBoard does not support lists."""
-    raw = dataclasses.asdict(config)
-    values: dict[str, Any] = {}
-    for key in schema.keys(config):
-        value: Any = raw
-        for name in key.split("."):
-            value = value[name]
-        values[key] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
-    return values
+def _write_captioned(name: str, images: tf.Tensor, shown: Sequence[Shown]) -> None:
+    drawn = captions.draw(images.numpy(), shown).images
+    tf.summary.image(name, drawn, max_outputs=len(drawn))
 
 
 def _values(variables: dict[str, tf.Variable]) -> dict[str, tf.Tensor]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from trainer.data.input_pipeline import LabelledImages
-from trainer.inference.measured import Measured
+from trainer.inference.measured import Measured, Shown
 from trainer.workdir import files
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,9 @@ class Validated(Protocol):
 
     def validate(self, labelled: LabelledImages) -> Measured:
         """Measure it on labelled images."""
+
+    def shown(self, labelled: LabelledImages) -> list[Shown]:
+        """Return what it answered to each of a few labelled images."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from beam_pipelines.scoring.predictions import WRITERS
+from beam_pipelines.sharding.counted_file import CountedFile
 from tests.trainer.reporting.pages import answers, evaluated, page_of, trained
 from trainer import report
 
@@ -64,13 +66,46 @@ def test_keys_are_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.
     assert "score it" in page.text
 
 
-def test_no_rows_other_formats_and_many_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_rows_in_other_formats_have_the_same_images_and_boxes(tmp_path: Path, ending: str) -> None:
+    Image.new("RGB", (200, 100), "red").save(tmp_path / "photo.png")
+    number = {"text": "42", "confidence": 0.9, "box": [10.0, 10.0, 60.0, 10.0, 60.0, 40.0, 10.0, 40.0]}
+    rows = [
+        row(tmp_path / "photo.png", numbers=[number], box=number["box"]),
+        row(tmp_path / "photo.png", accepted=False, label="47"),
+    ]
+    pages = []
+    for name in ("jsonl", ending):
+        scored(tmp_path / name, rows, ending=name)
+        with (tmp_path / name / f"predictions-00000-of-00001.{name}").open("wb") as file:
+            writer = WRITERS[name](CountedFile(file))
+            writer.write(rows)
+            writer.close()
+        pages.append(page_of(tmp_path / f"{name}.html", "--predictions", tmp_path / name))
+    shown = [page.text[page.text.index("For review") : page.text.rindex("Provenance")] for page in pages]
+    assert shown[1] == shown[0]
+    assert len(pages[1].all("svg", class_="image")) == 2
+    for found in pages:
+        assert len(found.all("polygon", class_="found")) == 1
+        assert "label 47 read 42" in found.text
+        assert found.text.count("Where the model looked is not stored") == 1  # for the row without boxes
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_damaged_rows_in_other_formats_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    scored(tmp_path / "out", [row("a.png")], ending=ending)  # the content is JSON
+    assert report.main(["--predictions", str(tmp_path / "out"), "--output", str(tmp_path / "b.html")]) == 2
+    said = capsys.readouterr().err
+    assert f"predictions-00000-of-00001.{ending} " in said
+    assert "run beam_pipelines.score again" in said
+    assert said.count("\n") == 1
+
+
+def test_no_rows_and_many_rows(tmp_path: Path) -> None:
     scored(tmp_path / "empty", [])
     assert "No image has a row" in page_of(tmp_path / "a.html", "--predictions", tmp_path / "empty").text
-    scored(tmp_path / "table", [row("a.png")], ending="parquet")
-    page = page_of(tmp_path / "b.html", "--predictions", tmp_path / "table")
-    assert "the rows are not in JSON Lines" in page.text
-    assert "images scored 1" in page.text
     scored(tmp_path / "many", [row(f"{i}.png") for i in range(5_000)])
     page = page_of(tmp_path / "c.html", "--predictions", tmp_path / "many")
     assert len(page.all("li", class_="card")) == 24

@@ -1,5 +1,6 @@
 """The server as a process: what it says, signals, and mistakes on its command line."""
 
+import http.client
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,9 +24,9 @@ from trainer.serving import listening
 
 
 @contextmanager
-def server(*args: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
-    """Start a server on a free port; yield the process, its address, and the lines that it logs."""
-    command = [sys.executable, "-m", "trainer.serve", "--port", "0", *args]
+def server(*args: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+    """Start a server, on a free port if none is given; yield the process, its address and the lines that it logs."""
+    command = [sys.executable, "-m", "trainer.serve", "--port", str(port), *args]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines = [process.stderr.readline()]
@@ -85,6 +86,66 @@ def test_requests_go_on_while_the_model_is_loaded_again_and_those_taken_are_answ
     rows = [json.loads(line[line.index("{") :]) for line in lines if "{" in line]
     assert {row["status"] for row in rows} == {200}
     assert len(rows) == len(answers) + 1
+
+
+class Load:
+    """Clients that ask again and again, and take down what they get: the answer, or that there was none."""
+
+    def __init__(self, address: str, image: bytes, clients: int) -> None:
+        self.answers: list[dict] = []
+        self.failures: list[Exception] = []
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(address, image)) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, address: str, image: bytes) -> None:
+        while not self._ended.wait(0.01):
+            try:
+                self.answers.append(post(address, image))
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(error)
+
+    def wait_for(self, outcomes: Sequence[object]) -> None:
+        """Wait for eight more answers, or failures."""
+        more = len(outcomes) + 8
+        for _ in range(6000):
+            if len(outcomes) >= more:
+                return
+            self._ended.wait(0.01)
+        raise AssertionError(f"{len(self.answers)} answers, {len(self.failures)} failures")
+
+    def end(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
+@pytest.mark.slow
+def test_killed_under_load_it_starts_again_on_its_port_and_stopped_under_load_it_answers_what_it_accepted(
+    tiny_model: Path, image: bytes
+) -> None:
+    args = ("--model", f"tiny={tiny_model}")
+    with server(*args) as (process, address, _):
+        load = Load(address, image, clients=4)
+        try:
+            load.wait_for(load.answers)
+            process.kill()
+            load.wait_for(load.failures)
+            of_the_first = len(load.answers)
+            with server(*args, port=int(address.rstrip("/").rpartition(":")[2])) as (again, same, lines):
+                assert same == address
+                load.wait_for(load.answers)
+                again.send_signal(signal.SIGTERM)
+                assert again.wait(60) == -signal.SIGTERM
+                load.end()
+        finally:
+            load.end()
+    assert not [line for line in lines if "Traceback" in line]
+    rows = [json.loads(line[line.index("{") :]) for line in lines if "{" in line]
+    assert {row["status"] for row in rows} == {200}
+    assert len(rows) == len(load.answers) - of_the_first
+    assert len({answer["results"][0]["text"] for answer in load.answers}) == 1
 
 
 @pytest.mark.parametrize(

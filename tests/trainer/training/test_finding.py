@@ -1,9 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.trainer.models.test_finder import small
 from trainer import graph
+from trainer.data.input_pipeline import LabelledImages
 from trainer.inference import finding_metrics
 from trainer.models import oriented_box
 from trainer.models.finder import CELL
@@ -98,3 +101,12 @@ def test_a_finder_overfits_a_few_images() -> None:
     assert scores[3, 0] < 0.2
     overlaps = [finding_metrics.overlaps(corners[i, :1], found[i, :1])[0, 0] for i in range(3)]
     assert min(overlaps) > 0.5
+    pixels = tf.constant(np.round((images + 1) * 127.5).astype(np.uint8))
+    rest: dict[str, Any] = {"tokens": np.zeros((4, 1), int), "fingerprints": np.zeros((4, 2), int), "paths": ()}
+    rest |= {"keys": list("abcd"), "texts": 4 * [""], "sources": 4 * [""], "datasets": np.zeros(4, int)}
+    labelled = LabelledImages(images=pixels, corners=corners, rows=np.arange(4), model=wanted.model, **rest)
+    shown = finder.shown(labelled)
+    assert shown[0].label_boxes == corners[0, :1].tolist()
+    assert len(shown[0].boxes) >= 1
+    assert shown[3].caption == "0 numbers, 0 found"
+    assert [one.right for one in shown] == [one.caption.startswith(f"{len(one.boxes)} n") for one in shown]

@@ -50,8 +50,8 @@ function frame(numbers, width, height) {
     pen.stroke();
     const label = `${number.text} ${percent(number.confidence)}`;
     const size = parseFloat(pen.font.split(" ")[1]);
-    const left = Math.min(points[0][0], canvas.width - pen.measureText(label).width - 8);
-    const bottom = Math.max(points[0][1], size + 8);
+    const left = Math.min(...points.map(([x]) => x), canvas.width - pen.measureText(label).width - 8);
+    const bottom = Math.max(Math.min(...points.map(([, y]) => y)) - pen.lineWidth, size + 8);
     pen.fillStyle = "rgba(0, 0, 0, 0.75)";
     pen.fillRect(left, bottom - size - 6, pen.measureText(label).width + 8, size + 6);
     pen.fillStyle = "#ffffff";
@@ -131,7 +131,7 @@ async function start() {
 async function watch(video, mine) {
   const shot = document.createElement("canvas");
   const times = [];
-  let last = "";
+  let last = null; // what the page says of the frame before; null after an error
   while (stream === mine) {
     const scale = Math.min(1, LONGEST / Math.max(video.videoWidth, video.videoHeight));
     shot.width = video.videoWidth * scale;
@@ -150,6 +150,7 @@ async function watch(video, mine) {
       }
     } catch (error) {
       shown(`Not read: ${error.message}`);
+      last = null;
       await new Promise((done) => setTimeout(done, 1000));
     }
     times.push(performance.now());

@@ -1,0 +1,154 @@
+"""What the server takes and returns, as OpenAPI describes it; answers are checked against it before they are sent."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+
+REASONS = {
+    400: "The body does not have one of the forms that are described.",
+    401: "The header `Authorization: Bearer TOKEN` is missing or wrong.",
+    404: "No such model.",
+    408: "The body has not arrived in time.",
+    413: "The body, an image or the number of images is too large.",
+    415: "Not an image, a damaged one, or another content type.",
+    429: "Too many requests or images are waiting: try again after the seconds in `Retry-After`.",
+}
+
+
+class Strict(BaseModel):
+    """A JSON object without other keys than these."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Number(Strict):
+    """A number in an image; see `trainer.inference.reading.Number`."""
+
+    text: str
+    confidence: float = Field(ge=0, le=1)
+    box: list[float] | None = Field(min_length=8, max_length=8)
+    candidates: list[str]
+    characters: list[float]
+
+
+class Reading(Strict):
+    """What was read in an image; see `trainer.inference.reading.Reading`."""
+
+    text: str
+    confidence: float = Field(ge=0, le=1)
+    candidates: list[str]
+    numbers: list[Number]
+
+
+class Reason(Strict):
+    """Why something was refused: a word for programs, and a sentence for people."""
+
+    reason: str
+    detail: str
+
+
+class Refused(Strict):
+    """The answer to a request, or the result of an image, that was refused."""
+
+    error: Reason
+
+
+class Answer(Strict):
+    """The answer to `POST /v1/read`: a result for each image, in order."""
+
+    model: str
+    fingerprint: str
+    results: list[Reading | Refused]
+
+
+class Predictions(Strict):
+    """The answer to `POST /v1/models/NAME:predict`."""
+
+    predictions: list[Reading]
+
+
+class State(Strict):
+    """Whether a version of a model has an error; it never has."""
+
+    error_code: str
+    error_message: str
+
+
+class Version(Strict):
+    """A version of a model."""
+
+    version: str
+    state: str
+    status: State
+
+
+class Status(Strict):
+    """The answer to `GET /v1/models/NAME`."""
+
+    model_version_status: list[Version]
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of the answers with these statuses."""
+    found: dict[int | str, dict[str, Any]] = {
+        status: {"model": Refused, "description": REASONS[status]} for status in statuses
+    }
+    if 401 in found:
+        found[401]["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
+    if 429 in found:
+        found[429]["headers"] = {"Retry-After": {"required": True, "schema": {"type": "integer"}}}
+    return found
+
+
+def _listed(name: str) -> dict[str, Any]:
+    item = {"type": "object", "required": ["b64"], "properties": {"b64": {"type": "string", "format": "byte"}}}
+    listed = {"type": "array", "items": item, "minItems": 1}
+    schema = {"type": "object", "required": [name], "properties": {name: listed}}
+    return {"schema": schema, "example": {name: [{"b64": "iVBORw0KGgo..."}]}}
+
+
+_IMAGE = {"type": "string", "format": "binary"}
+_FORM = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {"image": {"type": "array", "items": _IMAGE, "minItems": 1}},
+}
+READ = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": {"schema": _IMAGE},
+            "image/*": {"schema": _IMAGE},
+            "multipart/form-data": {"schema": _FORM},
+            "application/json": _listed("images"),
+        },
+    }
+}
+PREDICT = {"requestBody": {"required": True, "content": {"application/json": _listed("instances")}}}
+
+
+def describe(app: FastAPI, models: Iterable[str], *, has_token: bool) -> None:
+    """Have an application describe itself at `/openapi.json` as it is: with its models, and the token if it wants one.
+
+    FastAPI adds the status 422 to all operations with parameters; ours answer 404 for a model that does not exist.
+    """
+    made, names = app.openapi, {"type": "string", "enum": list(models)}
+
+    def described() -> dict[str, Any]:
+        content = made()
+        for operations in content["paths"].values():
+            for method, operation in operations.items():
+                operation["responses"].pop("422", None)
+                for parameter in operation.get("parameters", []):
+                    parameter["schema"] = names
+                if method == "post" and has_token:
+                    operation["security"] = [{"token": []}]
+        for name in ("HTTPValidationError", "ValidationError"):
+            content["components"]["schemas"].pop(name, None)
+        if has_token:
+            content["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        return content
+
+    app.openapi = described  # type: ignore[method-assign]
