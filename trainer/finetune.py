@@ -57,13 +57,7 @@ def _run(argv: list[str] | None) -> None:
 
     checkpoint.check_name(args.workdir, "--workdir")
     first = Reader(args.model)
-    print(
-        f"{images.count(TRAIN)} images to train on and {images.count(VALIDATION)} to validate on, of up to "
-        f"{images.max_length} of the characters {images.alphabet}; {steps} steps"
-    )
-    if images.left_out:
-        which = "a number with a box" if finds else "a number or with several"
-        print(f"{images.left_out} images without {which} are left out: see docs/finding.md for these")
+    _announce(images, steps)
     if finds:
         place = os.path.abspath(os.path.join(args.workdir, "numbers"))
         images = images.cut(place)
@@ -82,6 +76,18 @@ def _run(argv: list[str] | None) -> None:
     print(_comparison(before, Reader(export).evaluate(args.workdir, split=VALIDATION, images=place), export))
     if finds:
         _give_to_finder(export, os.path.join(args.workdir, "photos"))
+
+
+def _announce(images: "FinetuningList", steps: int) -> None:
+    from trainer.data.finetuning_list import TRAIN, VALIDATION
+
+    print(
+        f"{images.count(TRAIN)} images to train on and {images.count(VALIDATION)} to validate on, of up to "
+        f"{images.max_length} of the characters {images.alphabet}; {steps} steps"
+    )
+    if images.left_out:
+        which = "a number with a box" if images.has_boxes else "a number or with several"
+        print(f"{images.left_out} images without {which} are left out: see docs/finding.md for these")
 
 
 def _give_to_finder(export: str, output: str) -> None:
