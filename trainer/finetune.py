@@ -57,6 +57,8 @@ def _run(argv: list[str] | None) -> None:
 
     checkpoint.check_name(args.workdir, "--workdir")
     first = Reader(args.model)
+    if "finder" in first.model.info:
+        raise UserError(f"--model {args.model} also finds numbers: give a recogniser, e.g. {released.FAST}")
     _announce(images, steps)
     if finds:
         place = os.path.abspath(os.path.join(args.workdir, "numbers"))

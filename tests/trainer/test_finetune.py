@@ -49,6 +49,16 @@ def test_numbers_with_boxes_are_cut_out_and_the_finder_gets_the_new_recogniser(
     assert "no number, none listed" in capfd.readouterr().out
 
 
+def test_a_model_that_also_finds_numbers_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert draw.main(["--count", "10", "--output", str(tmp_path / "images")]) == 0
+    run = ["--workdir", str(tmp_path / "run"), "--model", "released-photos"]
+    assert finetune.main([str(tmp_path / "images"), *run]) == 2
+    assert "give a recogniser, e.g. released-fast" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_step_that_fails_ends_it_with_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
