@@ -2,24 +2,19 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from trainer.data.image_kinds import UnreadableImage
-from trainer.inference.reading import Reading
 from trainer.serving import bodies, errors, page, schemas
 from trainer.serving.access import Access
-from trainer.serving.batching import Busy
+from trainer.serving.answering import Answering
 from trainer.serving.limits import Limits
 from trainer.serving.metrics import Metrics
 from trainer.serving.middleware import Accounted
 from trainer.serving.models import ServedModel
-
-STATUS_OF_REASON = {"too-large": 413}  # else 415: not an image that can be read
 
 
 def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, token: str | None = None) -> FastAPI:
@@ -42,7 +37,7 @@ def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, tok
     app = FastAPI(title="svhn-sequences", docs_url=None, redoc_url=None, lifespan=batching)
     app.add_middleware(Accounted, metrics=metrics, limits=limits)
     access = Access(token)
-    _add_reading(app, models, limits, metrics, access)
+    _add_reading(app, Answering(models, limits, metrics), limits, access)
     _add_state(app, models, metrics)
     page.add(app)
     errors.add(app)
@@ -50,40 +45,7 @@ def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, tok
     return app
 
 
-def _add_reading(
-    app: FastAPI, models: dict[str, ServedModel], limits: Limits, metrics: Metrics, access: Access
-) -> None:
-    async def read(model: ServedModel, content: bytes) -> Reading:
-        begin = time.perf_counter()
-        try:
-            prepared = await asyncio.to_thread(model.reader.prepare, content)
-        except UnreadableImage as error:
-            metrics.rejects.labels(error.reason).inc()
-            raise HTTPException(
-                STATUS_OF_REASON.get(error.reason, 415), errors.error(error.reason, error.detail)
-            ) from error
-        metrics.stages.labels(model.name, "decode").observe(time.perf_counter() - begin)
-        try:
-            reading = await model.batcher.do(prepared)
-        except Busy:
-            raise bodies.busy(limits.pending) from None
-        metrics.confidence.labels(model.name).observe(reading.confidence)
-        return reading
-
-    async def read_or_reject(model: ServedModel, content: bytes) -> dict[str, Any]:
-        try:
-            return (await read(model, content)).to_dict()
-        except HTTPException as error:
-            if error.status_code == 429:
-                raise
-            return {"error": error.detail}
-
-    def find(name: str | None) -> ServedModel:
-        model = next(iter(models.values())) if name is None else models.get(name)
-        if model is None:
-            raise HTTPException(404, errors.error("no-such-model", f"{name}: there are {', '.join(models)}"))
-        return model
-
+def _add_reading(app: FastAPI, answering: Answering, limits: Limits, access: Access) -> None:
     @app.post(
         "/v1/read",
         response_model=schemas.Answer,
@@ -93,12 +55,12 @@ def _add_reading(
     async def read_images(request: Request, model: str | None = None) -> dict[str, Any]:
         """Read one image, the body, or several: the files of a form, or `{"images": [{"b64": "..."}]}`."""
         access.check(request)
-        chosen = find(model)
+        chosen = answering.find(model)
         single, contents = await bodies.images(request, limits.images)
         if single:
-            results = [(await read(chosen, contents[0])).to_dict()]
+            results = [(await answering.read(chosen, contents[0])).to_dict()]
         else:
-            results = await asyncio.gather(*(read_or_reject(chosen, content) for content in contents))
+            results = await asyncio.gather(*(answering.read_or_reject(chosen, content) for content in contents))
         return {"model": chosen.name, "fingerprint": chosen.fingerprint, "results": results}
 
     @app.post(
@@ -110,15 +72,15 @@ def _add_reading(
     async def predict(name: str, request: Request) -> dict[str, Any]:
         """Read images as TensorFlow Serving's REST interface does: `{"instances": [{"b64": "..."}]}`."""
         access.check(request)
-        chosen = find(name)
+        chosen = answering.find(name)
         contents = await bodies.instances(request, limits.images)
-        readings = await asyncio.gather(*(read(chosen, content) for content in contents))
+        readings = await asyncio.gather(*(answering.read(chosen, content) for content in contents))
         return {"predictions": [reading.to_dict() for reading in readings]}
 
     @app.get("/v1/models/{name}", response_model=schemas.Status, responses=schemas.refusals(404))
     async def status(name: str) -> dict[str, Any]:
         """Return the state of a model as TensorFlow Serving does."""
-        chosen = find(name)
+        chosen = answering.find(name)
         state = {"error_code": "OK", "error_message": ""}
         return {"model_version_status": [{"version": str(chosen.version), "state": "AVAILABLE", "status": state}]}
 
