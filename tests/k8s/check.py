@@ -18,7 +18,6 @@ from tests.k8s.pods import Workload
 from trainer.cli import UserError
 from trainer.cluster import environment
 
-Stages = Sequence[Sequence[Callable[[list[Object]], Iterator[str]]]]
 VERSIONS = ("1.33", "1.37")  # the oldest and the newest that the manifests are checked against
 
 CHIEF_DECIDES = {"rules": [{"succeededIndexes": "0"}]}
@@ -38,7 +37,7 @@ ENUMS = {
 }
 
 
-def findings(objects: list[Object], stages: Stages | None = None) -> list[str]:
+def findings(objects: list[Object], stages: Sequence[Sequence[Callable]] | None = None) -> list[str]:
     """Return a line for each mistake in the objects; by default they are those of a run."""
     found = [line for version in VERSIONS for line in schema(objects, version)]
     # Each stage relies on what the ones before it found to be there.
@@ -274,8 +273,7 @@ def security(objects: list[Object]) -> Iterator[str]:
     """Check the `restricted` profile of Pod Security, and our own stricter rules."""
     for work in pods.workloads(objects):
         pod, container = work.pod, work.container
-        own = container.get("securityContext", {})
-        of_pod = pod.get("securityContext", {})
+        own, of_pod = (part.get("securityContext", {}) for part in (container, pod))
         rules = {
             "runAsNonRoot": of_pod.get("runAsNonRoot") is True and of_pod.get("runAsUser", 0) > 0,
             "seccompProfile RuntimeDefault": of_pod.get("seccompProfile") == {"type": "RuntimeDefault"},
@@ -300,4 +298,3 @@ def _name(found: Object) -> str:
 
 
 STAGES = ((identities, references), (selectors, sizes, addresses, failures, enums, resources, policies, security))
-OF_A_SERVER = ((identities, references), (selectors, enums, resources, security))

@@ -1,8 +1,8 @@
-"""Answer what requests ask: read an image with one of the models, or refuse it with an HTTP status."""
+"""Read the images of requests with the model that they name."""
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import HTTPException
@@ -18,19 +18,17 @@ from trainer.serving.models import ServedModel
 STATUS_OF_REASON = {"too-large": 413}  # else 415: not an image that can be read
 
 
-@dataclass(frozen=True)
 class Answering:
-    """The models by name, the limits, and where requests are counted."""
+    """The models of a server, by name, the default first, as requests use them."""
 
-    models: dict[str, ServedModel]
-    limits: Limits
-    metrics: Metrics
+    def __init__(self, models: Mapping[str, ServedModel], limits: Limits, metrics: Metrics) -> None:
+        self.models, self.limits, self.metrics = models, limits, metrics
 
     def find(self, name: str | None) -> ServedModel:
-        """Return the model of that name, or the first.
+        """Return the model of a name, or the default if none is given.
 
         Raises:
-          HTTPException: 404 if there is none.
+          HTTPException: 404, it does not exist.
         """
         model = next(iter(self.models.values())) if name is None else self.models.get(name)
         if model is None:
@@ -38,18 +36,19 @@ class Answering:
         return model
 
     async def read(self, model: ServedModel, content: bytes) -> Reading:
-        """Read an image file.
+        """Read an image.
 
         Raises:
-          HTTPException: 413 or 415 if it cannot be read, 429 if too many images wait.
+          HTTPException: 413 or 415, it cannot be read; 429, too many images are waiting.
         """
         begin = time.perf_counter()
         try:
             prepared = await asyncio.to_thread(model.reader.prepare, content)
         except UnreadableImage as error:
             self.metrics.rejects.labels(error.reason).inc()
-            status = STATUS_OF_REASON.get(error.reason, 415)
-            raise HTTPException(status, errors.error(error.reason, error.detail)) from error
+            raise HTTPException(
+                STATUS_OF_REASON.get(error.reason, 415), errors.error(error.reason, error.detail)
+            ) from error
         self.metrics.stages.labels(model.name, "decode").observe(time.perf_counter() - begin)
         try:
             reading = await model.batcher.do(prepared)
@@ -59,10 +58,10 @@ class Answering:
         return reading
 
     async def read_or_reject(self, model: ServedModel, content: bytes) -> dict[str, Any]:
-        """Read one of several image files; return the error of one that cannot be read.
+        """Read one image of several: return what was read, or why it cannot be read, as JSON.
 
         Raises:
-          HTTPException: 429 if too many images wait.
+          HTTPException: 429, too many images are waiting.
         """
         try:
             return (await self.read(model, content)).to_dict()

@@ -36,7 +36,8 @@ def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, tok
 
     app = FastAPI(title="svhn-sequences", docs_url=None, redoc_url=None, lifespan=batching)
     app.add_middleware(Accounted, metrics=metrics, limits=limits)
-    _add_reading(app, Answering(models, limits, metrics), Access(token))
+    access = Access(token)
+    _add_reading(app, Answering(models, limits, metrics), limits, access)
     _add_state(app, models, metrics)
     page.add(app)
     errors.add(app)
@@ -44,7 +45,7 @@ def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, tok
     return app
 
 
-def _add_reading(app: FastAPI, answering: Answering, access: Access) -> None:
+def _add_reading(app: FastAPI, answering: Answering, limits: Limits, access: Access) -> None:
     @app.post(
         "/v1/read",
         response_model=schemas.Answer,
@@ -55,7 +56,7 @@ def _add_reading(app: FastAPI, answering: Answering, access: Access) -> None:
         """Read one image, the body, or several: the files of a form, or `{"images": [{"b64": "..."}]}`."""
         access.check(request)
         chosen = answering.find(model)
-        single, contents = await bodies.images(request, answering.limits.images)
+        single, contents = await bodies.images(request, limits.images)
         if single:
             results = [(await answering.read(chosen, contents[0])).to_dict()]
         else:
@@ -72,7 +73,7 @@ def _add_reading(app: FastAPI, answering: Answering, access: Access) -> None:
         """Read images as TensorFlow Serving's REST interface does: `{"instances": [{"b64": "..."}]}`."""
         access.check(request)
         chosen = answering.find(name)
-        contents = await bodies.instances(request, answering.limits.images)
+        contents = await bodies.instances(request, limits.images)
         readings = await asyncio.gather(*(answering.read(chosen, content) for content in contents))
         return {"predictions": [reading.to_dict() for reading in readings]}
 
