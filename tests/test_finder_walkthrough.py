@@ -66,6 +66,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_model_does_not_show_where_it_was_measured(model: Path) -> None:
+    calibration = json.loads((model / "assets" / "model_info.json").read_text())["calibration"]
+    assert "offsets" in calibration
+    assert not {"made", "datasets"} & calibration.keys()
+
+
 def test_training_goes_on_where_it_stopped(forked: Run, trained: Path, scenes: Path, tmp_path: Path) -> None:
     """Two runs of four steps give the same loss at the end as one of eight."""
     data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]

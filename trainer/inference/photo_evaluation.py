@@ -59,9 +59,9 @@ def evaluate(
     begin = time.monotonic()
     answers = _answers(photos, reader, workdir, data, split, allow_seen=allow_seen)
     calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
-    summary = {"step": found.step, "data": data, "split": split, "reader": reader.info["fingerprint"]}
-    summary |= {"decode": found.decode, "datasets": dataset_info.identities(data)}
-    summary["made"] = provenance.gather() | {"seconds": round(time.monotonic() - begin, 1)}
+    measured = {"step": found.step, "data": data, "split": split, "reader": reader.info["fingerprint"]}
+    measured["decode"] = found.decode
+    made = provenance.gather() | {"seconds": round(time.monotonic() - begin, 1)}
     if calibrate:
         calibrated = region_calibration.fit(
             np.stack([a.scores for a in answers]),
@@ -72,7 +72,9 @@ def evaluate(
     answers = [_confident(answer, calibrated) for answer in answers]
     if calibrate:
         stored_too = {**calibrated.to_json(), "thresholds": _thresholds(answers)}
-        whole_file.write_json(f"{workdir}/{files.CALIBRATION_FILE}", {**summary, **stored_too})
+        # Exported models show it to whoever gets them: without the command line and the folder of this machine.
+        whole_file.write_json(f"{workdir}/{files.CALIBRATION_FILE}", {**measured, **stored_too})
+    summary = {**measured, "datasets": dataset_info.identities(data), "made": made}
     summary["finding"] = finding_metrics.summarise([Found(a.truth, a.corners[1:], a.scores[1:]) for a in answers])
     summary["reading"] = photo_metrics.summarise(answers)
     whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(_row(a)) + "\n" for a in answers))
