@@ -190,6 +190,6 @@ def test_unknown_experiments_are_listed() -> None:
     with pytest.raises(
         UserError,
         match="choose one of compact, five_heads, svhn_rnn, demo, released, released_stage2, "
-        "photo_reader, finder, smoke",
+        "photo_reader, free, finder, smoke",
     ):
         experiments.find("nonsense")
