@@ -91,7 +91,7 @@ def test_a_server_with_a_token_asks_for_it(tiny_model: Path, clip: tuple[Path, l
         assert page.run("document.getElementById('token-form').hidden")
         click_camera(page)
         page.wait("!document.getElementById('token-form').hidden")
-        assert "send the header Authorization" in text(page, "status")
+        page.wait("document.getElementById('status').textContent.includes('send the header Authorization')")
         page.run("document.getElementById('token').value = 'secret'")
         page.wait("document.getElementById('speed').textContent !== ''")
         page.wait("!document.getElementById('status').textContent.startsWith('Not read')")
