@@ -14,6 +14,7 @@ from trainer.cli import UserError
 from trainer.files import whole_file
 
 TRAINED_ON_FILE = "trained_on.npy"
+EVALUATE_OTHERS = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
 
 
 def fingerprints(keys: tf.Tensor, encoded: tf.Tensor, images: tf.Tensor | None) -> tf.Tensor:

@@ -23,7 +23,6 @@ from trainer.workdir import files
 log = logging.getLogger(__name__)
 
 ATTENDED_AT_ONCE = 64  # images
-SEEN_ADVICE = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
 
 
 def evaluate(
@@ -57,7 +56,7 @@ def evaluate(
     trained_on = leakage.remembered(workdir)
     if not allow_seen:
         named = f"split {split} of {', '.join(data)}"
-        leakage.check(images.keys, images.fingerprints, trained_on, data=named, advice=SEEN_ADVICE)
+        leakage.check(images.keys, images.fingerprints, trained_on, data=named, advice=leakage.EVALUATE_OTHERS)
     log.info("reading %d images with the checkpoint of step %d", len(images), step)
     begin = time.monotonic()
     predictor = Predictor(recogniser, params, state, config)

@@ -106,8 +106,8 @@ def _answers(
         if not allow_seen:
             keys = [record.key for record in batch]
             prints = leakage.fingerprints(tf.constant(keys), encoded, None).numpy()
-            advice = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
-            leakage.check(keys, prints, trained_on, data=f"split {split} of {', '.join(data)}", advice=advice)
+            named = f"split {split} of {', '.join(data)}"
+            leakage.check(keys, prints, trained_on, data=named, advice=leakage.EVALUATE_OTHERS)
         out = {name: value.numpy() for name, value in regions(encoded).items()}
         answers += [_answer(record, {name: value[i] for name, value in out.items()}) for i, record in enumerate(batch)]
     return answers

@@ -90,6 +90,11 @@ class PureRecogniser(PureNetwork):
         """Return logits in training mode and the next state; randomness depends only on the layer and `step`."""
         return self.run_training(params, state, images, tokens, step=step)
 
+    def follow(self, params: Mapping[str, Any], state: Mapping[str, Any], images, tokens) -> Any:
+        """Return the logits in inference mode, float32 [B, T, V], for images and the tokens fed, int32 [B, T]."""
+        with self.holding(params, state):
+            return self.layer(images, tokens)
+
     def encode(self, params: Mapping[str, Any], state: Mapping[str, Any], images) -> tuple[Any, Any]:
         """Run `Recogniser.encode` in inference mode."""
         with self.holding(params, state):

@@ -41,9 +41,4 @@ class Teacher:
         """
         if images.shape[1:3].as_list() != self.size:
             images = tf.image.resize(images, self.size, antialias=True)
-        memory, state = self.recogniser.encode(self.params, self.state, images)
-        logits = []
-        for t in range(fed.shape[1]):
-            at_t, state, _ = self.recogniser.step(self.params, fed[:, t : t + 1], state, memory)
-            logits.append(at_t)
-        return tf.nn.softmax(tf.cast(tf.concat(logits, axis=1), tf.float32))
+        return tf.nn.softmax(self.recogniser.follow(self.params, self.state, images, fed))
