@@ -34,14 +34,14 @@ def create(models: dict[str, ServedModel], limits: Limits, metrics: Metrics, tok
         for task in running:
             task.cancel()
 
-    app = FastAPI(title="svhn-sequences", docs_url=None, redoc_url=None, lifespan=batching)
+    options = {"title": "svhn-sequences", "docs_url": None, "redoc_url": None, "lifespan": batching}
+    app = schemas.DescribedApp(models, has_token=token is not None, **options)
     app.add_middleware(Accounted, metrics=metrics, limits=limits)
     access = Access(token)
     _add_reading(app, Answering(models, limits, metrics), limits, access)
     _add_state(app, models, metrics)
     page.add(app)
     errors.add(app)
-    schemas.describe(app, models, has_token=token is not None)
     return app
 
 

@@ -129,26 +129,28 @@ READ = {
 PREDICT = {"requestBody": {"required": True, "content": {"application/json": _listed("instances")}}}
 
 
-def describe(app: FastAPI, models: Iterable[str], *, has_token: bool) -> None:
-    """Have an application describe itself at `/openapi.json` as it is: with its models, and the token if it wants one.
+class DescribedApp(FastAPI):
+    """An application that describes itself at `/openapi.json` as it is: with its models, and the token if it wants one.
 
     FastAPI adds the status 422 to all operations with parameters; ours answer 404 for a model that does not exist.
     """
-    made, names = app.openapi, {"type": "string", "enum": list(models)}
 
-    def described() -> dict[str, Any]:
-        content = made()
+    def __init__(self, models: Iterable[str], *, has_token: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.names, self.has_token = {"type": "string", "enum": list(models)}, has_token
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description."""
+        content = super().openapi()
         for operations in content["paths"].values():
             for method, operation in operations.items():
                 operation["responses"].pop("422", None)
                 for parameter in operation.get("parameters", []):
-                    parameter["schema"] = names
-                if method == "post" and has_token:
+                    parameter["schema"] = self.names
+                if method == "post" and self.has_token:
                     operation["security"] = [{"token": []}]
         for name in ("HTTPValidationError", "ValidationError"):
             content["components"]["schemas"].pop(name, None)
-        if has_token:
+        if self.has_token:
             content["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         return content
-
-    app.openapi = described  # type: ignore[method-assign]
