@@ -83,7 +83,7 @@ class Optimizer(Group):
 
 @dataclass(frozen=True)
 class Train(Group):
-    """The run: lengths and intervals in steps."""
+    """The run: lengths and intervals in steps, and what else it learns from."""
 
     steps: Steps = 3_000
     log_every: Steps = 100
@@ -156,6 +156,8 @@ class Config(Group):
             raise UserError(
                 "decode.closer=true: only compact without model.crop has attention over the whole image; give false"
             )
+        if self.train.teacher and self.model.finds:
+            raise UserError(f"train.teacher={self.train.teacher}: a finder cannot learn from one; leave it out")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

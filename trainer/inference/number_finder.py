@@ -90,11 +90,11 @@ class NumberFinder:
         return found
 
     def shown(self, labelled: input_pipeline.LabelledImages) -> list[Shown]:
-        """Return how many numbers each image has and how many were found, with the boxes of both."""
+        """Return how many numbers each image has and how many boxes were found, with both; right if these match."""
         return [
             Shown(
                 f"{len(one.truth)} numbers, {len(one.corners)} found",
-                len(one.truth) == len(one.corners),
+                bool(len(one.truth) == len(one.corners) == finding_metrics.matches(one).sum()),
                 one.truth.tolist(),
                 one.corners.tolist(),
             )

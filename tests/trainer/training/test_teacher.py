@@ -85,3 +85,9 @@ def test_a_teacher_of_other_numbers_is_refused(teacher: Path, change: dict[str, 
 def test_a_teacher_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         Reading(student(str(tmp_path / "nowhere"), weight=0.7))
+
+
+def test_a_finder_has_no_teacher() -> None:
+    finder = experiments.find("finder")
+    with pytest.raises(UserError, match=r"train\.teacher=runs/teacher: a finder cannot learn from one"):
+        replace(finder, train=replace(finder.train, teacher="runs/teacher"))
