@@ -88,4 +88,5 @@ def test_neither_listing_nor_a_shard_takes_more_memory_for_more_images(
             tracemalloc.stop()
 
     peak(10)  # what the first run loads
-    assert abs(peak(12_000) - peak(3_000)) < 300_000
+    # Garbage that waits for its collector makes a few 100 KB of difference; 37,000 paths alone would take 5 MB.
+    assert abs(peak(40_000) - peak(3_000)) < 1_000_000
