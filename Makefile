@@ -19,7 +19,7 @@ SAY := @printf '\n== %s\n'
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --editable '.[cpu,beam,gcp,k8s,report,serve,heif,tflite,test]'
+	$(PY) -m pip install --quiet --editable '.[cpu,beam,gcp,k8s,report,serve,heif,onnx,tflite,test]'
 	@touch $@
 
 check: $(VENV)/installed

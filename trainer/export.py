@@ -32,6 +32,12 @@ def _parser() -> argparse.ArgumentParser:
         "--tflite", action="store_true", help="also write assets.extra/model.tflite, which takes images already resized"
     )
     parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="also write assets.extra/model.onnx, from pixels to tokens, for any ONNX runtime; with it, predict, serve "
+        "and Reader need no TensorFlow",
+    )
+    parser.add_argument(
         "--reader",
         default=released.FAST,
         metavar="EXPORT",
@@ -48,7 +54,7 @@ def _run(argv: list[str] | None) -> None:
     from trainer.workdir import files
 
     output = warm_up.next_version(args.serving) if args.serving else args.output
-    options = {"half": args.half, "serving": bool(args.serving), "settings": args.set}
+    options = {"half": args.half, "onnx": args.onnx, "serving": bool(args.serving), "settings": args.set}
     with environment.native_stderr():
         if files.read_config(args.workdir).model.finds:
             reader = exported_model.load(released.folder_of(args.reader))

@@ -26,7 +26,7 @@ def _run(argv: list[str] | None) -> None:
         replaceable.check_replaceable(args.draw, "--draw")
         _check_not_read(args.draw, args.images)
     image_kinds.limit_megapixels(args.max_megapixels)
-    environment.configure()
+    environment.configure(use_tensorflow=False)  # the model imports it, if it needs it
     few_images.read(args)
 
 
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     region_options.add_beam(parser)
     region_options.add_arguments(parser)
+    region_options.add_engine(parser)
     megapixels.add_argument(parser)
     return parser
 

@@ -37,7 +37,7 @@ def _run(argv: list[str] | None) -> None:
 
     image_kinds.limit_megapixels(args.max_megapixels)
     with listening.listen(args.host, args.port) as socket_:
-        environment.configure()
+        environment.configure(use_tensorflow=False)  # the models import it, if they need it
         import uvicorn
 
         from trainer.serving import app, models

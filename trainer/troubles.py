@@ -36,6 +36,7 @@ _EXTRAS = {  # of setup.py, by the packages that only they install
     "keras": "cpu",
     "kubernetes": "k8s",
     "matplotlib": "report",
+    "onnx": "onnx",
     "prometheus_client": "serve",
     "pyarrow": "beam",
     "requests": "beam",
@@ -45,6 +46,7 @@ _EXTRAS = {  # of setup.py, by the packages that only they install
     "shapely": "cpu",
     "tensorboard": "cpu",
     "tensorflow": "cpu",
+    "tf2onnx": "onnx",
     "uvicorn": "serve",
     "yaml": "k8s",
 }

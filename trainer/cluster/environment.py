@@ -72,7 +72,7 @@ def configure(*, use_tensorflow: bool = True) -> Task:
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     logs.start()
     if not logs.chosen().verbose:
-        for name in ("absl", "tensorflow"):
+        for name in ("absl", "tensorflow", "tf2onnx"):
             logging.getLogger(name).setLevel(logging.ERROR)  # their warnings are about their own API
     task = read_task(os.environ)
     if task.jobs:

@@ -6,6 +6,7 @@ Training and the exported model call the same `decode`, `fit` and `normalise`.
 import tensorflow as tf
 
 from trainer.config.model import Model
+from trainer.data.rounding import HALF_WITHIN
 
 PADDING = 114  # of 255: what letterboxed images are padded with
 
@@ -29,16 +30,24 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 def fit(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Resize uint8 [h, w, 3] to uint8 [height, width, 3] with anti-aliasing, without keeping the aspect ratio."""
     resized = tf.image.resize(image, [height, width], antialias=True)
-    return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+    return tf.cast(rounded(resized), tf.uint8)
+
+
+def rounded(values: tf.Tensor) -> tf.Tensor:
+    """Round float 0..255, halves upwards, on every runtime.
+
+    Where the sides have a simple ratio, such as 640 to 384, many resized values are halves but for the last bit, which
+    depends on the runtime.
+    """
+    return tf.floor(tf.clip_by_value(values, 0.0, 255.0) + (0.5 + HALF_WITHIN))
 
 
 def letterbox(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Resize uint8 [h, w, 3] to fit into uint8 [height, width, 3], keeping the aspect ratio; pad right and bottom."""
     rows, columns = letterboxed(tf.shape(image)[0], tf.shape(image)[1], height, width)
-    resized = tf.image.resize(image, [rows, columns], antialias=True)
-    resized = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+    resized = rounded(tf.image.resize(image, [rows, columns], antialias=True))
     padded = tf.pad(resized, [[0, height - rows], [0, width - columns], [0, 0]], constant_values=PADDING)
-    return tf.ensure_shape(padded, [height, width, 3])
+    return tf.cast(tf.ensure_shape(padded, [height, width, 3]), tf.uint8)
 
 
 def letterboxed(rows: tf.Tensor, columns: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -44,17 +44,26 @@ def read(path: str, *, advice: str) -> bytes | None:
     Raises:
       UserError: it is a folder, a pipe or a device.
     """
-    import tensorflow as tf
-
+    if "://" in path:
+        return _read_remote(path)
     try:
-        if "://" not in path:
-            local_file.check_regular(path)
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return bytes(file.read())
-    except (FileNotFoundError, tf.errors.NotFoundError):
+        local_file.check_regular(path)
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
         return None
     except local_file.NotAFile as error:
         raise UserError(f"{path} cannot be read: {error}; {advice}") from error
+
+
+def _read_remote(path: str) -> bytes | None:
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return bytes(file.read())
+    except tf.errors.NotFoundError:
+        return None
 
 
 def read_json(path: str, *, advice: str, keys: Sequence[str] = ()) -> dict[str, Any] | None:

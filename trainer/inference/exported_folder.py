@@ -13,7 +13,7 @@ import tensorflow as tf
 from trainer.cli import UserError
 from trainer.files import whole_file
 from trainer.inference import warm_up
-from trainer.inference.exported_model import CHECKSUMS, INFO_PATH
+from trainer.inference.exported_model import CHECKSUMS, INFO_PATH, ONNX_FILE
 from trainer.workdir import checkpoint
 
 TFLITE_FILE = "assets.extra/model.tflite"
@@ -21,7 +21,7 @@ GRAPH_FILE = "saved_model.pb"  # marks a folder as a SavedModel: removed first a
 FOLDERS = "assets/", "assets.extra/", "variables/"
 FILES = re.compile(
     rf"saved_model\.pb|fingerprint\.pb|variables/variables\.(index|data-\d{{5}}-of-\d{{5}})"
-    rf"|{INFO_PATH}|{TFLITE_FILE}|{warm_up.FILE}|{CHECKSUMS}"
+    rf"|{INFO_PATH}|{TFLITE_FILE}|{ONNX_FILE}|{warm_up.FILE}|{CHECKSUMS}"
 )
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2)
 

@@ -19,6 +19,7 @@ from trainer.inference import region_options
 INFO_FILE = "model_info.json"
 INFO_PATH = f"assets/{INFO_FILE}"
 GRAPH = "saved_model.pb"
+ONNX_FILE = "assets.extra/model.onnx"
 CHECKSUMS = "assets.extra/checksums.json"  # CRC-32C of every other file, in hexadecimal, by path
 PIXEL_DIGITS = 1  # after the point, of coordinates
 LEAST_CONFIDENCE = 0.2  # lowest confidence of a region that is listed as a number
@@ -90,7 +91,7 @@ class ExportedModel:
         for part in batches.of(files, len(files), len):
             out = {name: value.numpy().tolist() for name, value in signature(images=tf.constant(part), **sizes).items()}
             rows = [dict(zip(out, row, strict=True)) for row in zip(*out.values(), strict=True)]
-            answers += [_with_numbers(_answer(row), row, most) for row in rows]
+            answers += [answer_of(row, most) for row in rows]
         return answers
 
     @property
@@ -100,9 +101,10 @@ class ExportedModel:
         return height, width
 
     @property
-    def decoded(self) -> Callable[..., dict[str, Any]]:
-        """The signature that takes decoded images, see `signatures.signatures`."""
-        return self.loaded.signatures["decoded"]
+    def fitted(self) -> Callable[..., dict[str, Any]]:
+        """The signature for images of the model's size, see `signatures.signatures`; older exports resize them."""
+        signatures = self.loaded.signatures
+        return signatures["fitted" if "fitted" in signatures else "decoded"]
 
     def attention(self, file: bytes) -> tuple[str, np.ndarray] | None:
         """Return the best text and where the model looked for each character; None if it has no attention."""
@@ -183,8 +185,12 @@ def load(folder: str) -> ExportedModel:
         raise UserError(f"{folder} cannot be loaded ({reason}): export the model again") from error
 
 
-def _answer(row: dict[str, Any]) -> Answer:
-    """Return the answer for an image, given what the signature returns for it."""
+def answer_of(row: dict[str, Any], most: int) -> Answer:
+    """Return the answer for an image, with at most `most` numbers, given what the signature returns for it."""
+    return _with_numbers(_without_numbers(row), row, most)
+
+
+def _without_numbers(row: dict[str, Any]) -> Answer:
     candidates = [
         {"text": text.decode(), "log_prob": _rounded(log_prob), "probability": _rounded(probability)}
         for text, log_prob, probability in zip(row["text"], row["log_prob"], row["probability"], strict=True)

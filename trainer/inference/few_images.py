@@ -14,8 +14,10 @@ from trainer import cli, logs
 from trainer.cluster import environment
 from trainer.data import image_io, image_kinds, image_source
 from trainer.inference import any_model, attention_overlay, beam_width, box_overlay, exported_model
+from trainer.inference.any_model import Model
 from trainer.inference.box_overlay import Photo
 from trainer.inference.exported_model import Answer, ExportedModel
+from trainer.inference.region_options import TENSORFLOW
 
 DRAWN_SIDE = 1024  # pixels
 FEW = 200  # images; for these, optimising a graph takes longer than it saves
@@ -27,14 +29,18 @@ def read(args: argparse.Namespace) -> None:
     Raises:
       UserError: some could not be read; the others were.
     """
-    model = any_model.load(args.model)
+    model = any_model.load(args.model, args.engine)
+    finds = "finder" in model.info
+    only_there = (args.regions == "whole") if finds else args.draw  # whole photos, and where the model looked
+    if only_there and args.engine is None:
+        model = any_model.load(args.model, TENSORFLOW)
     # It takes four seconds for a finder with its recogniser, and a few tenths of one for a recogniser alone.
-    quick = "finder" in model.info and len(args.images) <= FEW
-    with environment.unoptimised_graphs() if quick else contextlib.nullcontext():
+    slow = isinstance(model, ExportedModel) and finds and len(args.images) <= FEW
+    with environment.unoptimised_graphs() if slow else contextlib.nullcontext():
         _read_all(model, args)
 
 
-def _read_all(model: ExportedModel, args: argparse.Namespace) -> None:
+def _read_all(model: Model, args: argparse.Namespace) -> None:
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model.info["beam_width"])
     most, whole = args.max_numbers, args.regions == "whole"
     calibrated = bool(exported_model.reading_info(model.info, whole=whole)["calibration"])
@@ -85,7 +91,7 @@ def _opened(path: str) -> BinaryIO:
         raise cli.UserError(f"{path} cannot be read: {error}") from error
 
 
-def _look(model: ExportedModel, file: bytes, image: Image.Image, answer: Answer) -> attention_overlay.Look:
+def _look(model: Model, file: bytes, image: Image.Image, answer: Answer) -> attention_overlay.Look:
     """Return what to draw for an answer; include the attention only if it was computed for the same text."""
     text, found = answer.candidates[0]["text"], model.attention(file)
     # An export of version 0.1.0 computes the attention for the result of a narrower beam.

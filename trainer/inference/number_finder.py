@@ -48,14 +48,22 @@ class NumberFinder:
           The corners, float32 [B, K, 8] in pixels of the images: x, y, clockwise from the top left as one reads; the
           scores, float32 [B, K] in 0..1, 0 where there are fewer than K.
         """
-        views = views or self.config.decode.views
-        found = [self._peaks(_resized(images, view / max(views))) for view in views]
-        corners, scores = (tf.concat(parts, axis=1) for parts in zip(*found, strict=True))
         return tf.map_fn(
             lambda one: _apart(one[0], one[1], most),
-            (corners, scores),
+            self._all_peaks(images, views or self.config.decode.views),
             fn_output_signature=(tf.TensorSpec([None, 8], tf.float32), tf.TensorSpec([None], tf.float32)),
         )
+
+    def find_in_one(self, image: tf.Tensor, most: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what `find` does, without its first dimension, for one image, float32 [H, W, 3], without a loop."""
+        corners, scores = self._all_peaks(image[tf.newaxis], self.config.decode.views)
+        return _apart(corners[0], scores[0], most)
+
+    def _all_peaks(self, images: tf.Tensor, views: Sequence[float]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what `_peaks` does, for all views."""
+        found = [self._peaks(_resized(images, view / max(views))) for view in views]
+        corners, scores = (tf.concat(parts, axis=1) for parts in zip(*found, strict=True))
+        return corners, scores
 
     def _peaks(self, resized: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the highest peaks of a view, best first.

@@ -21,7 +21,7 @@ from trainer.inference.exported_model import ExportedModel
 from trainer.inference.finding_metrics import Found
 from trainer.inference.load import LoadedFinder, complete, load_finder
 from trainer.inference.photo_metrics import PhotoAnswer
-from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader
+from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader, of_strings
 from trainer.inference.region_calibration import RegionCalibration
 from trainer.workdir import files
 
@@ -55,7 +55,9 @@ def evaluate(
     """
     found = load_finder(workdir, settings)
     stored = None if calibrate else read_region_calibration(workdir, found, reader)
-    photos = PhotoReader(found.finder, reader.decoded, reader.image_size, RegionCalibration(), most=MOST_REGIONS)
+    photos = PhotoReader(
+        found.finder, of_strings(reader.fitted), reader.image_size, RegionCalibration(), most=MOST_REGIONS
+    )
     begin = time.monotonic()
     answers = _answers(photos, reader, workdir, data, split, allow_seen=allow_seen)
     calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()

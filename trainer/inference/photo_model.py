@@ -1,17 +1,18 @@
 """Write a finder and the recogniser that reads what it finds as one SavedModel."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from trainer import graph
+from trainer.cli import UserError
 from trainer.inference import beam_width, exported_folder, saved_model, signatures, warm_up
-from trainer.inference.exported_model import ExportedModel
+from trainer.inference.exported_model import ONNX_FILE, ExportedModel
 from trainer.inference.load import LoadedFinder, load_finder
 from trainer.inference.number_finder import NumberFinder
 from trainer.inference.photo_evaluation import read_region_calibration
-from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader
+from trainer.inference.photo_reader import MOST_REGIONS, PhotoReader, of_strings, of_tokens
 from trainer.inference.region_calibration import RegionCalibration
 
 
@@ -21,6 +22,7 @@ def export(
     reader: ExportedModel,
     *,
     half: bool = False,
+    onnx: bool = False,
     serving: bool = False,
     settings: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -36,18 +38,21 @@ def export(
       reader: the recogniser.
       settings: see `load_finder`.
       half: store the finder's weights as float16; the computation is in float32 in any case.
+      onnx: also write `onnx_export.of_photos`.
       serving: also write `warm_up.requests`.
     Returns:
       The content of the asset `model_info.json`.
     Raises:
-      UserError: the work folder has no trained finder, its calibration is for another checkpoint or recogniser, or the
-        output contains anything else or cannot be written.
+      UserError: the work folder has no trained finder, its calibration is for another checkpoint or recogniser, the
+        recogniser is too old for `onnx`, or the output contains anything else or cannot be written.
     """
     exported_folder.check(output)
+    if onnx and "fitted" not in reader.loaded.signatures:
+        raise UserError("--reader was exported by an older version, without what --onnx needs: export it again")
     found = load_finder(workdir, settings)
     stored = read_region_calibration(workdir, found, reader)
     calibrated = RegionCalibration.from_json(stored) if stored else RegionCalibration()
-    return write(found, reader, output, calibrated, stored, half=half, serving=serving)
+    return write(found, reader, output, calibrated, stored, half=half, onnx=onnx, serving=serving)
 
 
 def write(
@@ -58,13 +63,14 @@ def write(
     stored: dict[str, Any] | None,
     *,
     half: bool,
+    onnx: bool = False,
     serving: bool = False,
 ) -> dict[str, Any]:
     """Write a finder and a recogniser as a SavedModel; see `export`.
 
     Args:
       found: the finder.
-      reader, output, half, serving: as there.
+      reader, output, half, onnx, serving: as there.
       calibrated: turns what both say of a region into a confidence.
       stored: what `model_info.json` says about that.
     """
@@ -73,7 +79,7 @@ def write(
     if half:
         params = {path: tf.Variable(tf.cast(value, tf.float16), name=path) for path, value in params.items()}
         finder = NumberFinder(finder.network, params, state, config)
-    photos = PhotoReader(finder, reader.decoded, reader.image_size, calibrated, most=MOST_REGIONS)
+    photos = PhotoReader(finder, of_strings(reader.fitted), reader.image_size, calibrated, most=MOST_REGIONS)
     info = _info(found, reader, stored, saved_model.fingerprint(params, state))
     module = tf.Module()
     module.params, module.state = params, state
@@ -92,9 +98,32 @@ def write(
         "images": graph.compiled(alone, input_signature=[files]),
         "whole": reader.loaded.signatures["serving_default"],
     }
-    extras = {warm_up.FILE: lambda: warm_up.requests(finder.input_size)} if serving else {}
+    extras = _extras(finder, reader, calibrated, info, half=half, onnx=onnx, serving=serving)
     saved_model.write(output, module, found_signatures, info, extras)
     return info
+
+
+def _extras(
+    finder: NumberFinder,
+    reader: ExportedModel,
+    calibrated: RegionCalibration,
+    info: dict[str, Any],
+    *,
+    half: bool,
+    onnx: bool,
+    serving: bool,
+) -> dict[str, Callable[[], bytes]]:
+    """Return what makes each further file, by its path in the model; see `export`."""
+    extras: dict[str, Callable[[], bytes]] = {}
+    if onnx:
+        from trainer.inference import onnx_export  # needs the extra `onnx`
+
+        by_tokens = of_tokens(reader.fitted, end=len(info["alphabet"]))
+        photos = PhotoReader(finder, by_tokens, reader.image_size, calibrated, most=MOST_REGIONS)
+        extras[ONNX_FILE] = lambda: onnx_export.of_photos(photos, info, half=half)
+    if serving:
+        extras[warm_up.FILE] = lambda: warm_up.requests(finder.input_size)
+    return extras
 
 
 def _info(

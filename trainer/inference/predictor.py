@@ -42,15 +42,17 @@ class Predictor:
           width: of the beam; by default as in `search`.
           candidates: how many to return, K, at most `width`; by default `width` if given, else as configured.
         Returns:
-          `text` string [B, K]; `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], the probability
-          that the first candidate is the correct number; `characters` float32 [B, T], the probability of each of its
-          characters given those before it, then of its end, then 1.
+          `text` string [B, K], and `tokens` int32 [B, K, T], the same as indices into the alphabet, then end tokens;
+          `log_prob` and `probability` float32 [B, K]; `confidence` float32 [B], the probability that the first
+          candidate is the correct number; `characters` float32 [B, T], the probability of each of its characters given
+          those before it, then of its end, then 1.
         """
         if candidates is None:
             candidates = self.config.decode.beam_width if width is None else width
         found = self.search(images, width).first(candidates)
         return {
             "text": self.vocab.decode_tensor(found.tokens),
+            "tokens": found.tokens,
             "log_prob": found.log_probs,
             "probability": tf.exp(found.log_probs),
             "confidence": self.confidence(found.log_probs[:, 0]),

@@ -3,10 +3,9 @@
 import os
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from trainer import progress, released
-from trainer.cluster import environment
 from trainer.data import batches, image_io, labelled_folder
 from trainer.data.image_kinds import UnreadableImage
 from trainer.data.labelled_folder import LabelledFile
@@ -35,13 +34,19 @@ class Reader:
       model: `released`, `released-fast`, `released-photos`, `free`, or a folder written by `trainer.export` or
         `trainer.train`, local or `gs://`.
       candidates: how many texts to return; by default what the model was exported with.
+      engine: what computes, `onnx` or `tensorflow`, see `any_model.load`.
     Raises:
-      UserError: the model is missing or damaged, or `candidates` is out of range.
+      UserError: the model is missing, damaged or not for the engine, or `candidates` is out of range.
     """
 
-    def __init__(self, model: str | os.PathLike[str] = released.DEFAULT, *, candidates: int | None = None) -> None:
-        environment.import_tensorflow()
-        self.model = any_model.load(os.fspath(model))
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = released.DEFAULT,
+        *,
+        candidates: int | None = None,
+        engine: Literal["onnx", "tensorflow"] | None = None,
+    ) -> None:
+        self.model = any_model.load(os.fspath(model), engine)
         self.beam_width, self.candidates = beam_width.sizes(None, candidates, self.model.info["beam_width"])
 
     def read(self, image: ImageLike) -> Reading:

@@ -1,7 +1,11 @@
 """Cut oriented regions out of photos at full resolution, turned upright, and stacked characters laid side by side."""
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from trainer.data import preprocess
+from trainer.inference import resampling
 from trainer.models import oriented_box
 from trainer.models.oriented_box import OrientedBoxes
 
@@ -24,39 +28,69 @@ def widened(corners: tf.Tensor, margin: tuple[float, float]) -> tf.Tensor:
     return oriented_box.to_corners(OrientedBoxes(box.x, box.y, width, height, box.cos, box.sin))
 
 
-def cut(image: tf.Tensor, corners: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def cut(image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Cut regions out of an image; beyond its border, the nearest pixel is repeated.
 
     Args:
       image: uint8 [H, W, 3].
       corners: float32 [K, 8] in pixels of the image, x, y, clockwise from what becomes the top left corner.
+      stacked: int32 [K], 1 to `MOST_STACKED`: cut the region into that many equal parts from top to bottom, and lay
+        these side by side from left to right.
       height, width: of each cut, in pixels.
     Returns:
       uint8 [K, height, width, 3].
     """
-    origin, across, down = corners[:, 0:2], corners[:, 2:4] - corners[:, 0:2], corners[:, 6:8] - corners[:, 0:2]
-    shrunk = tf.maximum(tf.norm(across, axis=1) / width, tf.norm(down, axis=1) / height)
+    across, down = corners[:, 2:4] - corners[:, 0:2], corners[:, 6:8] - corners[:, 0:2]
+    counts, columns = tf.cast(stacked, tf.float32), tf.gather(_part_widths(width), stacked - 1)
+    shrunk = tf.maximum(tf.norm(across, axis=1) / columns, tf.norm(down, axis=1) / (height * counts))
     fineness = tf.clip_by_value(tf.cast(tf.math.ceil(shrunk), tf.int32), 1, FINEST)
+    parts, places = [], []
+    for fine in range(1, FINEST + 1):
+        place = tf.where(fineness == fine)[:, 0]
+        parts.append(_averaged(image, tf.gather(corners, place), tf.gather(stacked, place), height, width, fine))
+        places.append(place)
+    return tf.gather(tf.concat(parts, axis=0), tf.argsort(tf.concat(places, axis=0)))
 
-    def sampled(region: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        origin, across, down, fine = region
-        right, below = across / tf.cast(width * fine, tf.float32), down / tf.cast(height * fine, tf.float32)
-        # Pixel i covers i to i + 1, and the transform is between the middles of pixels.
-        start = origin + (right + below) / 2 - 0.5
-        matrix = tf.stack([right[0], below[0], start[0], right[1], below[1], start[1], 0.0, 0.0])
-        samples = tf.raw_ops.ImageProjectiveTransformV3(
-            images=image[tf.newaxis],
-            transforms=matrix[tf.newaxis],
-            output_shape=[height * fine, width * fine],
-            fill_value=0.0,
-            interpolation="BILINEAR",
-            fill_mode="NEAREST",
+
+def _averaged(
+    image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, width: int, fine: int
+) -> tf.Tensor:
+    """Return what `cut` does, with `fine` samples per pixel and direction, a row of them at a time to bound memory."""
+    inside, part = _places(width, fine)
+    right = tf.gather(inside, stacked - 1)[:, tf.newaxis]  # [K, 1, width * fine]
+    parts = tf.cast(tf.gather(part, stacked - 1), tf.float32)[:, tf.newaxis]
+    counts = tf.cast(stacked, tf.float32)[:, tf.newaxis, tf.newaxis]
+    rows = tf.range(height, dtype=tf.float32)[:, tf.newaxis]
+    x, y = corners[:, ::2, tf.newaxis, tf.newaxis], corners[:, 1::2, tf.newaxis, tf.newaxis]  # [K, 4, 1, 1]
+    sums = tf.zeros([tf.shape(corners)[0], height, width * fine, 3])
+    for i in range(fine):
+        below = (parts + (rows + (i + 0.5) / fine) / height) / counts
+        # Pixel i covers i to i + 1, and whole numbers are the middles of pixels.
+        sums += resampling.bilinear(
+            image,
+            x[:, 0] + (x[:, 1] - x[:, 0]) * right + (x[:, 3] - x[:, 0]) * below - 0.5,
+            y[:, 0] + (y[:, 1] - y[:, 0]) * right + (y[:, 3] - y[:, 0]) * below - 0.5,
         )
-        per_pixel = tf.reshape(tf.cast(samples, tf.float32), [height, fine, width, fine, 3])
-        return tf.cast(tf.round(tf.reduce_mean(per_pixel, axis=(1, 3))), tf.uint8)
+    means = tf.reduce_mean(tf.reshape(sums, [-1, height, width, fine, 3]), axis=3) / fine
+    return tf.cast(preprocess.rounded(means), tf.uint8)
 
-    regions = (origin, across, down, fineness)
-    return tf.map_fn(sampled, regions, fn_output_signature=tf.TensorSpec([height, width, 3], tf.uint8))
+
+def _part_widths(width: int) -> NDArray[np.float32]:
+    """Return the width of each part of a cut, if there are 1, 2, ... `MOST_STACKED` of them."""
+    return np.array([width // count for count in range(1, MOST_STACKED + 1)], np.float32)
+
+
+def _places(width: int, fine: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return how far across its part, 0..1, each sample of a row is, and in which part; each [MOST_STACKED, W * fine].
+
+    Columns that are left over beside the parts mirror the last ones.
+    """
+    widths = _part_widths(width)[:, np.newaxis]
+    counts = np.arange(1, MOST_STACKED + 1)[:, np.newaxis]
+    samples = (np.arange(width * fine, dtype=np.float32) + 0.5) / fine
+    mirrored = np.minimum(samples, 2 * widths * counts - samples)
+    part = (mirrored // widths).astype(np.int32)
+    return (mirrored / widths - part).astype(np.float32), part
 
 
 def may_stack(corners: tf.Tensor, count: int) -> tf.Tensor:
@@ -68,22 +102,9 @@ def may_stack(corners: tf.Tensor, count: int) -> tf.Tensor:
 
 def columns(corners: tf.Tensor, count: int) -> tf.Tensor:
     """Return regions in which `count` characters are stacked, float32 [K, 8], with each margin: float32 [M * K, 8]."""
-    margins = tf.repeat(tf.constant(STACK_MARGINS), tf.shape(corners)[0], axis=0)
-    box = oriented_box.from_corners(tf.tile(corners, [len(STACK_MARGINS), 1]))
-    width, height = box.width * (1 + 2 * margins[:, 0]), box.height * (1 + 2 * margins[:, 1] / count)
-    return oriented_box.to_corners(OrientedBoxes(box.x, box.y, width, height, box.cos, box.sin))
-
-
-def side_by_side(image: tf.Tensor, corners: tf.Tensor, count: int, height: int, width: int) -> tf.Tensor:
-    """Cut regions in which characters are stacked into equal parts, and lay these side by side from left to right.
-
-    Args:
-      image: uint8 [H, W, 3].
-      corners: float32 [K, 8].
-      count: how many parts.
-      height, width: of each result, in pixels.
-    Returns:
-      uint8 [K, height, width, 3].
-    """
-    parts = tf.split(cut(image, corners, height * count, width // count), count, axis=1)
-    return tf.pad(tf.concat(parts, axis=2), [[0, 0], [0, 0], [0, width % count], [0, 0]], "SYMMETRIC")
+    box = oriented_box.from_corners(corners)
+    widened = []
+    for beside, above in STACK_MARGINS:
+        width, height = box.width * (1 + 2 * beside), box.height * (1 + 2 * above / count)
+        widened.append(oriented_box.to_corners(OrientedBoxes(box.x, box.y, width, height, box.cos, box.sin)))
+    return tf.concat(widened, axis=0)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from trainer.files import whole_file
 from trainer.inference import exported_folder, signatures, warm_up
 from trainer.inference.calibration import Calibration
-from trainer.inference.exported_model import CHECKSUMS, INFO_FILE, crc32c
+from trainer.inference.exported_model import CHECKSUMS, INFO_FILE, ONNX_FILE, crc32c
 from trainer.inference.load import load_model, read_calibration
 from trainer.inference.predictor import Predictor
 
@@ -22,6 +22,7 @@ def export(
     *,
     half: bool = False,
     tflite: bool = False,
+    onnx: bool = False,
     serving: bool = False,
     settings: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -35,6 +36,7 @@ def export(
       output: the folder; a model that trainer.export wrote there is replaced.
       half: store the weights as float16; the computation is in float32 in any case.
       tflite: also write `signatures.lite` as `assets.extra/model.tflite`.
+      onnx: also write `onnx_export.of_recogniser`.
       serving: also write `warm_up.requests`.
       settings: see `load_model`.
     Returns:
@@ -65,13 +67,26 @@ def export(
     module = tf.Module()
     module.params, module.state = params, state
 
+    extras = _extras(predictor, info, half=half, tflite=tflite, onnx=onnx, serving=serving)
+    write(output, module, signatures.signatures(predictor), info, extras)
+    return info
+
+
+def _extras(
+    predictor: Predictor, info: dict[str, Any], *, half: bool, tflite: bool, onnx: bool, serving: bool
+) -> dict[str, Callable[[], bytes]]:
+    """Return what makes each further file, by its path in the model; see `export`."""
     extras: dict[str, Callable[[], bytes]] = {}
     if tflite:
         extras[exported_folder.TFLITE_FILE] = lambda: signatures.lite(predictor)
+    if onnx:
+        from trainer.inference import onnx_export  # needs the extra `onnx`
+
+        extras[ONNX_FILE] = lambda: onnx_export.of_recogniser(predictor, info, half=half)
     if serving:
-        extras[warm_up.FILE] = lambda: warm_up.requests((config.model.image_height, config.model.image_width))
-    write(output, module, signatures.signatures(predictor), info, extras)
-    return info
+        height, width = info["image_size"]
+        extras[warm_up.FILE] = lambda: warm_up.requests((height, width))
+    return extras
 
 
 def write(

@@ -20,8 +20,8 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
     It returns `text` string [B, N]; `log_prob` and `probability` float32 [B, N], best first; `confidence` float32 [B];
     and `characters` float32 [B, T], see `Predictor.read`. N is at most the beam width; if it equals the width, the last
     candidates are often not the most probable ones: see `beam_width.width_for`. `decoded` takes `images`, uint8
-    [B, h, w, 3], instead. TensorFlow Serving fills in the configured values of the last two inputs;
-    tf.saved_model.load requires them.
+    [B, h, w, 3], instead; `fitted` takes uint8 [B, H, W, 3] of the model's size, and also returns `tokens`. TensorFlow
+    Serving fills in the configured values of the last two inputs; tf.saved_model.load requires them.
 
     `images` takes the files alone, and reads them with these configured values, for callers that cannot give several
     inputs: `keras.layers.TFSMLayer`, and batching in TensorFlow Serving, for which each input must have a batch.
@@ -40,14 +40,15 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
             tf.debugging.assert_positive(value, f"{name} must be at least 1")
         return predictor.read(preprocess.normalise(images), beam_width, candidates)
 
-    fitted = tf.TensorSpec([None, model.image_height, model.image_width, 3], tf.uint8)
-    read = graph.compiled(read_fitted, input_signature=[fitted, *sizes])  # traced once for both signatures
+    fitted = tf.TensorSpec([None, model.image_height, model.image_width, 3], tf.uint8, name="images")
+    read = graph.compiled(read_fitted, input_signature=[fitted, *sizes])  # traced once for all signatures
 
     def read_files(images, beam_width=followed, candidates=configured):
-        return read(preprocess.decode_and_fit(images, model), beam_width, candidates)
+        return without_tokens(read(preprocess.decode_and_fit(images, model), beam_width, candidates))
 
     def read_decoded(images, beam_width=followed, candidates=configured):
-        return read(preprocess.fit(images, model.image_height, model.image_width), beam_width, candidates)
+        fitted = preprocess.fit(images, model.image_height, model.image_width)
+        return without_tokens(read(fitted, beam_width, candidates))
 
     def read_alone(images):
         return of_candidates(read_files(images, followed, configured), predictor.config.decode.beam_width)
@@ -59,6 +60,7 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
             ("serving_default", read_files, [FILES, *sizes]),
             ("images", read_alone, [FILES]),
             ("decoded", read_decoded, [pixels, *sizes]),
+            ("fitted", read, [fitted, *sizes]),
         )
     }
     attention = _attention(predictor, followed)
@@ -80,6 +82,11 @@ def _attention(predictor: Predictor, followed: tf.Tensor) -> Any:
         return {"text": text, "attention": tf.reshape(attention, [-1, model.max_length + 1, *model.map_size])}
 
     return graph.compiled(look, input_signature=[FILES]).get_concrete_function()
+
+
+def without_tokens(out: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Return outputs but for `tokens`: `text` says the same, more conveniently."""
+    return {name: value for name, value in out.items() if name != "tokens"}
 
 
 def of_candidates(out: dict[str, tf.Tensor], count: int) -> dict[str, tf.Tensor]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.inference import resampling
+
 # How far a closer view extends from the mean of the attention: standard deviations, plus a fraction of the side.
 REACH_DOWN, REACH_ACROSS = (3.0, 0.12), (2.5, 0.06)
 
@@ -31,14 +33,12 @@ def _seen(images: tf.Tensor, zoom: float, tilt: float) -> tf.Tensor:
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     cos, sin = math.cos(math.radians(tilt)) / zoom, math.sin(math.radians(tilt)) / zoom
     back = np.array([[cos, sin], [-sin, cos]])  # from view to image coordinates
-    rows = np.column_stack([back, middle - back @ middle])
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.constant([[*rows[0], *rows[1], 0.0, 0.0]], tf.float32),
-        output_shape=[height, width],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
+    start = middle - back @ middle
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    return resampling.bilinear(
+        images,
+        tf.constant(back[0, 0] * x + back[0, 1] * y + start[0], tf.float32),
+        tf.constant(back[1, 0] * x + back[1, 1] * y + start[1], tf.float32),
     )
 
 
@@ -58,35 +58,20 @@ def closer(images: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
         middles.append(mean)
         reaches.append(deviations * tf.sqrt(variance) + margin)
     middle, reach = tf.concat(middles, axis=1), tf.concat(reaches, axis=1)
-    boxes = tf.clip_by_value(tf.concat([middle - reach, middle + reach], axis=1), 0.0, 1.0)
-    return tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
+    first, last = (tf.clip_by_value(edge, 0.0, 1.0)[:, :, tf.newaxis] for edge in (middle - reach, middle + reach))
+    rows, columns = (first + (last - first) * tf.linspace(0.0, 1.0, side) for side in images.shape[1:3])
+    y, x = rows[:, 0, :, tf.newaxis] * (images.shape[1] - 1), columns[:, 1, tf.newaxis] * (images.shape[2] - 1)
+    return resampling.bilinear_of_each(images, *(tf.broadcast_to(one, tf.shape(x + y)) for one in (x, y)))
 
 
 def together(state: Any, count: int) -> Any:
-    """Reshape tensors [views * B, K, ...] to [B, K, views, ...]."""
-
-    def one(x: tf.Tensor) -> tf.Tensor:
-        apart = tf.reshape(x, tf.concat([[count, -1], tf.shape(x)[1:]], 0))
-        moved = _transpose(apart, [1, 2, 0, *range(3, apart.shape.rank)])
-        return tf.ensure_shape(moved, [None, None, count, *x.shape[2:]])
-
-    return tf.nest.map_structure(one, state)
+    """Change tensors [views * B, K, ...] to [B, K, views, ...]."""
+    return tf.nest.map_structure(lambda x: tf.stack(tf.split(x, count), axis=2), state)
 
 
 def apart(state: Any) -> Any:
     """Invert `together`."""
-
-    def one(x: tf.Tensor) -> tf.Tensor:
-        moved = _transpose(x, [2, 0, 1, *range(3, x.shape.rank)])
-        flat = tf.reshape(moved, tf.concat([[-1], tf.shape(moved)[2:]], 0))
-        return tf.ensure_shape(flat, [None, None, *x.shape[3:]])
-
-    return tf.nest.map_structure(one, state)
-
-
-def _transpose(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
-    """Transpose, with integers cast to floats: oneDNN logs an error if the CPU has no fast path for integers."""
-    return tf.cast(tf.transpose(tf.cast(x, tf.float32), axes), x.dtype)
+    return tf.nest.map_structure(lambda x: tf.concat(tf.unstack(x, axis=2), axis=0), state)
 
 
 def agreed(logits: tf.Tensor, count: int) -> tf.Tensor:

@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from trainer import graph
-from trainer.inference.photo_reader import PhotoReader
+from trainer.data import preprocess
+from trainer.inference.photo_reader import PhotoReader, of_strings
 from trainer.inference.region_calibration import RegionCalibration
 
 MOST = 3
@@ -25,6 +26,10 @@ class StubFinder:
         bright = tf.cast(tf.reduce_mean(images, axis=[1, 2, 3]) > 0, tf.float32)
         scores = bright[:, tf.newaxis] * tf.constant([[0.9, 0.6, 0.0]])
         return tf.tile(boxes, [tf.shape(images)[0], 1, 1]), scores
+
+    def find_in_one(self, image: tf.Tensor, most: int) -> tuple[tf.Tensor, tf.Tensor]:
+        corners, scores = self.find(image[tf.newaxis], most)
+        return corners[0], scores[0]
 
 
 def stub_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str, tf.Tensor]:
@@ -59,7 +64,7 @@ def shade_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[st
 
 
 def reader() -> PhotoReader:
-    return PhotoReader(StubFinder(), stub_reader, (8, 16), RegionCalibration(), most=MOST)
+    return PhotoReader(StubFinder(), of_strings(stub_reader), (8, 16), RegionCalibration(), most=MOST)
 
 
 def encoded(image: Image.Image) -> bytes:
@@ -119,6 +124,16 @@ def test_a_photo_does_not_depend_on_the_others_of_its_batch() -> None:
                 np.testing.assert_allclose(value[0], together[name][i], rtol=1e-5)
 
 
+def test_pixels_are_read_like_the_file_of_one_photo() -> None:
+    for file in (photo((768, 768), 200, 250), photo((300, 200), 10, 20), photo((500, 900), 180, 30)):
+        sizes = tf.constant(2), tf.constant(1)
+        expected = graph.compiled(reader().read)(tf.constant([file]), *sizes)
+        out = graph.compiled(reader().read_pixels)(preprocess.decode(tf.constant(file)), *sizes)
+        assert out.keys() == expected.keys()
+        for name, value in out.items():
+            np.testing.assert_array_equal(value, expected[name])
+
+
 class NarrowFinder(StubFinder):
     """Finds a box that ends before the last of three patches."""
 
@@ -138,7 +153,7 @@ def edge_reader(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str
 def test_the_more_confident_of_two_margins_counts() -> None:
     image = Image.new("RGB", (384, 384))
     image.paste((250,) * 3, (194, 80, 240, 180))
-    photos = PhotoReader(NarrowFinder(), edge_reader, (32, 64), RegionCalibration(), most=MOST)
+    photos = PhotoReader(NarrowFinder(), of_strings(edge_reader), (32, 64), RegionCalibration(), most=MOST)
     out = graph.compiled(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
     assert out["text"][0, 1, 0] == b"wide"
     np.testing.assert_allclose(out["confidence"][0, 1], 0.9)
@@ -149,7 +164,7 @@ def test_stacked_characters_are_read_side_by_side() -> None:
     for i, shade in enumerate((50, 175, 100)):
         stacked.paste((shade,) * 3, (70, 50 + 40 * i, 160, 90 + 40 * i))
     plain = Image.new("RGB", (384, 384), (125,) * 3)
-    photos = PhotoReader(TallFinder(), shade_reader, (8, 15), RegionCalibration(), most=MOST)
+    photos = PhotoReader(TallFinder(), of_strings(shade_reader), (8, 15), RegionCalibration(), most=MOST)
     files = tf.constant([encoded(stacked), encoded(plain)])
     out = graph.compiled(photos.regions)(files, tf.constant(2), tf.constant(1))
     assert [text.decode() for text in out["text"][:, 1, 0].numpy()] == ["274", "5"]
@@ -173,7 +188,7 @@ def test_stacked_characters_count_by_how_many_margins_agree_on_them() -> None:
     image = Image.new("RGB", (384, 384), (250,) * 3)
     image.paste((20,) * 3, (100, 50, 130, 110))
     image.paste((120,) * 3, (100, 110, 130, 170))
-    photos = PhotoReader(TallFinder(), half_reader, (8, 15), RegionCalibration(), most=MOST)
+    photos = PhotoReader(TallFinder(), of_strings(half_reader), (8, 15), RegionCalibration(), most=MOST)
     out = graph.compiled(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
     assert out["text"][0, 1, 0] == b"345"
     np.testing.assert_allclose(out["confidence"][0, 1], 0.8, rtol=1e-6)

@@ -29,7 +29,9 @@ def test_a_turned_card_is_cut_out_upright(degrees: int) -> None:
         [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
     )
     points += np.array([100, 80])
-    cut = regions.cut(tf.constant(np.asarray(canvas)), tf.constant(points.reshape(1, 8), tf.float32), 20, 40)
+    cut = regions.cut(
+        tf.constant(np.asarray(canvas)), tf.constant(points.reshape(1, 8), tf.float32), tf.constant([1]), 20, 40
+    )
     assert cut.shape == (1, 20, 40, 3)
     inner = np.asarray(cut[0], int)
     small = np.asarray(picture().resize((40, 20), Image.Resampling.BOX), int)
@@ -40,12 +42,17 @@ def test_a_turned_card_is_cut_out_upright(degrees: int) -> None:
 
 def test_beyond_the_image_its_edge_is_repeated() -> None:
     image = tf.constant(np.full((30, 30, 3), 120, np.uint8))
-    cut = regions.cut(image, tf.constant([[-20.0, -20, 50, -20, 50, 50, -20, 50]]), 16, 16)
+    cut = regions.cut(image, tf.constant([[-20.0, -20, 50, -20, 50, 50, -20, 50]]), tf.constant([1]), 16, 16)
     np.testing.assert_array_equal(cut, np.full((1, 16, 16, 3), 120))
 
 
 def test_no_region_is_no_error() -> None:
-    assert regions.cut(tf.zeros([9, 9, 3], tf.uint8), tf.zeros([0, 8]), 4, 8).shape == (0, 4, 8, 3)
+    assert regions.cut(tf.zeros([9, 9, 3], tf.uint8), tf.zeros([0, 8]), tf.zeros([0], tf.int32), 4, 8).shape == (
+        0,
+        4,
+        8,
+        3,
+    )
 
 
 def test_margins_are_as_wide_as_the_characters_ask_for() -> None:
@@ -70,7 +77,7 @@ def test_stacked_characters_come_to_lie_side_by_side(count: int) -> None:
     shades = [20, 220, 60, 180, 120][:count]
     bottom = 10.0 + 30 * count
     corners = tf.constant([[40.0, 10, 60, 10, 60, bottom, 40, bottom]])
-    cut = regions.side_by_side(tf.constant(np.asarray(column(shades))), corners, count, 56, 96)
+    cut = regions.cut(tf.constant(np.asarray(column(shades))), corners, tf.constant([count]), 56, 96)
     assert cut.shape == (1, 56, 96, 3)
     middles = [int(cut[0, 28, round((i + 0.5) * (96 // count)), 0]) for i in range(count)]
     assert middles == shades

@@ -1,0 +1,42 @@
+"""Bilinear interpolation from operations that TensorFlow, XLA and ONNX all have, as fast as TensorFlow's own kernel."""
+
+import tensorflow as tf
+
+
+def bilinear(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Return the colours of points of images, float32 [..., *P, C]; beyond the border, the nearest pixel is repeated.
+
+    Args:
+      images: uint8 or float32 [..., H, W, C].
+      x, y: float32 [*P], the points, the same in each image; whole numbers are the middles of pixels.
+    """
+    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
+    pixels = tf.reshape(images, tf.concat([tf.shape(images)[:-3], [height * width], tf.shape(images)[-1:]], axis=0))
+    pixels = tf.ensure_shape(pixels, [*images.shape[:-3], None, images.shape[-1]])
+    return _interpolated(pixels, 0, (height, width), x, y)
+
+
+def bilinear_of_each(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Return what `bilinear` does for images [B, H, W, C] that each have points of their own, float32 [B, h, w]."""
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    first = tf.range(tf.shape(images)[0])[:, tf.newaxis, tf.newaxis] * (height * width)
+    return _interpolated(tf.reshape(images, [-1, images.shape[-1]]), first, (height, width), x, y)
+
+
+def _interpolated(
+    pixels: tf.Tensor, first: tf.Tensor | int, size: tuple[tf.Tensor, tf.Tensor], x: tf.Tensor, y: tf.Tensor
+) -> tf.Tensor:
+    """Return the colours of points, given pixels [..., N, C] of which `first` is the top left one of the image."""
+    height, width = size
+    x = tf.clip_by_value(x, 0.0, tf.cast(width - 1, tf.float32))
+    y = tf.clip_by_value(y, 0.0, tf.cast(height - 1, tf.float32))
+    from_left, from_top = (x - tf.floor(x))[..., tf.newaxis], (y - tf.floor(y))[..., tf.newaxis]
+    left, top = tf.cast(x, tf.int32), tf.cast(y, tf.int32)
+    right, bottom = tf.minimum(left + 1, width - 1), tf.minimum(top + 1, height - 1)
+
+    def colours(row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.gather(pixels, first + row * width + column, axis=-2), tf.float32)
+
+    above = (1 - from_left) * colours(top, left) + from_left * colours(top, right)
+    below = (1 - from_left) * colours(bottom, left) + from_left * colours(bottom, right)
+    return (1 - from_top) * above + from_top * below
