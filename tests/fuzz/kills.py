@@ -16,7 +16,19 @@ from tests.faults.test_full_disk import FINAL, WRITERS, fill, mounted
 from tests.forking import Ended
 from tests.fuzz.world import Case
 
-VOLATILE = {"seconds", "images_per_second", "examples_per_second", "time", "begin", "ended", "host", "pid", "id"}
+VOLATILE = {
+    "seconds",
+    "images_per_second",
+    "examples_per_second",
+    "time",
+    "date",
+    "begin",
+    "ended",
+    "host",
+    "pid",
+    "id",
+    "folder",
+}
 
 
 @dataclass(frozen=True)
