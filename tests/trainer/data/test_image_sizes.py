@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.trainer.data.test_image_io import KINDS, NOISE, RNG, SMOOTH, encoded, png_chunk, reject
 from trainer.data import image_io, image_kinds, megapixels
+from trainer.data.memory_budget import MemoryBudget
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -106,7 +107,7 @@ def test_many_threads_reject_large_images_as_one_does(limit: Callable[[float], N
 
 
 def test_only_so_much_is_decoded_at_once() -> None:
-    room, inside, most = image_io._Room(10), [], []
+    room, inside, most = MemoryBudget(10), [], []
 
     def decode(wanted: int) -> None:
         with room.room(wanted):
