@@ -8,12 +8,11 @@ import io
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from PIL import Image
-from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-from trainer.data import image_files, image_kinds, tiff_rows
+from trainer.data import image_files, image_kinds, reduced_scale, tiff_rows
 from trainer.data.image_kinds import UnreadableImage
 from trainer.data.memory_budget import MemoryBudget
 
@@ -162,17 +161,15 @@ def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None, reserve: Call
     try:
         # In a PNG, the orientation may come after the pixels.
         turn = None if image.format == "PNG" else _orientation(image)
-        original = _stored_size(image)
+        original = decoded = reduced_scale.stored_size(image)
         if size:
-            factor = min(_factors(original, size, turn))
-            image.draft(None, (image.width // factor, image.height // factor))  # JPEG decodes to 1/2, 1/4 and 1/8
-            width, height = _stored_size(image)
-            across, down = _factors((width, height), size, turn)
-            reserve(3 * (width // across) * (height // down))
+            decoded = reduced_scale.reduced(image, min(_factors(original, size, turn)))
+            across, down = _factors(decoded, size, turn)
+            reserve(3 * (decoded[0] // across) * (decoded[1] // down))
             if shrunk := _shrunk_tiff(image, file, (across, down), turn):
                 return _Decoded(shrunk, _upright_size(original, turn), plain=False)
-        with _decoding.room(_working_bytes(image, original[0] * original[1])):
-            image.load()
+        with _decoding.room(_working_bytes(image, original, decoded)):
+            image = reduced_scale.loaded(image, file)
             if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
                 raise ValueError("32-bit pixels have no standard white level")
             turn = _orientation(image) if image.format == "PNG" else turn
@@ -200,14 +197,6 @@ def _shrunk_tiff(
             return _upright(_shrunk_rgb(rows.size, factors, rows.pieces), turn)
     except Exception:  # as above; decoding it as a whole tells what is wrong with it
         return None
-
-
-def _stored_size(image: Image.Image) -> tuple[int, int]:
-    """Return the width and height before rotation; Pillow gives those of a TIFF after rotation until it is decoded."""
-    if image.format != "TIFF":
-        return image.size
-    tags = cast(TiffImageFile, image).tag_v2
-    return tags[IMAGEWIDTH], tags[IMAGELENGTH]
 
 
 def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
@@ -239,10 +228,10 @@ def _factors(size: tuple[int, int], model: tuple[int, int], turn: Image.Transpos
     return max(1, size[0] // (ROOM * width)), max(1, size[1] // (ROOM * height))
 
 
-def _working_bytes(image: Image.Image, pixels: int) -> int:
-    """Return roughly how much memory it takes to decode and convert an image; `pixels` counts those in the file."""
-    coefficients = _PROGRESSIVE_BYTES_PER_PIXEL * pixels if image.info.get("progressive") else 0
-    return coefficients + image.width * image.height * _BYTES_PER_PIXEL.get(image.format or "", _OTHER_BYTES_PER_PIXEL)
+def _working_bytes(image: Image.Image, stored: tuple[int, int], decoded: tuple[int, int]) -> int:
+    """Return roughly how much memory it takes to decode and convert an image, given its size in the file and after."""
+    coefficients = _PROGRESSIVE_BYTES_PER_PIXEL * math.prod(stored) if image.info.get("progressive") else 0
+    return coefficients + math.prod(decoded) * _BYTES_PER_PIXEL.get(image.format or "", _OTHER_BYTES_PER_PIXEL)
 
 
 _Pieces = Callable[[int, int], Iterable[tuple[int, Image.Image]]]  # of some rows: see `TiffRows.pieces`
