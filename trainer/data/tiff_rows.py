@@ -109,7 +109,7 @@ def of(image: Image.Image, file: BinaryIO) -> TiffRows | None:
     width = tags[_WIDTH]
     count = max(1, _AT_ONCE // (width * rows))
     joined = [list(chain(*places[i : i + count])) for i in range(0, len(places), count)]
-    kept = (_WIDTH, _BITS, _COMPRESSION, _PLANAR, *_OTHERS)
+    kept: tuple[int, ...] = (_WIDTH, _BITS, _COMPRESSION, _PLANAR, *_OTHERS)
     kept += (_TILE_WIDTH, _ROWS_PER_TILE) if _TILES in tags else ()
     known = {tag: tags[tag] for tag in kept if tag in tags}
     known |= {} if _TILES in tags else {_ROWS_PER_STRIP: rows}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     sizes: list[tuple[int, int]] = []
     original = Image.open
 
-    def opening(*args: object, **options: object) -> Image.Image:
+    def opening(*args: Any, **options: Any) -> Image.Image:
         image = original(*args, **options)
         sizes.append(image.size)
         return image
@@ -72,7 +73,7 @@ def test_the_pixels_are_those_of_the_whole_file(
     [{"big_tiff": True}, {"tiffinfo": {317: 2}}, {"strip_size": 1}, {"strip_size": 500 * ROW_BYTES}],
     ids=["BigTIFF", "predictor", "a row a strip", "three strips"],
 )
-def test_so_are_those_of_rarer_layouts(options: dict[str, object]) -> None:
+def test_so_are_those_of_rarer_layouts(options: dict[str, Any]) -> None:
     check_same(encoded(PHOTO, compression="tiff_lzw", **options))
 
 
