@@ -13,6 +13,7 @@ from trainer.config import typed
 from trainer.exit_status import BAD_RESULT_STATUS
 
 VERBS = ("run", "status", "logs", "delete")
+MOST_PODS = 100_000  # that a Job of Kubernetes may run at once
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,12 +81,7 @@ def _choices(args: argparse.Namespace, training: list[str]) -> Choices:
         "SHARES": args.partitions,
     }
     sizes = {key: value for key, value in given.items() if value is not None}
-    for key, value in sizes.items():
-        if value < 1:
-            raise UserError(f"{key} {value}: it must be at least 1")
     if args.restarts is not None:
-        if args.restarts < 0:
-            raise UserError(f"--restarts {args.restarts}: it must be at least 0")
         sizes["BACKOFF_LIMIT"] = args.restarts
     components = list(dict.fromkeys(args.component))
     if args.gpus and "gpu" not in components:
@@ -146,13 +142,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--overlay", help=f"one of {', '.join(render.overlays())}")
     parser.add_argument("--name", help="of the run and its work folder; by default as in the overlay's run.yaml")
     parser.add_argument("--namespace", help="by default that of kubectl's context")
-    parser.add_argument("--workers", type=int, help="worker tasks")
-    servers = parser.add_argument("--parameter-servers", type=int, help="parameter servers")
+    pods = typed.integer(1, MOST_PODS)
+    parser.add_argument("--workers", type=pods, help="worker tasks")
+    servers = parser.add_argument("--parameter-servers", type=pods, help="parameter servers")
     cli.accept_former(parser, "--servers", of=servers)
-    partitions = parser.add_argument("--partitions", type=int, help="Pods of a pipeline, one for each partition")
+    partitions = parser.add_argument("--partitions", type=pods, help="Pods of a pipeline, one for each partition")
     cli.accept_former(parser, "--shares", of=partitions)
-    parser.add_argument("--gpus", type=int, help="for each Pod that computes")
-    parser.add_argument("--restarts", type=int, help="of each failing Pod, before the run fails; by default 10")
+    parser.add_argument("--gpus", type=typed.integer(1, 1000), help="for each Pod that computes")
+    restarts = typed.integer(0, 2**31 - 1)
+    parser.add_argument("--restarts", type=restarts, help="of each failing Pod, before the run fails; by default 10")
     parser.add_argument("--image", help="image of all Pods, with its tag")
     parser.add_argument(
         "--storage", help=f"{', '.join(render.STORAGES)}, or a folder in a bucket, gs://bucket/folder; default volume"

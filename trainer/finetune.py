@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trainer import cli, logs, released, svhn
 from trainer.cli import UserError
 from trainer.cluster import environment
-from trainer.config import experiments, schema
+from trainer.config import bounds, experiments, schema, typed
 from trainer.exit_status import USER_ERROR_STATUS
 from trainer.vocab import DIGITS
 
@@ -179,8 +179,10 @@ def _parser() -> argparse.ArgumentParser:
         default=DIGITS,
         help="characters of labels that are file or folder names; labels.csv may contain any character",
     )
-    parser.add_argument("--steps", type=int, help="training steps; by default chosen by the number of images")
-    parser.add_argument("--learning-rate", type=float, default=RATE, help="peak learning rate")
+    steps = typed.integer(1, 2**31 - 1)
+    parser.add_argument("--steps", type=steps, help="training steps; by default chosen by the number of images")
+    rate = typed.argument(float, typed.Range(0, bounds.LARGEST))
+    parser.add_argument("--learning-rate", type=rate, default=RATE, help="peak learning rate")
     cli.add_settings(parser, what="override further settings of the training")
     return parser
 

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 ANSWERS = ".answers"  # appended to the name of the predictions
 GRACE = 5  # seconds to finish requests after SIGTERM
+HEADER_SECONDS = 60.0  # until the headers of a request must have arrived
 THRESHOLD = 0.9  # where the predictions were scored without one
 
 
@@ -49,11 +50,13 @@ def _run(argv: list[str] | None) -> None:
         import uvicorn
 
         from trainer.reviewing import app
+        from trainer.serving import prompt_headers
 
         for name in ("uvicorn", "asyncio", "svhn.access"):
             logging.getLogger(name).setLevel(logging.WARNING)
         made = app.create(review, token, _hosts(args.host))
-        config = uvicorn.Config(made, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE)
+        http = prompt_headers.protocol(HEADER_SECONDS)
+        config = uvicorn.Config(made, http=http, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE)
         total = len(review.queue.order)
         log.info("%s rows to review at %s (Ctrl-C ends it)", f"{total:,}", listening.address(socket_))
         asyncio.run(uvicorn.Server(config).serve([socket_]))

@@ -40,7 +40,7 @@ def _run(argv: list[str] | None) -> None:
         environment.configure(use_tensorflow=False)  # the models import it, if they need it
         import uvicorn
 
-        from trainer.serving import app, models
+        from trainer.serving import app, models, prompt_headers
         from trainer.serving.limits import Limits
         from trainer.serving.metrics import Metrics
 
@@ -53,7 +53,10 @@ def _run(argv: list[str] | None) -> None:
         metrics = Metrics()
         loaded = models.load(paths, limits, metrics)
         made = app.create(loaded, limits, metrics, token)
-        config = uvicorn.Config(made, log_config=None, access_log=False, timeout_graceful_shutdown=args.grace)
+        http = prompt_headers.protocol(args.body_timeout)
+        config = uvicorn.Config(
+            made, http=http, log_config=None, access_log=False, timeout_graceful_shutdown=args.grace
+        )
         log.info("%s at %s", ", ".join(loaded), listening.address(socket_))
         asyncio.run(_serve(uvicorn.Server(config), socket_, loaded))
 
@@ -139,7 +142,8 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--body-timeout",
         type=seconds,
         default=60.0,
-        help="seconds until a request must have arrived as a whole; later ones get status 408",
+        help="seconds until a request must have arrived as a whole; later ones get status 408. A connection whose "
+        "headers take longer is closed",
     )
     parser.add_argument(
         "--grace", type=typed.integer(0, 86_400), default=30, help="seconds to finish requests after SIGTERM"

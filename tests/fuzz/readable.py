@@ -27,3 +27,7 @@ def _run(argv: list[str] | None) -> None:
             assert len(images) == counted.records
             tf.debugging.assert_equal(len(set(images.keys)), counted.records)
     print(total)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

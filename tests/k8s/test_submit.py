@@ -179,8 +179,8 @@ def test_a_dry_run_prints_and_needs_no_cluster(
     [
         ([], "--overlay is missing"),
         (["status"], "--name is missing"),
-        (["--overlay", "local", "--workers", "0"], "must be at least 1"),
-        (["--overlay", "multi-worker", "--restarts", "-1"], "must be at least 0"),
+        (["--overlay", "local", "--workers", "0"], "--workers: 0: give a whole number, at least 1"),
+        (["--overlay", "multi-worker", "--restarts", "-1"], "--restarts: -1: give a whole number, at least 0"),
         (["--overlay", "local", "--parameter-servers", "1"], "no CLUSTER_SERVERS to change"),
         (["--overlay", "multi-worker", "--parameter-servers", "1", "--dry-run"], "no CLUSTER_SERVERS to change"),
     ],

@@ -6,16 +6,15 @@ tolerates different damage.
 
 import io
 import math
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
-from trainer.data import image_files, image_kinds
+from trainer.data import image_files, image_kinds, reduced_scale, tiff_rows
 from trainer.data.image_kinds import UnreadableImage
+from trainer.data.memory_budget import MemoryBudget
 
 ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -38,6 +37,7 @@ _SIDEWAYS = (
 ROOM = 6
 _BAND = 1 << 20  # pixels converted at once
 _DECODED_AT_ONCE = 256 << 20  # bytes, of all threads together; a larger image is decoded alone
+_decoding = MemoryBudget(_DECODED_AT_ONCE)
 _BYTES_PER_PIXEL = {"AVIF": 16, "HEIF": 16, "JPEG2000": 20, "WEBP": 16}  # while decoding
 _OTHER_BYTES_PER_PIXEL, _PROGRESSIVE_BYTES_PER_PIXEL = 8, 6
 _MOST_MENDED = 256 << 20  # bytes of a file that may be repaired
@@ -161,25 +161,50 @@ def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None, reserve: Call
     try:
         # In a PNG, the orientation may come after the pixels.
         turn = None if image.format == "PNG" else _orientation(image)
-        original, pixels = image.size, image.width * image.height
+        original = decoded = reduced_scale.stored_size(image)
         if size:
-            factor = min(_factors(image.size, size, turn))
-            image.draft(None, (image.width // factor, image.height // factor))  # JPEG decodes to 1/2, 1/4 and 1/8
-            across, down = _factors(image.size, size, turn)
-            reserve(3 * (image.width // across) * (image.height // down))
-        with _decoding.room(_working_bytes(image, pixels)):
-            image.load()
+            decoded = reduced_scale.reduced(image, min(_factors(original, size, turn)))
+            across, down = _factors(decoded, size, turn)
+            reserve(3 * (decoded[0] // across) * (decoded[1] // down))
+            if shrunk := _shrunk_tiff(image, file, (across, down), turn):
+                return _Decoded(shrunk, _upright_size(original, turn), plain=False)
+        with _decoding.room(_working_bytes(image, original, decoded)):
+            image = reduced_scale.loaded(image, file)
             if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
                 raise ValueError("32-bit pixels have no standard white level")
             turn = _orientation(image) if image.format == "PNG" else turn
-            factors = _factors(image.size, size, turn) if size else (1, 1)
-            plain = image.mode == "RGB" and "transparency" not in image.info and turn is None
-            rgb = _shrunk_rgb(image, factors)
-            upright = rgb if turn is None else rgb.transpose(turn)
-            original = original[::-1] if turn in _SIDEWAYS else original
-            return _Decoded(upright, original, plain and image.format in ("PNG", "JPEG"))
+            stored = image.im.size  # that of `image` would be wrong for a rotated TIFF
+            factors = _factors(stored, size, turn) if size else (1, 1)
+            rgb = image.mode == "RGB" and "transparency" not in image.info
+            shrunk = image if rgb and factors == (1, 1) else _shrunk_rgb(stored, factors, _whole(image))
+            plain = rgb and turn is None and image.format in ("PNG", "JPEG")
+            return _Decoded(_upright(shrunk, turn), _upright_size(original, turn), plain)
     except Exception as error:  # Pillow's plug-ins may raise any exception type
         raise image_kinds.undecodable(error) from error
+
+
+def _shrunk_tiff(
+    image: Image.Image, file: BinaryIO, factors: tuple[int, int], turn: Image.Transpose | None
+) -> Image.Image | None:
+    """Return a large TIFF shrunk, without decoding all of it at once; None if that does not work."""
+    if factors == (1, 1):
+        return None
+    try:
+        rows = tiff_rows.of(image, file)
+        if rows is None:
+            return None
+        with _decoding.room(rows.working_bytes):
+            return _upright(_shrunk_rgb(rows.size, factors, rows.pieces), turn)
+    except Exception:  # as above; decoding it as a whole tells what is wrong with it
+        return None
+
+
+def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
+    return image if turn is None else image.transpose(turn)
+
+
+def _upright_size(size: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
+    return size[::-1] if turn in _SIDEWAYS else size
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
@@ -203,27 +228,34 @@ def _factors(size: tuple[int, int], model: tuple[int, int], turn: Image.Transpos
     return max(1, size[0] // (ROOM * width)), max(1, size[1] // (ROOM * height))
 
 
-def _working_bytes(image: Image.Image, pixels: int) -> int:
-    """Return roughly how much memory it takes to decode and convert an image; `pixels` counts those in the file."""
-    coefficients = _PROGRESSIVE_BYTES_PER_PIXEL * pixels if image.info.get("progressive") else 0
-    return coefficients + image.width * image.height * _BYTES_PER_PIXEL.get(image.format or "", _OTHER_BYTES_PER_PIXEL)
+def _working_bytes(image: Image.Image, stored: tuple[int, int], decoded: tuple[int, int]) -> int:
+    """Return roughly how much memory it takes to decode and convert an image, given its size in the file and after."""
+    coefficients = _PROGRESSIVE_BYTES_PER_PIXEL * math.prod(stored) if image.info.get("progressive") else 0
+    return coefficients + math.prod(decoded) * _BYTES_PER_PIXEL.get(image.format or "", _OTHER_BYTES_PER_PIXEL)
 
 
-def _shrunk_rgb(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
-    """Return the image shrunk and in RGB, converted in bands of rows, since a conversion needs several copies."""
-    if image.mode == "RGB" and factors == (1, 1) and "transparency" not in image.info:
-        return image
-    width, height = image.width // factors[0], image.height // factors[1]
-    scale = image.height / height
-    whole = Image.new("RGB", (width, height))
-    rows = max(1, int(_BAND / (image.width * scale)))
+_Pieces = Callable[[int, int], Iterable[tuple[int, Image.Image]]]  # of some rows: see `TiffRows.pieces`
+
+
+def _whole(image: Image.Image) -> _Pieces:
+    return lambda first, last: [(first, image.crop((0, first, image.im.size[0], last)))]
+
+
+def _shrunk_rgb(size: tuple[int, int], factors: tuple[int, int], pieces: _Pieces) -> Image.Image:
+    """Return an image of this size shrunk and in RGB, converted in bands, since a conversion needs several copies."""
+    width, height = size[0] // factors[0], size[1] // factors[1]
+    scale = size[1] / height
+    shrunk = Image.new("RGB", (width, height))
+    rows = max(1, int(_BAND / (size[0] * scale)))
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        first, last = math.floor(top * scale), min(image.height, math.ceil(bottom * scale))
-        band = _to_rgb(image.crop((0, first, image.width, last)))
-        area = (0, top * scale - first, image.width, min(bottom * scale, last) - first)
-        whole.paste(band.resize((width, bottom - top), Image.Resampling.BOX, area), (0, top))
-    return whole
+        first, last = math.floor(top * scale), min(size[1], math.ceil(bottom * scale))
+        band = Image.new("RGB", (size[0], last - first))
+        for begin, piece in pieces(first, last):
+            band.paste(_to_rgb(piece), (0, begin - first))
+        area = (0, top * scale - first, size[0], min(bottom * scale, last) - first)
+        shrunk.paste(band.resize((width, bottom - top), Image.Resampling.BOX, area), (0, top))
+    return shrunk
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -234,28 +266,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
-
-
-class _Room:
-    """A memory budget in bytes that all threads share."""
-
-    def __init__(self, total: int) -> None:
-        self._total = self._free = total
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def room(self, size: int) -> Iterator[None]:
-        """Wait until that many bytes are free, and hold them; hold the whole budget if more are wanted."""
-        held = min(size, self._total)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= held)
-            self._free -= held
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += held
-                self._changed.notify_all()
-
-
-_decoding = _Room(_DECODED_AT_ONCE)

@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from tests.trainer.data.test_image_io import KINDS, NOISE, RNG, SMOOTH, encoded, png_chunk, reject
 from trainer.data import image_io, image_kinds, megapixels
+from trainer.data.memory_budget import MemoryBudget
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -69,6 +71,29 @@ def test_large_images_are_shrunk_for_a_model_and_look_the_same(kind: str, orient
         assert np.abs(np.asarray(fitted[0], int) - np.asarray(fitted[1], int)).mean() < 2
 
 
+@pytest.mark.parametrize("size", [(1600, 1200), (1601, 1203)])
+@pytest.mark.parametrize("resolutions", [1, 2, 6])
+def test_a_jpeg_2000_is_decoded_at_the_scale_that_it_has(
+    resolutions: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(SMOOTH.resize(size), "JPEG2000", irreversible=True, num_resolutions=resolutions)
+    decoded: list[tuple[int, int]] = []
+    original = Jpeg2KImageFile.load
+
+    def load(image: Jpeg2KImageFile) -> object:
+        loaded = original(image)
+        decoded.append(image.size)
+        return loaded
+
+    monkeypatch.setattr(Jpeg2KImageFile, "load", load)
+    shrunk = image_io.for_model(io.BytesIO(data), (20, 20))
+    assert shrunk.original == size
+    if resolutions == 6:
+        assert decoded[0][0] <= size[0] // 2 + 1
+    fitted = [np.asarray(image.resize((40, 30)), int) for image in (shrunk.image, image_io.load(data).image)]
+    assert np.abs(fitted[0] - fitted[1]).mean() < 2
+
+
 def test_small_images_stay_as_they_are() -> None:
     for kind in ("JPEG", "PNG"):
         data = encoded(NOISE, kind)
@@ -106,7 +131,7 @@ def test_many_threads_reject_large_images_as_one_does(limit: Callable[[float], N
 
 
 def test_only_so_much_is_decoded_at_once() -> None:
-    room, inside, most = image_io._Room(10), [], []
+    room, inside, most = MemoryBudget(10), [], []
 
     def decode(wanted: int) -> None:
         with room.room(wanted):

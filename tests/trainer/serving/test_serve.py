@@ -148,6 +148,15 @@ def test_killed_under_load_it_starts_again_on_its_port_and_stopped_under_load_it
     assert len({answer["results"][0]["text"] for answer in load.answers}) == 1
 
 
+@pytest.mark.slow
+def test_a_client_that_does_not_end_its_headers_is_left(tiny_model: Path) -> None:
+    with server("--model", f"tiny={tiny_model}", "--body-timeout", "1") as (_, address, _):
+        host, port = address.removeprefix("http://").strip("/").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nX: ")
+            assert client.recv(1) == b""
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -1,0 +1,41 @@
+"""Bound how much memory threads use together, and return what they no longer use."""
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+_LARGE = 4 << 20  # bytes
+
+
+def return_large_blocks() -> None:
+    """Have large blocks returned to the system as soon as they are freed, in this process; glibc only.
+
+    By itself, glibc keeps freed blocks of up to 32 MB between others in use, once blocks as large were freed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+class MemoryBudget:
+    """A memory budget in bytes that all threads share."""
+
+    def __init__(self, total: int) -> None:
+        self._total = self._free = total
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def room(self, size: int) -> Iterator[None]:
+        """Wait until that many bytes are free, and hold them; hold the whole budget if more are wanted."""
+        held = min(size, self._total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= held)
+            self._free -= held
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += held
+                self._changed.notify_all()
