@@ -11,6 +11,7 @@ from beam_pipelines import draw, score
 from beam_pipelines.scoring.predictions import SCHEMA
 from tests.conftest import ROOT
 from trainer import Reader, released
+from trainer.inference.exported_model import ONNX_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,22 @@ def bigquery_type(arrow: str) -> str:
     for arrows, bigquerys in words.items():
         arrow = arrow.replace(arrows, bigquerys)
     return arrow
+
+
+def test_the_code_of_the_page_about_onnx_prints_the_numbers_of_a_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert draw.main(["--count", "1", "--scene-size", "640", "--seed", "5", "--output", "scene"]) == 0
+    [photo] = (tmp_path / "scene" / "images").iterdir()
+    photo.rename("photo.png")
+    (tmp_path / "model.onnx").symlink_to(released.FOLDERS[released.PHOTOS] / ONNX_FILE)
+    expected = Reader(released.PHOTOS).read("photo.png").numbers
+    capsys.readouterr()
+    exec(python_of("onnx.md"), {})
+    printed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [number.text for number in expected if number.text]
+    assert printed
 
 
 @pytest.mark.parametrize("model", [released.NAME, released.PHOTOS])
