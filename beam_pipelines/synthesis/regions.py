@@ -1,11 +1,13 @@
 """Regions cut out of photos and scenes as a recogniser gets them from a finder: its training data for reading photos.
 
-A finder's box is never exact, so each box is moved, resized and turned a little before it is cut out upright. Stacked
-characters are mostly laid side by side, as `trainer.inference.regions` does. Some regions have no number in them; their
-text is empty.
+A finder's box is never exact, so each box is moved, resized and turned a little before it is cut out upright; some run
+on over what is beside the number, such as a letter. Stacked characters are mostly laid side by side, as
+`trainer.inference.regions` does. Some regions have no number in them, and some have stacked characters cut in a wrong
+number of parts, through their middle: their text is empty.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +18,17 @@ from beam_pipelines.synthesis.fonts import Drawn
 from beam_pipelines.synthesis.scenes import cutouts
 from beam_pipelines.synthesis.scenes.cutouts import Photo
 from trainer.cli import UserError
+from trainer.data.records import Number
 
 SHIFT, RESIZE, TURN = 0.1, (0.88, 1.15), 4.0  # of a box: relative to a character's height; factors; degrees
 MARGIN_X, MARGIN_Y = (0.05, 0.7), (0.05, 0.45)  # left and right, above and below, relative to a character's height
+RUN_ON, RUN_OVER = 0.15, (0.2, 1.3)  # share of boxes that run on, left or right, and how far, in characters' heights
 STACK_MARGIN = (0.0, 0.3)  # above and below all stacked characters, relative to the height of one
+STACK_BESIDE = (0.0, 0.3)  # left and right of them, relative to their width
 TALL = 1.2  # height of a box of several characters relative to its width, above which they are stacked
 SIDE_BY_SIDE = 0.8  # share of stacked numbers; the others stay below each other
+WRONG_PARTS = 0.7  # of the regions without a text, where the photo has a stacked number
+PARTS, PITCH = range(2, 6), (1.2, 2.5)  # numbers of parts that are tried, and how high one may be, in their widths
 LEAST_HEIGHT = 10  # pixels of a character that can be read
 LARGEST = (96, 224)  # rows and columns of a region; larger ones are shrunk
 TRIES = 200  # records, or places in one of them
@@ -90,24 +97,56 @@ def _number(rng: np.random.Generator, photo: Photo) -> Drawn | None:
     if exact.character < LEAST_HEIGHT:
         return None
     box = _moved(rng, exact)
-    is_stacked = len(number.text) > 1 and exact.height > TALL * exact.width
-    if is_stacked and rng.random() < SIDE_BY_SIDE:
+    if _is_stacked(number, exact) and rng.random() < SIDE_BY_SIDE:
         return Drawn(_side_by_side(rng, image, box, len(number.text)), number.text, ())
-    return Drawn(_cut(image, _widened(rng, box)), number.text, ())
+    box = _widened(rng, box)
+    if rng.random() < RUN_ON:
+        further = _run_on(rng, box, exact.character)
+        if not _touches(further, _taken(image, [other for other in photo.numbers if other is not number])):
+            box = further
+    return Drawn(_cut(image, box), number.text, ())
+
+
+def _is_stacked(number: Number, box: Box) -> bool:
+    return len(number.text) > 1 and box.height > TALL * box.width
 
 
 def _nothing(rng: np.random.Generator, photo: Photo) -> Drawn | None:
-    """Cut out a region that touches none of the photo's numbers, None if there is no room for it."""
+    """Cut out a region without a number, or a stacked number in a wrong number of parts; None if there is neither."""
     image = photo.open()
-    taken = [np.array(number.upright_box).reshape(2, 2) * image.size for number in photo.numbers]
+    if rng.random() < WRONG_PARTS and (wrong := _in_wrong_parts(rng, image, photo)):
+        return wrong
+    taken = _taken(image, photo.numbers)
     for _ in range(TRIES):
         x, y = rng.uniform(0, image.size)
         height = max(LEAST_HEIGHT, min(image.size) * math.exp(rng.uniform(math.log(0.04), math.log(0.5))))
         box = Box(x, y, height * rng.uniform(0.5, 3), height, math.radians(rng.normal(0, 10)))
-        low, high = box.corners.min(axis=0), box.corners.max(axis=0)
-        if all((high < first).any() or (low > last).any() for first, last in taken):
+        if not _touches(box, taken):
             return Drawn(_cut(image, box), "", ())
     return None
+
+
+def _in_wrong_parts(rng: np.random.Generator, image: Image.Image, photo: Photo) -> Drawn | None:
+    """Lay a stacked number side by side in a number of parts that is not that of its characters, None if none fits."""
+    number = photo.numbers[rng.integers(len(photo.numbers))] if photo.numbers else None
+    if number is None:
+        return None
+    exact = _box(np.array(number.corners).reshape(4, 2) * image.size)
+    if not _is_stacked(number, exact) or exact.character < LEAST_HEIGHT:
+        return None
+    low, high = (exact.height / exact.width / pitch for pitch in reversed(PITCH))
+    wrong = [count for count in PARTS if low <= count <= high and count != len(number.text)]
+    return Drawn(_side_by_side(rng, image, _moved(rng, exact), int(rng.choice(wrong))), "", ()) if wrong else None
+
+
+def _taken(image: Image.Image, numbers: Sequence[Number]) -> list[NDArray[np.float64]]:
+    """Return the left top and right bottom corners of upright boxes around numbers, float64 [2, 2] each."""
+    return [np.array(number.upright_box).reshape(2, 2) * image.size for number in numbers]
+
+
+def _touches(box: Box, taken: Sequence[NDArray[np.float64]]) -> bool:
+    low, high = box.corners.min(axis=0), box.corners.max(axis=0)
+    return not all((high < first).any() or (low > last).any() for first, last in taken)
 
 
 def _box(corners: NDArray[np.float64]) -> Box:
@@ -128,10 +167,18 @@ def _widened(rng: np.random.Generator, box: Box) -> Box:
     return Box(box.x, box.y, box.width + across, box.height + down, box.angle)
 
 
+def _run_on(rng: np.random.Generator, box: Box, character: float) -> Box:
+    """Move the left or the right side of a box away from the other."""
+    further, way = rng.uniform(*RUN_OVER) * character, rng.choice([-0.5, 0.5])
+    x, y = box.x + way * further * math.cos(box.angle), box.y + way * further * math.sin(box.angle)
+    return Box(x, y, box.width + further, box.height, box.angle)
+
+
 def _side_by_side(rng: np.random.Generator, image: Image.Image, box: Box, count: int) -> Image.Image:
     """Cut the box into `count` equal parts from top to bottom, and lay these side by side."""
     taller = box.height * (1 + 2 * rng.uniform(*STACK_MARGIN) / count)
-    column = _cut(image, Box(box.x, box.y, box.width, taller, box.angle), (LARGEST[0] * count, LARGEST[1]))
+    wider = box.width * (1 + 2 * rng.uniform(*STACK_BESIDE))
+    column = _cut(image, Box(box.x, box.y, wider, taller, box.angle), (LARGEST[0] * count, LARGEST[1]))
     height = max(1, column.height // count)
     sheet = Image.new("RGB", (column.width * count, height))
     for i in range(count):

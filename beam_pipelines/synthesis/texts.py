@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +19,17 @@ NAMED = ("uniform", "house", "benford")  # distributions that need no file
 HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
 
 
-# What is written around a number but is not part of it. Letters that look like digits are left out.
+# What is written around a number but is not part of it. Letters that look like digits are left out, but in known words
+# and from A to F: these are common beside a number, so a recogniser has to tell a 5D from a 50 and a 2B from a 28.
+ALONE = 0.1, 0.9  # the random numbers for which nothing stands there
 PREFIXES = ("No", "No.", "no.", "No ", "N°", "N ", "Nr.", "Nr ", "n°", "#")
 CAPITALS, SMALL_LETTERS = "ACDEFHKMNPRTUVWXY", "acdefhkmnprtuvwxy"
+FLATS = "ABCDEFabcdef"
+BETWEEN = ("", "", "", "", "", "", " ", "-")  # a number and a letter
+# fmt: off
+WORDS = ("APT", "Apt", "FLAT", "Flat", "UNIT", "Unit", "SUITE", "Suite", "ROOM", "Room", "HOUSE", "House", "LOT",
+         "Street", "ROAD", "Lane", "COURT", "Villa", "bis", "BIS")
+# fmt: on
 
 
 class TextSource(Protocol):
@@ -72,18 +80,34 @@ def surroundings(rng: np.random.Generator, characters: Iterable[str]) -> tuple[s
 
     Nothing if the numbers themselves may contain letters.
     """
-    kind = rng.random()
-    if kind < 0.9 or any(character.isalpha() for character in characters):
+    if ALONE[0] <= rng.random() < ALONE[1] or any(character.isalpha() for character in characters):
         return "", ""
-    if kind < 0.94:
-        return PREFIXES[rng.integers(len(PREFIXES))], ""
+    rng = rng.spawn(1)[0]  # what else is drawn is as if nothing stood there
+    kind = rng.random()
+    if kind < 0.15:
+        return _one(rng, PREFIXES), ""
+    if kind < 0.75:
+        letter, between = _letter(rng), _one(rng, BETWEEN)
+        return (letter + between, "") if kind < 0.3 else ("", between + letter)
+    word = _word(rng)
+    return (f"{word} ", "") if rng.random() < 0.5 else ("", f" {word}")
+
+
+def _letter(rng: np.random.Generator) -> str:
+    return _one(rng, FLATS if rng.random() < 0.75 else CAPITALS + SMALL_LETTERS)
+
+
+def _word(rng: np.random.Generator) -> str:
+    """Return a word, or two to five random letters."""
+    if rng.random() < 0.5:
+        return _one(rng, WORDS)
     letters = CAPITALS if rng.random() < 0.5 else SMALL_LETTERS
-    first = letters if rng.random() < 0.5 else CAPITALS
-    word = first[rng.integers(len(first))]
-    word += "".join(letters[i] for i in rng.integers(len(letters), size=rng.integers(0, 5)))
-    if len(word) == 1:
-        return "", word
-    return (f"{word} ", "") if kind < 0.96 else ("", f" {word}")
+    first = _one(rng, letters if rng.random() < 0.5 else CAPITALS)
+    return first + "".join(letters[i] for i in rng.integers(len(letters), size=rng.integers(1, 5)))
+
+
+def _one(rng: np.random.Generator, values: Sequence[str]) -> str:
+    return values[int(rng.integers(len(values)))]
 
 
 def _pick(rng: np.random.Generator, weighted):

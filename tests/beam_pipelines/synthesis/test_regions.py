@@ -14,17 +14,34 @@ from trainer.data import image_io, records, tfrecord
 from trainer.data.records import Number, Record
 from trainer.vocab import DIGITS, Vocab
 
-GREY, INKS = (128, 128, 128), ((220, 30, 30), (30, 200, 30), (30, 30, 220))  # of the first, second and third digit
+GREY, WHITE, INKS = (
+    (128, 128, 128),
+    (255, 255, 255),
+    ((220, 30, 30), (30, 200, 30), (30, 30, 220)),
+)  # of the first, second and third digit
 
 
-def shard(path: Path, places: list[tuple[float, float]], size: int, down: tuple[float, float]) -> tuple[str, ...]:
+def shard(
+    path: Path,
+    places: list[tuple[float, float]],
+    size: int,
+    down: tuple[float, float],
+    *,
+    letter: tuple[float, float] | None = None,
+    others: tuple[Number, ...] = (),
+) -> tuple[str, ...]:
     """Write a photo of 200 x 200 pixels with the number 123, squares in three inks, at the places of their middles.
 
     Args:
       size: of the squares, in pixels.
       down: unit vector from the top of each digit to its bottom.
+      letter: where there is a white square as well.
+      others: further numbers, which are not drawn.
     """
     image = Image.new("RGB", (200, 200), GREY)
+    if letter:
+        x, y = letter
+        ImageDraw.Draw(image).rectangle((x - size / 2, y - size / 2, x + size / 2 - 1, y + size / 2 - 1), fill=WHITE)
     for (x, y), ink in zip(places, INKS, strict=True):
         ImageDraw.Draw(image).rectangle((x - size / 2, y - size / 2, x + size / 2 - 1, y + size / 2 - 1), fill=ink)
     middles = np.array(places)
@@ -35,7 +52,9 @@ def shard(path: Path, places: list[tuple[float, float]], size: int, down: tuple[
     corners = [edges[i] * right + edges[j] * np.array(down) for i, j in ends]
     x0, y0, x1, y1, x2, y2, x3, y3 = (float(v) for v in np.concatenate(corners) / 200)
     number = Number("123", (x0, y0, x1, y1, x2, y2, x3, y3))
-    record = Record(image_io.encode(image, "png"), "png", "a", "123", "csv", number.upright_box, numbers=(number,))
+    record = Record(
+        image_io.encode(image, "png"), "png", "a", "123", "csv", number.upright_box, numbers=(number, *others)
+    )
     with path.open("wb") as file:
         tfrecord.write_framed(file, records.to_example(record, Vocab(DIGITS)))
     return (str(path),)
@@ -76,6 +95,44 @@ def test_stacked_characters_are_mostly_laid_side_by_side(tmp_path: Path) -> None
     wide = [image for image in images if image.width > 1.5 * image.height]
     assert 36 <= len(wide) <= 58
     assert all(from_left(image) == [0, 1, 2] for image in wide)
+
+
+def shows_letter(image: Image.Image) -> bool:
+    """Return whether the white square is seen in full: as wide as the last digit."""
+    white, last = (
+        (np.abs(np.asarray(image, int) - ink).sum(axis=-1) < 90).any(axis=0).sum() for ink in (WHITE, INKS[2])
+    )
+    return bool(white > 0.8 * last)
+
+
+def test_some_boxes_run_on_over_the_letter_beside_a_number(tmp_path: Path) -> None:
+    places = [(60.0, 100.0), (86.0, 100.0), (112.0, 100.0)]
+    paths = shard(tmp_path / "a", places, 20, (0.0, 1.0), letter=(138, 100))
+    drawn = [NumberRegions(1, paths, 10, 0.0)(index) for index in range(200)]
+    assert {one.text for one in drawn} == {"123"}
+    assert 4 <= sum(shows_letter(one.image) for one in drawn) <= 30
+    for one in drawn:
+        assert from_left(one.image) == [0, 1, 2]
+
+
+def test_no_box_runs_on_over_another_number(tmp_path: Path) -> None:
+    places = [(60.0, 100.0), (86.0, 100.0), (112.0, 100.0)]
+    tiny = Number("7", (0.69, 0.49, 0.7, 0.49, 0.7, 0.51, 0.69, 0.51))  # too small to be cut out itself
+    paths = shard(tmp_path / "a", places, 20, (0.0, 1.0), letter=(138, 100), others=(tiny,))
+    drawn = [NumberRegions(1, paths, 10, 0.0)(index) for index in range(200)]
+    assert not any(shows_letter(one.image) for one in drawn)
+
+
+def test_stacked_characters_in_a_wrong_number_of_parts_have_no_text(tmp_path: Path) -> None:
+    paths = shard(tmp_path / "a", [(100, 60), (100, 90), (100, 120)], 24, (0.0, 1.0))
+    drawn = [NumberRegions(1, paths, 10, 1.0)(index) for index in range(100)]
+    assert {one.text for one in drawn} == {""}
+    cut = [one.image for one in drawn if np.abs(np.asarray(one.image, int) - GREY).max() > 60]
+    assert 55 <= len(cut) <= 85
+    for image in cut:  # in two parts: the second digit is below the first and above the third
+        first, second, third = ((np.abs(np.asarray(image, int) - ink).sum(axis=-1) < 90).any(axis=0) for ink in INKS)
+        assert (first & second).any()
+        assert (second & third).any()
 
 
 def test_what_has_no_text_touches_no_number(tmp_path: Path) -> None:

@@ -53,13 +53,36 @@ def test_no_number_is_longer_than_allowed(max_digits: int, seed: int) -> None:
     assert 1 <= len(wanted.draw(np.random.default_rng(seed))) <= max_digits
 
 
-def test_a_tenth_stands_beside_letters_of_which_none_is_part_of_a_number() -> None:
+@pytest.fixture(scope="module")
+def beside() -> list[tuple[str, str]]:
+    """What is written before and after each of 6,000 numbers."""
     wanted = texts.from_options("house", "uniform", max_digits=5, alphabet=DIGITS)
-    found = [wanted.surroundings(np.random.default_rng(seed)) for seed in range(3000)]
-    beside = [pair for pair in found if pair != ("", "")]
-    assert 0.07 < len(beside) / len(found) < 0.13
-    assert all(not (before and after) for before, after in beside)
-    assert not set("".join(before + after for before, after in beside)) & set(DIGITS + "OIlSZBGQ")
+    return [wanted.surroundings(np.random.default_rng(seed)) for seed in range(6000)]
+
+
+def test_a_fifth_stands_beside_letters_of_which_none_is_part_of_a_number(beside: list[tuple[str, str]]) -> None:
+    some = [pair for pair in beside if pair != ("", "")]
+    assert 0.17 < len(some) / len(beside) < 0.23
+    assert all(not (before and after) for before, after in some)
+    assert not set("".join(before + after for before, after in some)) & set(DIGITS)
+
+
+def test_most_letters_stand_directly_beside_a_number_as_in_5d_and_b12(beside: list[tuple[str, str]]) -> None:
+    after = Counter(after for _, after in beside if len(after) == 1)
+    before = Counter(before for before, _ in beside if len(before) == 1 and before.isalpha())
+    assert after.total() > 0.05 * len(beside)
+    assert before.total() > 0.01 * len(beside)
+    assert set("ABCDEFabcdef") <= set(after)
+    assert min(after["B"], after["D"]) > 10
+    assert not set(after + before) & set("OIlSZGQgoqsz")
+
+
+def test_letters_that_look_like_digits_are_otherwise_in_known_words_alone(beside: list[tuple[str, str]]) -> None:
+    words = {word for pair in beside for word in ["".join(pair).strip()] if len(word) > 2 and word.isalpha()}
+    known = words & set(texts.WORDS)
+    assert len(known) > 10
+    assert len(words - known) > 100
+    assert not set("".join(words - known)) & set("OIlSZBGQ")
 
 
 def test_where_letters_belong_to_the_numbers_none_stand_beside_them() -> None:
