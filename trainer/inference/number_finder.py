@@ -134,8 +134,6 @@ def _apart(corners: tf.Tensor, scores: tf.Tensor, most: int | tf.Tensor) -> tupl
     """Return the best boxes of one image that do not overlap better ones, float32 [K, 8], and their scores [K]."""
     xs, ys = corners[:, ::2], corners[:, 1::2]
     upright = tf.stack([tf.reduce_min(ys, 1), tf.reduce_min(xs, 1), tf.reduce_max(ys, 1), tf.reduce_max(xs, 1)], axis=1)
-    kept, count = tf.image.non_max_suppression_padded(
-        upright, scores, most, iou_threshold=OVERLAP, score_threshold=LOWEST_SCORE, pad_to_max_output_size=True
-    )
-    valid = tf.range(tf.size(kept)) < count
-    return tf.gather(corners, kept), tf.where(valid, tf.gather(scores, kept), 0.0)
+    kept = tf.image.non_max_suppression(upright, scores, most, iou_threshold=OVERLAP, score_threshold=LOWEST_SCORE)
+    missing = most - tf.size(kept)
+    return tf.pad(tf.gather(corners, kept), [[0, missing], [0, 0]]), tf.pad(tf.gather(scores, kept), [[0, missing]])

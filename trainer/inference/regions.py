@@ -71,8 +71,8 @@ def _averaged(
             x[:, 0] + (x[:, 1] - x[:, 0]) * right + (x[:, 3] - x[:, 0]) * below - 0.5,
             y[:, 0] + (y[:, 1] - y[:, 0]) * right + (y[:, 3] - y[:, 0]) * below - 0.5,
         )
-    means = tf.reduce_mean(tf.reshape(sums, [-1, height, width, fine, 3]), axis=3) / fine
-    return tf.cast(preprocess.rounded(means), tf.uint8)
+    samples = tf.unstack(tf.reshape(sums, [-1, height, width, fine, 3]), axis=3)
+    return tf.cast(preprocess.rounded(tf.add_n(samples) / (fine * fine)), tf.uint8)
 
 
 def _part_widths(width: int) -> NDArray[np.float32]:

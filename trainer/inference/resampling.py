@@ -30,13 +30,17 @@ def _interpolated(
     height, width = size
     x = tf.clip_by_value(x, 0.0, tf.cast(width - 1, tf.float32))
     y = tf.clip_by_value(y, 0.0, tf.cast(height - 1, tf.float32))
-    from_left, from_top = (x - tf.floor(x))[..., tf.newaxis], (y - tf.floor(y))[..., tf.newaxis]
     left, top = tf.cast(x, tf.int32), tf.cast(y, tf.int32)
     right, bottom = tf.minimum(left + 1, width - 1), tf.minimum(top + 1, height - 1)
 
     def colours(row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.gather(pixels, first + row * width + column, axis=-2), tf.float32)
 
-    above = (1 - from_left) * colours(top, left) + from_left * colours(top, right)
-    below = (1 - from_left) * colours(bottom, left) + from_left * colours(bottom, right)
-    return (1 - from_top) * above + from_top * below
+    top_left = colours(top, left)
+    # Spread to the channels first: ONNX Runtime is slow at multiplying by a last dimension of 1.
+    shape = tf.shape(top_left)
+    from_left, from_top = (tf.broadcast_to((one - tf.floor(one))[..., tf.newaxis], shape) for one in (x, y))
+    above = top_left + from_left * (colours(top, right) - top_left)
+    bottom_left = colours(bottom, left)
+    below = bottom_left + from_left * (colours(bottom, right) - bottom_left)
+    return above + from_top * (below - above)
