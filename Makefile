@@ -119,9 +119,9 @@ release: $(VENV)/installed
 	    --set train.steps=$$(($(STEPS) * 5 / 16)) $(RECIPE)
 	$(SAY) "4/4 evaluate, calibrate and export: in one view, and in all"
 	$(PY) -m trainer.evaluate --workdir runs/stage2 --data $(RELEASE)/photos --calibrate --set $(ONE_VIEW)
-	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export-fast --half --set $(ONE_VIEW)
+	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export-fast --half --onnx --set $(ONE_VIEW)
 	$(PY) -m trainer.evaluate --workdir runs/stage2 --data $(RELEASE)/photos --calibrate
-	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export --half
+	$(PY) -m trainer.export --workdir runs/stage2 --output runs/stage2/export --half --onnx
 
 FOUND := data/finder
 FINDER_STEPS ?= 12000
@@ -169,11 +169,11 @@ finder: $(VENV)/installed
 	    --data $(foreach part,photos format1-test format1-train fonts crops,$(RELEASE)/$(part)) $(FOUND)/regions \
 	    --validation-data $(RELEASE)/photos --workdir runs/photo_reader
 	$(PY) -m trainer.evaluate --workdir runs/photo_reader --data $(RELEASE)/photos --calibrate
-	$(PY) -m trainer.export --workdir runs/photo_reader --half --output runs/photo_reader/export
+	$(PY) -m trainer.export --workdir runs/photo_reader --half --onnx --output runs/photo_reader/export
 	$(SAY) "5/5 evaluate, calibrate and export both together"
 	$(PY) -m trainer.evaluate --workdir runs/finder --reader runs/photo_reader/export --calibrate --set $(THREE_ZOOMS) \
 	    --data $(FOUND)/calibration $(FOUND)/photos-validation-as-validation
-	$(PY) -m trainer.export --workdir runs/finder --reader runs/photo_reader/export --half --set $(THREE_ZOOMS) \
+	$(PY) -m trainer.export --workdir runs/finder --reader runs/photo_reader/export --half --onnx --set $(THREE_ZOOMS) \
 	    --output runs/finder/export
 
 FREE_DATA := data/free
@@ -192,7 +192,7 @@ free: $(VENV)/installed
 	    --workdir runs/free --set train.steps=$(FREE_STEPS)
 	$(PY) -m beam_pipelines.prepare --format csv --input $(SHARED)/photos --output $(RELEASE)/photos
 	$(PY) -m trainer.evaluate --workdir runs/free --data $(RELEASE)/photos --calibrate
-	$(PY) -m trainer.export --workdir runs/free --half --output runs/free/export
+	$(PY) -m trainer.export --workdir runs/free --half --onnx --output runs/free/export
 
 clean:
 	rm -rf $(VENV) demo

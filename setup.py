@@ -1,7 +1,7 @@
 """The one dependency list: what each part needs, and the ranges that install and run together.
 
-The trainer's image installs `.[cpu]` or `.[gpu]` and stays free of Beam; Beam workers install
-`.[beam]` and start without TensorFlow, except those that score.
+The trainer's image installs `.[cpu,onnx]` or `.[gpu,onnx]` and stays free of Beam; Beam workers install
+`.[beam]` and start without TensorFlow, except those that score; the server's image has neither.
 """
 
 from pathlib import Path
