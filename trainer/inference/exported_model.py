@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import google_crc32c
 import numpy as np
@@ -63,6 +63,7 @@ class ExportedModel:
 
     loaded: Any
     info: dict[str, Any]
+    engine: ClassVar[str] = region_options.TENSORFLOW
 
     def read(
         self,

@@ -16,7 +16,7 @@ from trainer.data import image_io, image_kinds, image_source
 from trainer.inference import any_model, attention_overlay, beam_width, box_overlay, exported_model
 from trainer.inference.any_model import Model
 from trainer.inference.box_overlay import Photo
-from trainer.inference.exported_model import Answer, ExportedModel
+from trainer.inference.exported_model import Answer
 from trainer.inference.region_options import TENSORFLOW
 
 DRAWN_SIDE = 1024  # pixels
@@ -35,7 +35,7 @@ def read(args: argparse.Namespace) -> None:
     if only_there and args.engine is None:
         model = any_model.load(args.model, TENSORFLOW)
     # It takes four seconds for a finder with its recogniser, and a few tenths of one for a recogniser alone.
-    slow = isinstance(model, ExportedModel) and finds and len(args.images) <= FEW
+    slow = model.engine == TENSORFLOW and finds and len(args.images) <= FEW
     with environment.unoptimised_graphs() if slow else contextlib.nullcontext():
         _read_all(model, args)
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -24,6 +24,7 @@ class OnnxModel:
 
     session: onnxruntime.InferenceSession
     info: dict[str, Any]
+    engine: ClassVar[str] = region_options.ONNX
 
     def read(
         self,
