@@ -25,7 +25,7 @@ def walkthrough(run: Run, forked: Run, tmp_path_factory: pytest.TempPathFactory)
     run("beam_pipelines.synthesize", "--count", 120, "--seed", 1, "--num-shards", 2, "--output", top / "synthetic")
     forked("beam_pipelines.draw", "--count", 30, "--seed", 2, "--output", top / "pictures")
     args = ["--format", "csv", "--input", top / "pictures", "--split", "validation", "--output", top / "prepared"]
-    forked("beam_pipelines.prepare", *args)
+    forked("beam_pipelines.prepare", *args, "--max-side", 512)  # as drawn: the pixels that scoring sees
     args = ["--experiment", "smoke", "--data", top / "synthetic", "--validation-data", top / "prepared"]
     run("trainer.train", *args, "--workdir", top / "run")
     evaluated = forked("trainer.evaluate", "--workdir", top / "run", "--data", top / "prepared", "--calibrate")

@@ -55,24 +55,22 @@ def cut(image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, w
 def _averaged(
     image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, width: int, fine: int
 ) -> tf.Tensor:
-    """Return what `cut` does, with `fine` samples per pixel and direction, a row of them at a time to bound memory."""
-    inside, part = _places(width, fine)
-    right = tf.gather(inside, stacked - 1)[:, tf.newaxis]  # [K, 1, width * fine]
-    parts = tf.cast(tf.gather(part, stacked - 1), tf.float32)[:, tf.newaxis]
-    counts = tf.cast(stacked, tf.float32)[:, tf.newaxis, tf.newaxis]
+    """Return what `cut` does, with `fine` samples per pixel and direction; one at a time, to bound the memory."""
+    parts = tf.cast(stacked, tf.float32)[:, tf.newaxis, tf.newaxis]
     rows = tf.range(height, dtype=tf.float32)[:, tf.newaxis]
     x, y = corners[:, ::2, tf.newaxis, tf.newaxis], corners[:, 1::2, tf.newaxis, tf.newaxis]  # [K, 4, 1, 1]
-    sums = tf.zeros([tf.shape(corners)[0], height, width * fine, 3])
-    for i in range(fine):
-        below = (parts + (rows + (i + 0.5) / fine) / height) / counts
+    sums = tf.zeros([tf.shape(corners)[0], height, width, 3])
+    for i in range(fine * fine):
         # Pixel i covers i to i + 1, and whole numbers are the middles of pixels.
+        inside, part = _places(width, (i % fine + 0.5) / fine)
+        right = tf.gather(inside, stacked - 1)[:, tf.newaxis]  # [K, 1, W]
+        below = (tf.gather(part, stacked - 1)[:, tf.newaxis] + (rows + (i // fine + 0.5) / fine) / height) / parts
         sums += resampling.bilinear(
             image,
             x[:, 0] + (x[:, 1] - x[:, 0]) * right + (x[:, 3] - x[:, 0]) * below - 0.5,
             y[:, 0] + (y[:, 1] - y[:, 0]) * right + (y[:, 3] - y[:, 0]) * below - 0.5,
         )
-    samples = tf.unstack(tf.reshape(sums, [-1, height, width, fine, 3]), axis=3)
-    return tf.cast(preprocess.rounded(tf.add_n(samples) / (fine * fine)), tf.uint8)
+    return tf.cast(preprocess.rounded(sums / (fine * fine)), tf.uint8)
 
 
 def _part_widths(width: int) -> NDArray[np.float32]:
@@ -80,17 +78,21 @@ def _part_widths(width: int) -> NDArray[np.float32]:
     return np.array([width // count for count in range(1, MOST_STACKED + 1)], np.float32)
 
 
-def _places(width: int, fine: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return how far across its part, 0..1, each sample of a row is, and in which part; each [MOST_STACKED, W * fine].
+def _places(width: int, shift: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how far across its part, 0..1, a sample of each column is, and in which part; each [MOST_STACKED, W].
 
     Columns that are left over beside the parts mirror the last ones.
+
+    Args:
+      width: of the cut, in pixels.
+      shift: from the left of a column to the sample, in pixels.
     """
     widths = _part_widths(width)[:, np.newaxis]
     counts = np.arange(1, MOST_STACKED + 1)[:, np.newaxis]
-    samples = (np.arange(width * fine, dtype=np.float32) + 0.5) / fine
+    samples = np.arange(width, dtype=np.float32) + np.float32(shift)
     mirrored = np.minimum(samples, 2 * widths * counts - samples)
-    part = (mirrored // widths).astype(np.int32)
-    return (mirrored / widths - part).astype(np.float32), part
+    part = mirrored // widths
+    return (mirrored / widths - part).astype(np.float32), part.astype(np.float32)
 
 
 def may_stack(corners: tf.Tensor, count: int) -> tf.Tensor:

@@ -2,7 +2,10 @@
 
 import tensorflow as tf
 
+from trainer import graph
 
+
+@graph.compiled  # so that a graph holds it once, not for each view
 def bilinear(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Return the colours of points of images, float32 [..., *P, C]; beyond the border, the nearest pixel is repeated.
 

@@ -34,12 +34,9 @@ def _seen(images: tf.Tensor, zoom: float, tilt: float) -> tf.Tensor:
     cos, sin = math.cos(math.radians(tilt)) / zoom, math.sin(math.radians(tilt)) / zoom
     back = np.array([[cos, sin], [-sin, cos]])  # from view to image coordinates
     start = middle - back @ middle
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    return resampling.bilinear(
-        images,
-        tf.constant(back[0, 0] * x + back[0, 1] * y + start[0], tf.float32),
-        tf.constant(back[1, 0] * x + back[1, 1] * y + start[1], tf.float32),
-    )
+    columns, rows = tf.range(width, dtype=tf.float32), tf.range(height, dtype=tf.float32)[:, tf.newaxis]
+    x, y = (turned[0] * columns + turned[1] * rows + first for turned, first in zip(back, start, strict=True))
+    return resampling.bilinear(images, x, y)
 
 
 def closer(images: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
