@@ -50,7 +50,7 @@ def test_a_script_is_the_command_of_its_name(
     ("package", "words", "extra"),
     [
         ("apache_beam", ["score", "--input", "x", "--output", "y"], "beam"),
-        ("tensorflow", ["predict", "x.png"], "cpu"),
+        ("tensorflow", ["predict", "x.png", "--engine", "tensorflow"], "cpu"),
         ("jinja2", ["report", "--workdir", "x", "--output", "y"], "report"),
         ("fastapi", ["serve", "--port", "0"], "serve"),
         ("uvicorn", ["serve", "--port", "0"], "serve"),

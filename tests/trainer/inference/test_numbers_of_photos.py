@@ -60,7 +60,7 @@ def test_for_a_few_images_the_graph_is_not_optimised(
 
     info = {"finder": {}, "beam_width": 2, "calibration": None, "image_size": [32, 32]}
     model = ExportedModel(SimpleNamespace(signatures={"serving_default": noted}), info)
-    monkeypatch.setattr(any_model, "load", lambda _: model)
+    monkeypatch.setattr(any_model, "load", lambda *_: model)
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     assert predict.main([str(tmp_path / "a.png")] * count) == 0
     assert set(seen) == {optimised}
