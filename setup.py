@@ -109,7 +109,7 @@ setup(
         "argcomplete>=3.5,<4",  # imported only to complete a command line in the shell
         "google-crc32c>=1.5,<2",
         "numpy>=2.1,<2.5",
-        "onnxruntime>=1.20,<2",  # reads with the models of the package without TensorFlow
+        "onnxruntime>=1.23,<2",  # reads with the models of the package without TensorFlow
         "pillow>=11,<13",
         "protobuf>=6.33.5,<7",
         "tqdm>=4.66,<5",  # imported only to draw a bar on a terminal

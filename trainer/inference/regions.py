@@ -42,7 +42,9 @@ def cut(image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, w
     """
     across, down = corners[:, 2:4] - corners[:, 0:2], corners[:, 6:8] - corners[:, 0:2]
     counts, columns = tf.cast(stacked, tf.float32), tf.gather(_part_widths(width), stacked - 1)
-    shrunk = tf.maximum(tf.norm(across, axis=1) / columns, tf.norm(down, axis=1) / (height * counts))
+    # No reductions: those of ONNX Runtime before 1.24 fail where there is no region.
+    across, down = (tf.sqrt(side[:, 0] ** 2 + side[:, 1] ** 2) for side in (across, down))
+    shrunk = tf.maximum(across / columns, down / (height * counts))
     fineness = tf.clip_by_value(tf.cast(tf.math.ceil(shrunk), tf.int32), 1, FINEST)
     parts, places = [], []
     for fine in range(1, FINEST + 1):

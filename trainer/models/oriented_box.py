@@ -35,9 +35,8 @@ def from_corners(corners: tf.Tensor) -> OrientedBoxes:
     down_y = (y[..., 3] - y[..., 0] + y[..., 2] - y[..., 1]) / 2
     width, height = tf.sqrt(right_x**2 + right_y**2), tf.sqrt(down_x**2 + down_y**2)
     safe = tf.maximum(width, 1e-6)
-    return OrientedBoxes(
-        tf.reduce_mean(x, axis=-1), tf.reduce_mean(y, axis=-1), width, height, right_x / safe, right_y / safe
-    )
+    middle_x, middle_y = (tf.add_n(tf.unstack(one, 4, axis=-1)) / 4 for one in (x, y))
+    return OrientedBoxes(middle_x, middle_y, width, height, right_x / safe, right_y / safe)
 
 
 def to_corners(box: OrientedBoxes) -> tf.Tensor:
