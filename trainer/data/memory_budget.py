@@ -1,6 +1,7 @@
 """Bound how much memory threads use together, and return what they no longer use."""
 
 import ctypes
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,8 @@ def return_large_blocks() -> None:
 
     By itself, glibc keeps freed blocks of up to 32 MB between others in use, once blocks as large were freed.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 class MemoryBudget:
