@@ -30,7 +30,7 @@ def check_replaceable(path: str, flag: str, kind: FileKind = replaceable.IMAGE) 
     """
     if not listing.is_remote(path):
         replaceable.check_replaceable(path, flag, kind)
-    elif FileSystems.exists(path):
+    elif listing.exists(path):
         with FileSystems.open(path) as file:
             replaceable.check_header(file.read(replaceable.HEADER_BYTES), path, flag, kind)
 

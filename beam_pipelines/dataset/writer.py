@@ -10,7 +10,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.dataset import tfds_metadata
 from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, WriteRecords
-from beam_pipelines.sharding import beam_options, outputs, partition, shards, write_output
+from beam_pipelines.sharding import beam_options, listing, outputs, partition, shards, write_output
 from beam_pipelines.sharding.outputs import Kind
 from trainer.cli import UserError
 from trainer.data import dataset_info, shard_sizes
@@ -39,7 +39,7 @@ def read_info(folder: str) -> dataset_info.DatasetInfo:
       UserError: the folder does not exist, or is not a finished dataset.
     """
     for name in (dataset_info.COMPLETED_FILE, dataset_info.INFO_FILE):
-        if not FileSystems.exists(FileSystems.join(folder, name)):
+        if not listing.exists(FileSystems.join(folder, name)):
             raise UserError(
                 f"{folder} has no {name}: it is not a dataset, or the run that was writing it did not finish; "
                 "give the --output of a prepare or synthesize command that succeeded"

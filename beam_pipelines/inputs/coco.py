@@ -13,6 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pipelines.inputs import image_folder, labelled
 from beam_pipelines.inputs.image_folder import ImageFolder
 from beam_pipelines.inputs.labelled import Labelled
+from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
 from trainer.data import box_corners
@@ -77,7 +78,7 @@ def open_coco(given: str, images_folder: str | None) -> CocoImages:
       UserError: the file does not exist, is not JSON, or lacks a list or a key.
     """
     path = path_of(given)
-    if not FileSystems.exists(path):
+    if not listing.exists(path):
         raise UserError(f"{path} does not exist: give --input a COCO file, or a folder with {LABELS}")
     source = CocoImages(path, FileSystems.last_updated(path), image_folder.of_list(path, images_folder))
     _contents(path, source.written)

@@ -14,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pipelines.inputs import image_folder, labelled
 from beam_pipelines.inputs.image_folder import ImageFolder
 from beam_pipelines.inputs.labelled import Labelled
+from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
 from trainer.data import box_columns, box_corners
@@ -108,7 +109,7 @@ class CsvRows:
         """Raise UserError for a row that spans lines, unless the name of an existing image has the line breaks."""
         several = {column for column, value in itertools.zip_longest(self.columns, values) if "\n" in (value or "")}
         folder, name = self.list_folder.folder, self.list_folder.inside(self._row(values)["file"])
-        if not several or (several == {"file"} and name and FileSystems.exists(posixpath.join(folder, name))):
+        if not several or (several == {"file"} and name and listing.exists(posixpath.join(folder, name))):
             return
         line, lines = _line(self.path, self.written, place), sum(value.count("\n") for value in values)
         raise UserError(
@@ -130,7 +131,7 @@ def open_csv(path: str, images_folder: str | None) -> CsvRows:
       UserError: the file does not exist, is not CSV in UTF-8, lacks a column, or has two kinds of boxes.
     """
     path = path_of(path)
-    if not FileSystems.exists(path):
+    if not listing.exists(path):
         raise UserError(f"{path} does not exist: give --input a CSV file, or a folder with labels.csv")
     list_folder = image_folder.of_list(path, images_folder)
     written = FileSystems.last_updated(path)

@@ -8,6 +8,7 @@ from typing import BinaryIO, cast
 
 from apache_beam.io.filesystems import FileSystems
 
+from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.data import image_io, image_kinds
 from trainer.data.box_corners import Box
@@ -31,7 +32,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
     except NotAFile as error:
         raise Reject("not-a-file", f"{path} cannot be read: {error}") from error
     except Exception as error:  # each object store has its own exceptions
-        exists = FileSystems.exists(path)
+        exists = listing.exists(path)
         if exists and "://" in path:
             raise
         reason = "unreadable" if exists else "missing-picture"

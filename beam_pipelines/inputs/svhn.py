@@ -12,6 +12,7 @@ from PIL import Image
 from beam_pipelines.inputs import images
 from beam_pipelines.inputs.digit_struct import DamagedEntry, DigitStruct
 from beam_pipelines.inputs.labelled import Labelled, local_file
+from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
 from trainer.data import box_corners, listed_names
@@ -121,7 +122,7 @@ def open_photos(folder: str) -> Photos:
       UserError: its `digitStruct.mat` is missing or invalid.
     """
     mat = posixpath.join(folder, "digitStruct.mat")
-    if not FileSystems.exists(mat):
+    if not listing.exists(mat):
         raise UserError(f"{folder} has no digitStruct.mat: give --input the folder that contains it and the images")
     source = Photos(folder, FileSystems.last_updated(mat))
     _digit_struct(mat, source.written)
@@ -136,7 +137,7 @@ def open_crops(path: str) -> CroppedDigits:
     """
     from scipy.io import whosmat
 
-    if not FileSystems.exists(path):
+    if not listing.exists(path):
         raise UserError(f"{path} does not exist: give --input a .mat file of SVHN format 2, e.g. train_32x32.mat")
     try:
         with local_file(path) as file:

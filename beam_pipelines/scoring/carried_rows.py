@@ -12,7 +12,7 @@ from beam_pipelines.inputs import labelled
 from beam_pipelines.scoring import flat_file, image_list, predictions
 from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.scoring.predictions import KIND
-from beam_pipelines.sharding import outputs
+from beam_pipelines.sharding import listing, outputs
 from trainer.cli import UserError
 from trainer.data import prediction_rows
 from trainer.data.prediction_rows import DamagedRows
@@ -79,7 +79,7 @@ def _listed(earlier: str) -> Sequence[Item]:
     flat = flat_file.of(earlier)
     path = FileSystems.join(flat.folder if flat else earlier, image_list.IMAGES_FILE)
     try:
-        return image_list.open_list(path) if FileSystems.exists(path) else []
+        return image_list.open_list(path) if listing.exists(path) else []
     except (OSError, BeamIOError, ValueError) as error:
         raise UserError(f"--resume-from {earlier}: {path} cannot be read ({error}): write it again") from error
 

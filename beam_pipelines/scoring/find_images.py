@@ -86,7 +86,7 @@ def _collect(one: str, found: Found, collected: Collection, buckets: set[str]) -
     for path, file in _paths(one, found, collected):
         count += 1
         collected.add_file(path, file)
-        if listing.is_remote(path) and (bucket := "/".join(path.split("/")[:3])) not in buckets:
+        if listing.is_remote(path) and (bucket := listing.bucket_of(path)) not in buckets:
             buckets.add(bucket)
             places.check("--input", bucket)
     if not count and collected.count == before:
@@ -139,7 +139,7 @@ def _remote_paths(one: str, found: Found) -> Iterator[NamedFile]:
             if _is_wanted(file.path, found):
                 yield file.path, (file.size, file.updated)
         return
-    if FileSystems.exists(one):
+    if listing.exists(one):
         yield one, None
     elif listing.has_wildcard(one):
         yield from ((path, None) for path in listing.match(one))
@@ -164,7 +164,7 @@ def _below(top: str, found: Found, collected: Collection) -> Iterator[NamedFile]
 
 def _listed(path: str) -> Iterator[str]:
     path = path.removeprefix("@") if listing.is_remote(path) else path
-    if not FileSystems.exists(path):
+    if not listing.exists(path):
         raise UserError(f"the list {path} does not exist: give --input a text file with one path per line")
     try:
         with listing.opened(path) as file:
@@ -270,7 +270,7 @@ def _check_finished(path: str, finished: dict[str, dict[str, Shard]]) -> None:
     folder, name = os.path.dirname(path), _name(path)
     if folder not in finished:
         marker = FileSystems.join(folder, dataset_info.COMPLETED_FILE) if folder else dataset_info.COMPLETED_FILE
-        if not FileSystems.exists(marker):
+        if not listing.exists(marker):
             raise UserError(
                 f"{path}: {marker} is missing, so the dataset is not finished; run the command that wrote it again"
             )

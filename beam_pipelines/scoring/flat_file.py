@@ -76,7 +76,7 @@ class FlatFile:
 
     def _exists(self) -> bool:
         """Return whether anything stands at the path, a link to nothing included."""
-        return FileSystems.exists(self.path) if listing.is_remote(self.path) else os.path.lexists(self.path)
+        return listing.exists(self.path) if listing.is_remote(self.path) else os.path.lexists(self.path)
 
     def _is_done(self) -> bool:
         return outputs.is_complete(self.folder, predictions.KIND)

@@ -42,7 +42,7 @@ def _read(model: str, path: str) -> bytes | None:
     try:
         if "://" not in whole:
             local_file.check_regular(whole)
-        elif not FileSystems.exists(whole):
+        elif not listing.exists(whole):
             return None
         with FileSystems.open(whole, compression_type="uncompressed") as file:
             return bytes(file.read())

@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
 from beam_pipelines.scoring.image_list import IMAGES_FILE
-from beam_pipelines.sharding import shards
+from beam_pipelines.sharding import listing, shards
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.outputs import Kind
 from beam_pipelines.sharding.shards import ShardResult
@@ -60,7 +60,7 @@ def read_summary(folder: str) -> tuple[str, dict[str, Any]]:
     Raises:
       ValueError: it is not a summary of predictions.
     """
-    is_former = not FileSystems.exists(FileSystems.join(folder, PREDICTIONS.completed))
+    is_former = not listing.exists(FileSystems.join(folder, PREDICTIONS.completed))
     name = (FORMER_PREDICTIONS if is_former else PREDICTIONS).description
     with FileSystems.open(FileSystems.join(folder, name)) as file:
         text = file.read().decode()

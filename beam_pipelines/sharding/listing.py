@@ -14,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from trainer.files.local_file import open_regular
 
+_AZURE = "azfs://"
 _WILDCARD = re.compile(r"[\[*?]")
 
 
@@ -36,6 +37,11 @@ class File(NamedTuple):
 def is_remote(path: str) -> bool:
     """Return whether a path names something in an object store rather than a local file."""
     return "://" in path
+
+
+def bucket_of(path: str) -> str:
+    """Return the bucket of a path in an object store, e.g. `gs://bucket`; on Azure, the account and its container."""
+    return "/".join(path.split("/")[: 4 if path.startswith(_AZURE) else 3])
 
 
 def files(folder: str) -> dict[str, File]:
@@ -77,7 +83,7 @@ def below(folder: str, on_error: Callable[[OSError], None]) -> Iterator[File]:
 
 def any_below(path: str) -> bool:
     """Return whether a store has any name that begins with this path; its errors are raised."""
-    prefix = path if "/" in path.partition("://")[2] else f"{path}/"
+    prefix = f"{path}/" if path == bucket_of(path) else path
     return bool(FileSystems.match([_WILDCARD.sub("?", prefix) + "**"], [1])[0].metadata_list)
 
 
@@ -96,6 +102,11 @@ def file(path: str) -> File | None:
 def remote_file(path: str) -> File | None:
     """Describe a file in an object store; None if it does not exist."""
     return next((one for one in _matched(path) if one.path == path), None)
+
+
+def exists(path: str) -> bool:
+    """Return whether a file exists, locally also a folder."""
+    return remote_file(path) is not None if path.startswith(_AZURE) else FileSystems.exists(path)
 
 
 def opened(path: str) -> BinaryIO:
@@ -167,5 +178,9 @@ def _below_google(prefix: str) -> Iterator[File]:
 
 def _matched(literal: str, pattern: str = "") -> Iterator[File]:
     # `?` matches any one character, so this finds a little too much if the name contains wildcards.
+    if (
+        literal.startswith(_AZURE) and not pattern
+    ):  # there, Beam 2.77 raises if a name does not exist, but not for a pattern
+        literal, pattern = literal[:-1], "?"
     for one in FileSystems.match([_WILDCARD.sub("?", literal) + pattern])[0].metadata_list:
         yield File(one.path, one.size_in_bytes, one.last_updated_in_seconds)

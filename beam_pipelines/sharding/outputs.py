@@ -160,7 +160,7 @@ def _delete(path: str) -> None:
     try:
         listing.delete(path)
     except OSError:
-        if FileSystems.exists(path):  # otherwise another process that found the output complete has removed it
+        if listing.exists(path):  # otherwise another process that found the output complete has removed it
             raise
 
 
@@ -222,7 +222,7 @@ def _check_place(output: str) -> None:
 
 def is_complete(output: str, kind: Kind) -> bool:
     """Return whether a folder says that it is complete, by the name of this version or of an earlier one."""
-    return any(FileSystems.exists(FileSystems.join(output, name.completed)) for name in {kind.names, kind.former})
+    return any(listing.exists(FileSystems.join(output, name.completed)) for name in {kind.names, kind.former})
 
 
 def note_name(names: OutputNames, index: int, count: int) -> str:

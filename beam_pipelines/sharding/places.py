@@ -5,7 +5,7 @@ import importlib.util
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.sharding import listing
+from beam_pipelines.sharding import amazon, listing
 from trainer import troubles
 from trainer.cli import UserError
 
@@ -24,8 +24,6 @@ def check(flag: str, path: str) -> None:
     scheme = FileSystems.get_scheme(path)
     if not scheme or not listing.is_remote(path):
         return
-    if scheme == "s3" and flag == "--output":  # Beam 2.77 fails to upload an empty file, as COMPLETED is
-        raise UserError(f"{flag} {path}: Beam cannot write to s3:// all that an output has: write to a folder or gs://")
     if advice := _advice(scheme):
         raise UserError(f"{flag} {path}: {advice}")
     FileSystems.set_options(PipelineOptions([]))  # some stores work only with options, which Beam sets in a pipeline
@@ -35,20 +33,13 @@ def check(flag: str, path: str) -> None:
         raise UserError(f"{flag} {path}: {' '.join(str(error).split())}") from error
     try:
         if scheme == "s3":
-            _list_once(path)
+            amazon.list_once(path)
         listing.any_below(path)
     except Exception as error:  # each store has its own exceptions
         said = troubles.describe(error)
         raise UserError(
             f"{flag} {path} cannot be listed: {said[0] if said else ' '.join(str(error).split())}"
         ) from error
-
-
-def _list_once(path: str) -> None:
-    """List a bucket of s3://, and raise what its client does; Beam's would be called again for minutes."""
-    import boto3
-
-    boto3.Session().client("s3").list_objects_v2(Bucket=path.removeprefix("s3://").partition("/")[0], MaxKeys=1)
 
 
 def check_local(flag: str, path: str) -> None:

@@ -1,6 +1,7 @@
 """Files that appear complete or not at all, on every file system that Beam supports."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +9,30 @@ from typing import BinaryIO
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.sharding import listing
+from beam_pipelines.sharding import amazon, listing
 from trainer import troubles
 
 
 @contextmanager
 def whole_file(path: str) -> Iterator[BinaryIO]:
     """Open a file that appears under its name once complete, replacing any existing one."""
+    writing = _uploaded if path.startswith(amazon.SCHEME) else _renamed
+    with writing(path) as file:
+        yield file
+
+
+@contextmanager
+def _uploaded(path: str) -> Iterator[BinaryIO]:
+    """Write to a local file and upload it as a whole, which S3 does atomically; Beam cannot upload an empty file."""
+    with tempfile.TemporaryFile() as file:
+        yield file
+        file.seek(0)
+        amazon.upload(file, path)
+
+
+@contextmanager
+def _renamed(path: str) -> Iterator[BinaryIO]:
+    """Write under a temporary name beside the file, and rename it."""
     temporary = f"{path}.tmp-{uuid.uuid4().hex}"
     try:
         with (
@@ -26,10 +44,10 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
             os.replace(temporary, path)
         else:
             # Google's store replaces atomically; some others do not replace at all.
-            if not path.startswith("gs://") and FileSystems.exists(path):
+            if not path.startswith("gs://") and listing.exists(path):
                 listing.delete(path)
             FileSystems.rename([temporary], [path])
     except BaseException:
-        if FileSystems.exists(temporary):
+        if listing.exists(temporary):
             listing.delete(temporary)
         raise

@@ -142,7 +142,7 @@ class _Store:
             with FileSystems.open(path) as file:
                 return file.read().decode()
         except Exception:  # each file system has its own exception for a missing file
-            if FileSystems.exists(path):
+            if listing.exists(path):
                 raise
             return None
 
@@ -248,7 +248,7 @@ def _noted_at(path: str, request: dict[str, Any]) -> list[ShardResult] | None:
         with FileSystems.open(path) as file:
             note = json.loads(file.read())
     except Exception:  # each file system has its own exception for a missing file
-        if FileSystems.exists(path):
+        if listing.exists(path):
             raise
         return None
     if note["request"] != json.loads(json.dumps(request)):

@@ -24,7 +24,9 @@ WATCH_SECONDS = 15.0  # within which a live owner on another host renews its cla
 SETTLE_SECONDS = 1.0  # for two processes that claim a file at once to notice each other, without kernel locks
 PROBE_SECONDS = 0.5  # the longest that another process takes to inspect a lock
 POLL_SECONDS = 0.05
-BLOCK = 1024  # bytes reserved for a claim on a local disk, so that it can be renewed even when the disk is full
+# Bytes of a file with a claim. On a local disk they are reserved, so that it can be renewed even when the disk is full;
+# in an object store, the file never shrinks under a reader that has asked for its size.
+BLOCK = 1024
 
 
 class Store(Protocol):
@@ -172,7 +174,7 @@ class _Local:
                 ) from error
 
     def _write(self, claim: Claim) -> None:
-        os.pwrite(self.fd, json.dumps({**claim, "time": time.time()}).encode().ljust(BLOCK), 0)
+        os.pwrite(self.fd, _renewed(claim).encode(), 0)
 
     def _discard(self) -> None:
         if self._is_linked():
@@ -223,7 +225,12 @@ class _Remote:
             self.store.remove(self.path)
 
     def _write(self, claim: Claim) -> None:
-        self.store.write(self.path, json.dumps({**claim, "time": time.time()}))
+        self.store.write(self.path, _renewed(claim))
+
+
+def _renewed(claim: Claim) -> str:
+    """Return the content of a file with a claim of now."""
+    return json.dumps({**claim, "time": time.time()}).ljust(BLOCK)
 
 
 def _flock(fd: int, seconds: float = 0.0) -> bool | None:

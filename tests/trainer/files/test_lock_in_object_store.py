@@ -43,6 +43,28 @@ def test_a_renewal_that_fails_once_does_not_end_the_claim(
     assert not store.files
 
 
+def test_a_renewed_claim_is_as_long_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of s3:// that has asked for the size of a file fails if the file is then shorter."""
+    sizes = set()
+
+    class Measured(Bucket):
+        def write(self, path: str, text: str) -> None:
+            sizes.add(len(text))
+            super().write(path, text)
+
+    times = iter([1e9, 1234567890.123456, 1234567890.1] * 1000)
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.02)
+    with Lock("s3://bucket/lock", store := Measured()):
+        before = store.files["s3://bucket/lock"]
+        for _ in range(3):
+            until = time.monotonic() + 10
+            while store.files["s3://bucket/lock"] == before and time.monotonic() < until:
+                time.sleep(0.01)
+            before = store.files["s3://bucket/lock"]
+    assert len(sizes) == 1
+
+
 def test_in_an_object_store_the_living_owner_is_found_by_its_process() -> None:
     store = Bucket()
     with Lock("gs://bucket/lock", store):
