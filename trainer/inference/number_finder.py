@@ -27,7 +27,10 @@ class NumberFinder:
         self, network: PureFinder, params: Mapping[str, Any], state: Mapping[str, Any], config: Config
     ) -> None:
         self.network, self.params, self.state, self.config = network, params, state, config
-        self._find_batch = graph.compiled(lambda images: self.find(images, views=(1.0,)), reduce_retracing=True)
+        size = (config.model.image_height, config.model.image_width, 3)
+        self._find_batch = graph.compiled(
+            lambda images: self.find(images, views=(1.0,)), input_signature=[tf.TensorSpec((None, *size))]
+        )
 
     @property
     def input_size(self) -> tuple[int, int]:
