@@ -40,6 +40,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(trylast=True)  # after the sample of tests/faults is chosen, which depends on the order
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first: at the end, no process of pytest-xdist waits for another's long test."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real images: SHARED_DATA, or ../shared/data beside the checkout."""
@@ -78,7 +85,7 @@ def forked(commands: Commands) -> Run:
     """Run a command like `run`, with the same checks, as a fork of a process that has imported everything."""
 
     def run_module(module: str, *args: object, status: int = 0) -> subprocess.CompletedProcess:
-        ended = commands(module, *args, cwd=ROOT, timeout=600)
+        ended = commands(module, *args, cwd=ROOT, timeout=600, idle=120)  # engines of Beam work in other sessions
         command = " ".join([module, *map(str, args)])
         assert ended.status == status, f"{command}\n{ended.out}\n{ended.err}"
         assert_no_chatter(ended.out + ended.err, command)
