@@ -27,9 +27,8 @@ class NumberFinder:
         self, network: PureFinder, params: Mapping[str, Any], state: Mapping[str, Any], config: Config
     ) -> None:
         self.network, self.params, self.state, self.config = network, params, state, config
-        size = (config.model.image_height, config.model.image_width, 3)
         self._find_batch = graph.compiled(
-            lambda images: self.find(images, views=(1.0,)), input_signature=[tf.TensorSpec((None, *size))]
+            lambda images: self.find(images, views=(1.0,)), input_signature=[tf.TensorSpec((None, None, None, 3))]
         )
 
     @property
