@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.forking import Commands
@@ -18,6 +19,9 @@ ROOT = Path(__file__).parent.parent
 # A shell ignores Ctrl-C for its background jobs, and the processes that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # or a busy machine fails tests
+hypothesis.settings.load_profile("untimed")
 
 Run = Callable[..., subprocess.CompletedProcess]
 
