@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.forking import Commands
@@ -18,6 +19,9 @@ ROOT = Path(__file__).parent.parent
 # A shell ignores Ctrl-C for its background jobs, and the processes that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # or a busy machine fails tests
+hypothesis.settings.load_profile("untimed")
 
 Run = Callable[..., subprocess.CompletedProcess]
 
@@ -38,6 +42,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report
+
+
+@pytest.hookimpl(trylast=True)  # after the sample of tests/faults is chosen, which depends on the order
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first: at the end, no process of pytest-xdist waits for another's long test."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +89,7 @@ def forked(commands: Commands) -> Run:
     """Run a command like `run`, with the same checks, as a fork of a process that has imported everything."""
 
     def run_module(module: str, *args: object, status: int = 0) -> subprocess.CompletedProcess:
-        ended = commands(module, *args, cwd=ROOT, timeout=600)
+        ended = commands(module, *args, cwd=ROOT, timeout=600, idle=120)  # engines of Beam work in other sessions
         command = " ".join([module, *map(str, args)])
         assert ended.status == status, f"{command}\n{ended.out}\n{ended.err}"
         assert_no_chatter(ended.out + ended.err, command)

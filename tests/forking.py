@@ -198,10 +198,12 @@ class Commands:
         stdout: str | None = None,
         kill_after: float | None = None,
         env: Mapping[str, str] | None = None,
+        idle: float = IDLE_SECONDS,
     ) -> Ended:
         """Run a command to its end.
 
-        `env` has further environment variables; `kill_after` so many seconds it and its children get SIGKILL.
+        `env` has further environment variables; `kill_after` so many seconds it and its children get SIGKILL; `idle`
+        is how long it may wait for others.
         """
         out, err = self.scratch / "stdout", self.scratch / "stderr"
         for path in (out, err):
@@ -213,7 +215,7 @@ class Commands:
             module, words, variables, stdout or str(out), errors=str(err), cwd=cwd or self.scratch, memory=memory
         )
         process.stdout.close()
-        status = _wait(process, timeout, kill_after)
+        status = _wait(process, timeout, kill_after, idle)
         said, wrong = (path.read_bytes().decode(errors="backslashreplace") for path in (out, err))
         return Ended(status, said, wrong, time.monotonic() - begin)
 
@@ -221,7 +223,7 @@ class Commands:
 Command = Callable[..., Ended]
 
 
-def _wait(process: Forked, seconds: float, kill_after: float | None) -> int | str:
+def _wait(process: Forked, seconds: float, kill_after: float | None, idle: float) -> int | str:
     """Return the status of a process, which is killed with its children if it takes longer, or is idle for long."""
     deadline, used, since, hung = time.monotonic() + seconds, -1, time.monotonic(), False
     try:
@@ -236,7 +238,7 @@ def _wait(process: Forked, seconds: float, kill_after: float | None) -> int | st
         now, before = time.monotonic(), used
         if (used := processor_ticks(process.pid)) > before:
             since = now
-        if hung := now > deadline or now - since > IDLE_SECONDS:
+        if hung := now > deadline or now - since > idle:
             process.send_signal(signal.SIGUSR2)  # for the stacks of its threads
             time.sleep(0.5)
             break

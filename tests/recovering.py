@@ -13,6 +13,7 @@ import tensorflow as tf
 from tests.forking import ForkedCluster
 
 EVERY = 20  # steps between checkpoints
+LIGHT = ("model.max_length=2", "tensorboard.images=false")  # each restart traces the graphs again
 NOTICED = 1.0  # seconds after which no step from before a loss is logged any more
 STEP = re.compile(r"^\[(?:chief|worker 0)\] \S+ step (\d+)/", re.M)
 
@@ -26,7 +27,7 @@ class Watched:
         self.workdir, self.output = workdir, io.StringIO()
         arguments = ["--experiment", "smoke", "--data", str(data), "--workdir", str(workdir), "--wait", "60"]
         arguments += [*flags.split(), "--set", f"train.steps={steps}", f"train.checkpoint_every={EVERY}"]
-        arguments += ["train.log_every=10", "train.evaluate_every=1000"]
+        arguments += ["train.log_every=10", "train.evaluate_every=1000", *LIGHT]
         evaluators = 1 if servers else 0
         options = {"back_off_limit": 20, "restart_delay": 0.5, **options}
         self.cluster = ForkedCluster(

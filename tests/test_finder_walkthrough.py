@@ -18,10 +18,12 @@ pytestmark = pytest.mark.slow
 SETTINGS = ["model.image_height=64", "model.image_width=64", "model.widths=[4,8,8,8,8]", "model.blocks=[0,0,0,0]"]
 SETTINGS += ["model.neck_units=8", "data.batch_size=4", "data.eval_batch_size=4", "train.log_every=2"]
 SETTINGS += ["train.checkpoint_every=4", "train.evaluate_every=4", "optimizer.schedule=constant"]
+WITHOUT_IMAGES = "tensorboard.images=false"  # `trained` writes them
 
 
-def experiment(steps: int) -> list[str]:
-    return ["--experiment", "finder", *(word for s in [*SETTINGS, f"train.steps={steps}"] for word in ("--set", s))]
+def experiment(steps: int, *settings: str) -> list[str]:
+    settings = (*SETTINGS, f"train.steps={steps}", *settings)
+    return ["--experiment", "finder", *(word for setting in settings for word in ("--set", setting))]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_training_goes_on_where_it_stopped(forked: Run, trained: Path, scenes: P
     """Two runs of four steps give the same loss at the end as one of eight."""
     data = ["--data", scenes / "train", "--validation-data", scenes / "validation"]
     for steps in (4, 8):
-        forked("trainer.train", *experiment(steps), *data, "--workdir", tmp_path)
+        forked("trainer.train", *experiment(steps, WITHOUT_IMAGES), *data, "--workdir", tmp_path)
     last = [
         [row["loss"] for row in map(json.loads, (folder / "metrics.jsonl").open()) if row["kind"] == "training"][-1]
         for folder in (tmp_path, trained)
@@ -107,7 +109,7 @@ def test_a_cluster_trains_a_finder(scenes: Path, tmp_path: Path) -> None:
     data = ["--data", str(scenes / "train"), "--validation-data", str(scenes / "validation")]
     for workers, servers in ((1, 1), (2, 0)):
         workdir, output = tmp_path / str(servers), io.StringIO()
-        arguments, evaluators = [*experiment(4), *data, "--workdir", str(workdir)], servers
+        arguments, evaluators = [*experiment(4, WITHOUT_IMAGES), *data, "--workdir", str(workdir)], servers
         with ForkedCluster(
             arguments, workers=workers, servers=servers, evaluators=evaluators, output=output
         ) as cluster:

@@ -24,7 +24,7 @@ def left_behind(folder: Path) -> str:
 def test_one_command_trains_on_a_cluster_and_leaves_nothing_running(
     run: Run, tiny_dataset: Path, tmp_path: Path
 ) -> None:
-    settings = ["train.steps=40", "data.holdout=0.2"]
+    settings = ["train.steps=40", "data.holdout=0.2", "tensorboard.images=false"]
     train = ["--experiment", "smoke", "--data", tiny_dataset, "--workdir", tmp_path / "run", "--set", *settings]
     said = run("trainer.cluster", "--workers", "2", "--parameter-servers", "1", "--", *train).stdout
     for task in ("chief", "worker 0", "worker 1", "ps 0", "evaluator"):

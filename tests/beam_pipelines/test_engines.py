@@ -1,4 +1,7 @@
-"""The same commands on every engine that runs locally write the same bytes, and lose nothing."""
+"""The same commands on every engine that runs locally write the same bytes, and lose nothing.
+
+The commands are forks; the engines' own servers and workers start as they do for a user.
+"""
 
 import os
 import socket
@@ -105,16 +108,16 @@ def in_process(tmp_path_factory: pytest.TempPathFactory, forked: Run, images: Pa
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_writes_the_same_bytes(
-    engine: str, engines: dict[str, list[str]], in_process: Path, images: Path, tmp_path: Path, run: Run
+    engine: str, engines: dict[str, list[str]], in_process: Path, images: Path, tmp_path: Path, forked: Run
 ) -> None:
     synthesized, prepared = tmp_path / "synthesized", tmp_path / "prepared"
-    done = run("beam_pipelines.synthesize", *SYNTHESIZE, "--output", synthesized, *engines[engine])
+    done = forked("beam_pipelines.synthesize", *SYNTHESIZE, "--output", synthesized, *engines[engine])
     assert "INFO" not in done.stderr
     # Dask tells no seconds.
     assert ("seconds, make" in done.stdout) == (engine != "dask")
     assert len(files(synthesized)) == 5
     assert files(synthesized) == files(in_process / "synthesized")
-    run("beam_pipelines.prepare", *prepare_args(images), "--output", prepared, *engines[engine])
+    forked("beam_pipelines.prepare", *prepare_args(images), "--output", prepared, *engines[engine])
     assert len(files(prepared)) == 6
     assert files(prepared) == files(in_process / "prepared")
     assert (
@@ -126,11 +129,11 @@ def test_every_engine_writes_the_same_bytes(
 
 @pytest.mark.parametrize("engine", ["multi_processing", "external"])
 def test_scoring_writes_the_same_bytes(
-    engine: str, engines: dict[str, list[str]], images: Path, tiny_model: Path, tmp_path: Path, run: Run
+    engine: str, engines: dict[str, list[str]], images: Path, tiny_model: Path, tmp_path: Path, forked: Run
 ) -> None:
     args = ("--model", tiny_model, "--input", images, "--num-shards", 3, "--batch-size", 4)
     assert score.main([*map(str, args), "--output", str(tmp_path / "in_process")]) == 0
-    run("beam_pipelines.score", *args, "--output", tmp_path / "out", *engines[engine])
+    forked("beam_pipelines.score", *args, "--output", tmp_path / "out", *engines[engine])
     shards = sorted(path.name for path in (tmp_path / "out").glob("predictions-*"))
     assert len(shards) == 3
     for name in (*shards, PREDICTIONS.rejects):
@@ -139,10 +142,10 @@ def test_scoring_writes_the_same_bytes(
 
 @pytest.mark.parametrize(("engine", "status"), [("dask", 2), ("external", 1)])  # the latter tells no more than words
 def test_what_fails_in_a_worker_ends_the_command(
-    engine: str, status: int, engines: dict[str, list[str]], tmp_path: Path, run: Run
+    engine: str, status: int, engines: dict[str, list[str]], tmp_path: Path, forked: Run
 ) -> None:
     too_long_for_a_temporary_file = "a" * 230
     args = ("--count", 4, "--split", too_long_for_a_temporary_file, "--output", tmp_path / "out", *engines[engine])
-    done = run("beam_pipelines.synthesize", *args, status=status)
+    done = forked("beam_pipelines.synthesize", *args, status=status)
     assert "File name too long" in done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {MARKER_FILE}

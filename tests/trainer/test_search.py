@@ -110,6 +110,7 @@ def test_the_best_validation_and_the_seconds_of_training_are_read_from_the_metri
 
 def arguments(dataset: Path, folder: Path, *args: str, steps: int = 10) -> list[str]:
     fixed = ["--set", f"train.steps={steps}", "data.batch_size=4", "train.checkpoint_every=5"]
+    fixed += ["tensorboard.images=false"]
     return ["--experiment", "smoke", "--data", str(dataset), "--workdir", str(folder), *fixed, *args]
 
 

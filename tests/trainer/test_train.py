@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 
 def settings(steps: int) -> list[str]:
     """Return settings for the smoke experiment; a cosine schedule with another end would be another experiment."""
-    return ["--set", f"train.steps={steps}", "train.checkpoint_every=5", "data.batch_size=4"]
+    fixed = ["train.checkpoint_every=5", "data.batch_size=4", "tensorboard.images=false"]
+    return ["--set", f"train.steps={steps}", *fixed]
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,7 +79,8 @@ def configure(*, use_tensorflow: bool = True) -> Task:
     if task.jobs:
         logs.start(task=str(task))
     if use_tensorflow:
-        import_tensorflow()
+        with _left_out("matplotlib"):  # Keras imports it for galleries of images, which no command shows
+            import_tensorflow()
     return task
 
 
@@ -88,6 +90,19 @@ def import_tensorflow() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with progress.note("loading TensorFlow"), native_stderr():
         import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _left_out(package: str) -> Iterator[None]:
+    """Let imports of a package fail meanwhile, unless it has been imported before."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # by which Python knows that it cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 @contextlib.contextmanager

@@ -27,7 +27,9 @@ class NumberFinder:
         self, network: PureFinder, params: Mapping[str, Any], state: Mapping[str, Any], config: Config
     ) -> None:
         self.network, self.params, self.state, self.config = network, params, state, config
-        self._find_batch = graph.compiled(lambda images: self.find(images, views=(1.0,)), reduce_retracing=True)
+        self._find_batch = graph.compiled(
+            lambda images: self.find(images, views=(1.0,)), input_signature=[tf.TensorSpec((None, None, None, 3))]
+        )
 
     @property
     def input_size(self) -> tuple[int, int]:

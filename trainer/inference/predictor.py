@@ -29,7 +29,8 @@ class Predictor:
         self.recogniser, self.params, self.state, self.config = recogniser, params, state, config
         self.calibrated = calibrated or calibration.Calibration()
         self.vocab = Vocab(config.model.alphabet)
-        self._read_batch = graph.compiled(self.read, reduce_retracing=True)
+        size = (config.model.image_height, config.model.image_width, 3)
+        self._read_batch = graph.compiled(self.read, input_signature=[tf.TensorSpec((None, *size))])
         self._traced_search = graph.compiled(self._search)  # once for all signatures of an export
 
     def read(

@@ -82,7 +82,7 @@ class PureRecogniser(PureNetwork):
 
     def __init__(self, config: Model, *, seed: int, precision: str = "float32") -> None:
         images = ops.zeros((1, config.image_height, config.image_width, 3))
-        tokens = ops.zeros((1, config.max_length + 1), dtype="int32")
+        tokens = ops.zeros((1, 1), dtype="int32")  # all steps share the variables of the first
         super().__init__(lambda: Recogniser(config), images, tokens, seed=seed, precision=precision)
         self.config = config
 

@@ -1,9 +1,11 @@
 """The graph that finds and reads, with a finder and a recogniser that only look at brightness."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from PIL import Image
 
@@ -13,6 +15,7 @@ from trainer.inference.photo_reader import PhotoReader, of_strings
 from trainer.inference.region_calibration import RegionCalibration
 
 MOST = 3
+SIZES = [tf.TensorSpec([], tf.int32)] * 2  # of the beam, and how many candidates
 
 
 class StubFinder:
@@ -67,6 +70,12 @@ def reader() -> PhotoReader:
     return PhotoReader(StubFinder(), of_strings(stub_reader), (8, 16), RegionCalibration(), most=MOST)
 
 
+@pytest.fixture(scope="module")
+def read() -> Callable[..., dict[str, tf.Tensor]]:
+    """The graph that reads any number of photos, as in an exported model: tracing it takes seconds."""
+    return graph.compiled(reader().read, input_signature=[tf.TensorSpec([None], tf.string), *SIZES])
+
+
 def encoded(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
@@ -96,12 +105,9 @@ def test_regions_are_cut_at_full_resolution_and_the_whole_photo_is_one_of_them()
     np.testing.assert_allclose(out["score"][:, 0], 1)
 
 
-def test_answers_are_ranked_and_those_that_are_not_there_have_no_confidence() -> None:
+def test_answers_are_ranked_and_those_that_are_not_there_have_no_confidence(read: Callable) -> None:
     files = tf.constant([photo((768, 768), 200, 250), photo((300, 200), 10, 20)])
-    out = {
-        name: value.numpy()
-        for name, value in graph.compiled(reader().read)(files, tf.constant(2), tf.constant(1)).items()
-    }
+    out = {name: value.numpy() for name, value in read(files, tf.constant(2), tf.constant(1)).items()}
     assert (np.diff(out["numbers/confidence"], axis=1) <= 0).all()
     assert out["numbers/text"][0, 0] == out["text"][0, 0] == b"250"
     assert out["confidence"][0] == out["numbers/confidence"][0, 0]
@@ -109,11 +115,8 @@ def test_answers_are_ranked_and_those_that_are_not_there_have_no_confidence() ->
     assert out["text"][1, 0] == out["numbers/text"][1, 0] != b""
 
 
-def test_a_photo_does_not_depend_on_the_others_of_its_batch() -> None:
+def test_a_photo_does_not_depend_on_the_others_of_its_batch(read: Callable) -> None:
     files = [photo((768, 768), 200, 250), photo((300, 200), 190, 20), photo((90, 400), 30, 20)]
-    read = graph.compiled(
-        reader().read, input_signature=[tf.TensorSpec([None], tf.string)] + [tf.TensorSpec([], tf.int32)] * 2
-    )
     together = read(tf.constant(files), tf.constant(2), tf.constant(1))
     for i, file in enumerate(files):
         alone = read(tf.constant([file]), tf.constant(2), tf.constant(1))
@@ -124,11 +127,13 @@ def test_a_photo_does_not_depend_on_the_others_of_its_batch() -> None:
                 np.testing.assert_allclose(value[0], together[name][i], rtol=1e-5)
 
 
-def test_pixels_are_read_like_the_file_of_one_photo() -> None:
+def test_pixels_are_read_like_the_file_of_one_photo(read: Callable) -> None:
+    of_pixels = [tf.TensorSpec([None, None, 3], tf.uint8), *SIZES]
+    read_pixels = graph.compiled(reader().read_pixels, input_signature=of_pixels)
     for file in (photo((768, 768), 200, 250), photo((300, 200), 10, 20), photo((500, 900), 180, 30)):
         sizes = tf.constant(2), tf.constant(1)
-        expected = graph.compiled(reader().read)(tf.constant([file]), *sizes)
-        out = graph.compiled(reader().read_pixels)(preprocess.decode(tf.constant(file)), *sizes)
+        expected = read(tf.constant([file]), *sizes)
+        out = read_pixels(preprocess.decode(tf.constant(file)), *sizes)
         assert out.keys() == expected.keys()
         for name, value in out.items():
             np.testing.assert_array_equal(value, expected[name])
