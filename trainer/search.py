@@ -19,7 +19,7 @@ from trainer.cluster import environment, place_checks
 from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import experiments, schema, search_space, typed
 from trainer.exit_status import BAD_RESULT_STATUS
-from trainer.files import whole_file
+from trainer.files import replaceable, whole_file
 from trainer.training import ranking
 from trainer.training.inputs import Inputs
 
@@ -139,6 +139,8 @@ def _train(folder: str, command: list[str]) -> str | None:
         start_new_session=True,
     )
     assert process.stdout is not None
+    if "://" not in folder:
+        replaceable.prepare_to_append(f"{folder}/{LOG_FILE}")
     with tf.io.gfile.GFile(f"{folder}/{LOG_FILE}", "a") as file:
         try:
             for line in process.stdout:
