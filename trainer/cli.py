@@ -34,7 +34,11 @@ def complete(words: Iterable[str], *flags: str) -> None:
 
 
 class UserError(ValueError):
-    """A user error: the message says what is wrong, where, and what to do next."""
+    """A user error: the message says what is wrong, where, and what to do next; `status` is the exit status."""
+
+    def __init__(self, message: str, status: int = USER_ERROR_STATUS) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Locked(Exception):
@@ -125,7 +129,7 @@ def _status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> 
                 sys.stdout.flush()
     except UserError as error:
         logs.say(f"error: {error}", logging.ERROR)
-        return USER_ERROR_STATUS
+        return error.status
     except Locked as error:
         logs.say(f"error: {error}", logging.ERROR)
         return LOCKED_STATUS

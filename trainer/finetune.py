@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trainer import cli, logs, released, svhn
 from trainer.cli import UserError
-from trainer.cluster import environment
+from trainer.cluster import environment, place_checks
 from trainer.config import bounds, experiments, schema, typed
 from trainer.exit_status import USER_ERROR_STATUS
 from trainer.vocab import DIGITS
@@ -153,7 +153,7 @@ def _comparison(before: "FolderEvaluation", after: "FolderEvaluation", export: s
 def _check_place(flag: str, path: str) -> None:
     if flag == "--workdir":
         raise UserError(f"--workdir {path}: this command writes to local folders only; copy its export afterwards")
-    cli.local_or_gs(flag, path)
+    place_checks.check(flag, path)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from trainer import cli, released
-from trainer.cluster import environment
+from trainer.cluster import environment, place_checks
 from trainer.data import megapixels
 from trainer.inference import region_options
 
@@ -44,7 +44,7 @@ def _check_not_read(drawing: str, images: Sequence[str]) -> None:
 def _check_place(flag: str, path: str) -> None:
     """Check the places of all arguments but the images: one that cannot be read must not stop the others."""
     if flag != "images":
-        cli.local_or_gs(flag, path)
+        place_checks.check(flag, path)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trainer import cli
 from trainer.cli import UserError
-from trainer.cluster import environment
+from trainer.cluster import environment, place_checks
 from trainer.config import typed
 from trainer.config.typed import Range
 from trainer.data import megapixels
@@ -122,7 +122,7 @@ def _promise(review: "Review") -> str:
 def _check_place(flag: str, path: str) -> None:
     if flag in ("--answers", "--export"):
         raise UserError(f"{flag} {path}: give a local folder")
-    cli.local_or_gs(flag, path)
+    place_checks.check(flag, path)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,11 +15,11 @@ from typing import Any
 
 from trainer import cli, logs, progress
 from trainer.cli import UserError
-from trainer.cluster import environment
+from trainer.cluster import environment, place_checks
 from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import experiments, schema, search_space, typed
 from trainer.exit_status import BAD_RESULT_STATUS
-from trainer.files import whole_file
+from trainer.files import replaceable, whole_file
 from trainer.training import ranking
 from trainer.training.inputs import Inputs
 
@@ -139,6 +139,8 @@ def _train(folder: str, command: list[str]) -> str | None:
         start_new_session=True,
     )
     assert process.stdout is not None
+    if "://" not in folder:
+        replaceable.prepare_to_append(f"{folder}/{LOG_FILE}")
     with tf.io.gfile.GFile(f"{folder}/{LOG_FILE}", "a") as file:
         try:
             for line in process.stdout:
@@ -218,6 +220,7 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
         "Run it again to resume, or with more --trials to add runs.",
         example="python -m trainer.search --experiment compact --grid optimizer.learning_rate=1e-3,3e-3 "
         "--random optimizer.weight_decay=log:1e-5:1e-2 --trials 4 --data data/svhn --workdir runs/search",
+        check_place=place_checks.check,
     )
     parser.add_argument("--experiment", default="compact", help=cli.EXPERIMENT)
     parser.add_argument("--grid", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="values to combine")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trainer import cli, released
 from trainer.cli import UserError
-from trainer.cluster import environment
+from trainer.cluster import environment, place_checks
 from trainer.config import typed
 from trainer.config.typed import Range
 from trainer.data import megapixels
@@ -91,6 +91,8 @@ def _named(models: list[str]) -> dict[str, str]:
             raise UserError(f"--model {model}: give a name, e.g. --model meters={model}")
         if name in found or not name or "/" in name or ":" in name:
             raise UserError(f"--model {model}: the name {name!r} is empty, given twice, or contains / or :")
+        if "://" in folder:
+            place_checks.check("--model", folder)
         found[name] = folder or name
     return found
 

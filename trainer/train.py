@@ -7,7 +7,7 @@ import traceback
 from dataclasses import replace
 
 from trainer import cli, logs
-from trainer.cluster import environment
+from trainer.cluster import environment, place_checks
 from trainer.cluster.limits import Limits
 from trainer.cluster.stopping import Stopped, command_again, ended_by_sigterm_at_start
 from trainer.config import experiments, schema, typed
@@ -36,11 +36,11 @@ def _say(text: str, level: int = logging.WARNING) -> None:
 
 
 def _run(argv: list[str] | None) -> None:
-    args = _parser().parse_args(argv)
-    config = schema.override(experiments.find(args.experiment), args.set)
-    limits = Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
-    inputs = Inputs(args.data, args.validation_data, args.init_from)
-    with ended_by_sigterm_at_start():
+    with ended_by_sigterm_at_start():  # parsing may wait for a bucket
+        args = _parser().parse_args(argv)
+        config = schema.override(experiments.find(args.experiment), args.set)
+        limits = Limits(args.hang_timeout, args.wait, args.max_restarts, args.min_workers)
+        inputs = Inputs(args.data, args.validation_data, args.init_from)
         _train(argv, args, config, inputs, limits)
 
 
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Train a recogniser or a finder. Run it again on the same work folder to resume.",
         example="python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first",
+        check_place=place_checks.check,
     )
     parser.add_argument("--experiment", default="compact", help=cli.EXPERIMENT)
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets with a train split")

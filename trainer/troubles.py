@@ -52,6 +52,7 @@ _EXTRAS = {  # of setup.py, by the packages that only they install
 }
 # TensorFlow's and Google's exceptions are found by module and name, so that neither library is loaded for this.
 _TENSORFLOW = {"ResourceExhaustedError": FAILED_STATUS, "UnauthenticatedError": USER_ERROR_STATUS}
+_TENSORFLOW["AbortedError"] = FAILED_STATUS  # a bucket has failed ten times in a row
 _TENSORFLOW |= dict.fromkeys(["PermissionDeniedError", "NotFoundError"], USER_ERROR_STATUS)
 _SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of a file name that are not UTF-8
 _LONGEST = 300  # characters of another library's message
@@ -75,6 +76,8 @@ def describe(error: BaseException) -> tuple[str, int] | None:
             code = getattr(one, "code", None)
             status = USER_ERROR_STATUS if code in (400, 401, 403, 404) else FAILED_STATUS
             return f"{_short(one)}; check the bucket's name, its permissions and your credentials", status
+        if _is_of("google.api_core.exceptions", "RetryError", one):
+            return f"{_short(one)}; check the network, and run the command again", FAILED_STATUS
         if _is_of("google.auth.exceptions", "GoogleAuthError", one):
             return f"{_short(one)}; check your credentials: gcloud auth application-default login", USER_ERROR_STATUS
     return None

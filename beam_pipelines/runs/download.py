@@ -51,17 +51,18 @@ def download(name: str, folder: Path, *, url: str, sha256: str | None) -> None:
     """
     path = folder / name
     unpacked, recorded = _unpacked(path), path.with_name(f"{name}.sha256")
-    was_unpacked = unpacked.exists()
+    _check_no_links(recorded, path.with_name(f"{name}.part"), path.with_name(f"{name}.part.validator"))
+    was_unpacked, was_there = unpacked.exists(), path.exists()
     if was_unpacked and not path.exists():
         print(f"{unpacked} already exists: nothing to do")
         return
     expected = sha256 or OFFICIAL[name].sha256 or (recorded.read_text().split()[0] if recorded.exists() else None)
-    if path.exists():
+    if was_there:
         actual = _checked(path, expected, "delete it to download it again")
     else:
         actual = _fetch(f"{url.rstrip('/')}/{name}", path, expected)
     if not unpacked.exists():
-        unpack(path, unpacked)
+        unpack(path, unpacked, keep=was_there)
     print(
         f"{unpacked} already exists, and {name} is intact: nothing to do" if was_unpacked else f"{unpacked} is complete"
     )
@@ -103,9 +104,19 @@ def _checked(path: Path, expected: str | None, advice: str) -> str:
     return sha256.hexdigest()
 
 
-def unpack(path: Path, folder: Path) -> None:
+def _check_no_links(*paths: Path) -> None:
+    for path in paths:
+        if path.is_symlink():
+            raise UserError(f"{path} is a link, to which nothing is written: remove it, or choose another --output")
+
+
+def unpack(path: Path, folder: Path, *, keep: bool = False) -> None:
     """Unpack an archive that contains one folder, which appears complete or not at all.
 
+    Args:
+      path: the archive, which is removed if it cannot be unpacked, unless `keep`.
+      folder: the folder that it contains.
+      keep: leave an archive that was there before.
     Raises:
       UserError: the archive is damaged, lacks that folder, or has a path that leads out of it.
     """
@@ -121,10 +132,10 @@ def unpack(path: Path, folder: Path) -> None:
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
             raise  # the disk's fault, not the archive's
-        path.unlink()
-        raise UserError(
-            f"{path} is not a valid archive of {folder.name}/ ({error}): it was removed; run again"
-        ) from error
+        if not keep:
+            path.unlink()
+        advice = "delete it to download it again" if keep else "it was removed; run again"
+        raise UserError(f"{path} is not a valid archive of {folder.name}/ ({error}): {advice}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -23,7 +23,7 @@ EMPTY = 0.2  # share of scenes without a number
 NAME = re.compile(r"(\d+)-(\d{6,})\.png")  # seed and index
 # Seeds and counts of runs whose images may be there although no labels name them; the next run removes these images.
 UNFINISHED = "labels.csv.unfinished"
-NEW_LABELS = "labels.csv.new"
+NEW_LABELS, NEW_IMAGE = "labels.csv.new", "image.png.new"
 Drawing = tuple[Image.Image, list[list[Any]]]  # and a row of the labels, without the file, for each number
 
 
@@ -49,7 +49,8 @@ def _write(folder: Path, seed: int, count: int, header: list[str], draw: Callabl
     rows = []
     for index in range(count):
         (image, labels), name = draw(index), f"{seed}-{index:06d}.png"
-        image.save(folder / "images" / name)
+        image.save(folder / NEW_IMAGE, "PNG")  # a former image may have another name elsewhere, a hard link
+        (folder / NEW_IMAGE).replace(folder / "images" / name)
         rows += [[name, *label] for label in labels]
     with (folder / NEW_LABELS).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
@@ -99,7 +100,7 @@ def _check_ours(folder: Path) -> dict[str, int]:
     labelled, unfinished = _labelled(folder / LABELS), _unfinished(folder / UNFINISHED)
     ours = {"images", LOCK_FILE} | {f"images/{name}" for name in labelled or ()}
     ours |= {LABELS} if labelled is not None else set()
-    ours |= {UNFINISHED, NEW_LABELS} if unfinished is not None else set()
+    ours |= {UNFINISHED, NEW_LABELS, NEW_IMAGE} if unfinished is not None else set()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         is_plain = path.is_dir() if name == "images" else path.is_file()

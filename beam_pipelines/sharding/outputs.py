@@ -84,7 +84,7 @@ def is_done(output: str, kind: Kind, same: Callable[[str], bool], *, overwrite: 
     for names in complete:
         # Then it does not matter what others have put beside it.
         with suppress(UserError, ValueError, TypeError, KeyError, AttributeError):  # not a valid description
-            if names.description in found and same(_read(output, names.description)):
+            if _is_readable(found, names.description) and same(_read(output, names.description)):
                 return True
     check_strangers(output, kind)
     if complete:
@@ -176,6 +176,8 @@ def _marked(output: str, kind: Kind) -> _Marked | None:
     """Return the names that earlier runs wrote; None if no earlier run is known."""
     found = listing.files(output)
     if MARKER_FILE in found:
+        if not _is_readable(found, MARKER_FILE):
+            return None
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             marker = json.loads(_read(output, MARKER_FILE))
             if marker[_OURS] == _PROGRAM:
@@ -183,11 +185,16 @@ def _marked(output: str, kind: Kind) -> _Marked | None:
                 return _Marked(frozenset(marker["shards"]), frozenset(fixed))
         return None
     for names in (kind.names, kind.former):
-        if {names.completed, names.description} <= found.keys():  # finished, of version 0.1.0
+        if names.completed in found and _is_readable(found, names.description):  # finished, of version 0.1.0
             with suppress(UserError, ValueError, TypeError, KeyError, AttributeError):
                 templates = {_template(name) for name in kind.shards_of(_read(output, names.description))}
                 return _Marked(frozenset(filter(None, templates)), kind.fixed_under(names))
     return None
+
+
+def _is_readable(found: dict[str, listing.File], name: str) -> bool:
+    """Return whether a file is there that is not, e.g., a link to nothing."""
+    return name in found and found[name].is_regular
 
 
 def _listed(output: str, kind: Kind) -> dict[str, listing.File]:

@@ -5,9 +5,11 @@ import importlib.util
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.sharding import amazon, listing
+from beam_pipelines.sharding import first_request, listing
 from trainer import troubles
 from trainer.cli import UserError
+from trainer.cluster import environment
+from trainer.files import first_contact
 
 # Beam's extra for each scheme, and a package that it installs: without it, some stores fail only at their first use.
 EXTRAS = {"gs": ("gcp", "google.cloud.storage"), "s3": ("aws", "boto3"), "azfs": ("azure", "azure.storage.blob")}
@@ -16,10 +18,10 @@ _MEANT = {"az": "azfs", "abfs": "azfs", "abfss": "azfs", "wasb": "azfs", "s3a": 
 
 
 def check(flag: str, path: str) -> None:
-    """Check that a path is local, or that its store is installed and can list it.
+    """Check that a path is local, or that its store is installed, answers and can list it.
 
     Raises:
-      UserError: its store is not installed, or cannot list it.
+      UserError: its store is not installed, does not answer, or cannot list it.
     """
     scheme = FileSystems.get_scheme(path)
     if not scheme or not listing.is_remote(path):
@@ -31,15 +33,24 @@ def check(flag: str, path: str) -> None:
         FileSystems.get_filesystem(path)
     except (ValueError, OSError) as error:
         raise UserError(f"{flag} {path}: {' '.join(str(error).split())}") from error
+    if not path.partition("://")[2].partition("/")[0]:
+        raise UserError(f"{flag} {path} names no bucket: give {scheme}://BUCKET/FOLDER")
     try:
-        if scheme == "s3":
-            amazon.list_once(path)
-        listing.any_below(path)
+        first_request.send(scheme, path)
+    except (ConnectionError, TimeoutError) as error:
+        raise first_contact.unreachable(flag, path, error, environment.outage_status()) from error
     except Exception as error:  # each store has its own exceptions
         said = troubles.describe(error)
-        raise UserError(
-            f"{flag} {path} cannot be listed: {said[0] if said else ' '.join(str(error).split())}"
-        ) from error
+        raise UserError(f"{flag} {path} cannot be listed: {said[0] if said else _reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what a store said: Beam's errors contain those of the store by path, whose first line is for people."""
+    details = getattr(error, "exception_details", None)
+    while details:
+        error = next(iter(details.values()))
+        details = getattr(error, "exception_details", None)
+    return str(error).partition("\n")[0].strip()
 
 
 def check_local(flag: str, path: str) -> None:

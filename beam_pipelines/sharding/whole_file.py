@@ -9,14 +9,16 @@ from typing import BinaryIO
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.sharding import amazon, listing
+from beam_pipelines.sharding import listing
 from trainer import troubles
+
+_AMAZON = "s3://"
 
 
 @contextmanager
 def whole_file(path: str) -> Iterator[BinaryIO]:
     """Open a file that appears under its name once complete, replacing any existing one."""
-    writing = _uploaded if path.startswith(amazon.SCHEME) else _renamed
+    writing = _uploaded if path.startswith(_AMAZON) else _renamed
     with writing(path) as file:
         yield file
 
@@ -24,10 +26,13 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
 @contextmanager
 def _uploaded(path: str) -> Iterator[BinaryIO]:
     """Write to a local file and upload it as a whole, which S3 does atomically; Beam cannot upload an empty file."""
+    import boto3  # of Beam's extra `aws`
+
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
-        amazon.upload(file, path)
+        bucket, _, key = path.removeprefix(_AMAZON).partition("/")
+        boto3.Session().client("s3").upload_fileobj(file, bucket, key)
 
 
 @contextmanager

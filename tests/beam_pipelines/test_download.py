@@ -247,3 +247,30 @@ def test_too_little_space_is_found_before(
     assert get() == 2
     assert "but 3000000.0 GB are needed" in capsys.readouterr().err
     assert not server.ranges
+
+
+@pytest.mark.parametrize("name", ["train.tar.gz.part", "train.tar.gz.part.validator", "train.tar.gz.sha256"])
+@pytest.mark.parametrize("dangling", [True, False])
+def test_nothing_is_written_through_a_link(
+    name: str, dangling: bool, get: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    if not dangling:
+        (theirs / "thesis").write_text("years of work")
+    (tmp_path / name).symlink_to("theirs/thesis")
+    assert get("--format", "1") == 2
+    assert capsys.readouterr().err.endswith(
+        f"{name} is a link, to which nothing is written: remove it, or choose another --output\n"
+    )
+    assert [(path.name, path.read_text()) for path in theirs.iterdir()] == [("thesis", "years of work")][dangling:]
+
+
+def test_an_archive_that_was_there_before_is_not_removed(
+    get: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.tar.gz").write_bytes(tar_gz({"my/thesis.txt": b"years of work"}))
+    before = (tmp_path / "train.tar.gz").read_bytes()
+    assert get("--format", "1") == 2
+    assert "delete it to download it again" in capsys.readouterr().err
+    assert (tmp_path / "train.tar.gz").read_bytes() == before

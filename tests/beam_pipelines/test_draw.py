@@ -164,3 +164,14 @@ def test_scenes_are_labelled_images_that_prepare_takes(tmp_path: Path) -> None:
     assert snapshot(out) == first
     assert draw.main(["--count", "2", "--output", str(out)]) == 0
     assert len(drawn(out)) == 2
+
+
+def test_another_name_of_an_image_keeps_its_content(tmp_path: Path) -> None:
+    """As in the export of a review, whose images are hard links."""
+    assert draw.main(["--count", "2", "--output", str(tmp_path / "out")]) == 0
+    image = tmp_path / "out" / "images" / "0-000000.png"
+    before = image.read_bytes()
+    (tmp_path / "theirs.png").hardlink_to(image)
+    assert draw.main(["--count", "2", "--pattern", "[A-F]{4}", "--output", str(tmp_path / "out")]) == 0
+    assert image.read_bytes() != before
+    assert (tmp_path / "theirs.png").read_bytes() == before

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from beam_pipelines import draw, inspect, prepare
 from trainer.data.dataset_info import INFO_FILE
+from trainer.files import first_contact
 
 
 @pytest.fixture
@@ -70,3 +72,23 @@ def test_images_and_datasets_are_read_from_s3(client: Any, tmp_path: Path, capsy
     assert "s3://mine/data is intact" in capsys.readouterr().out
     assert prepare.main([*args[:-1], "s3://nobody/labels.csv", "--output", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_server_that_does_not_answer_is_one_line(
+    listens: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("boto3", reason="boto3 is not installed")
+    monkeypatch.setattr(first_contact, "SECONDS", 0.5)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if listens:
+            server.listen(8)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        args = ["--format", "csv", "--input", "s3://mine/x", "--output", str(tmp_path / "out")]
+        assert prepare.main(args) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "--input s3://mine/x cannot be reached (" in err

@@ -87,3 +87,17 @@ def test_a_drawing_does_not_replace_an_image_that_it_shows(
     assert predict.main([str(image), "--draw", str(drawn)]) == 2
     assert "would replace the image itself" in capsys.readouterr().err
     assert image.read_bytes() == before
+
+
+def test_another_name_of_a_former_drawing_keeps_its_content(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "image.png")
+    Image.new("RGB", (50, 50), "red").save(tmp_path / "drawn.png")
+    before = (tmp_path / "drawn.png").read_bytes()
+    (tmp_path / "theirs.png").hardlink_to(tmp_path / "drawn.png")
+    args = [str(tmp_path / "image.png"), "--model", str(tiny_model), "--draw", str(tmp_path / "drawn.png")]
+    assert predict.main(args) == 0
+    assert (tmp_path / "drawn.png").read_bytes() != before
+    assert (tmp_path / "theirs.png").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 3

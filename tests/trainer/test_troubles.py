@@ -11,6 +11,7 @@ import apache_beam as beam
 import pytest
 import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
+from google.api_core.exceptions import RetryError
 
 from beam_pipelines import download, prepare, score, synthesize
 from beam_pipelines.sharding import beam_options
@@ -46,6 +47,8 @@ def ended(error: BaseException, capsys: pytest.CaptureFixture) -> tuple[int, str
             "/x/ckpt; No space left",
         ),
         (tf.errors.PermissionDeniedError(None, None, "gs://b: 403"), 2, "gs://b: 403"),
+        (tf.errors.AbortedError(None, None, "All 10 retry attempts failed"), 42, "All 10 retry attempts failed"),
+        (RetryError("Timeout of 120.0s exceeded", None), 42, "Timeout of 120.0s exceeded"),
     ],
 )
 def test_what_the_machine_refuses_is_one_line(

@@ -11,6 +11,7 @@ from typing import Any
 
 from trainer import logs, progress, quiet
 from trainer.cli import UserError
+from trainer.exit_status import FAILED_STATUS, USER_ERROR_STATUS
 
 STRATEGIES = ("single", "mirrored", "multi-worker", "parameter-server")
 JOBS = ("chief", "worker", "ps", "evaluator")
@@ -127,6 +128,11 @@ def native_stderr() -> contextlib.AbstractContextManager[None]:
     """Return `quiet.native_stderr`, unless the user's TF_CPP_MIN_LOG_LEVEL asks for more than errors."""
     shown = os.environ.get(LOG_LEVEL, QUIET) in ("0", "1")
     return contextlib.nullcontext() if shown else quiet.native_stderr()
+
+
+def outage_status() -> int:
+    """Return the exit status where a store does not answer: a Pod is worth a retry, its network may come up late."""
+    return FAILED_STATUS if "KUBERNETES_SERVICE_HOST" in os.environ else USER_ERROR_STATUS
 
 
 def completed_line() -> str | None:

@@ -6,6 +6,8 @@ from typing import BinaryIO
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from trainer.data import megapixels
+
 HEIF_INSTALLED = importlib.util.find_spec("pillow_heif") is not None  # an extra
 if HEIF_INSTALLED:
     from pillow_heif import register_heif_opener
@@ -13,6 +15,8 @@ if HEIF_INSTALLED:
 # Registered by Pillow, but not accepted: data containers that Pillow only recognises, videos, and formats that it opens
 # by starting Ghostscript.
 _NOT_READ = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "PALM", "PDF", "WMF"})
+# Larger images of these formats take over 400 MB to decode, which their libraries only do whole; see `_most_pixels`.
+_MOST_MEGAPIXELS = {"WEBP": 25, "AVIF": 50, "HEIF": 50}
 _OPENED_AS_JPEG = "MPO"  # begins as a JPEG, so Pillow registers no separate opener
 _HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})  # listed even without pillow-heif, so that rejects name it
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"})
@@ -60,7 +64,7 @@ class UnreadableImage(Exception):
 
 
 def limit_megapixels(limit: float) -> None:
-    """Set the largest image that this process decodes."""
+    """Set the largest image that this process decodes, of any format."""
     Image.MAX_IMAGE_PIXELS = round(limit * 1e6)
 
 
@@ -73,14 +77,14 @@ def open_image(file: BinaryIO) -> Image.Image:
     try:
         image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise _too_large("it") from error
+        raise _too_large("it", _most_pixels()) from error
     except UnidentifiedImageError as error:
         raise UnreadableImage("undecodable", _unidentified(file)) from error
     except Exception as error:  # Pillow's plug-ins may raise any exception type
         raise undecodable(error) from error
     width, height = image.size
-    if width * height > (Image.MAX_IMAGE_PIXELS or 0):
-        raise _too_large(f"its size of {width:,} x {height:,} pixels")
+    if width * height > (most := _most_pixels(image.format or "")):
+        raise _too_large(f"its size of {width:,} x {height:,} pixels", most, f" of {image.format}")
     if not width or not height:
         raise UnreadableImage("undecodable", f"its size is {width} x {height} pixels")
     return image
@@ -92,9 +96,17 @@ def undecodable(error: Exception) -> UnreadableImage:
     return UnreadableImage("unreadable" if failed else "undecodable", f"{type(error).__name__}: {error}")
 
 
-def _too_large(what: str) -> UnreadableImage:
-    limit = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-    return UnreadableImage("too-large", f"{what} exceeds the limit of {limit:.6g} megapixels; raise --max-megapixels")
+def _most_pixels(kind: str = "") -> int:
+    """Return how many pixels an image to be decoded may have: fewer for some formats, unless a limit was set."""
+    most = Image.MAX_IMAGE_PIXELS or 0
+    if most != round(megapixels.DEFAULT_MEGAPIXELS * 1e6):
+        return most
+    return min(most, _MOST_MEGAPIXELS.get(kind, megapixels.LARGEST_MEGAPIXELS) * 1_000_000)
+
+
+def _too_large(what: str, most: int, of: str = "") -> UnreadableImage:
+    limit = f"the limit of {most / 1e6:.6g} megapixels{of}"
+    return UnreadableImage("too-large", f"{what} exceeds {limit}; raise --max-megapixels")
 
 
 def _unidentified(file: BinaryIO) -> str:

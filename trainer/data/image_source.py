@@ -3,8 +3,7 @@
 import io
 from typing import BinaryIO
 
-from trainer import cli
-from trainer.files import local_file
+from trainer.files import first_contact, local_file
 
 
 def opened(path: str) -> BinaryIO:
@@ -13,13 +12,13 @@ def opened(path: str) -> BinaryIO:
     Raises:
       FileNotFoundError: it does not exist.
       OSError: it cannot be read, or is not a regular file.
-      UserError: the path is of a store that is not supported.
+      UserError: the path is of a store that is not supported, or its bucket does not answer.
     """
     if "://" not in path:
         return local_file.open_regular(path)
     import tensorflow as tf
 
-    cli.local_or_gs("the image", path)
+    first_contact.check_bucket("the image", path)
     try:
         return io.BytesIO(tf.io.read_file(path).numpy())
     except tf.errors.NotFoundError as error:

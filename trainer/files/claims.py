@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import time
 from typing import Any
@@ -11,6 +12,8 @@ STALE_SECONDS = 60.0  # without renewal, after which a process that cannot be in
 
 Claim = dict[str, Any]
 _FIELDS: dict[str, Any] = {"id": str, "host": str, "pid": int, "time": (int, float)}
+_BEGINNING = re.compile(rb'\{\s*("(id|host|boot|pid|pid_namespace|started|time)"|"?[a-z_]*$)')
+_NOTHING = (b"", b"{}", b"[]", b"null")
 
 
 def parse(data: bytes) -> Claim | None:
@@ -20,6 +23,12 @@ def parse(data: bytes) -> Claim | None:
         if isinstance(claim, dict) and _FIELDS.keys() <= claim.keys():
             return claim if all(isinstance(claim[name], kind) for name, kind in _FIELDS.items()) else None
     return None
+
+
+def is_strange(data: bytes) -> bool:
+    """Return whether a file is neither a claim, nor what is left of one whose writer died while writing, nor empty."""
+    text = data.strip(b"\0 \n")
+    return text not in _NOTHING and not _BEGINNING.match(text)
 
 
 def of_this_process() -> Claim:

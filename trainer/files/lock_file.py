@@ -1,5 +1,6 @@
 """Lock files, local or in an object store, and whether the process that is named in one is alive."""
 
+import errno
 import functools
 import json
 import logging
@@ -109,7 +110,11 @@ class _Local:
         while True:
             self._open(os.O_CREAT)
             held = _flock(self.fd, PROBE_SECONDS)
-            other = claims.parse(os.pread(self.fd, BLOCK, 0))
+            content = os.pread(self.fd, BLOCK + 1, 0)
+            if len(content) > BLOCK or claims.is_strange(content):
+                os.close(self.fd)
+                raise _strange(self.path)
+            other = claims.parse(content)
             if held is False or (other is not None and _is_alive(other, held, self._read)):
                 os.close(self.fd)
                 return other or {}
@@ -134,7 +139,11 @@ class _Local:
         except FileNotFoundError:
             return None
         held = _flock(self.fd)
-        other = claims.parse(os.pread(self.fd, BLOCK, 0))
+        content = os.pread(self.fd, BLOCK + 1, 0)
+        if len(content) > BLOCK or claims.is_strange(content):  # somebody's, who may keep it
+            os.close(self.fd)
+            return None
+        other = claims.parse(content)
         if held is False and (other is None or claims.lives(other, None) is False):
             # It is being taken right now, or another process is inspecting it.
             held = _flock(self.fd, PROBE_SECONDS)
@@ -167,7 +176,13 @@ class _Local:
                 if not flags:
                     raise
                 os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-            except PermissionError as error:
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    raise UserError(
+                        f"{self.path} is a link, which is not followed: remove it, or choose another folder"
+                    ) from error
+                if error.errno not in (errno.EACCES, errno.EPERM):
+                    raise
                 raise UserError(
                     f"{self.path} cannot be opened: {error.strerror}; it may belong to another user: choose another "
                     "folder, or remove the file once that user's process has ended"
@@ -199,6 +214,8 @@ class _Remote:
 
     def take(self, claim: Claim) -> Claim | None:
         while (other := self.owner()) is None:
+            if claims.is_strange((self.store.read(self.path) or "").encode()):
+                raise _strange(self.path)
             self._write(claim)
             time.sleep(SETTLE_SECONDS)
             if self.is_ours(claim):
@@ -231,6 +248,10 @@ class _Remote:
 def _renewed(claim: Claim) -> str:
     """Return the content of a file with a claim of now."""
     return json.dumps({**claim, "time": time.time()}).ljust(BLOCK)
+
+
+def _strange(path: str) -> UserError:
+    return UserError(f"{path} is not a lock file of this program: move it away, or choose another folder")
 
 
 def _flock(fd: int, seconds: float = 0.0) -> bool | None:

@@ -1,7 +1,11 @@
 """Protect the user's files from options that write a file: only an existing file of its kind may be replaced."""
 
+import contextlib
 import os
+import shutil
 import stat
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainer.cli import UserError
@@ -58,6 +62,41 @@ def check_replaceable(path: str, flag: str, kind: FileKind = IMAGE) -> None:
     except OSError as error:
         raise UserError(f"{flag} {path}: {error.strerror}; give the path of {kind.new}") from error
     check_header(header, path, flag, kind)
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Yield the path of a temporary file, which gets the local path at the end of the block.
+
+    Readers see the old or the new file, and another hard link to the old one keeps its content.
+    """
+    temporary = f"{path}.tmp-{uuid.uuid4().hex[:8]}"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
+
+
+def prepare_to_append(path: str) -> None:
+    """Make sure that what is appended to a local file changes no other one.
+
+    A file with further hard links, e.g. in a backup, is replaced by a copy.
+
+    Raises:
+      UserError: it is a link.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise UserError(f"{path} is a link, to which nothing is appended: remove it, or choose another folder")
+    if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
+        with replacing(path) as copy:
+            shutil.copyfile(path, copy)
 
 
 def check_header(header: bytes, path: str, flag: str, kind: FileKind = IMAGE) -> None:

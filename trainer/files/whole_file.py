@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainer.cli import UserError
-from trainer.files import json_content, local_file
+from trainer.files import json_content, local_file, replaceable
 
 
 def write(path: str, content: str | bytes) -> None:
@@ -82,6 +82,8 @@ def append_line(path: str, line: str) -> None:
     """Append a line to a file, on a line of its own even if a killed process left half a line."""
     import tensorflow as tf
 
+    if "://" not in path:
+        replaceable.prepare_to_append(path)
     torn = tf.io.gfile.exists(path) and _last_byte(path) not in (b"", b"\n")
     with tf.io.gfile.GFile(path, "ab") as file:
         file.write((b"\n" if torn else b"") + line.encode() + b"\n")

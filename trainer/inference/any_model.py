@@ -6,6 +6,7 @@ import tempfile
 from trainer import released
 from trainer.cluster import environment
 from trainer.config.schema import CONFIG_FILE
+from trainer.files import first_contact
 from trainer.inference import exported_model, onnx_model
 from trainer.inference.exported_model import ONNX_FILE, ExportedModel
 from trainer.inference.onnx_model import OnnxModel
@@ -22,10 +23,13 @@ def load(model: str, engine: str | None = None) -> Model:
       engine: what computes, `onnx` or `tensorflow`; by default ONNX Runtime, which starts ten seconds sooner, if the
         model is in a local folder and was exported with `--onnx`.
     Raises:
-      UserError: it is missing or damaged, a work folder without a trained model, or without the file that the engine
-        needs.
+      UserError: it is missing or damaged, its bucket does not answer, a work folder without a trained model, or without
+        the file that the engine needs.
     """
     folder = released.folder_of(model)
+    if "://" in folder:
+        environment.import_tensorflow()
+        first_contact.check_bucket("the model", folder, environment.outage_status())
     if engine == ONNX or (engine is None and os.path.isfile(os.path.join(folder, ONNX_FILE))):
         return onnx_model.load(folder)
     return _load_with_tensorflow(folder)

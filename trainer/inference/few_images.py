@@ -13,6 +13,7 @@ from PIL import Image
 from trainer import cli, logs
 from trainer.cluster import environment
 from trainer.data import image_io, image_kinds, image_source
+from trainer.files import replaceable
 from trainer.inference import any_model, attention_overlay, beam_width, box_overlay, exported_model
 from trainer.inference.any_model import Model
 from trainer.inference.box_overlay import Photo
@@ -114,7 +115,8 @@ def _draw(sheet: Image.Image, path: str) -> None:
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path, "PNG")
+        with replaceable.replacing(path) as file:
+            sheet.save(file, "PNG")
     except OSError as error:
         raise cli.UserError(f"--draw {path} cannot be written: {error.strerror}; give the path of a new PNG") from error
     logs.say(f"drawn: {path}")

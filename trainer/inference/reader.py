@@ -36,7 +36,8 @@ class Reader:
       candidates: how many texts to return; by default what the model was exported with.
       engine: what computes, `onnx` or `tensorflow`, see `any_model.load`.
     Raises:
-      UserError: the model is missing, damaged or not for the engine, or `candidates` is out of range.
+      UserError: the model is missing, damaged or not for the engine, its bucket does not answer, or `candidates` is out
+        of range.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Reader:
           FileNotFoundError, OSError: the file does not exist or cannot be read.
           UnreadableImage: it is not an image, or damaged.
           TypeError, ValueError: the object is not an image, or the array has another type or shape.
-          UserError: the path is in a store that is not supported.
+          UserError: the path is in a store that is not supported, or its bucket does not answer.
         """
         [reading] = self.read_all([image])
         return reading

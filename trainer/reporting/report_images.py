@@ -15,7 +15,7 @@ from trainer import graph
 from trainer.cli import UserError
 from trainer.data import dataset_info, image_io, image_kinds, prediction_rows, records
 from trainer.data.untuned import untuned
-from trainer.files import local_file
+from trainer.files import first_contact, local_file
 from trainer.reporting.section import located
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ def of_row(row: dict[str, Any], folder: str | None = None) -> Thumbnail:
         return MISSING
     try:
         if "://" in path:
+            first_contact.check_bucket("the image", path)
             with tf.io.gfile.GFile(path, "rb") as file:
                 return _thumbnail(io.BytesIO(file.read()))
         with local_file.open_regular(located(path, folder)) as file:

@@ -1,13 +1,18 @@
 """A store that does not exist, is not installed or denies access is one line in every command, before any work."""
 
 import importlib
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google.cloud import storage
 
 from beam_pipelines.sharding import places
+from tests.http_server import QuietHandler, running
 from trainer.cli import UserError
 
 COMMANDS = {
@@ -84,3 +89,50 @@ def test_local_places_are_not_looked_at() -> None:
     for path in ("x", "/x/y", "a:b", "C:\\x", "//x"):
         places.check("--input", path)
     assert "boto3" not in sys.modules
+
+
+class _Private(QuietHandler):
+    """A private bucket, and where a service account gets its token."""
+
+    def do_POST(self) -> None:
+        self._answer(200, {"access_token": "mine", "expires_in": 3600, "token_type": "Bearer"})
+
+    def do_GET(self) -> None:
+        if self.headers.get("Authorization") == "Bearer mine":
+            self._answer(200, {"items": []})
+        else:
+            self._answer(401, {"error": {"code": 401, "message": "Anonymous caller does not have access"}})
+
+    def _answer(self, status: int, content: dict) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def private(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A private bucket, gs://private; yield the port of its server."""
+    with running(_Private) as port:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        yield port
+
+
+def test_a_private_bucket_is_listed_with_the_credentials_that_there_are(
+    private: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    account = {"type": "service_account", "client_email": "me@here", "token_uri": f"http://127.0.0.1:{private}/token"}
+    (tmp_path / "key.json").write_text(json.dumps({**account, "private_key": key.decode()}))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    places.check("--input", "gs://private/x")
+
+
+def test_missing_credentials_are_named(private: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nowhere.json"))
+    with pytest.raises(UserError, match=r"cannot be listed: .*; check your credentials"):
+        places.check("--input", "gs://private/x")

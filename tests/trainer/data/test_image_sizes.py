@@ -142,3 +142,14 @@ def test_only_so_much_is_decoded_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(decode, [3, 4, 5, 10, 1, 30] * 50))
     assert max(total for total in most if total != 30) <= 10
+
+
+def test_a_format_that_takes_more_memory_has_a_lower_limit_unless_one_is_given(limit: Callable[[float], None]) -> None:
+    """WebP takes 16 bytes a pixel: with 89 megapixels, `score` would take 2.1 GB."""
+    size = (5100, 5000)
+    data = encoded(Image.new("RGB", size), "WEBP", lossless=True, method=0, quality=0)
+    error = reject(data)
+    assert error.reason == "too-large"
+    assert "5,100 x 5,000 pixels exceeds the limit of 25 megapixels of WEBP; raise --max-megapixels" in error.detail
+    limit(26)
+    assert image_kinds.open_image(io.BytesIO(data)).size == size

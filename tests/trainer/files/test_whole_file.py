@@ -54,3 +54,16 @@ def test_half_a_line_of_a_killed_process_does_not_swallow_the_next(tmp_path: Pat
     whole_file.append_line(str(path), "three")
     whole_file.append_line(str(path), "four")
     assert path.read_text() == "one\ntw\nthree\nfour\n"
+
+
+def test_a_line_is_appended_to_no_file_of_somebody_else(tmp_path: Path) -> None:
+    """Neither through a hard link, e.g. in a backup of the work folder, nor through a symbolic one."""
+    (tmp_path / "backup.jsonl").write_text("1\n")
+    (tmp_path / "metrics.jsonl").hardlink_to(tmp_path / "backup.jsonl")
+    whole_file.append_line(str(tmp_path / "metrics.jsonl"), "2")
+    assert (tmp_path / "metrics.jsonl").read_text() == "1\n2\n"
+    assert (tmp_path / "backup.jsonl").read_text() == "1\n"
+    (tmp_path / "link.jsonl").symlink_to("backup.jsonl")
+    with pytest.raises(UserError, match=r"link\.jsonl is a link, to which nothing is appended"):
+        whole_file.append_line(str(tmp_path / "link.jsonl"), "2")
+    assert (tmp_path / "backup.jsonl").read_text() == "1\n"
