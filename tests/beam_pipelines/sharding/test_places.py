@@ -34,6 +34,14 @@ PLACES = {
 }
 
 
+@pytest.fixture
+def _no_stores_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for scheme, (extra, _) in places.EXTRAS.items():
+        if scheme != "gs":
+            monkeypatch.setitem(places.EXTRAS, scheme, (extra, "no.such.module"))
+
+
+@pytest.mark.usefixtures("_no_stores_installed")
 @pytest.mark.parametrize("url", ["s3://bucket/x", "az://account/x", "https://host/x", "hdfs://host/x", "nope://x"])
 @pytest.mark.parametrize(("command", "place"), [(c, p) for c, places in PLACES.items() for p in places])
 def test_a_store_that_is_not_known_is_named(
@@ -64,6 +72,7 @@ def test_a_bucket_that_does_not_exist_is_named(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("_no_stores_installed")
 @pytest.mark.parametrize(
     ("path", "said"),
     [
@@ -86,9 +95,10 @@ def test_gs_without_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_local_places_are_not_looked_at() -> None:
+    before = set(sys.modules)
     for path in ("x", "/x/y", "a:b", "C:\\x", "//x"):
         places.check("--input", path)
-    assert "boto3" not in sys.modules
+    assert "boto3" not in set(sys.modules) - before
 
 
 class _Private(QuietHandler):
