@@ -40,11 +40,11 @@ def add_partition(parser: argparse.ArgumentParser) -> None:
 def add_texts(parser: argparse.ArgumentParser) -> None:
     """Add --texts and --pattern."""
     given = parser.add_mutually_exclusive_group()
-    given.add_argument("--texts", metavar="FILE", help="texts to draw, one a line, in place of random numbers")
+    given.add_argument("--texts", metavar="FILE", help="texts to draw, one a line, instead of random numbers")
     given.add_argument(
         "--pattern",
         metavar="REGEX",
-        help=r"draw texts that match a regular expression, e.g. '[A-Z]{2}-\d{3}', in place of random numbers",
+        help=r"draw texts that match a regular expression, e.g. '[A-Z]{2}-\d{3}', instead of random numbers",
     )
 
 

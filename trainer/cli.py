@@ -17,7 +17,7 @@ _completing = False  # whether the shell asks for completions, which the next pa
 
 
 def complete_at_parsing() -> None:
-    """Let the next parser complete the line that the shell has passed, in place of parsing."""
+    """Let the next parser complete the line that the shell has passed, instead of parsing."""
     global _completing
     _completing = True
 

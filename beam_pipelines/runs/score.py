@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
 
 
 def _items(args: argparse.Namespace, images: find_images.Found, scratch: str) -> tuple[Sequence[Item], str]:
-    """Return what to read, with the rows to carry over in place of their images, and the local file that lists it."""
+    """Return what to read, with the rows to carry over instead of their images, and the local file that lists it."""
     if not args.resume_from:
         return images.items, os.path.join(scratch, IMAGES_FILE)
     path = os.path.join(scratch, "carried")

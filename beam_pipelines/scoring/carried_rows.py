@@ -1,4 +1,4 @@
-"""Rows of earlier predictions that a run carries over, in place of reading their images again."""
+"""Rows of earlier predictions that a run carries over, instead of reading their images again."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence

@@ -115,7 +115,7 @@ class _Matches:
                 return ""
             raise UserError(
                 f"--pattern {self.pattern}: {MOST_ENDLESS} of its texts are far longer than {LONGEST} characters: "
-                "repeat less in it, e.g. {1,3} in place of * and +"
+                "repeat less in it, e.g. {1,3} instead of * and +"
             ) from None
         except _NOT_A_PATTERN as error:  # or one without texts
             raise UserError(
