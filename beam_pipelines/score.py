@@ -7,7 +7,7 @@ from beam_pipelines import beam_import, options, place_checks
 from trainer import cli, released
 from trainer.config import typed
 from trainer.data import megapixels
-from trainer.inference import region_options
+from trainer.inference.photos import region_options
 
 
 def main(argv: list[str] | None = None) -> int:

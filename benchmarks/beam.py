@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     environment.configure()
-    from trainer.inference import any_model
+    from trainer.inference.exports import any_model
 
     model = any_model.load(args.model, "tensorflow")
     files = [path.read_bytes() for path, _ in scoring.labelled(Path(args.images), args.split)[: args.count]]

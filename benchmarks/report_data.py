@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from trainer.inference import evaluation, image_facts
+from trainer.inference.evaluating import evaluation, image_facts
 from trainer.inference.predictor import Predictor
 
 

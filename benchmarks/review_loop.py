@@ -24,7 +24,7 @@ from shapely.geometry import Polygon
 from benchmarks import review_scenes
 from benchmarks.review_scenes import Truth
 from tests.chromium import Page, browser
-from trainer.inference.metrics import wilson_interval
+from trainer.inference.measuring.metrics import wilson_interval
 
 OVERLAP = 0.4  # intersection over union from which a box is around the number
 Rows = dict[str, dict[str, Any]]

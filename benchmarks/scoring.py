@@ -26,7 +26,7 @@ import numpy as np
 
 from trainer import cli
 from trainer.cluster import environment
-from trainer.inference import beam_width
+from trainer.inference.decoding import beam_width
 
 BATCH_SIZES = (1, 32, 64, 128, 256, 512)
 WARM = 3  # warm-up calls before timing starts
@@ -168,7 +168,7 @@ def _apart(work: Callable[..., list[Way]], *args: object) -> list[Way]:
 
 
 def _export(workdir: str, output: str, settings: list[str]) -> list[Way]:
-    from trainer.inference.saved_model import export
+    from trainer.inference.exports.saved_model import export
 
     export(workdir, output, tflite=True, settings=settings)
     return []

@@ -19,7 +19,7 @@ from pathlib import Path
 from beam_pipelines import synthesize
 from trainer.cluster import environment
 from trainer.cluster.local import LocalCluster
-from trainer.inference import metrics
+from trainer.inference.measuring import metrics
 from trainer.workdir import files
 
 LOG_EVERY, CHECKPOINT_EVERY = 10, 50

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import wild_peers
-from trainer.inference.metrics import wilson_interval
+from trainer.inference.measuring.metrics import wilson_interval
 
 
 def main() -> None:

@@ -131,7 +131,7 @@ def export_untrained(folder: str) -> None:
     import tensorflow as tf
 
     from trainer.config import experiments
-    from trainer.inference import saved_model
+    from trainer.inference.exports import saved_model
     from trainer.models.recogniser import PureRecogniser
     from trainer.workdir import checkpoint, files
 

@@ -19,8 +19,8 @@ COMMANDS = (
 )
 IMPORTED_LATER = (
     *("keras", "matplotlib.pyplot", "jinja2", "scipy.io", "h5py", "rich.console", "uvicorn", "tests.forking"),
-    *("trainer.training.run", "trainer.inference.evaluation", "trainer.inference.saved_model"),
-    *("trainer.inference.exported_model", "trainer.inference.few_images", "trainer.inference.reader"),
+    *("trainer.training.run", "trainer.inference.evaluating.evaluation", "trainer.inference.exports.saved_model"),
+    *("trainer.inference.exports.exported_model", "trainer.inference.few_images", "trainer.inference.reader"),
     *("trainer.reporting.page", "trainer.serving.app", "trainer.serving.models"),
     *(f"beam_pipelines.runs.{name}" for name in ("prepare", "synthesize", "score", "inspect", "download", "draw")),
     *("k8s.client", "k8s.diagnose", "k8s.run", "k8s.watch"),

@@ -11,7 +11,7 @@ from beam_pipelines import draw, score
 from beam_pipelines.scoring.predictions import SCHEMA
 from tests.conftest import ROOT
 from trainer import Reader, released
-from trainer.inference.exported_model import ONNX_FILE
+from trainer.inference.exports.exported_model import ONNX_FILE
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from beam_pipelines.scoring.model_store import load
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.fonts import Fonts
 from trainer import released
-from trainer.inference import beam_width
-from trainer.inference.exported_model import ONNX_FILE
+from trainer.inference.decoding import beam_width
+from trainer.inference.exports.exported_model import ONNX_FILE
 from trainer.vocab import DIGITS
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Run
-from trainer.inference.calibration import Calibration
+from trainer.inference.measuring.calibration import Calibration
 
 pytestmark = pytest.mark.slow
 

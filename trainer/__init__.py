@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.cli import UserError
     from trainer.data.image_kinds import UnreadableImage
-    from trainer.inference.folder_evaluation import FolderEvaluation
+    from trainer.inference.evaluating.folder_evaluation import FolderEvaluation
     from trainer.inference.reader import Reader
     from trainer.inference.reading import Number, Reading
 
 __all__ = ["FolderEvaluation", "Number", "Reader", "Reading", "UnreadableImage", "UserError", "__version__"]
 _HOMES = {
-    "FolderEvaluation": "trainer.inference.folder_evaluation",
+    "FolderEvaluation": "trainer.inference.evaluating.folder_evaluation",
     "Number": "trainer.inference.reading",
     "Reader": "trainer.inference.reader",
     "Reading": "trainer.inference.reading",

@@ -67,7 +67,8 @@ def _evaluate_workdir(args: argparse.Namespace) -> None:
     _refuse(args, ("model", "format", "images"), "a work folder")
     if not (args.workdir and args.data):
         raise cli.UserError("give a folder of labelled images, or --workdir and --data (see --help)")
-    from trainer.inference import evaluation, exported_model, photo_evaluation
+    from trainer.inference.evaluating import evaluation, photo_evaluation
+    from trainer.inference.exports import exported_model
     from trainer.workdir import files
 
     options = {"allow_seen": args.allow_seen, "calibrate": args.calibrate, "settings": args.set}

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     environment.configure()
-    from trainer.inference import exported_model, photo_model, saved_model, warm_up
+    from trainer.inference.exports import exported_model, photo_model, saved_model, warm_up
     from trainer.workdir import files
 
     output = warm_up.next_version(args.serving) if args.serving else args.output

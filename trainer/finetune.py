@@ -16,7 +16,7 @@ from trainer.vocab import DIGITS
 
 if TYPE_CHECKING:
     from trainer.data.finetuning_list import FinetuningList
-    from trainer.inference.folder_evaluation import FolderEvaluation
+    from trainer.inference.evaluating.folder_evaluation import FolderEvaluation
 
 RATE = 1e-3  # a third of that of training from nothing
 FEWEST_STEPS, STEPS_PER_ROOT = 100, 15  # times the square root of the number of images to train on
@@ -94,7 +94,7 @@ def _announce(images: "FinetuningList", steps: int) -> None:
 
 def _give_to_finder(export: str, output: str) -> None:
     """Write the released finder with the new recogniser, since the labels are of numbers in photos."""
-    from trainer.inference import exported_model, other_reader
+    from trainer.inference.exports import exported_model, other_reader
 
     photos = exported_model.load(released.folder_of(released.PHOTOS))
     other_reader.export(photos, exported_model.load(export), output)

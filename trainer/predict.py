@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from trainer import cli, released
 from trainer.cluster import environment, place_checks
 from trainer.data import megapixels
-from trainer.inference import region_options
+from trainer.inference.photos import region_options
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -32,7 +32,8 @@ from trainer import provenance
 from trainer.cli import UserError
 from trainer.data import image_kinds
 from trainer.data.output_names import PREDICTIONS
-from trainer.inference import beam_width, exported_model
+from trainer.inference.decoding import beam_width
+from trainer.inference.exports import exported_model
 
 
 def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:

@@ -18,8 +18,8 @@ from beam_pipelines.sharding.shards import ShardResult, ShardSpec
 from trainer.data import batches, memory_budget
 from trainer.data.image_kinds import limit_megapixels
 from trainer.data.megapixels import DEFAULT_MEGAPIXELS
-from trainer.inference.exported_model import Answer, ExportedModel
-from trainer.inference.region_options import MOST_NUMBERS
+from trainer.inference.exports.exported_model import Answer, ExportedModel
+from trainer.inference.photos.region_options import MOST_NUMBERS
 
 
 @dataclass(frozen=True)

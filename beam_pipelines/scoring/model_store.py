@@ -14,8 +14,8 @@ from trainer import released
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.files import local_file
-from trainer.inference import exported_model
-from trainer.inference.exported_model import GRAPH, INFO_PATH, ExportedModel
+from trainer.inference.exports import exported_model
+from trainer.inference.exports.exported_model import GRAPH, INFO_PATH, ExportedModel
 
 
 def read_info(model: str) -> dict[str, Any]:

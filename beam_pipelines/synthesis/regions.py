@@ -2,8 +2,8 @@
 
 A finder's box is never exact, so each box is moved, resized and turned a little before it is cut out upright; some run
 on over what is beside the number, such as a letter. Stacked characters are mostly laid side by side, as
-`trainer.inference.regions` does. Some regions have no number in them, and some have stacked characters cut in a wrong
-number of parts, through their middle: their text is empty.
+`trainer.inference.photos.regions` does. Some regions have no number in them, and some have stacked characters cut in a
+wrong number of parts, through their middle: their text is empty.
 """
 
 import math

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from google.cloud import storage
 
-from trainer.inference import exported_model
-from trainer.inference.exported_model import ExportedModel
+from trainer.inference.exports import exported_model
+from trainer.inference.exports.exported_model import ExportedModel
 
 BUCKET = "my-bucket"
 

@@ -11,7 +11,7 @@ from beam_pipelines import score
 from beam_pipelines.scoring.image_list import IMAGES_FILE
 from tests.beam_pipelines.scoring import drawn_photos
 from tests.beam_pipelines.test_score import rows, summary
-from trainer.inference.exported_model import ExportedModel
+from trainer.inference.exports.exported_model import ExportedModel
 
 COUNT = 24
 

@@ -20,7 +20,7 @@ from trainer import export, train
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.config import experiments
-from trainer.inference import saved_model
+from trainer.inference.exports import saved_model
 from trainer.workdir import files
 
 TRAINING = ("local", "multi-worker", "parameter-server", "jobset")

@@ -18,8 +18,8 @@ from beam_pipelines import draw, score
 from tests.conftest import ROOT
 from trainer import Reader, Reading, evaluate, predict
 from trainer.data.image_kinds import UnreadableImage
-from trainer.inference import folder_evaluation
-from trainer.inference.folder_evaluation import Judged
+from trainer.inference.evaluating import folder_evaluation
+from trainer.inference.evaluating.folder_evaluation import Judged
 
 
 @pytest.fixture(scope="module")

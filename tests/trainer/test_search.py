@@ -24,7 +24,7 @@ from tests.conftest import ROOT, assert_no_chatter
 from trainer import search
 from trainer.cli import UserError
 from trainer.config import experiments, schema, search_space
-from trainer.inference import metrics
+from trainer.inference.measuring import metrics
 from trainer.training import ranking
 
 

@@ -14,11 +14,13 @@ from trainer import cli, logs
 from trainer.cluster import environment
 from trainer.data import image_io, image_kinds, image_source
 from trainer.files import replaceable
-from trainer.inference import any_model, attention_overlay, beam_width, box_overlay, exported_model
-from trainer.inference.any_model import Model
+from trainer.inference import attention_overlay, box_overlay
 from trainer.inference.box_overlay import Photo
-from trainer.inference.exported_model import Answer
-from trainer.inference.region_options import TENSORFLOW
+from trainer.inference.decoding import beam_width
+from trainer.inference.exports import any_model, exported_model
+from trainer.inference.exports.any_model import Model
+from trainer.inference.exports.exported_model import Answer
+from trainer.inference.photos.region_options import TENSORFLOW
 
 DRAWN_SIDE = 1024  # pixels
 FEW = 200  # images; for these, optimising a graph takes longer than it saves

@@ -11,7 +11,7 @@ from trainer.cli import UserError
 from trainer.config import schema
 from trainer.config.schema import Config, Decode
 from trainer.files import whole_file
-from trainer.inference.number_finder import NumberFinder
+from trainer.inference.photos.number_finder import NumberFinder
 from trainer.models.finder import PureFinder
 from trainer.models.pure import PureNetwork
 from trainer.models.recogniser import PureRecogniser
@@ -131,3 +131,24 @@ def load_finder(workdir: str, settings: Sequence[str] = ()) -> LoadedFinder:
     network = PureFinder(config.model, seed=config.seed, precision=config.precision)
     params, state, step = _read(workdir, config, network)
     return LoadedFinder(NumberFinder(network, params, state, config), step)
+
+
+def read_region_calibration(workdir: str, found: LoadedFinder, reader: str) -> dict[str, Any] | None:
+    """Return what `evaluate` stored about the confidence of regions, None if it never ran with `calibrate`.
+
+    Args:
+      workdir: of the finder.
+      found: the finder.
+      reader: the fingerprint of the recogniser.
+    Raises:
+      UserError: it is corrupt, or for another step, another reader or other decode settings.
+    """
+    path, again = f"{workdir}/{files.CALIBRATION_FILE}", "run trainer.evaluate --calibrate again"
+    stored = whole_file.read_json(path, advice=f"{again}, or delete it")
+    if stored is None:
+        return None
+    if not {"step", "reader", "decode", "box", "offsets", "whole"} <= stored.keys():
+        raise UserError(f"{path} is not a finder's calibration: {again}, or delete it")
+    if [stored["step"], stored["reader"], complete(stored["decode"])] != [found.step, reader, found.decode]:
+        raise UserError(f"{path} is for another checkpoint, another --reader or other --set: {again}, or delete it")
+    return stored

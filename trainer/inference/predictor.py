@@ -9,8 +9,9 @@ import tensorflow as tf
 from trainer import graph, progress
 from trainer.config.schema import Config
 from trainer.data import input_pipeline
-from trainer.inference import beam_search, beam_width, calibration, metrics, test_time_augmentation
-from trainer.inference.measured import Measured, Shown
+from trainer.inference.decoding import beam_search, beam_width, test_time_augmentation
+from trainer.inference.measuring import calibration, metrics
+from trainer.inference.measuring.measured import Measured, Shown
 from trainer.models.recogniser import PureRecogniser
 from trainer.vocab import Vocab
 

@@ -9,9 +9,11 @@ from trainer import progress, released
 from trainer.data import batches, image_io, labelled_folder
 from trainer.data.image_kinds import UnreadableImage
 from trainer.data.labelled_folder import LabelledFile
-from trainer.inference import any_model, beam_width, folder_evaluation
-from trainer.inference.exported_model import LEAST_CONFIDENCE, Answer
-from trainer.inference.folder_evaluation import FolderEvaluation, Judged
+from trainer.inference.decoding import beam_width
+from trainer.inference.evaluating import folder_evaluation
+from trainer.inference.evaluating.folder_evaluation import FolderEvaluation, Judged
+from trainer.inference.exports import any_model
+from trainer.inference.exports.exported_model import LEAST_CONFIDENCE, Answer
 from trainer.inference.reading import ImageLike, Number, Reading, file_of
 
 _SHORT = reprlib.Repr()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainer.config.model import Model
-from trainer.inference import notable
+from trainer.inference.measuring import notable
 from trainer.reporting import report_images
 from trainer.reporting.report_images import MISSING, Thumbnail
 

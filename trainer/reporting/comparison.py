@@ -11,7 +11,7 @@ from trainer.cli import UserError
 from trainer.config import schema
 from trainer.config.schema import Config
 from trainer.files import whole_file
-from trainer.inference import notable
+from trainer.inference.measuring import notable
 from trainer.reporting import finding, plots, reading
 from trainer.reporting.section import Figure, Section, named_if_damaged
 from trainer.training import ranking

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainer.files import whole_file
-from trainer.inference import notable, photo_evaluation
+from trainer.inference.evaluating import photo_evaluation
+from trainer.inference.measuring import notable
 from trainer.reporting import cards, groups
 from trainer.reporting.cards import Card, Gallery
 from trainer.reporting.reading import AGAIN, thumbnails

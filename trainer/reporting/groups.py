@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.inference import metrics, notable
+from trainer.inference.measuring import metrics, notable
 
 Row = dict[str, Any]
 

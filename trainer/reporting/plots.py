@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from trainer.inference import metrics
+from trainer.inference.measuring import metrics
 from trainer.reporting.charts import INK, LINE, SERIES, Chart, Drawing, Point
 
 READING = {"sequence_accuracy": "numbers correct", "digit_accuracy": "digits correct"}

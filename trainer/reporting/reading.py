@@ -5,7 +5,8 @@ from typing import Any
 
 from trainer.config.schema import Config
 from trainer.files import whole_file
-from trainer.inference import bootstrap, evaluation, metrics, notable
+from trainer.inference.evaluating import evaluation
+from trainer.inference.measuring import bootstrap, metrics, notable
 from trainer.reporting import cards, confusions, groups, plots, report_images
 from trainer.reporting.cards import Gallery
 from trainer.reporting.section import Figure, Section, interval, located, named_if_damaged, percent

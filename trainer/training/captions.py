@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from trainer.inference.measured import Shown
+from trainer.inference.measuring.measured import Shown
 
 NARROWEST = 240  # pixels; narrower images are enlarged by a whole factor, so that a caption has room
 STRIP, SIZE = 22, 14  # pixels of height of a caption, and of its letters

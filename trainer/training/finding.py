@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.config.schema import Config
-from trainer.inference.number_finder import NumberFinder
+from trainer.inference.photos.number_finder import NumberFinder
 from trainer.models import oriented_box
 from trainer.models.finder import CELL, PureFinder
 from trainer.models.oriented_box import OrientedBoxes

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trainer.config.schema import Config
-from trainer.inference import metrics
+from trainer.inference.measuring import metrics
 from trainer.training import speed
 
 RUN_FILE = "run.json"  # in the work folder of each run that a search started

@@ -14,7 +14,7 @@ from trainer import graph
 from trainer.data import augment, input_pipeline
 from trainer.data.input_pipeline import LabelledImages
 from trainer.files import whole_file
-from trainer.inference.measured import Shown
+from trainer.inference.measuring.measured import Shown
 from trainer.training import captions, settings
 from trainer.training.hooks import ChiefHooks
 from trainer.training.train_state import TrainState

@@ -9,7 +9,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from trainer.data.input_pipeline import LabelledImages
-from trainer.inference.measured import Measured, Shown
+from trainer.inference.measuring.measured import Measured, Shown
 from trainer.workdir import files
 
 log = logging.getLogger(__name__)

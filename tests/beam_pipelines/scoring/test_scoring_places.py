@@ -25,7 +25,7 @@ from tests.beam_pipelines.test_object_store import stored
 from tests.conftest import ROOT, Run
 from trainer.data.output_names import PREDICTIONS
 from trainer.files.lock import Ticket
-from trainer.inference.exported_model import ExportedModel
+from trainer.inference.exports.exported_model import ExportedModel
 
 TOP = f"gs://{BUCKET}"
 INPUT = ("--input", f"{TOP}/photos", "--num-shards", "3", "--batch-size", "16")

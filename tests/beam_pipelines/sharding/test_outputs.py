@@ -15,7 +15,7 @@ from beam_pipelines.dataset.writer import KIND
 from beam_pipelines.sharding import listing, outputs
 from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
 from trainer.files import lock
-from trainer.inference.exported_model import CHECKSUMS
+from trainer.inference.exports.exported_model import CHECKSUMS
 
 Main = Callable[[list[str]], int]
 

@@ -8,7 +8,7 @@ import pytest
 
 from trainer.config import experiments, schema
 from trainer.data import input_pipeline
-from trainer.inference.number_finder import NumberFinder
+from trainer.inference.photos.number_finder import NumberFinder
 from trainer.inference.predictor import Predictor
 from trainer.training.train_state import TrainState
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.config import experiments
-from trainer.inference.beam_search import NEVER, beam_search
+from trainer.inference.decoding.beam_search import NEVER, beam_search
 from trainer.models.crop import Crop
 from trainer.models.five_heads import token_log_probs
 from trainer.models.recogniser import PureRecogniser

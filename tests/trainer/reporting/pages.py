@@ -12,8 +12,8 @@ import numpy as np
 
 from trainer import report
 from trainer.config import experiments, schema
-from trainer.inference import calibration, metrics
-from trainer.inference.metrics import Answer
+from trainer.inference.measuring import calibration, metrics
+from trainer.inference.measuring.metrics import Answer
 from trainer.workdir import files
 
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ from beam_pipelines import synthesize
 from tests.trainer.reporting.pages import Page, answers, evaluated, page_of, trained
 from trainer import report
 from trainer.data import dataset_info, records, tfrecord
-from trainer.inference import notable
+from trainer.inference.measuring import notable
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 from trainer.config import experiments, schema
 from trainer.data import input_pipeline
-from trainer.inference.measured import Shown
+from trainer.inference.measuring.measured import Shown
 from trainer.training import captions, settings
 from trainer.training.hooks import ChiefHooks
 from trainer.training.settings import hyper_parameters
