@@ -32,7 +32,7 @@ IN_PARALLEL := -n 2 --dist worksteal
 # Of tests/faults, `make test` runs a sample (tests/faults/sampling.py): each test with each of its commands, each bad situation.
 # No test may depend on the CPU: TensorFlow turns oneDNN on by itself on some. What computes with it runs in both states: the files for whose
 # quick tests `TF_ENABLE_ONEDNN_OPTS=1 ONEDNN_VERBOSE=1 pytest -rA FILE` prints a line of oneDNN, and the folder of those that train.
-COMPUTING := $(addprefix tests/trainer/,$(addprefix data/test_,input_pipeline.py letterbox.py preprocess.py) \
+COMPUTING := $(addprefix tests/trainer/,$(addprefix data/pipeline/test_,input_pipeline.py letterbox.py preprocess.py) \
     $(addprefix inference/,decoding/test_test_time_augmentation.py exports/test_answers.py exports/test_onnx_model.py \
     exports/test_serving_folder.py exports/test_signatures.py measuring/test_calibration.py test_one_graph.py) \
     models/test_finder.py models/test_recogniser.py training workdir test_predict.py test_reader.py)

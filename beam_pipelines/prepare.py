@@ -5,7 +5,7 @@ import sys
 
 from beam_pipelines import beam_import, options, place_checks
 from trainer import cli
-from trainer.data import megapixels
+from trainer.data.images import megapixels
 
 
 def main(argv: list[str] | None = None) -> int:

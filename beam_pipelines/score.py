@@ -6,7 +6,7 @@ import sys
 from beam_pipelines import beam_import, options, place_checks
 from trainer import cli, released
 from trainer.config import typed
-from trainer.data import megapixels
+from trainer.data.images import megapixels
 from trainer.inference.photos import region_options
 
 

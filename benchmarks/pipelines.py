@@ -24,9 +24,9 @@ from beam_pipelines.runs.prepare import MakeLabelledRecord
 from beam_pipelines.sharding import beam_options, shards
 from beam_pipelines.sharding.shards import Reject, ShardSpec
 from trainer import cli
-from trainer.data import dataset_info, records, tfrecord
-from trainer.data.megapixels import DEFAULT_MEGAPIXELS
-from trainer.data.output_names import DATASET
+from trainer.data.formats import dataset_info, records, tfrecord
+from trainer.data.formats.output_names import DATASET
+from trainer.data.images.megapixels import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
 SHARDS = 16

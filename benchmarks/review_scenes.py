@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from beam_pipelines.synthesis import texts
 from beam_pipelines.synthesis.scenes.scene import Scenes
-from trainer.data.box_columns import CORNERS
+from trainer.data.labels.box_columns import CORNERS
 from trainer.vocab import DIGITS
 
 SIZE = 480  # pixels of the longer side

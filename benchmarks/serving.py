@@ -18,7 +18,7 @@ import httpx2
 import numpy as np
 
 from trainer import Reader, released
-from trainer.data.image_kinds import IMAGE_ENDINGS
+from trainer.data.images.image_kinds import IMAGE_ENDINGS
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 import uvicorn
 
 from benchmarks import wild_peers
-from trainer.data.image_kinds import UnreadableImage
+from trainer.data.images.image_kinds import UnreadableImage
 from trainer.inference.reader import Reader
 from trainer.inference.reading import Number, Reading
 from trainer.serving import app, listening

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.data import preprocess
+from trainer.data.pipeline import preprocess
 from trainer.inference.load import load_model
 
 

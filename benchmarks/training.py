@@ -51,7 +51,7 @@ def random_images(model: Any, count: int) -> Any:
     """Return labelled images of random pixels and digits, of the size that a model takes."""
     import tensorflow as tf
 
-    from trainer.data import input_pipeline
+    from trainer.data.pipeline import input_pipeline
 
     rng = np.random.default_rng(0)
     return input_pipeline.LabelledImages(
@@ -74,7 +74,7 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
     import tensorflow as tf
 
     from trainer.config import experiments
-    from trainer.data import input_pipeline
+    from trainer.data.pipeline import input_pipeline
     from trainer.training.train_state import TrainState
 
     wanted = experiments.find(name)

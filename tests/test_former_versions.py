@@ -15,9 +15,10 @@ import pytest
 
 from beam_pipelines import draw, inspect, synthesize
 from tests.conftest import Run
-from tests.trainer.data.test_records import without_numbers
+from tests.trainer.data.formats.test_records import without_numbers
 from trainer.config import experiments
-from trainer.data import dataset_info, input_pipeline, tfrecord
+from trainer.data.formats import dataset_info, tfrecord
+from trainer.data.pipeline import input_pipeline
 
 ARCHIVE = Path(__file__).parent / "written_by_c1d6cc2.tar.gz"
 

@@ -33,6 +33,7 @@ LAYERS = {
         "svhn",
         "finetune",
     ],
+    "trainer.data": ["images", "labels", "formats", "pipeline"],
     "trainer.inference": [
         "decoding measuring",
         "photos",
@@ -141,7 +142,7 @@ def loads(modules: str, *, not_: tuple[str, ...]) -> None:
 
 def test_the_writing_side_loads_no_tensorflow() -> None:
     commands = ["prepare", "synthesize", "score", "inspect", "download"]
-    ours = ", ".join(["trainer.data.records", *(f"beam_pipelines.{name}" for name in commands)])
+    ours = ", ".join(["trainer.data.formats.records", *(f"beam_pipelines.{name}" for name in commands)])
     loads(ours, not_=("tensorflow", "keras"))
 
 

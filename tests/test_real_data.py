@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from trainer.data import dataset_info
+from trainer.data.formats import dataset_info
 
 
 @pytest.mark.slow

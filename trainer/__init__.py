@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.cli import UserError
-    from trainer.data.image_kinds import UnreadableImage
+    from trainer.data.images.image_kinds import UnreadableImage
     from trainer.inference.evaluating.folder_evaluation import FolderEvaluation
     from trainer.inference.reader import Reader
     from trainer.inference.reading import Number, Reading
@@ -17,7 +17,7 @@ _HOMES = {
     "Number": "trainer.inference.reading",
     "Reader": "trainer.inference.reader",
     "Reading": "trainer.inference.reading",
-    "UnreadableImage": "trainer.data.image_kinds",
+    "UnreadableImage": "trainer.data.images.image_kinds",
     "UserError": "trainer.cli",
 }
 

@@ -15,7 +15,7 @@ from trainer.exit_status import USER_ERROR_STATUS
 from trainer.vocab import DIGITS
 
 if TYPE_CHECKING:
-    from trainer.data.finetuning_list import FinetuningList
+    from trainer.data.labels.finetuning_list import FinetuningList
     from trainer.inference.evaluating.folder_evaluation import FolderEvaluation
 
 RATE = 1e-3  # a third of that of training from nothing
@@ -42,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
-    from trainer.data import finetuning_list
-    from trainer.data.finetuning_list import TRAIN, VALIDATION
+    from trainer.data.labels import finetuning_list
+    from trainer.data.labels.finetuning_list import TRAIN, VALIDATION
 
     images = finetuning_list.read(args.folder, args.alphabet, args.images)
     place = os.path.abspath(args.images or args.folder)
@@ -81,7 +81,7 @@ def _run(argv: list[str] | None) -> None:
 
 
 def _announce(images: "FinetuningList", steps: int) -> None:
-    from trainer.data.finetuning_list import TRAIN, VALIDATION
+    from trainer.data.labels.finetuning_list import TRAIN, VALIDATION
 
     print(
         f"{images.count(TRAIN)} images to train on and {images.count(VALIDATION)} to validate on, of up to "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from trainer import cli, released
 from trainer.cluster import environment, place_checks
-from trainer.data import megapixels
+from trainer.data.images import megapixels
 from trainer.inference.photos import region_options
 
 
@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
-    from trainer.data import image_kinds
+    from trainer.data.images import image_kinds
     from trainer.files import replaceable
     from trainer.inference import few_images
 

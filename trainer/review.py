@@ -12,7 +12,7 @@ from trainer.cli import UserError
 from trainer.cluster import environment, place_checks
 from trainer.config import typed
 from trainer.config.typed import Range
-from trainer.data import megapixels
+from trainer.data.images import megapixels
 from trainer.serving import listening
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     token = listening.token(args.token_file)
     environment.configure(use_tensorflow=False)
-    from trainer.data import image_kinds
+    from trainer.data.images import image_kinds
 
     image_kinds.limit_megapixels(args.max_megapixels)
     if args.export or args.promise:

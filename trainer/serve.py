@@ -13,7 +13,7 @@ from trainer.cli import UserError
 from trainer.cluster import environment, place_checks
 from trainer.config import typed
 from trainer.config.typed import Range
-from trainer.data import megapixels
+from trainer.data.images import megapixels
 from trainer.serving import listening
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     paths = _named(args.model)
     token = listening.token(args.token_file)
-    from trainer.data import image_kinds
+    from trainer.data.images import image_kinds
 
     image_kinds.limit_megapixels(args.max_megapixels)
     with listening.listen(args.host, args.port) as socket_:

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from trainer.cli import UserError
-from trainer.data import box_corners
-from trainer.data.records import Number, Record
+from trainer.data.formats.records import Number, Record
+from trainer.data.labels import box_corners
 from trainer.files.replaceable import FileKind
 
 BEGINNING = {"contributor": "svhn-sequences inspect"}

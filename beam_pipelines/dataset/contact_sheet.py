@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from beam_pipelines.inputs import images
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
-from trainer.data.records import Box, Record
+from trainer.data.formats.records import Box, Record
 from trainer.files import replaceable
 from trainer.files.replaceable import FileKind
 

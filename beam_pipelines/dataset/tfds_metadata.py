@@ -7,8 +7,8 @@ unknown keys in it.
 import json
 from typing import Any
 
-from trainer.data import dataset_info, records
-from trainer.data.dataset_info import DatasetInfo, Split
+from trainer.data.formats import dataset_info, records
+from trainer.data.formats.dataset_info import DatasetInfo, Split
 
 FOLDER = "tfds"
 INFO_FILE = f"{FOLDER}/dataset_info.json"

@@ -8,9 +8,9 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.counted_file import CountedFile
-from trainer.data import dataset_info, records, tfrecord
-from trainer.data.dataset_info import DatasetInfo, Shard, Split
-from trainer.data.tfrecord import Damaged
+from trainer.data.formats import dataset_info, records, tfrecord
+from trainer.data.formats.dataset_info import DatasetInfo, Shard, Split
+from trainer.data.formats.tfrecord import Damaged
 
 DRAIN_BYTES = 2**20
 

@@ -12,7 +12,7 @@ from beam_pipelines.dataset import tfds_metadata
 from beam_pipelines.sharding import progress, shards
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.shards import Reject, ShardResult, ShardSpec
-from trainer.data import dataset_info, records, tfrecord
+from trainer.data.formats import dataset_info, records, tfrecord
 from trainer.vocab import Vocab
 
 

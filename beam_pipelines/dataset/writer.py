@@ -13,8 +13,8 @@ from beam_pipelines.dataset.write_records import DescribeDataset, MakeRecord, Wr
 from beam_pipelines.sharding import beam_options, listing, outputs, partition, shards, write_output
 from beam_pipelines.sharding.outputs import Kind
 from trainer.cli import UserError
-from trainer.data import dataset_info, shard_sizes
-from trainer.data.output_names import DATASET
+from trainer.data.formats import dataset_info, shard_sizes
+from trainer.data.formats.output_names import DATASET
 from trainer.vocab import Vocab
 
 

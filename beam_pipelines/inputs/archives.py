@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from beam_pipelines.sharding.shards import Reject
-from trainer.data.image_kinds import IMAGE_ENDINGS
+from trainer.data.images.image_kinds import IMAGE_ENDINGS
 
 TAR_ENDINGS, ZIP_ENDINGS = (".tar",), (".zip",)
 # These can only be decompressed from the start, so their members cannot be read individually.

@@ -16,8 +16,8 @@ from beam_pipelines.inputs.labelled import Labelled
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
-from trainer.data import box_corners
-from trainer.data.records import Corners, Number
+from trainer.data.formats.records import Corners, Number
+from trainer.data.labels import box_corners
 from trainer.files import json_content
 
 ADVICE = "give a COCO file, a JSON object with the lists images and annotations"

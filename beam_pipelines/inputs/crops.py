@@ -8,8 +8,8 @@ import numpy as np
 from PIL.Image import Image, Resampling
 
 from beam_pipelines.sharding.shards import Reject
-from trainer.data import box_corners
-from trainer.data.records import Box, Corners
+from trainer.data.formats.records import Box, Corners
+from trainer.data.labels import box_corners
 
 FARTHEST = 1e6  # pixels from the origin at which a corner may lie
 ENLARGE = 1.3  # factor by which a square around a number is widened

@@ -17,8 +17,8 @@ from beam_pipelines.inputs.labelled import Labelled
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
-from trainer.data import box_columns, box_corners
-from trainer.data.records import Number
+from trainer.data.formats.records import Number
+from trainer.data.labels import box_columns, box_corners
 
 DELIMITERS = (",", ";", "\t")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
-from trainer.data import listed_names
+from trainer.data.labels import listed_names
 
 IMAGES = "images"  # folder beside the list
 

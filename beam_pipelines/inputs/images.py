@@ -10,9 +10,9 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
-from trainer.data import image_io, image_kinds
-from trainer.data.box_corners import Box
-from trainer.data.image_io import DecodedImage, ShrunkImage
+from trainer.data.images import image_io, image_kinds
+from trainer.data.images.image_io import DecodedImage, ShrunkImage
+from trainer.data.labels.box_corners import Box
 from trainer.files.local_file import NotAFile, open_regular
 
 SMALL = 4 << 20  # bytes; remote files up to this size are held in memory, not on disk

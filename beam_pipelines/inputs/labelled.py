@@ -23,9 +23,9 @@ from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer import troubles
 from trainer.cli import UserError
-from trainer.data import box_corners
-from trainer.data.image_kinds import IMAGE_ENDINGS
-from trainer.data.records import Box, Number
+from trainer.data.formats.records import Box, Number
+from trainer.data.images.image_kinds import IMAGE_ENDINGS
+from trainer.data.labels import box_corners
 from trainer.files.local_file import open_regular
 
 

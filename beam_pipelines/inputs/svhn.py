@@ -15,8 +15,8 @@ from beam_pipelines.inputs.labelled import Labelled, local_file
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
-from trainer.data import box_corners, listed_names
-from trainer.data.records import Number
+from trainer.data.formats.records import Number
+from trainer.data.labels import box_corners, listed_names
 
 LABELS_FILE = "digitStruct.mat"
 

@@ -15,7 +15,7 @@ from beam_pipelines.synthesis import given_texts, typefaces
 from beam_pipelines.synthesis.fonts import Fonts
 from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer.cli import UserError
-from trainer.data.box_columns import CORNERS
+from trainer.data.labels.box_columns import CORNERS
 from trainer.files.lock import Lock
 
 LABELS, HEADER = "labels.csv", ["file", "label"]

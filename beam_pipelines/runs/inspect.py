@@ -15,10 +15,11 @@ from beam_pipelines.dataset import coco_export, contact_sheet, verify, writer
 from beam_pipelines.dataset.coco_export import CocoExport
 from beam_pipelines.sharding import outputs, shards
 from trainer.cli import UserError
-from trainer.data import image_files, records, tfrecord
-from trainer.data.dataset_info import DatasetInfo
-from trainer.data.records import Record
-from trainer.data.tfrecord import Damaged
+from trainer.data.formats import records, tfrecord
+from trainer.data.formats.dataset_info import DatasetInfo
+from trainer.data.formats.records import Record
+from trainer.data.formats.tfrecord import Damaged
+from trainer.data.images import image_files
 from trainer.exit_status import BAD_RESULT_STATUS
 
 NAMED = 3  # keys listed in a message

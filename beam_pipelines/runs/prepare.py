@@ -13,8 +13,9 @@ from beam_pipelines.inputs.repeats import NO_REPEATS, Repeats
 from beam_pipelines.sharding import beam_options
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
-from trainer.data import box_corners, image_io, image_kinds
-from trainer.data.records import Number, Record
+from trainer.data.formats.records import Number, Record
+from trainer.data.images import image_io, image_kinds
+from trainer.data.labels import box_corners
 from trainer.vocab import Vocab
 
 UNLABELLED = "images without an entry"

@@ -30,8 +30,8 @@ from beam_pipelines.sharding.shards import ShardSpec
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer import provenance
 from trainer.cli import UserError
-from trainer.data import image_kinds
-from trainer.data.output_names import PREDICTIONS
+from trainer.data.formats.output_names import PREDICTIONS
+from trainer.data.images import image_kinds
 from trainer.inference.decoding import beam_width
 from trainer.inference.exports import exported_model
 

@@ -17,8 +17,8 @@ from beam_pipelines.synthesis.regions import NumberRegions
 from beam_pipelines.synthesis.scenes import backdrop, cutouts
 from beam_pipelines.synthesis.scenes.scene import Scenes
 from trainer.cli import UserError
-from trainer.data import dataset_info
-from trainer.data.image_kinds import IMAGE_ENDINGS
+from trainer.data.formats import dataset_info
+from trainer.data.images.image_kinds import IMAGE_ENDINGS
 from trainer.vocab import DIGITS, Vocab
 
 FIRST = 10  # regions that are cut out before any is written, to see that the records are usable

@@ -14,8 +14,8 @@ from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.scoring.predictions import KIND
 from beam_pipelines.sharding import listing, outputs
 from trainer.cli import UserError
-from trainer.data import prediction_rows
-from trainer.data.prediction_rows import DamagedRows
+from trainer.data.formats import prediction_rows
+from trainer.data.formats.prediction_rows import DamagedRows
 
 ROW: Final = "row"  # the kind of an item that is carried over: `path` is the shard of its row, `start` its place there
 

@@ -20,10 +20,10 @@ from beam_pipelines.scoring.sorting import Collection
 from beam_pipelines.sharding import listing, places
 from beam_pipelines.sharding.listing import File
 from trainer.cli import UserError
-from trainer.data import dataset_info, records, shard_sizes, tfrecord
-from trainer.data.dataset_info import Shard
-from trainer.data.image_kinds import IMAGE_ENDINGS
-from trainer.data.tfrecord import Damaged
+from trainer.data.formats import dataset_info, records, shard_sizes, tfrecord
+from trainer.data.formats.dataset_info import Shard
+from trainer.data.formats.tfrecord import Damaged
+from trainer.data.images.image_kinds import IMAGE_ENDINGS
 from trainer.files.local_file import NotAFile, check_regular
 
 RECORDS = ".tfrecord"  # somewhere in the name

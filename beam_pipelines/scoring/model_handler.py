@@ -15,9 +15,10 @@ from beam_pipelines.scoring.prefetch import FetchedImage, fetched
 from beam_pipelines.sharding import shards
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.shards import ShardResult, ShardSpec
-from trainer.data import batches, memory_budget
-from trainer.data.image_kinds import limit_megapixels
-from trainer.data.megapixels import DEFAULT_MEGAPIXELS
+from trainer.data.images import memory_budget
+from trainer.data.images.image_kinds import limit_megapixels
+from trainer.data.images.megapixels import DEFAULT_MEGAPIXELS
+from trainer.data.pipeline import batches
 from trainer.inference.exports.exported_model import Answer, ExportedModel
 from trainer.inference.photos.region_options import MOST_NUMBERS
 

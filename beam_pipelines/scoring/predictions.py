@@ -18,7 +18,7 @@ from beam_pipelines.sharding import listing, shards
 from beam_pipelines.sharding.counted_file import CountedFile
 from beam_pipelines.sharding.outputs import Kind
 from beam_pipelines.sharding.shards import ShardResult
-from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
+from trainer.data.formats.output_names import FORMER_PREDICTIONS, PREDICTIONS
 
 BINS = 20  # of the confidence histogram
 SCHEMA = pa.schema(

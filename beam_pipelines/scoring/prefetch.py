@@ -13,9 +13,10 @@ from typing import Any, BinaryIO, NamedTuple
 from beam_pipelines.inputs import archives, images, labelled
 from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.sharding.shards import Reject
-from trainer.data import image_io, records
-from trainer.data.image_io import ShrunkImage
-from trainer.data.tfrecord import Damaged
+from trainer.data.formats import records
+from trainer.data.formats.tfrecord import Damaged
+from trainer.data.images import image_io
+from trainer.data.images.image_io import ShrunkImage
 
 LOCAL_THREADS, REMOTE_THREADS = 4, 32  # object stores have a high latency per file
 WAITING_BYTES = 64 << 20

@@ -16,7 +16,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import UserError
-from trainer.data.output_names import OutputNames
+from trainer.data.formats.output_names import OutputNames
 
 MARKER_FILE = ".svhn-output.json"
 LOCK_FILE = ".svhn-lock"  # of a run; partitions append the request and their number

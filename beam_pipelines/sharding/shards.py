@@ -26,7 +26,7 @@ from beam_pipelines.sharding import beam_options, interrupts, outputs, progress
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer import logs
 from trainer.cli import UserError
-from trainer.data.output_names import OutputNames
+from trainer.data.formats.output_names import OutputNames
 from trainer.files.lock import Ticket
 
 

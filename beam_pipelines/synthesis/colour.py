@@ -7,7 +7,7 @@ HSV and back. Images are float32 [H, W, 3], with 1.0 as white.
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data import color_jitter
+from trainer.data.pipeline import color_jitter
 
 Pixels = NDArray[np.float32]
 

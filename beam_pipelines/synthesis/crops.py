@@ -19,9 +19,9 @@ from beam_pipelines.synthesis import camera
 from beam_pipelines.synthesis.fonts import Drawn
 from beam_pipelines.synthesis.texts import TextSource
 from trainer.cli import UserError
-from trainer.data import records, tfrecord
-from trainer.data.records import Box, Record
-from trainer.data.tfrecord import Damaged
+from trainer.data.formats import records, tfrecord
+from trainer.data.formats.records import Box, Record
+from trainer.data.formats.tfrecord import Damaged
 
 FRAME = 0.12  # of a digit's height: the margin that is cut out around it, and blended
 SMALLEST = 14  # height of a usable digit, in pixels

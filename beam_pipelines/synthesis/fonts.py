@@ -8,7 +8,7 @@ from PIL import Image, ImageChops, ImageFilter
 from beam_pipelines.synthesis import camera, glyphs, surfaces, typefaces
 from beam_pipelines.synthesis.glyphs import View
 from beam_pipelines.synthesis.texts import TextSource
-from trainer.data.records import Box
+from trainer.data.formats.records import Box
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from beam_pipelines.synthesis import typefaces
-from trainer.data.records import Box
+from trainer.data.formats.records import Box
 
 SPACE = 0.3  # width of a space, relative to the font size
 MARGIN = 12  # of the plane around the number, in pixels

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from beam_pipelines.inputs import images
 from beam_pipelines.synthesis.fonts import Drawn
 from beam_pipelines.synthesis.scenes.scene import Scene
-from trainer.data import image_io
-from trainer.data.records import Box, Record
+from trainer.data.formats.records import Box, Record
+from trainer.data.images import image_io
 
 
 @dataclass(frozen=True)

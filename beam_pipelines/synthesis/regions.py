@@ -18,7 +18,7 @@ from beam_pipelines.synthesis.fonts import Drawn
 from beam_pipelines.synthesis.scenes import cutouts
 from beam_pipelines.synthesis.scenes.cutouts import Photo
 from trainer.cli import UserError
-from trainer.data.records import Number
+from trainer.data.formats.records import Number
 
 SHIFT, RESIZE, TURN = 0.1, (0.88, 1.15), 4.0  # of a box: relative to a character's height; factors; degrees
 MARGIN_X, MARGIN_Y = (0.05, 0.7), (0.05, 0.45)  # left and right, above and below, relative to a character's height

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from beam_pipelines.inputs import images
 from beam_pipelines.synthesis import typefaces
 from beam_pipelines.synthesis.glyphs import MARGIN, View
-from trainer.data.records import Box
+from trainer.data.formats.records import Box
 
 Colour = tuple[int, ...]
 

@@ -16,8 +16,9 @@ from PIL import Image
 from beam_pipelines import score
 from beam_pipelines.inputs import images
 from tests.beam_pipelines.inputs.test_images import encoded
-from trainer.data import image_io, preprocess
-from trainer.data.output_names import PREDICTIONS
+from trainer.data.formats.output_names import PREDICTIONS
+from trainer.data.images import image_io
+from trainer.data.pipeline import preprocess
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
 READ = ""  # instead of a reason

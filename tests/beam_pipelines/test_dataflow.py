@@ -22,7 +22,7 @@ from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.dataset.test_datasets import files
 from tests.beam_pipelines.test_object_store import OUTPUT, SYNTHESIZE, shards_of, stored
 from tests.conftest import ROOT
-from trainer.data.dataset_info import COMPLETED_FILE
+from trainer.data.formats.dataset_info import COMPLETED_FILE
 from trainer.files.lock import Ticket
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from beam_pipelines import draw, prepare
 from beam_pipelines.runs import draw as drawing
 from beam_pipelines.sharding.outputs import LOCK_FILE
 from tests.beam_pipelines.sharding.test_outputs import put, snapshot
-from trainer.data import dataset_info
+from trainer.data.formats import dataset_info
 from trainer.files.lock import Lock
 
 

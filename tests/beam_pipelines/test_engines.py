@@ -20,7 +20,7 @@ from beam_pipelines.sharding.outputs import MARKER_FILE
 from tests.beam_pipelines.conftest import free_port
 from tests.beam_pipelines.dataset.test_datasets import files, rejects
 from tests.conftest import ROOT, Run
-from trainer.data.output_names import PREDICTIONS
+from trainer.data.formats.output_names import PREDICTIONS
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from beam_pipelines import inspect
 from beam_pipelines.dataset import contact_sheet
-from trainer.data import dataset_info, tfrecord
-from trainer.data.records import Number, Record
+from trainer.data.formats import dataset_info, tfrecord
+from trainer.data.formats.records import Number, Record
 
 NUMBER_RED, TOP_GREEN = (255, 45, 45), (0, 200, 83)
 FIRST, SECOND = (dataset_info.shard_name("train", i, 2) for i in range(2))

@@ -13,7 +13,7 @@ from beam_pipelines.sharding import outputs
 from beam_pipelines.sharding.outputs import MARKER_FILE
 from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.dataset.test_datasets import files
-from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE, REJECTS_FILE
+from trainer.data.formats.dataset_info import COMPLETED_FILE, INFO_FILE, REJECTS_FILE
 
 SYNTHESIZE = ["--count", "12", "--seed", "3", "--num-shards", "3"]
 OUTPUT = f"gs://{BUCKET}/data/out"

@@ -19,13 +19,15 @@ from PIL import Image, PngImagePlugin
 from beam_pipelines import inspect, prepare, score
 from beam_pipelines.inputs import images
 from tests.conftest import ROOT
-from tests.trainer.data.test_image_files import SIGNATURE
-from tests.trainer.data.test_image_io import KINDS, NOISE, ODD, SMOOTH, XMP, encoded, exif, png_chunk
+from tests.trainer.data.images.test_image_files import SIGNATURE
+from tests.trainer.data.images.test_image_io import KINDS, NOISE, ODD, SMOOTH, XMP, encoded, exif, png_chunk
 from trainer import predict
 from trainer.cli import UserError
 from trainer.config import experiments
-from trainer.data import dataset_info, image_io, input_pipeline, preprocess
-from trainer.data.output_names import PREDICTIONS
+from trainer.data.formats import dataset_info
+from trainer.data.formats.output_names import PREDICTIONS
+from trainer.data.images import image_io
+from trainer.data.pipeline import input_pipeline, preprocess
 from trainer.files.local_file import open_regular
 
 MODES = {

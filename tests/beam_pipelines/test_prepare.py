@@ -18,7 +18,8 @@ from beam_pipelines.inputs import csv_file, labelled, svhn
 from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from tests.beam_pipelines.dataset.test_datasets import files, parsed, rejects
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
-from trainer.data import dataset_info, listed_names
+from trainer.data.formats import dataset_info
+from trainer.data.labels import listed_names
 
 HEADER = "file,label,left,top,width,height"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from beam_pipelines import draw, inspect, prepare
-from trainer.data.dataset_info import INFO_FILE
+from trainer.data.formats.dataset_info import INFO_FILE
 from trainer.files import first_contact
 
 

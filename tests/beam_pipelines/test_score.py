@@ -14,7 +14,7 @@ from beam_pipelines import score
 from beam_pipelines.scoring import model_store
 from beam_pipelines.scoring.image_list import IMAGES_FILE
 from tests.beam_pipelines.scoring import drawn_photos
-from trainer.data.output_names import PREDICTIONS
+from trainer.data.formats.output_names import PREDICTIONS
 from trainer.inference.exports.exported_model import CHECKSUMS, ExportedModel
 
 COUNT = 60

@@ -15,7 +15,8 @@ def _run(argv: list[str] | None) -> None:
 
     from trainer.cluster import environment
     from trainer.config import experiments
-    from trainer.data import dataset_info, input_pipeline
+    from trainer.data.formats import dataset_info
+    from trainer.data.pipeline import input_pipeline
 
     (folder,) = sys.argv[1:] if argv is None else argv
     environment.configure()

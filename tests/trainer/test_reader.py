@@ -17,7 +17,7 @@ import trainer
 from beam_pipelines import draw, score
 from tests.conftest import ROOT
 from trainer import Reader, Reading, evaluate, predict
-from trainer.data.image_kinds import UnreadableImage
+from trainer.data.images.image_kinds import UnreadableImage
 from trainer.inference.evaluating import folder_evaluation
 from trainer.inference.evaluating.folder_evaluation import Judged
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from trainer import cli, logs
 from trainer.cluster import environment
-from trainer.data import image_io, image_kinds, image_source
+from trainer.data.images import image_io, image_kinds, image_source
 from trainer.files import replaceable
 from trainer.inference import attention_overlay, box_overlay
 from trainer.inference.box_overlay import Photo

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from trainer import graph, progress
 from trainer.config.schema import Config
-from trainer.data import input_pipeline
+from trainer.data.pipeline import input_pipeline
 from trainer.inference.decoding import beam_search, beam_width, test_time_augmentation
 from trainer.inference.measuring import calibration, metrics
 from trainer.inference.measuring.measured import Measured, Shown

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from trainer import progress, released
-from trainer.data import batches, image_io, labelled_folder
-from trainer.data.image_kinds import UnreadableImage
-from trainer.data.labelled_folder import LabelledFile
+from trainer.data.images import image_io
+from trainer.data.images.image_kinds import UnreadableImage
+from trainer.data.labels import labelled_folder
+from trainer.data.labels.labelled_folder import LabelledFile
+from trainer.data.pipeline import batches
 from trainer.inference.decoding import beam_width
 from trainer.inference.evaluating import folder_evaluation
 from trainer.inference.evaluating.folder_evaluation import FolderEvaluation, Judged

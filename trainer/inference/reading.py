@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from trainer.data import image_io, image_source
+from trainer.data.images import image_io, image_source
 from trainer.inference import attention_overlay, box_overlay
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]

@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from trainer.cli import UserError
 from trainer.config.schema import Config
-from trainer.data import augment, dataset_info, preprocess, records
-from trainer.data.dataset_info import DatasetInfo
-from trainer.data.tfrecord import Damaged
-from trainer.data.untuned import untuned
+from trainer.data.formats import dataset_info, records
+from trainer.data.formats.dataset_info import DatasetInfo
+from trainer.data.formats.tfrecord import Damaged
+from trainer.data.pipeline import augment, preprocess
+from trainer.data.pipeline.untuned import untuned
 from trainer.files import whole_file
 from trainer.reporting import report_images
 from trainer.reporting.report_images import Thumbnail

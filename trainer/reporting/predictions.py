@@ -9,9 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.cli import UserError
-from trainer.data import prediction_rows
-from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS, OutputNames
-from trainer.data.prediction_rows import DamagedRows
+from trainer.data.formats import prediction_rows
+from trainer.data.formats.output_names import FORMER_PREDICTIONS, PREDICTIONS, OutputNames
+from trainer.data.formats.prediction_rows import DamagedRows
 from trainer.files import whole_file
 from trainer.reporting import cards, plots, report_images
 from trainer.reporting.cards import Gallery

@@ -13,8 +13,9 @@ from PIL import Image
 
 from trainer import graph
 from trainer.cli import UserError
-from trainer.data import dataset_info, image_io, image_kinds, prediction_rows, records
-from trainer.data.untuned import untuned
+from trainer.data.formats import dataset_info, prediction_rows, records
+from trainer.data.images import image_io, image_kinds
+from trainer.data.pipeline.untuned import untuned
 from trainer.files import first_contact, local_file
 from trainer.reporting.section import located
 

@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from trainer.data import box_corners
-from trainer.data.image_kinds import UnreadableImage
+from trainer.data.images.image_kinds import UnreadableImage
+from trainer.data.labels import box_corners
 from trainer.reviewing import images, predictions
 from trainer.reviewing.images import View
 from trainer.reviewing.journal import Kind, Newer

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from trainer.cli import UserError
-from trainer.data.box_columns import CORNERS
+from trainer.data.labels.box_columns import CORNERS
 from trainer.files import replaceable
 from trainer.files.replaceable import FileKind
 from trainer.reviewing import predictions

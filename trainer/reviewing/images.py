@@ -6,8 +6,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from trainer.data import box_corners, image_io, upright_cut
-from trainer.data.box_corners import Corners
+from trainer.data.images import image_io
+from trainer.data.labels import box_corners, upright_cut
+from trainer.data.labels.box_corners import Corners
 from trainer.reviewing.predictions import Row
 
 SIDE = 1400  # pixels of the longer side, at most

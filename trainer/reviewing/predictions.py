@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any, BinaryIO
 
 from trainer.cli import UserError
-from trainer.data import image_source, prediction_rows
-from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS, OutputNames
-from trainer.data.prediction_rows import DamagedRows
+from trainer.data.formats import prediction_rows
+from trainer.data.formats.output_names import FORMER_PREDICTIONS, PREDICTIONS, OutputNames
+from trainer.data.formats.prediction_rows import DamagedRows
+from trainer.data.images import image_source
 from trainer.files import json_content
 
 PARTS = ".parts"  # replaces the ending of a file with all rows in the name of the folder of its shards

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer.cli import UserError
-from trainer.data import prediction_rows
+from trainer.data.formats import prediction_rows
 from trainer.reviewing import predictions
 from trainer.reviewing.predictions import Predictions, Row
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from trainer.data.image_kinds import UnreadableImage
+from trainer.data.images.image_kinds import UnreadableImage
 from trainer.inference.reading import Reading
 from trainer.serving import bodies, errors
 from trainer.serving.batching import Busy

@@ -7,7 +7,7 @@ import time
 import tensorflow as tf
 
 from trainer.config.schema import Config
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.training import loop
 from trainer.training.speed import Speed, clock
 from trainer.training.validation import Validated, Validation, store

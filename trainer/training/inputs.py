@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trainer.config.schema import Config
 
 if TYPE_CHECKING:
-    from trainer.data.input_pipeline import LabelledImages
+    from trainer.data.pipeline.input_pipeline import LabelledImages
     from trainer.workdir.warm_start import InitialWeights
 
 
@@ -35,7 +35,7 @@ class Inputs:
         Raises:
           UserError: a dataset is missing, unfinished or damaged.
         """
-        from trainer.data import dataset_info
+        from trainer.data.formats import dataset_info
 
         infos = [dataset_info.read_info(folder) for folder in (*self.data, *self.validation)]
         given, model = {setting.partition("=")[0] for setting in settings}, config.model
@@ -52,7 +52,7 @@ class Inputs:
         Raises:
           UserError: `data.shares` does not fit the datasets.
         """
-        from trainer.data import batch_order
+        from trainer.data.pipeline import batch_order
 
         if config.data.shares:
             batch_order.slots([1] * len(self.data), config.data.shares, config.data.batch_size)
@@ -63,7 +63,7 @@ class Inputs:
         Raises:
           UserError: one is missing, unfinished or damaged.
         """
-        from trainer.data import dataset_info
+        from trainer.data.formats import dataset_info
 
         for folder in (*self.data, *self.validation):
             dataset_info.read_info(folder)
@@ -78,7 +78,8 @@ class Inputs:
         """
         import numpy as np
 
-        from trainer.data import dataset_info, input_pipeline, leakage
+        from trainer.data.formats import dataset_info
+        from trainer.data.pipeline import input_pipeline, leakage
         from trainer.workdir import warm_start
 
         source = warm_start.find(self.init_from) if self.init_from else None

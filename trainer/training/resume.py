@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 from trainer.config.schema import Config
-from trainer.data import leakage
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline import leakage
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.training.train_state import TrainState
 from trainer.workdir import checkpoint, files, warm_start
 from trainer.workdir.warm_start import InitialWeights

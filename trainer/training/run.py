@@ -13,7 +13,7 @@ from trainer.cluster.environment import Task
 from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config import schema
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.exit_status import Failed, Interrupted, leave
 from trainer.files.lock import Lock
 from trainer.training import loop, resume, sidecar_evaluator

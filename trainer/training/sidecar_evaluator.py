@@ -9,7 +9,7 @@ import time
 import tensorflow as tf
 
 from trainer.config.schema import Config
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.exit_status import FAILED_STATUS, STOPPED_STATUS
 from trainer.training.hooks import best_so_far
 from trainer.training.objective import objective_of

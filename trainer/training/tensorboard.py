@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorboard.plugins import projector
 
 from trainer import graph
-from trainer.data import augment, input_pipeline
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline import augment, input_pipeline
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.files import whole_file
 from trainer.inference.measuring.measured import Shown
 from trainer.training import captions, settings

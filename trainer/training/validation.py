@@ -8,7 +8,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.inference.measuring.measured import Measured, Shown
 from trainer.workdir import files
 

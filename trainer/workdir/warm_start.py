@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer import released
 from trainer.cli import UserError
-from trainer.data import leakage
+from trainer.data.pipeline import leakage
 from trainer.workdir import checkpoint
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainer.cli import UserError
-from trainer.data import box_corners, records, tfrecord
-from trainer.data.records import Box, Number, Record
-from trainer.data.tfrecord import Damaged
+from trainer.data.formats import records, tfrecord
+from trainer.data.formats.records import Box, Number, Record
+from trainer.data.formats.tfrecord import Damaged
+from trainer.data.labels import box_corners
 
 MARGIN = (0.1, 0.3)  # of a number's height: what is cut out around it
 LEAST_HEIGHT = 10  # pixels of a number that is worth enlarging

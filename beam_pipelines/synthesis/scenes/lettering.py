@@ -10,7 +10,7 @@ from beam_pipelines.inputs import images
 from beam_pipelines.synthesis import fonts, glyphs, surfaces
 from beam_pipelines.synthesis.glyphs import Plane, View
 from beam_pipelines.synthesis.texts import TextSource
-from trainer.data.records import Box, Corners
+from trainer.data.formats.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
 STACKED = 0.25  # of the numbers with several characters

@@ -9,8 +9,8 @@ from beam_pipelines.synthesis import camera, typefaces
 from beam_pipelines.synthesis.scenes import backdrop, cutouts, distractors, lettering, placing
 from beam_pipelines.synthesis.scenes.placing import Places
 from beam_pipelines.synthesis.texts import TextSource
-from trainer.data import box_corners
-from trainer.data.records import Number
+from trainer.data.formats.records import Number
+from trainer.data.labels import box_corners
 
 TALLEST = 0.6  # of a number's characters, relative to the scene
 WHOLE_PHOTOS = 0.25  # of scenes, where there are real photos

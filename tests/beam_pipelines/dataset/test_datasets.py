@@ -12,8 +12,8 @@ from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from beam_pipelines.sharding import shards
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
 from trainer.cli import UserError
-from trainer.data import dataset_info, records
-from trainer.data.output_names import DATASET
+from trainer.data.formats import dataset_info, records
+from trainer.data.formats.output_names import DATASET
 
 
 def files(folder: Path) -> dict[str, bytes]:

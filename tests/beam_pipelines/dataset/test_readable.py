@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from beam_pipelines import prepare, synthesize
 from tests.beam_pipelines.dataset.test_datasets import write_csv
-from trainer.data import dataset_info, records, tfrecord
+from trainer.data.formats import dataset_info, records, tfrecord
 
 
 def ours(folder: Path, split: str) -> dict[str, records.Record]:

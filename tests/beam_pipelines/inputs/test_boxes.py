@@ -15,8 +15,9 @@ from beam_pipelines.inputs.digit_struct import DigitBox, Entry
 from tests.beam_pipelines.dataset.test_datasets import files, rejects
 from tests.beam_pipelines.dataset.test_readable import ours
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
-from trainer.data import box_corners, dataset_info
-from trainer.data.records import Corners, Record
+from trainer.data.formats import dataset_info
+from trainer.data.formats.records import Corners, Record
+from trainer.data.labels import box_corners
 
 UPRIGHT = "file,label,left,top,width,height"
 CORNERS = "file,label,x0,y0,x1,y1,x2,y2,x3,y3"

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from beam_pipelines import inspect, prepare, synthesize
 from tests.beam_pipelines.dataset.test_datasets import files, rejects
 from tests.beam_pipelines.dataset.test_readable import ours
-from trainer.data import dataset_info
+from trainer.data.formats import dataset_info
 
 TURNED = [8, 20, 20, 4, 28, 10, 16, 26]
 

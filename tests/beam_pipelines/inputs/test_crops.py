@@ -7,7 +7,7 @@ from PIL import Image
 from beam_pipelines.inputs import images
 from beam_pipelines.inputs.crops import CropPolicy
 from beam_pipelines.sharding.shards import Reject
-from trainer.data.records import Box
+from trainer.data.formats.records import Box
 
 PAPER, INK = (250, 250, 250), (10, 60, 110)
 policies = st.sampled_from(["tight", "context", "whole"])

@@ -13,7 +13,8 @@ from beam_pipelines import prepare
 from beam_pipelines.inputs import csv_file
 from tests.beam_pipelines.dataset.test_datasets import parsed, rejects
 from trainer.cli import UserError
-from trainer.data import dataset_info, listed_names
+from trainer.data.formats import dataset_info
+from trainer.data.labels import listed_names
 
 UNLABELLED = "images without an entry"
 

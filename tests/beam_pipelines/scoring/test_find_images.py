@@ -16,7 +16,7 @@ from beam_pipelines.scoring.image_list import Item
 from tests.beam_pipelines import finding
 from tests.beam_pipelines.conftest import BUCKET
 from trainer.cli import UserError
-from trainer.data import records
+from trainer.data.formats import records
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -14,7 +14,7 @@ from beam_pipelines.sharding import outputs
 from tests.beam_pipelines.scoring import drawn_photos
 from trainer import report
 from trainer.config import experiments
-from trainer.data.output_names import FORMER_PREDICTIONS, PREDICTIONS
+from trainer.data.formats.output_names import FORMER_PREDICTIONS, PREDICTIONS
 
 COUNT = 5
 

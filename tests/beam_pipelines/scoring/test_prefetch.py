@@ -12,8 +12,8 @@ from PIL import Image
 from beam_pipelines.scoring import prefetch
 from beam_pipelines.scoring.image_list import Item
 from tests.beam_pipelines import finding
-from trainer.data import dataset_info, records, tfrecord
-from trainer.data.records import Record
+from trainer.data.formats import dataset_info, records, tfrecord
+from trainer.data.formats.records import Record
 from trainer.vocab import DIGITS, Vocab
 
 SIDE = 120

@@ -23,7 +23,7 @@ from tests.beam_pipelines.scoring import drawn_photos
 from tests.beam_pipelines.test_dataflow import DATAFLOW, do_fns, run_as_main
 from tests.beam_pipelines.test_object_store import stored
 from tests.conftest import ROOT, Run
-from trainer.data.output_names import PREDICTIONS
+from trainer.data.formats.output_names import PREDICTIONS
 from trainer.files.lock import Ticket
 from trainer.inference.exports.exported_model import ExportedModel
 

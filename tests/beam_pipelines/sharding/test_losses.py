@@ -12,8 +12,8 @@ from apache_beam.io.tfrecordio import WriteToTFRecord
 from beam_pipelines.dataset.write_records import DescribeDataset, WriteRecords
 from beam_pipelines.sharding import beam_options, shards
 from beam_pipelines.sharding.shards import ShardResult
-from trainer.data import dataset_info, records
-from trainer.data.output_names import DATASET
+from trainer.data.formats import dataset_info, records
+from trainer.data.formats.output_names import DATASET
 from trainer.vocab import DIGITS, Vocab
 
 THREADS = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]

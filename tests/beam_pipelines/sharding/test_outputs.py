@@ -13,7 +13,7 @@ from PIL import Image
 from beam_pipelines import draw, inspect, prepare, score, synthesize
 from beam_pipelines.dataset.writer import KIND
 from beam_pipelines.sharding import listing, outputs
-from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
+from trainer.data.formats.dataset_info import COMPLETED_FILE, INFO_FILE
 from trainer.files import lock
 from trainer.inference.exports.exported_model import CHECKSUMS
 

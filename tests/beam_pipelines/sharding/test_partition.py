@@ -18,8 +18,8 @@ from beam_pipelines import synthesize
 from beam_pipelines.dataset import verify
 from beam_pipelines.sharding import outputs
 from tests.conftest import ROOT
-from trainer.data import dataset_info
-from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE
+from trainer.data.formats import dataset_info
+from trainer.data.formats.dataset_info import COMPLETED_FILE, INFO_FILE
 
 
 def made(out: Path | str, *args: object, status: int = 0) -> None:

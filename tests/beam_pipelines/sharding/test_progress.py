@@ -14,8 +14,8 @@ from beam_pipelines.inputs.crops import CropPolicy
 from beam_pipelines.runs.prepare import MakeLabelledRecord
 from beam_pipelines.sharding import beam_options, progress, shards
 from tests.beam_pipelines.dataset.test_datasets import write_csv
-from trainer.data import dataset_info
-from trainer.data.megapixels import DEFAULT_MEGAPIXELS
+from trainer.data.formats import dataset_info
+from trainer.data.images.megapixels import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
 ROWS = "file,label\na.png,12\nb.jpg,7\na.png,12b\nnone.png,4\nnone2.png,5\n"

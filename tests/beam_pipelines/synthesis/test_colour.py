@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from beam_pipelines.synthesis import colour
-from trainer.data import color_jitter
+from trainer.data.pipeline import color_jitter
 
 # What a file can hold; for chroma within rounding of zero each library has a hue of its own.
 images = arrays(np.uint8, (3, 4, 3)).map(lambda pixels: (pixels / 255).astype(np.float32))

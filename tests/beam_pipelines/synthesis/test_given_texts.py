@@ -9,7 +9,7 @@ import pytest
 
 from beam_pipelines import draw, inspect, synthesize
 from tests.beam_pipelines.dataset.test_readable import ours
-from trainer.data import dataset_info
+from trainer.data.formats import dataset_info
 
 PLATE = r"[A-D]{2}-\d{3}"
 

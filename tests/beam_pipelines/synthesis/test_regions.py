@@ -10,8 +10,9 @@ from beam_pipelines import inspect, synthesize
 from beam_pipelines.synthesis.regions import NumberRegions
 from tests.beam_pipelines.dataset.test_readable import ours
 from trainer.cli import UserError
-from trainer.data import image_io, records, tfrecord
-from trainer.data.records import Number, Record
+from trainer.data.formats import records, tfrecord
+from trainer.data.formats.records import Number, Record
+from trainer.data.images import image_io
 from trainer.vocab import DIGITS, Vocab
 
 GREY, WHITE, INKS = (

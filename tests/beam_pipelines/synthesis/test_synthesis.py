@@ -20,7 +20,7 @@ from beam_pipelines.synthesis.crops import RecombinedDigits
 from beam_pipelines.synthesis.fonts import Drawn, Fonts
 from beam_pipelines.synthesis.mnist import Mnist
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
-from trainer.data import dataset_info
+from trainer.data.formats import dataset_info
 from trainer.vocab import DIGITS
 
 UNIFORM = texts.from_options("uniform", "uniform", max_digits=5, alphabet=DIGITS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from trainer.config import experiments, schema
-from trainer.data import input_pipeline
+from trainer.data.pipeline import input_pipeline
 from trainer.inference.photos.number_finder import NumberFinder
 from trainer.inference.predictor import Predictor
 from trainer.training.train_state import TrainState

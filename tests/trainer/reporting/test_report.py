@@ -10,7 +10,7 @@ import pytest
 from beam_pipelines import synthesize
 from tests.trainer.reporting.pages import Page, answers, evaluated, page_of, trained
 from trainer import report
-from trainer.data import dataset_info, records, tfrecord
+from trainer.data.formats import dataset_info, records, tfrecord
 from trainer.inference.measuring import notable
 
 

@@ -10,7 +10,8 @@ from beam_pipelines import prepare
 from tests.trainer.reviewing import scored
 from trainer import review
 from trainer.cli import UserError
-from trainer.data import dataset_info, finetuning_list, labelled_folder
+from trainer.data.formats import dataset_info
+from trainer.data.labels import finetuning_list, labelled_folder
 from trainer.reviewing import export, predictions, queue
 from trainer.reviewing.journal import Journal, Kind
 from trainer.reviewing.queue import Options

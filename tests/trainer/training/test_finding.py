@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.trainer.models.test_finder import small
 from trainer import graph
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.inference.measuring import finding_metrics
 from trainer.models import oriented_box
 from trainer.models.finder import CELL

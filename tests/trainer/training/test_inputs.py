@@ -6,7 +6,7 @@ import pytest
 
 from trainer.config import experiments, schema
 from trainer.config.model import Model
-from trainer.data.dataset_info import COMPLETED_FILE, INFO_FILE, DatasetInfo, Split
+from trainer.data.formats.dataset_info import COMPLETED_FILE, INFO_FILE, DatasetInfo, Split
 from trainer.training.inputs import Inputs
 
 

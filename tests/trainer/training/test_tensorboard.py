@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 from trainer.config import experiments, schema
-from trainer.data import input_pipeline
+from trainer.data.pipeline import input_pipeline
 from trainer.inference.measuring.measured import Shown
 from trainer.training import captions, settings
 from trainer.training.hooks import ChiefHooks

@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from trainer import graph
 from trainer.config import experiments, schema
-from trainer.data import preprocess
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline import preprocess
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.inference.predictor import Predictor
 from trainer.models.recogniser import PureRecogniser
 from trainer.training.reading import target_weights

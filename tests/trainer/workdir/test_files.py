@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.cli import UserError
 from trainer.config import experiments, schema
 from trainer.config.schema import Decode
-from trainer.data import leakage
+from trainer.data.pipeline import leakage
 from trainer.inference.load import load_model, read_calibration
 from trainer.models.recogniser import PureRecogniser
 from trainer.reporting import page

@@ -11,7 +11,7 @@ from beam_pipelines import synthesize
 from trainer import released, train
 from trainer.cli import UserError
 from trainer.config import experiments, schema
-from trainer.data import leakage
+from trainer.data.pipeline import leakage
 from trainer.training import run
 from trainer.training.train_state import TrainState
 from trainer.workdir import checkpoint, warm_start

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from trainer import cli, provenance
 from trainer.config.schema import Decode
-from trainer.data import dataset_info, input_pipeline, leakage, preprocess
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.formats import dataset_info
+from trainer.data.pipeline import input_pipeline, leakage, preprocess
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.files import whole_file
 from trainer.inference.evaluating import image_facts
 from trainer.inference.load import load_model, read_calibration

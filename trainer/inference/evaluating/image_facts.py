@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.data import image_kinds, records
-from trainer.data.input_pipeline import LabelledImages
-from trainer.data.tfrecord import Damaged
-from trainer.data.untuned import untuned
+from trainer.data.formats import records
+from trainer.data.formats.tfrecord import Damaged
+from trainer.data.images import image_kinds
+from trainer.data.pipeline.input_pipeline import LabelledImages
+from trainer.data.pipeline.untuned import untuned
 
 BATCH = 256
 DIGITS = 4  # after the point, of the edges of a box

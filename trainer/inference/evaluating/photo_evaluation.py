@@ -11,9 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer import graph, progress, provenance
-from trainer.data import dataset_info, leakage, records
-from trainer.data.records import Record
-from trainer.data.untuned import untuned
+from trainer.data.formats import dataset_info, records
+from trainer.data.formats.records import Record
+from trainer.data.pipeline import leakage
+from trainer.data.pipeline.untuned import untuned
 from trainer.files import whole_file
 from trainer.inference.decoding import beam_width
 from trainer.inference.evaluating import photo_metrics

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data import box_corners
+from trainer.data.labels import box_corners
 from trainer.inference.exports.exported_model import LEAST_CONFIDENCE
 from trainer.inference.measuring import metrics
 from trainer.inference.measuring.finding_metrics import SAME, overlaps

@@ -12,7 +12,7 @@ from trainer import released
 from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.config.schema import CONFIG_FILE
-from trainer.data import batches
+from trainer.data.pipeline import batches
 from trainer.files import json_content, whole_file
 from trainer.inference.photos import region_options
 

@@ -9,7 +9,7 @@ import onnx
 import tensorflow as tf
 from onnx import numpy_helper
 
-from trainer.data import preprocess
+from trainer.data.pipeline import preprocess
 from trainer.inference.decoding import beam_width
 from trainer.inference.exports import onnx_conversion
 from trainer.inference.photos.photo_reader import PhotoReader

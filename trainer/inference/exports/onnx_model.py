@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainer.cli import UserError
-from trainer.data.rounding import HALF_WITHIN
+from trainer.data.pipeline.rounding import HALF_WITHIN
 from trainer.files import whole_file
 from trainer.inference.exports import exported_model
 from trainer.inference.exports.exported_model import INFO_PATH, ONNX_FILE, Answer

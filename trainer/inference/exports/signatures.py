@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer import graph
-from trainer.data import preprocess
+from trainer.data.pipeline import preprocess
 from trainer.inference.decoding import beam_width
 from trainer.inference.predictor import Predictor
 

@@ -15,7 +15,8 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from PIL import Image
 
-from trainer.data import image_io, tfrecord
+from trainer.data.formats import tfrecord
+from trainer.data.images import image_io
 from trainer.files import whole_file
 
 FILE = "assets.extra/tf_serving_warmup_requests"

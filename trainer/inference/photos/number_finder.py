@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from trainer import graph, progress
 from trainer.config.schema import Config
-from trainer.data import input_pipeline
+from trainer.data.pipeline import input_pipeline
 from trainer.inference.measuring import finding_metrics
 from trainer.inference.measuring.finding_metrics import Found
 from trainer.inference.measuring.measured import Measured, Shown

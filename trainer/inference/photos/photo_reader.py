@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from trainer.data import preprocess
+from trainer.data.pipeline import preprocess
 from trainer.inference.photos import regions
 from trainer.inference.photos.region_calibration import RegionCalibration
 

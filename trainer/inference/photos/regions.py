@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.data import preprocess
+from trainer.data.pipeline import preprocess
 from trainer.inference.decoding import resampling
 from trainer.models import oriented_box
 from trainer.models.oriented_box import OrientedBoxes

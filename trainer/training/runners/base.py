@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.exit_status import Interrupted
 from trainer.training.train_state import TrainState
 

@@ -23,9 +23,9 @@ from trainer.cluster.environment import Task
 from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
-from trainer.data import input_pipeline
-from trainer.data.input_pipeline import LabelledImages
-from trainer.data.untuned import untuned
+from trainer.data.pipeline import input_pipeline
+from trainer.data.pipeline.input_pipeline import LabelledImages
+from trainer.data.pipeline.untuned import untuned
 from trainer.exit_status import Failed, Interrupted
 from trainer.training.runners.base import Runner, mean_figures
 from trainer.training.runners.placement import Served

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from trainer import graph
 from trainer.config.schema import Config
-from trainer.data import input_pipeline
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline import input_pipeline
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.training.runners.base import Runner, mean_figures
 from trainer.training.train_state import TrainState
 

@@ -15,8 +15,8 @@ from trainer import graph
 from trainer.cli import UserError
 from trainer.cluster.watchdog import Watchdog
 from trainer.config.schema import Config
-from trainer.data import input_pipeline
-from trainer.data.input_pipeline import LabelledImages
+from trainer.data.pipeline import input_pipeline
+from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.training.runners.base import Runner, mean_figures
 from trainer.training.train_state import Replicas, TrainState
 

@@ -13,8 +13,8 @@ from beam_pipelines.synthesis import camera, fonts, glyphs, surfaces, texts
 from beam_pipelines.synthesis.scenes import backdrop, distractors, lettering, scene
 from beam_pipelines.synthesis.scenes.scene import Scene, Scenes
 from tests.conftest import ROOT
-from trainer.data import box_corners
-from trainer.data.records import Number
+from trainer.data.formats.records import Number
+from trainer.data.labels import box_corners
 from trainer.vocab import DIGITS
 
 UNIFORM = texts.from_options("uniform", "uniform", max_digits=5, alphabet=DIGITS)

@@ -15,7 +15,7 @@ from tests.beam_pipelines.dataset.test_datasets import files, write_csv
 from tests.beam_pipelines.dataset.test_readable import ours
 from tests.beam_pipelines.inputs.test_digit_struct import write as write_digit_struct
 from tests.beam_pipelines.synthesis.scenes.test_scenes import UNIFORM, corners_in
-from trainer.data import dataset_info
+from trainer.data.formats import dataset_info
 
 SCENES = ("--source", "scenes", "--scene-size", "96", "--seed", "4")
 BLUE = (20, 30, 220)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from trainer.data import preprocess
+from trainer.data.pipeline import preprocess
 from trainer.inference.exports import onnx_conversion
 
 

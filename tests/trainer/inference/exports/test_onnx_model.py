@@ -19,7 +19,7 @@ from tests.conftest import ROOT, Run
 from tests.trainer.inference.exports.test_signatures import make_reader
 from trainer import Reader, predict, released
 from trainer.cli import UserError
-from trainer.data import preprocess
+from trainer.data.pipeline import preprocess
 from trainer.inference.exports import onnx_export
 from trainer.inference.exports.exported_model import ONNX_FILE
 from trainer.inference.predictor import Predictor

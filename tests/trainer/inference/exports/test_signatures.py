@@ -13,7 +13,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from trainer.config import experiments, schema
-from trainer.data import input_pipeline, preprocess
+from trainer.data.pipeline import input_pipeline, preprocess
 from trainer.inference.decoding import beam_width
 from trainer.inference.exports import saved_model
 from trainer.inference.exports import signatures as serving

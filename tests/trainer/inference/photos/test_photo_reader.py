@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from trainer import graph
-from trainer.data import preprocess
+from trainer.data.pipeline import preprocess
 from trainer.inference.photos.photo_reader import PhotoReader, of_strings
 from trainer.inference.photos.region_calibration import RegionCalibration
 

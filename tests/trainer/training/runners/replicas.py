@@ -19,7 +19,7 @@ from trainer.cluster import environment
 from trainer.cluster.limits import Limits
 from trainer.cluster.watchdog import Watchdog
 from trainer.config import experiments, schema
-from trainer.data import input_pipeline
+from trainer.data.pipeline import input_pipeline
 from trainer.exit_status import leave
 from trainer.training.runners import strategies
 from trainer.training.train_state import TrainState

@@ -13,7 +13,7 @@ from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.cluster.environment import Task
 from trainer.cluster.local import free_ports
-from trainer.data import input_pipeline
+from trainer.data.pipeline import input_pipeline
 from trainer.training.runners.synchronous import check_batch
 from trainer.training.train_state import TrainState
 
