@@ -8,7 +8,7 @@ import pytest
 
 MEASURE = """
 import numpy as np
-from trainer.data import memory_budget
+from trainer.data.images import memory_budget
 
 def resident():
     with open("/proc/self/status") as status:

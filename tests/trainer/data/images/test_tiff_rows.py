@@ -132,7 +132,7 @@ def test_a_damaged_one_is_rejected_as_when_decoded_whole(compression: str | None
 
 MEASURE = """
 import sys
-from trainer.data import image_io
+from trainer.data.images import image_io
 
 def megabytes(name):
     with open("/proc/self/status") as status:

@@ -171,7 +171,7 @@ def test_a_name_that_tensorflow_reads_as_a_pattern_is_refused(tmp_path: Path, na
 def test_whenever_it_is_killed_the_model_is_whole(tmp_path: Path) -> None:
     output = tmp_path / "export"
     script = (
-        "import itertools\nfrom trainer.inference import exported_folder\n"
+        "import itertools\nfrom trainer.inference.exports import exported_folder\n"
         "from tests.trainer.inference.exports.test_exported_folder import write\n"
         f"for i in itertools.count(): exported_folder.replace({str(output)!r}, write(str(i)))"
     )
