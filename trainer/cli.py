@@ -4,7 +4,7 @@ import argparse
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from trainer import logs, terminal, troubles
 from trainer.exit_status import LOCKED_STATUS, USER_ERROR_STATUS
@@ -54,12 +54,17 @@ def local_or_gs(flag: str, path: str) -> None:
 
 
 def parser(
-    *, description: str, example: str, check_place: Callable[[str, str], None] = local_or_gs
+    *,
+    description: str,
+    example: str,
+    check_place: Callable[[str, str], None] = local_or_gs,
+    check_reach: Callable[[str, str], None] = lambda flag, path: None,
 ) -> argparse.ArgumentParser:
     """Return a parser whose help shows every default and ends in a copy-paste example.
 
     The example begins with `python -m MODULE`, which the usage line repeats. `check_place` is called with the name and
-    value of each argument that is a URL, e.g. `gs://bucket`, and raises UserError if that store is not supported.
+    value of each argument that is a URL, e.g. `gs://bucket`, and raises UserError if that store is not supported. Once
+    it has accepted all of them, `check_reach` is called in the same way, which may wait for a store.
     """
     made = _Parser(
         prog=" ".join(example.split()[:3]),
@@ -68,13 +73,14 @@ def parser(
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    made.check_place = check_place
+    made.check_place, made.check_reach = check_place, check_reach
     logs.add_arguments(made)
     return made
 
 
 class _Parser(argparse.ArgumentParser):
     check_place: Callable[[str, str], None]
+    check_reach: Callable[[str, str], None]
     completes = False
 
     def parse_known_args(self, args=None, namespace=None):
@@ -89,13 +95,18 @@ class _Parser(argparse.ArgumentParser):
         parsed, further = super().parse_known_args(args, namespace)
         for name in logs.NAMES:  # they change no result, so nobody records them
             delattr(parsed, name)
+        for check in (self.check_place, self.check_reach):
+            for name, url in self._urls(parsed):
+                check(name, url)
+        return parsed, further
+
+    def _urls(self, parsed: argparse.Namespace) -> Iterator[tuple[str, str]]:
         for action in self._actions:
             value = getattr(parsed, action.dest, None)
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, str) and re.match(r"@?[A-Za-z][A-Za-z0-9+.-]*://", one):
                     name = action.option_strings[-1] if action.option_strings else action.dest
-                    self.check_place(name, one.removeprefix("@"))
-        return parsed, further
+                    yield name, one.removeprefix("@")
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError(f"{message} (see --help)")

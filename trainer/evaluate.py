@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         "labels (123/a.jpg, 123_a.jpg). Numbers are decoded by beam search, without teacher forcing.",
         example="python -m trainer.evaluate photos --model released-fast\n"
         "  python -m trainer.evaluate --workdir runs/first --data data/val",
-        check_place=place_checks.check,
+        check_reach=place_checks.check,
     )
     parser.add_argument("folder", nargs="?", metavar="FOLDER", help="labelled images")
     parser.add_argument(

@@ -17,7 +17,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Write a trained recogniser as a SavedModel that takes image files and returns candidates; or a "
         "finder and a recogniser as one SavedModel that takes photos and returns numbers with their boxes.",
         example="python -m trainer.export --workdir runs/first --output runs/first/export",
-        check_place=place_checks.check,
+        check_reach=place_checks.check,
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="work folder written by trainer.train")
     place = parser.add_mutually_exclusive_group(required=True)

@@ -153,7 +153,7 @@ def _comparison(before: "FolderEvaluation", after: "FolderEvaluation", export: s
 def _check_place(flag: str, path: str) -> None:
     if flag == "--workdir":
         raise UserError(f"--workdir {path}: this command writes to local folders only; copy its export afterwards")
-    place_checks.check(flag, path)
+    cli.local_or_gs(flag, path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -164,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         "numbers are cut out, and there is also a model that finds them in photos. Run it again to continue.",
         example="python -m trainer.finetune photos --workdir runs/mine",
         check_place=_check_place,
+        check_reach=place_checks.check,
     )
     parser.add_argument("folder", metavar="FOLDER", help="labelled images")
     parser.add_argument("--images", metavar="DIR", help="folder of the images that labels.csv lists (default: FOLDER)")

@@ -16,7 +16,7 @@ def _run(argv: list[str] | None) -> None:
         description="Write one HTML page with everything in it: figures with intervals, curves, mistakes, predictions, "
         "the data, and how it was made. Give a work folder, predictions, or runs to compare.",
         example="python -m trainer.report --workdir runs/first --predictions out/predictions --output out/report.html",
-        check_place=place_checks.check,
+        check_reach=place_checks.check,
     )
     parser.add_argument("--workdir", metavar="DIR", help="work folder written by trainer.train or trainer.search")
     parser.add_argument("--predictions", metavar="DIR", help="folder written by beam_pipelines.score")

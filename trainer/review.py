@@ -122,7 +122,7 @@ def _promise(review: "Review") -> str:
 def _check_place(flag: str, path: str) -> None:
     if flag in ("--answers", "--export"):
         raise UserError(f"{flag} {path}: give a local folder")
-    place_checks.check(flag, path)
+    cli.local_or_gs(flag, path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         example="python -m trainer.review out/predictions\n"
         "  python -m trainer.review out/predictions --export reviewed --promise",
         check_place=_check_place,
+        check_reach=place_checks.check,
     )
     parser.add_argument("predictions", metavar="PREDICTIONS", help="--output of a finished svhn score")
     parser.add_argument("--answers", metavar="DIR", help=f"folder for the answers (default: PREDICTIONS{ANSWERS})")

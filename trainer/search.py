@@ -220,7 +220,7 @@ def _run(argv: list[str] | None) -> list[dict[str, Any]]:
         "Run it again to resume, or with more --trials to add runs.",
         example="python -m trainer.search --experiment compact --grid optimizer.learning_rate=1e-3,3e-3 "
         "--random optimizer.weight_decay=log:1e-5:1e-2 --trials 4 --data data/svhn --workdir runs/search",
-        check_place=place_checks.check,
+        check_reach=place_checks.check,
     )
     parser.add_argument("--experiment", default="compact", help=cli.EXPERIMENT)
     parser.add_argument("--grid", nargs="+", action="extend", default=[], metavar="KEY=A,B", help="values to combine")

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Train a recogniser or a finder. Run it again on the same work folder to resume.",
         example="python -m trainer.train --experiment compact --data data/svhn data/synthetic --workdir runs/first",
-        check_place=place_checks.check,
+        check_reach=place_checks.check,
     )
     parser.add_argument("--experiment", default="compact", help=cli.EXPERIMENT)
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="datasets with a train split")
