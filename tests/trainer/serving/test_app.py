@@ -172,10 +172,10 @@ def test_state_and_description(client: TestClient, loaded: dict[str, ServedModel
     assert version["state"] == "AVAILABLE"
     assert client.get("/v1/models/other").status_code == 404
     assert {"/v1/read", "/v1/models/{name}:predict"} <= client.get("/openapi.json").json()["paths"].keys()
-    assert client.get("/nowhere/1234").status_code == 404
+    assert client.get("/nowhere/secret").status_code == 404
     counted = client.get("/metrics").text
     assert 'svhn_requests_total{path="unknown",status="404"} 1.0' in counted
-    assert "1234" not in counted
+    assert "secret" not in counted
 
 
 def test_the_page_has_no_scripts_but_its_own(client: TestClient) -> None:
