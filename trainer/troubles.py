@@ -50,7 +50,7 @@ _EXTRAS = {  # of setup.py, by the packages that only they install
     "uvicorn": "serve",
     "yaml": "k8s",
 }
-# TensorFlow's and Google's exceptions are found by module and name, so that neither library is loaded for this.
+# The exceptions of TensorFlow and of stores are found by module and name, so that no library is loaded for this.
 _TENSORFLOW = {"ResourceExhaustedError": FAILED_STATUS, "UnauthenticatedError": USER_ERROR_STATUS}
 _TENSORFLOW["AbortedError"] = FAILED_STATUS  # a bucket has failed ten times in a row
 _TENSORFLOW |= dict.fromkeys(["PermissionDeniedError", "NotFoundError"], USER_ERROR_STATUS)
@@ -73,11 +73,13 @@ def describe(error: BaseException) -> tuple[str, int] | None:
         if status := _TENSORFLOW.get(_name_in("tensorflow.python.framework.errors_impl", one) or ""):
             return _short(getattr(one, "message", one)), status
         if _is_of("google.api_core.exceptions", "GoogleAPICallError", one):
-            code = getattr(one, "code", None)
-            status = USER_ERROR_STATUS if code in (400, 401, 403, 404) else FAILED_STATUS
-            return f"{_short(one)}; check the bucket's name, its permissions and your credentials", status
+            return _of_store(one, getattr(one, "code", None))
         if _is_of("google.api_core.exceptions", "RetryError", one):
             return f"{_short(one)}; check the network, and run the command again", FAILED_STATUS
+        if _is_of("botocore.exceptions", "ClientError", one):
+            return _of_store(one, getattr(one, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        if _is_of("azure.core.exceptions", "HttpResponseError", one):
+            return _of_store(one, getattr(one, "status_code", None))
         if _is_of("google.auth.exceptions", "GoogleAuthError", one):
             return f"{_short(one)}; check your credentials: gcloud auth application-default login", USER_ERROR_STATUS
     return None
@@ -110,6 +112,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             waiting.append(one.__cause__)
         elif type(one) is RuntimeError and one.__context__:  # Beam wraps a worker's exceptions in it
             waiting.append(one.__context__)
+
+
+def _of_store(error: BaseException, code: object) -> tuple[str, int]:
+    """Return what `describe` does for an answer of an object store with an HTTP status."""
+    status = USER_ERROR_STATUS if code in (400, 401, 403, 404) else FAILED_STATUS
+    return f"{_short(error)}; check the bucket's name, its permissions and your credentials", status
 
 
 def _is_of(module: str, name: str, error: BaseException) -> bool:

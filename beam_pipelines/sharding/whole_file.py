@@ -28,7 +28,7 @@ def _uploaded(path: str) -> Iterator[BinaryIO]:
     """Write to a local file and upload it as a whole, which S3 does atomically; Beam cannot upload an empty file."""
     import boto3  # of Beam's extra `aws`
 
-    with tempfile.TemporaryFile() as file:
+    with troubles.naming(path), tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
         bucket, _, key = path.removeprefix(_AMAZON).partition("/")

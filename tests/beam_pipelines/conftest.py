@@ -1,9 +1,12 @@
-"""A bucket in memory, for tests of gs:// paths; models that are loaded once."""
+"""Buckets in memory, for tests of gs:// and s3:// paths; models that are loaded once."""
 
 import functools
+import logging
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud import storage
@@ -50,3 +53,23 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Bucket]:
     monkeypatch.setattr(auth._Credentials, "_credentials_init", True)
     with create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET):
         yield storage.Client.create_anonymous_client().bucket(BUCKET)
+
+
+@pytest.fixture
+def s3_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of a server with an empty bucket, s3://mine, that this process sees."""
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    made = boto3.client("s3")
+    made.create_bucket(Bucket="mine")
+    yield made
+    server.stop()

@@ -1,15 +1,13 @@
 """Outputs in s3:// (moto) and azfs:// (Azurite, from npm): the same files as in a local folder, and the same rules."""
 
-import logging
 import os
 import shutil
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -41,27 +39,12 @@ def bucket(request: pytest.FixtureRequest) -> Bucket:
 
 
 @pytest.fixture
-def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
-    moto = pytest.importorskip("moto.server", reason="moto is not installed")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
-    urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="mine")
-
+def s3_bucket(s3_client: Any) -> Bucket:
     def get() -> dict[str, bytes]:
-        names = [one["Key"] for one in client.list_objects_v2(Bucket="mine").get("Contents", [])]
-        return {name: client.get_object(Bucket="mine", Key=name)["Body"].read() for name in names}
+        names = [one["Key"] for one in s3_client.list_objects_v2(Bucket="mine").get("Contents", [])]
+        return {name: s3_client.get_object(Bucket="mine", Key=name)["Body"].read() for name in names}
 
-    yield Bucket("s3://mine", lambda name, data: client.put_object(Bucket="mine", Key=name, Body=data), get)
-    server.stop()
+    return Bucket("s3://mine", lambda name, data: s3_client.put_object(Bucket="mine", Key=name, Body=data), get)
 
 
 @pytest.fixture
