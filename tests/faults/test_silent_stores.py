@@ -99,9 +99,9 @@ def check_line(
 ) -> None:
     """Check that a command ends in one line, and with the status of a Pod if it is in one."""
     variables = {**store.environment, "PYTHONPATH": str(ROOT), **({"KUBERNETES_SERVICE_HOST": "::1"} if pod else {})}
-    statuses = (FAILED_STATUS if pod else USER_ERROR_STATUS,)
-    how = {"watched": (place,), "cwd": place, "statuses": statuses, "says": says, "lines": 1, "env": variables}
-    check(commands, "tests.impatient", command, *words, **how)  # type: ignore[arg-type]
+    status = FAILED_STATUS if pod else USER_ERROR_STATUS
+    args = ["tests.impatient", command, *words]
+    check(commands, *args, watched=(place,), cwd=place, statuses=(status,), says=says, lines=1, env=variables)
 
 
 @pytest.mark.parametrize(("command", "argument"), PLACES)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from trainer import logs, progress, quiet
 from trainer.cli import UserError
@@ -96,14 +96,15 @@ def import_tensorflow() -> None:
 @contextlib.contextmanager
 def _left_out(package: str) -> Iterator[None]:
     """Let imports of a package fail meanwhile, unless it has been imported before."""
-    if package in sys.modules:
+    modules = cast(dict[str, object], sys.modules)
+    if package in modules:
         yield
         return
-    sys.modules[package] = None  # type: ignore[assignment]  # by which Python knows that it cannot be imported
+    modules[package] = None  # by which Python knows that it cannot be imported
     try:
         yield
     finally:
-        del sys.modules[package]
+        del modules[package]
 
 
 @contextlib.contextmanager
