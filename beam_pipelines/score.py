@@ -67,6 +67,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=typed.integer(1, 1_000_000), default=128, help="images per batch")
     region_options.add_beam(parser)
+    region_options.add_precision(parser)
 
 
 def _add_confidence_options(parser: argparse.ArgumentParser) -> None:

@@ -100,10 +100,10 @@ def _train(
     argv: list[str] | None, args: argparse.Namespace, config: schema.Config, inputs: Inputs, limits: Limits
 ) -> None:
     task = environment.configure()
-    from trainer.training import run
+    from trainer.training import precision, run
 
     try:
-        fitted = inputs.fitted(config, args.set)
+        fitted = precision.chosen(inputs.fitted(config, args.set), args.workdir)
         run.run_task(fitted, task, inputs, workdir=args.workdir, strategy=args.strategy, limits=limits)
     except Stopped:
         if not task.jobs:

@@ -140,6 +140,7 @@ def _request(
         "max_megapixels": reading.max_megapixels,
         "max_numbers": reading.max_numbers,
         "whole": reading.whole,
+        "precision": reading.precision,
         "model": model["fingerprint"],
         "model_crc32c": model_store.checksum(args.model, model),
         **carried,
@@ -169,12 +170,12 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
     if args.target_accuracy is not None:
         info = exported_model.reading_info(model, whole=args.regions == "whole")
         confidence = model_store.threshold(args.model, info, args.target_accuracy)
-    regions = {"max_numbers": args.max_numbers, "whole": args.regions == "whole"}
+    options = {"max_numbers": args.max_numbers, "whole": args.regions == "whole", "precision": args.precision}
     flat = flat_file.of(args.output)
     if flat and args.format not in (None, flat.file_format):
         raise UserError(f"--output {args.output} and --format {args.format} contradict each other: leave out --format")
     file_format = flat.file_format if flat else args.format or "jsonl"
-    return Reading(args.batch_size, width, candidates, confidence, file_format, args.max_megapixels, **regions)
+    return Reading(args.batch_size, width, candidates, confidence, file_format, args.max_megapixels, **options)
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:

@@ -20,7 +20,7 @@ from trainer.data.images.image_kinds import limit_megapixels
 from trainer.data.images.megapixels import DEFAULT_MEGAPIXELS
 from trainer.data.pipeline import batches
 from trainer.inference.exports.exported_model import Answer, ExportedModel
-from trainer.inference.photos.region_options import MOST_NUMBERS
+from trainer.inference.photos.region_options import AUTO, MOST_NUMBERS
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Reading:
       max_megapixels: larger images are rejected.
       max_numbers: maximum number of answers per photo.
       whole: read each image as a whole, even with a model that finds numbers.
+      precision: see `exported_model.load`.
     """
 
     batch_size: int
@@ -46,6 +47,7 @@ class Reading:
     max_megapixels: float = DEFAULT_MEGAPIXELS
     max_numbers: int = MOST_NUMBERS
     whole: bool = False
+    precision: str = AUTO
 
 
 class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
@@ -63,7 +65,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
         """Load the model, once per process."""
         memory_budget.return_large_blocks()  # keeps 100 MB less for large images, at the same speed
         limit_megapixels(self.reading.max_megapixels)
-        return model_store.load(self.path)
+        return model_store.load(self.path, self.reading.precision)
 
     def run_inference(
         self, batch: Sequence[ShardSpec], model: ExportedModel, inference_args: dict[str, Any] | None = None
@@ -156,6 +158,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
             "model": model.info["fingerprint"],
         }
         predictions.tally(result, row)
+        result.tally("precision", "bfloat16" if model.in_bfloat16 else "float32")
         return row
 
     def share_model_across_processes(self) -> bool:

@@ -16,6 +16,7 @@ from trainer.cluster import environment
 from trainer.files import local_file
 from trainer.inference.exports import exported_model
 from trainer.inference.exports.exported_model import GRAPH, INFO_PATH, ExportedModel
+from trainer.inference.photos import region_options
 
 
 def read_info(model: str) -> dict[str, Any]:
@@ -72,25 +73,28 @@ def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
     return measured[accuracy]
 
 
-def load(path: str) -> ExportedModel:
+def load(path: str, precision: str = region_options.FLOAT32) -> ExportedModel:
     """Load the model, a remote one from a local copy made by Beam's file systems, which support more stores.
 
+    Args:
+      path: the model.
+      precision: see `exported_model.load`.
     Raises:
       UserError: the model does not exist, or was exported by an older version.
     """
     environment.quiet_tensorflow()
     with environment.native_stderr():
-        return _load(path)
+        return _load(path, precision)
 
 
-def _load(path: str) -> ExportedModel:
+def _load(path: str, precision: str) -> ExportedModel:
     path = released.folder_of(path)  # in this worker's package, which may be elsewhere than the driver's
     if "://" not in path:
-        return exported_model.load(path)
+        return exported_model.load(path, precision)
     with tempfile.TemporaryDirectory() as folder:
         for file in listing.below(path, on_error=lambda _: None):
             local = os.path.join(folder, file.path[len(path.rstrip("/")) + 1 :])
             os.makedirs(os.path.dirname(local), exist_ok=True)
             with FileSystems.open(file.path, compression_type="uncompressed") as source, open(local, "wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
-        return exported_model.load(folder)
+        return exported_model.load(folder, precision)

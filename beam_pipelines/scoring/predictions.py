@@ -194,6 +194,7 @@ class DescribePredictions:
             "numbers": dict(sorted(total["numbers"].items())) if "numbers" in total else None,
             "numbers_cut_off": total["numbers cut off"]["True"] if "numbers" in total else None,
             "lengths": dict(sorted(total.get("length", Counter()).items())),
+            "precision": dict(sorted(total.get("precision", Counter()).items())),
             "confidence_histogram": [confidence[str(i)] for i in range(BINS)],
             "shards": [
                 {"name": r.path.rsplit("/", 1)[-1], "rows": r.written, "bytes": r.bytes, "crc32c": r.crc32c}

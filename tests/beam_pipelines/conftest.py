@@ -23,12 +23,14 @@ def _loaded_once() -> Iterator[None]:
     load = exported_model.load
 
     @functools.lru_cache(maxsize=2)
-    def loaded(folder: str, state: tuple) -> ExportedModel:
-        return load(folder)
+    def loaded(folder: str, precision: str, state: tuple) -> ExportedModel:
+        return load(folder, precision)
 
-    def load_if_changed(folder: str) -> ExportedModel:
+    def load_if_changed(folder: str, precision: str = "float32") -> ExportedModel:
         found = [(str(path), path.lstat()) for path in sorted(Path(folder).rglob("*"))]
-        return loaded(folder, tuple((path, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in found))
+        return loaded(
+            folder, precision, tuple((path, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in found)
+        )
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(exported_model, "load", load_if_changed)

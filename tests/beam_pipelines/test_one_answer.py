@@ -170,7 +170,8 @@ def test_the_commands_read_and_reject_the_same(
 ) -> None:
     files = [str(folder / "images" / name) for name in corpus()]
     scored, prepared = tmp_path / "scored", tmp_path / "prepared"
-    assert score.main(["--model", str(tiny_model), "--input", *files, "--output", str(scored), *MEGAPIXELS]) == 0
+    precise = [*MEGAPIXELS, "--precision", "float32"]
+    assert score.main(["--model", str(tiny_model), "--input", *files, "--output", str(scored), *precise]) == 0
     rows = [json.loads(line) for path in scored.glob("predictions-*") for line in path.read_text().splitlines()]
     assert prepare.main(["--format", "csv", "--input", str(folder), "--output", str(prepared), *MEGAPIXELS]) == 0
     for file in (scored / PREDICTIONS.rejects, prepared / dataset_info.REJECTS_FILE):

@@ -14,6 +14,7 @@ from beam_pipelines import score
 from beam_pipelines.scoring import model_store
 from beam_pipelines.scoring.image_list import IMAGES_FILE
 from tests.beam_pipelines.scoring import drawn_photos
+from trainer import bfloat16
 from trainer.data.formats.output_names import PREDICTIONS
 from trainer.inference.exports.exported_model import CHECKSUMS, ExportedModel
 
@@ -101,9 +102,9 @@ def test_batches_are_full_and_the_model_is_loaded_once(
     loads, sizes = [], []
     load, read = model_store.load, ExportedModel.read
 
-    def counting_load(path: str) -> ExportedModel:
+    def counting_load(path: str, precision: str) -> ExportedModel:
         loads.append(path)
-        return load(path)
+        return load(path, precision)
 
     def counting_read(self: ExportedModel, images: list, **options: Any) -> list:
         sizes.append(len(images))
@@ -115,6 +116,17 @@ def test_batches_are_full_and_the_model_is_loaded_once(
     run_score(tmp_path / "out", tiny_model, photos, options=("--num-shards", "2", *threads))
     assert sorted(sizes) == [13, 15, 16, 16]  # of 31 images, and of 31 of which two are none
     assert loads == [str(tiny_model)]
+
+
+def test_the_precision_is_in_the_summary_and_decides_the_rows(
+    photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = run_score(tmp_path / "out", tiny_model, photos, options=("--precision", "float32"))
+    assert summary(output)["precision"] == {"float32": COUNT}
+    run_score(output, tiny_model, photos, status=2)
+    assert "--overwrite" in capsys.readouterr().err
+    run_score(output, tiny_model, photos, options=("--overwrite",))
+    assert summary(output)["precision"] == {"bfloat16" if bfloat16.is_faster() else "float32": COUNT}
 
 
 def test_parquet_has_the_same_rows(scored: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -130,13 +130,13 @@ class TensorBoard(Group):
 class Config(Group):
     """One experiment. `seed` fixes initial weights, the order of examples, distortion and dropout.
 
-    The layers compute in `precision`; variables, checkpoints, logits and the loss are always float32.
-    bfloat16 is faster on GPUs and on CPUs with AMX, and slower on other CPUs.
+    The layers compute in `precision`; variables, checkpoints, logits and the loss are always float32. `auto` is
+    replaced by the faster of the others when a run first starts, see `training.precision`.
     """
 
     experiment: str
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16", "auto"] = "float32"
     model: Model = field(default_factory=Model)
     distortion: Distortion = field(default_factory=Distortion)
     data: Data = field(default_factory=Data)

@@ -114,9 +114,9 @@ def test_a_dataflow_job_carries_all_that_its_workers_need(
     assert not [name for name, pickled in functions.items() if b"__main__" in pickled]
     loads, load = [], model_store.load
 
-    def counting(path: str) -> ExportedModel:
+    def counting(path: str, precision: str) -> ExportedModel:
         loads.append(path)
-        return load(path)
+        return load(path, precision)
 
     monkeypatch.setattr(model_store, "load", counting)
     # The stand-in service says that the job is done before it runs, so the command has released its lock.

@@ -64,7 +64,7 @@ def test_an_alphabet_of_digits_stays_a_text() -> None:
         ("model.crop=[40,120]", r"at most those of the image, \[64, 112\]"),
         ("model.crop=[7,40]", r"model.crop=\[7, 40\]: each must be at least 8"),
         ("optimizer.name=adam", "must be one of adamw, momentum, sgd"),
-        ("precision=float16", "must be one of float32, mixed_bfloat16"),
+        ("precision=float16", "must be one of float32, mixed_bfloat16, auto"),
     ],
 )
 def test_bad_settings_say_what_to_do(setting: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """Read images with an exported model, and read its metadata."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,10 +60,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """A loaded SavedModel and its metadata. The loaded object must live as long as its signatures."""
+    """A loaded SavedModel and its metadata. The loaded object must live as long as its signatures.
+
+    Attributes:
+      loaded: what `tf.saved_model.load` returned.
+      info: the content of `model_info.json`.
+      in_bfloat16: whether `read` computes in bfloat16, see `bfloat16.graphs`.
+    """
 
     loaded: Any
     info: dict[str, Any]
+    in_bfloat16: bool = False
     engine: ClassVar[str] = region_options.TENSORFLOW
 
     def read(
@@ -85,12 +93,16 @@ class ExportedModel:
         """
         import tensorflow as tf
 
+        from trainer import bfloat16  # it imports TensorFlow
+
         whole = whole and "whole" in self.loaded.signatures
         signature = self.loaded.signatures["whole" if whole else "serving_default"]
         sizes = {"beam_width": tf.constant(beam_width), "candidates": tf.constant(candidates)}
         answers = []
         for part in batches.of(files, len(files), len):
-            out = {name: value.numpy().tolist() for name, value in signature(images=tf.constant(part), **sizes).items()}
+            with bfloat16.graphs() if self.in_bfloat16 else contextlib.nullcontext():
+                found = signature(images=tf.constant(part), **sizes)
+            out = {name: value.numpy().tolist() for name, value in found.items()}
             rows = [dict(zip(out, row, strict=True)) for row in zip(*out.values(), strict=True)]
             answers += [answer_of(row, most) for row in rows]
         return answers
@@ -168,19 +180,27 @@ def crc32c(content: bytes) -> str:
     return f"{google_crc32c.value(content):08x}"
 
 
-def load(folder: str) -> ExportedModel:
+def load(folder: str, precision: str = region_options.FLOAT32) -> ExportedModel:
     """Load a model from a local folder or from a bucket that TensorFlow supports.
 
+    Args:
+      folder: the model.
+      precision: `region_options.AUTO` to compute in bfloat16 on a CPU that is faster at it: confidences differ by about
+        0.001, texts hardly ever.
     Raises:
       UserError: it is missing, damaged, or was exported by an older version.
     """
     import tensorflow as tf
 
+    from trainer import bfloat16  # it imports TensorFlow
+
     check_files(folder, lambda path: whole_file.read(f"{folder}/{path}", advice="export the model again"))
     info = parse_info(whole_file.read(f"{folder}/{INFO_PATH}", advice="") or b"", folder)
+    on_cpu = not tf.config.list_physical_devices("GPU")
     try:
         with environment.native_stderr(), released.loadable(folder) as loadable:
-            return ExportedModel(tf.saved_model.load(loadable), info)
+            loaded = tf.saved_model.load(loadable)
+            return ExportedModel(loaded, info, precision == region_options.AUTO and on_cpu and bfloat16.is_faster())
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:  # TensorFlow raises all of these
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder} cannot be loaded ({reason}): export the model again") from error

@@ -6,6 +6,7 @@ from trainer.config import typed
 
 MOST_NUMBERS = 60
 ONNX, TENSORFLOW = "onnx", "tensorflow"
+AUTO, FLOAT32 = "auto", "float32"
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,16 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         choices=[ONNX, TENSORFLOW],
         help="what computes: onnx starts ten seconds sooner and needs no TensorFlow; by default it, if the model was "
         "exported with --onnx, as those of the package are",
+    )
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add --precision."""
+    parser.add_argument(
+        "--precision",
+        choices=[AUTO, FLOAT32],
+        default=AUTO,
+        help="auto: bfloat16 on CPUs that are faster at it; float32: the same confidences on all CPUs but for rounding",
     )
 
 

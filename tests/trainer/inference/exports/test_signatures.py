@@ -209,8 +209,9 @@ def test_an_exported_model_says_what_it_takes(tiny_model: Path, encoded_images: 
     files = model.signatures["serving_default"](images=tf.constant(encoded_images[:1]), **sizes)
     pixels = tf.io.decode_image(encoded_images[0])[tf.newaxis]
     decoded = model.signatures["decoded"](images=pixels, **sizes)
-    for name in ("text", "log_prob", "probability", "confidence"):
-        np.testing.assert_array_equal(files[name], decoded[name])
+    np.testing.assert_array_equal(files["text"], decoded["text"])
+    for name in ("log_prob", "probability", "confidence"):  # two graphs, whose last bits differ on some CPUs
+        np.testing.assert_allclose(files[name], decoded[name], rtol=1e-5)
 
 
 def test_tflite_reads_the_same(predictor: Predictor, signatures: dict, encoded_images: list[bytes]) -> None:
