@@ -29,6 +29,8 @@ def main() -> None:
     paths = [str(args.photos / "images" / row["file"]) for row in rows]
     empty = sorted(str(path) for path in args.empty.iterdir()) if args.empty else []
     results = {f"ours, {model}": _ours(model, paths, empty) for model in args.models}
+    if args.batches:
+        results[f"{args.batches}, batches"] = _in_batches(args.batches, paths)
     peers = {"rapidocr_1": args.rapidocr_1, "rapidocr_3": args.rapidocr_3, "tesseract": args.tesseract}
     for name, python in peers.items():
         if python:
@@ -66,6 +68,17 @@ def _ours(model: str, paths: list[str], empty: list[str]) -> dict[str, Any]:
     return {"answers": answers, "seconds": seconds, "empty_answered": answered, "empty": len(empty)}
 
 
+def _in_batches(model: str, paths: list[str]) -> dict[str, Any]:
+    """Read the photos in batches, with TensorFlow in the faster precision, as `score` does; time the second pass."""
+    from trainer import Reader
+
+    reader = Reader(model, candidates=1, engine="tensorflow", precision="auto")
+    list(reader.read_all(paths))
+    begin = time.monotonic()
+    answers = [{"texts": [reading.text]} for reading in reader.read_all(paths)]
+    return {"answers": answers, "seconds": time.monotonic() - begin, "empty": 0}
+
+
 def _threshold(info: dict[str, Any]) -> float:
     """Return the confidence from which 98 % of the answers were right in calibration, 0.9 if that is not stored."""
     rows = (info["calibration"] or {}).get("thresholds", [])
@@ -98,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photos", type=Path, required=True, help="folder with images/ and labels.csv")
     parser.add_argument("--empty", type=Path, help="folder of photos without a number")
     parser.add_argument("--models", nargs="+", default=["released"], metavar="EXPORT", help="ours")
+    parser.add_argument("--batches", metavar="EXPORT", help="ours, read in batches with TensorFlow")
     parser.add_argument("--rapidocr-1", metavar="PYTHON", help="a Python with rapidocr-onnxruntime")
     parser.add_argument("--rapidocr-3", metavar="PYTHON", help="a Python with rapidocr and onnxruntime")
     parser.add_argument("--tesseract", metavar="PYTHON", help="a Python with pytesseract, and tesseract in the path")

@@ -7,9 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.beam_pipelines.scoring import drawn_photos
-from trainer import bfloat16, graph, released
-from trainer.inference.exports import exported_model
-from trainer.inference.photos import region_options
+from trainer import Reader, bfloat16, graph, released
 
 FASTER = bfloat16.is_faster()
 
@@ -45,15 +43,10 @@ def test_a_cpu_for_which_onednn_has_no_bfloat16_uses_float32(monkeypatch: pytest
 @pytest.mark.skipif(not FASTER, reason="bfloat16 is not faster on this machine")
 @pytest.mark.parametrize("name", [released.FAST, released.PHOTOS])
 def test_released_models_read_the_same_texts(name: str, tmp_path: Path) -> None:
-    photos = drawn_photos.write(tmp_path, 12)
-    files = [path.read_bytes() for path in sorted(photos.iterdir())]
-    exact, rough = (
-        exported_model.load(released.folder_of(name), precision)
-        for precision in (region_options.FLOAT32, region_options.AUTO)
-    )
-    assert (exact.in_bfloat16, rough.in_bfloat16) == (False, True)
-    answers = [model.read(files, beam_width=6, candidates=3) for model in (exact, rough)]
+    photos = sorted(drawn_photos.write(tmp_path, 12).iterdir())
+    exact, rough = (Reader(name, engine="tensorflow", precision=precision) for precision in ("float32", "auto"))
+    answers = [list(reader.read_all(photos)) for reader in (exact, rough)]
     assert answers[0] != answers[1]
     for one, other in zip(*answers, strict=True):
-        assert one.candidates[0]["text"] == other.candidates[0]["text"]
+        assert one.text == other.text
         assert one.confidence == pytest.approx(other.confidence, abs=0.05)

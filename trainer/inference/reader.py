@@ -39,6 +39,7 @@ class Reader:
         `trainer.train`, local or `gs://`.
       candidates: how many texts to return; by default what the model was exported with.
       engine: what computes, `onnx` or `tensorflow`, see `any_model.load`.
+      precision: for TensorFlow, `auto` to compute in bfloat16 on a CPU that is faster at it.
     Raises:
       UserError: the model is missing, damaged or not for the engine, its bucket does not answer, or `candidates` is out
         of range.
@@ -50,8 +51,9 @@ class Reader:
         *,
         candidates: int | None = None,
         engine: Literal["onnx", "tensorflow"] | None = None,
+        precision: Literal["auto", "float32"] = "float32",
     ) -> None:
-        self.model = any_model.load(os.fspath(model), engine)
+        self.model = any_model.load(os.fspath(model), engine, precision)
         self.beam_width, self.candidates = beam_width.sizes(None, candidates, self.model.info["beam_width"])
 
     def read(self, image: ImageLike) -> Reading:
