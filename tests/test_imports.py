@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 # Each line may import from the lines above it, and not from its own line.
 LAYERS = {
     "trainer": [
-        "exit_status vocab released terminal logs provenance graph bfloat16",
+        "exit_status vocab released terminal logs provenance graph",
         "progress",
         "troubles",
         "cli",

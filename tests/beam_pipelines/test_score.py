@@ -14,7 +14,7 @@ from beam_pipelines import score
 from beam_pipelines.scoring import model_store
 from beam_pipelines.scoring.image_list import IMAGES_FILE
 from tests.beam_pipelines.scoring import drawn_photos
-from trainer import bfloat16
+from trainer.cluster import cpu
 from trainer.data.formats.output_names import PREDICTIONS
 from trainer.inference.exports.exported_model import CHECKSUMS, ExportedModel
 
@@ -121,12 +121,13 @@ def test_batches_are_full_and_the_model_is_loaded_once(
 def test_the_precision_is_in_the_summary_and_decides_the_rows(
     photos: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = run_score(tmp_path / "out", tiny_model, photos, options=("--precision", "float32"))
+    exact = ("--precision", "float32", "--direct_num_workers=3", "--direct_running_mode=multi_threading")
+    output = run_score(tmp_path / "out", tiny_model, photos, options=exact)
     assert summary(output)["precision"] == {"float32": COUNT}
     run_score(output, tiny_model, photos, status=2)
     assert "--overwrite" in capsys.readouterr().err
     run_score(output, tiny_model, photos, options=("--overwrite",))
-    assert summary(output)["precision"] == {"bfloat16" if bfloat16.is_faster() else "float32": COUNT}
+    assert summary(output)["precision"] == {"bfloat16" if cpu.computes_in_bfloat16() else "float32": COUNT}
 
 
 def test_parquet_has_the_same_rows(scored: Path, photos: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ class Config(Group):
     """One experiment. `seed` fixes initial weights, the order of examples, distortion and dropout.
 
     The layers compute in `precision`; variables, checkpoints, logits and the loss are always float32. `auto` is
-    replaced by the faster of the others when a run first starts, see `training.precision`.
+    replaced by the faster of the others when a run first starts, see `precision.chosen`.
     """
 
     experiment: str

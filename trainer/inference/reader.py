@@ -39,7 +39,7 @@ class Reader:
         `trainer.train`, local or `gs://`.
       candidates: how many texts to return; by default what the model was exported with.
       engine: what computes, `onnx` or `tensorflow`, see `any_model.load`.
-      precision: for TensorFlow, `auto` to compute in bfloat16 on a CPU that is faster at it.
+      precision: for TensorFlow, `auto` to compute in bfloat16 on a CPU with instructions for it.
     Raises:
       UserError: the model is missing, damaged or not for the engine, its bucket does not answer, or `candidates` is out
         of range.

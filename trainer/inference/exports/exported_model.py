@@ -1,6 +1,5 @@
 """Read images with an exported model, and read its metadata."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 
 from trainer import released
 from trainer.cli import UserError
-from trainer.cluster import environment
+from trainer.cluster import cpu, environment
 from trainer.config.schema import CONFIG_FILE
 from trainer.data.pipeline import batches
 from trainer.files import json_content, whole_file
@@ -65,7 +64,7 @@ class ExportedModel:
     Attributes:
       loaded: what `tf.saved_model.load` returned.
       info: the content of `model_info.json`.
-      in_bfloat16: whether `read` computes in bfloat16, see `bfloat16.graphs`.
+      in_bfloat16: whether `read` computes in bfloat16, see `in_bfloat16.calling`.
     """
 
     loaded: Any
@@ -93,16 +92,15 @@ class ExportedModel:
         """
         import tensorflow as tf
 
-        from trainer import bfloat16  # it imports TensorFlow
+        from trainer.inference.exports import in_bfloat16  # it imports TensorFlow
 
         whole = whole and "whole" in self.loaded.signatures
         signature = self.loaded.signatures["whole" if whole else "serving_default"]
+        call = in_bfloat16.calling(signature) if self.in_bfloat16 else signature
         sizes = {"beam_width": tf.constant(beam_width), "candidates": tf.constant(candidates)}
         answers = []
         for part in batches.of(files, len(files), len):
-            with bfloat16.graphs() if self.in_bfloat16 else contextlib.nullcontext():
-                found = signature(images=tf.constant(part), **sizes)
-            out = {name: value.numpy().tolist() for name, value in found.items()}
+            out = {name: value.numpy().tolist() for name, value in call(images=tf.constant(part), **sizes).items()}
             rows = [dict(zip(out, row, strict=True)) for row in zip(*out.values(), strict=True)]
             answers += [answer_of(row, most) for row in rows]
         return answers
@@ -185,22 +183,19 @@ def load(folder: str, precision: str = region_options.FLOAT32) -> ExportedModel:
 
     Args:
       folder: the model.
-      precision: `region_options.AUTO` to compute in bfloat16 on a CPU that is faster at it: confidences differ by about
-        0.001, texts hardly ever.
+      precision: `region_options.AUTO` to compute in bfloat16 on a CPU that has instructions for it: confidences differ
+        by about 0.001, texts hardly ever.
     Raises:
       UserError: it is missing, damaged, or was exported by an older version.
     """
     import tensorflow as tf
 
-    from trainer import bfloat16  # it imports TensorFlow
-
     check_files(folder, lambda path: whole_file.read(f"{folder}/{path}", advice="export the model again"))
     info = parse_info(whole_file.read(f"{folder}/{INFO_PATH}", advice="") or b"", folder)
-    on_cpu = not tf.config.list_physical_devices("GPU")
+    on_cpu = precision == region_options.AUTO and not tf.config.list_physical_devices("GPU")
     try:
         with environment.native_stderr(), released.loadable(folder) as loadable:
-            loaded = tf.saved_model.load(loadable)
-            return ExportedModel(loaded, info, precision == region_options.AUTO and on_cpu and bfloat16.is_faster())
+            return ExportedModel(tf.saved_model.load(loadable), info, on_cpu and cpu.computes_in_bfloat16())
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:  # TensorFlow raises all of these
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder} cannot be loaded ({reason}): export the model again") from error
