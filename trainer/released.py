@@ -18,7 +18,7 @@ FOLDERS = {
     FREE: Path(__file__).parent / "released_model_free",
 }
 HELP = (
-    f"folder written by trainer.export, or a model of the package: {PHOTOS} finds the numbers in photos; {NAME} and "
+    f"folder written by trainer.export, or a released model: {PHOTOS} finds the numbers in photos; {NAME} and "
     f"the faster {FAST} read images that a single number fills; {FREE}, less accurate, may be used commercially"
 )
 
