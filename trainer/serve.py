@@ -37,7 +37,7 @@ def _run(argv: list[str] | None) -> None:
 
     image_kinds.limit_megapixels(args.max_megapixels)
     with listening.listen(args.host, args.port) as socket_:
-        environment.configure(use_tensorflow=False)  # the models import it, if they need it
+        environment.configure(use_tensorflow=False)  # the models import it if needed
         import uvicorn
 
         from trainer.serving import app, models, prompt_headers
@@ -77,9 +77,9 @@ async def _reload(loaded: "dict[str, ServedModel]") -> None:
     for model in loaded.values():
         try:
             await model.reload()
-            log.info("%s loaded again: %s", model.name, model.fingerprint)
+            log.info("%s reloaded: %s", model.name, model.fingerprint)
         except UserError as error:
-            log.error("%s stays as it was: %s", model.name, error)
+            log.error("%s not reloaded, the old model stays in use: %s", model.name, error)
 
 
 def _named(models: list[str]) -> dict[str, str]:
