@@ -7,7 +7,7 @@ from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.data.labels import listed_names
 
-IMAGES = "images"  # folder beside the list
+IMAGES = "images"  # folder next to the list
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def replace(items: Iterable[Item], earlier: str, only_below: float) -> Iterator[
 
     Args:
       items: sorted by key, as all rows are.
-      earlier: a folder of predictions, or a file beside its folder.
+      earlier: a folder of predictions, or a file next to its folder.
       only_below: the confidence below which an image is read again.
     Raises:
       UserError: the earlier predictions are missing, not complete or damaged.

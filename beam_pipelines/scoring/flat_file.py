@@ -55,7 +55,7 @@ class FlatFile:
 
         Raises:
           UserError: another file has appeared there since `check`, or the shards are damaged.
-          Locked: another run has replaced the shards meanwhile.
+          Locked: another run has replaced the shards in the meantime.
         """
         if not self._is_done():
             return

@@ -82,7 +82,7 @@ class Predictions:
 
 
 def open_predictions(path: str) -> Predictions:
-    """Return the predictions in a folder, or those in a file such as `out.csv`, from the folder `out.parts` beside it.
+    """Return the predictions in a folder, or those in a file such as `out.csv`, from the folder `out.parts` next to it.
 
     Raises:
       UserError: they do not exist, are not complete or are damaged.

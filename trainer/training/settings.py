@@ -1,4 +1,4 @@
-"""Write the settings of a run for TensorBoard: as a page of text, and for its HParams view beside the metrics."""
+"""Write the settings of a run for TensorBoard: as text, and for its HParams view, which shows them with the metrics."""
 
 import dataclasses
 import json
