@@ -1,4 +1,4 @@
-"""Outages of the API server: runs continue without it, so whoever follows one waits."""
+"""Wait for the end of an outage of the API server; runs continue without it."""
 
 import time
 from collections.abc import Callable

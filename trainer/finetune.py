@@ -128,7 +128,7 @@ def _prepare(images: "FinetuningList", place: str, workdir: str, data: str) -> N
 
 
 def _step(command: str, *args: str) -> None:
-    """Run a command, after a line with what it is.
+    """Print a command and run it.
 
     Raises:
       Ended: its exit status is not 0.

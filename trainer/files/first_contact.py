@@ -24,7 +24,7 @@ _silent: dict[str, tuple[float, str]] = {}  # buckets, each with the time and th
 
 
 def answer(call: Callable[[], T]) -> T:
-    """Return what a call returns, or raise what it raises.
+    """Make a call within the time limit; return its result, or raise its exception.
 
     Raises:
       TimeoutError: it takes more than `SECONDS`. It continues in a thread that ends with the process.

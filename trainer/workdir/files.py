@@ -1,4 +1,4 @@
-"""The work folder: it holds all that is needed to resume, evaluate, export and report."""
+"""The work folder: it holds everything needed to resume, evaluate, export and report."""
 
 import contextlib
 import json
