@@ -14,7 +14,8 @@ log = logging.getLogger(__name__)
 def chosen(config: Config, workdir: str) -> Config:
     """Return the config with `auto` replaced: by the precision of the run if it has begun, else by the faster one.
 
-    Each task of a cluster chooses for itself until the chief has begun the run. If its machines differ, so may they.
+    Until the chief has begun the run, each task of a cluster chooses for itself, so on different machines the choices
+    may differ.
     """
     if config.precision != "auto":
         return config
