@@ -1,4 +1,4 @@
-"""Import Beam without a message, after the command line is parsed: it takes seconds of CPU."""
+"""Import Beam without its messages, and only after the command line is parsed, since it takes seconds of CPU."""
 
 import contextlib
 import importlib

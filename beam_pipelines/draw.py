@@ -23,7 +23,7 @@ def _run(argv: list[str] | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Draw synthetic numbers as PNG files with a labels.csv, to look at or for a quick end-to-end test.",
+        description="Draw synthetic numbers as PNG files with a labels.csv, for inspection or a quick end-to-end test.",
         example="python -m beam_pipelines.draw --count 100 --seed 8 --output images",
         check_place=place_checks.check_local,
     )
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="scenes",
         type=typed.integer(32, 4096),
         metavar="PIXELS",
-        help="draw whole scenes, with a longer side of this size, and label each number with its corners",
+        help="draw whole scenes, whose longer side has this many pixels, and label each number with its corners",
     )
     cli.accept_former(parser, "--scenes", of=scenes)
     parser.add_argument(

@@ -30,7 +30,7 @@ def _run(argv: list[str] | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Show what a dataset contains. With --verify, print a line for each difference from what was "
-        "written, and exit with status 1 if there is one.",
+        "written, and exit with status 1 if there are any.",
         example="python -m beam_pipelines.inspect data/svhn --verify --sheet svhn.png",
         check_place=place_checks.check,
     )

@@ -1,4 +1,4 @@
-"""Options that several commands share, and constants that their help names; nothing here imports Beam."""
+"""Options that several commands share, and constants that their help mentions; nothing here imports Beam."""
 
 import argparse
 
@@ -17,7 +17,10 @@ def add_dataset(parser: argparse.ArgumentParser, *, output_required: bool = True
     parser.add_argument("--output", required=output_required, metavar="DIR", help="folder for the dataset")
     parser.add_argument("--num-shards", type=int, default=8, help="number of files per split")
     parser.add_argument(
-        "--seed", type=typed.integer(0, 2**63), default=0, help="random seed, also of the order of the records"
+        "--seed",
+        type=typed.integer(0, 2**63),
+        default=0,
+        help="random seed, which also determines the order of the records",
     )
     parser.add_argument("--max-digits", type=typed.integer(1, 100), default=5, help="maximum number of digits")
     parser.add_argument("--alphabet", type=_alphabet, default=DIGITS, help="characters allowed in labels")
@@ -40,7 +43,7 @@ def add_partition(parser: argparse.ArgumentParser) -> None:
 def add_texts(parser: argparse.ArgumentParser) -> None:
     """Add --texts and --pattern."""
     given = parser.add_mutually_exclusive_group()
-    given.add_argument("--texts", metavar="FILE", help="texts to draw, one a line, instead of random numbers")
+    given.add_argument("--texts", metavar="FILE", help="texts to draw, one per line, instead of random numbers")
     given.add_argument(
         "--pattern",
         metavar="REGEX",

@@ -41,12 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images",
         metavar="DIR",
-        help="csv, coco: folder of the images; default: images/ beside the list, else its folder",
+        help="csv, coco: folder of the images; default: images/ next to the list, else the list's folder",
     )
     parser.add_argument(
         "--split",
         default="train",
-        help="split of images for which the input names none, or shares: train:0.9,validation:0.1",
+        help="split of images to which the input assigns none, or shares: train:0.9,validation:0.1",
     )
     _add_crop(parser)
     megapixels.add_argument(parser)
@@ -55,13 +55,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_crop(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how much of each image is kept."""
+    """Add the options for how much of each image is kept."""
     parser.add_argument(
         "--crop",
         choices=options.CROPS,
         help="tight: a square 1.3 times the number; context: the number with random margins, its aspect ratio kept, "
-        "which needs images with real surroundings; whole: all of it. Default: tight if there are boxes, else whole; "
-        "coco: whole",
+        "which needs images with real surroundings; whole: the entire image. Default: tight if there are boxes, else "
+        "whole; coco: whole",
     )
     parser.add_argument("--size", type=int, default=64, help="tight: side of the square, in pixels")
     parser.add_argument(

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="DIR_OR_FILE",
         help="folder for the predictions; or one file for all rows, ending in .csv, .jsonl or .parquet, with rejects "
-        "and counts in a folder beside it whose name ends in .parts",
+        "and counts in a folder next to it whose name ends in .parts",
     )
     _add_output_options(parser)
     _add_confidence_options(parser)
@@ -72,12 +72,14 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_confidence_options(parser: argparse.ArgumentParser) -> None:
     limit = parser.add_mutually_exclusive_group()
-    limit.add_argument("--min-confidence", type=float, default=0.0, help="rows below it are marked for review")
+    limit.add_argument(
+        "--min-confidence", type=float, default=0.0, help="rows with a lower confidence are marked for review"
+    )
     limit.add_argument(
         "--target-accuracy",
         type=float,
         metavar="SHARE",
-        help="accept answers from the confidence at which they reached this accuracy in calibration, e.g. 0.98; "
+        help="accept answers above the confidence that gave this accuracy in calibration, e.g. 0.98; "
         "expect slightly less on other images (expected_accuracy in model_info.json)",
     )
 
@@ -86,13 +88,13 @@ def _add_resumption(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume-from",
         metavar="PREDICTIONS",
-        help="carry over rows of earlier predictions of these images, e.g. of another model, and read only the others",
+        help="carry over rows of earlier predictions for these images, e.g. by another model, and read only the others",
     )
     parser.add_argument(
         "--only-below",
         type=float,
         metavar="CONFIDENCE",
-        help="with --resume-from: read images again whose earlier answer has a lower confidence",
+        help="with --resume-from: read those images again whose earlier answer has a lower confidence",
     )
 
 

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         default="fonts",
         help="fonts: drawn in many typefaces; mnist: MNIST digits side by side, 28x140; crops: real digits recombined; "
         "scenes: no number, one or several anywhere in a photo or on a drawn wall, for training a finder; "
-        "regions: cut out of such scenes as a finder does, for training the recogniser that reads them",
+        "regions: cut out of such scenes as by a finder, for training the recogniser that reads them",
     )
     parser.add_argument("--count", type=typed.integer(1, 10**10), required=True, help="number of images")
     parser.add_argument("--split", default="train", help="split of all images")
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where digits come from."""
+    """Add the options for the sources of digits."""
     parser.add_argument("--mnist", metavar="DIR", help="mnist: folder with the idx files")
     parser.add_argument(
         "--records",
@@ -93,7 +93,7 @@ def _add_scenes(parser: argparse.ArgumentParser) -> None:
         type=typed.integer(64, 4096),
         default=384,
         metavar="PIXELS",
-        help="scenes: the longer side",
+        help="scenes: the longer side in pixels",
     )
     parser.add_argument(
         "--empty", type=_share, default=0.25, help="scenes, regions: proportion of images without a number, 0 to 1"

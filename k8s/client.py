@@ -44,7 +44,7 @@ APIS = {
     "Pod": ("v1", "pods"),
     "Event": ("v1", "events"),
 }
-# The order in which a run is removed: first the objects that create Pods.
+# The kinds of a run's objects, in the order of their removal: first those that create Pods.
 OF_A_RUN = ("JobSet", "Job", "Deployment", "PodDisruptionBudget", "NetworkPolicy", "Service", "ConfigMap")
 
 TRIES = 6
@@ -86,7 +86,7 @@ class Cluster:
     def apply(self, manifest: Object) -> None:
         """Create or update an object by server-side apply; unknown fields are rejected.
 
-        It gets the annotation by which `kubectl apply` knows what was applied; without it, that would warn.
+        The object gets the annotation in which `kubectl apply` records what was applied, as kubectl warns without it.
         """
         try:
             self._apply(_annotated(manifest))
@@ -98,7 +98,7 @@ class Cluster:
         self._call("server_side_apply", kind, name, body=manifest, field_manager=MANAGER, query_params=strict)
 
     def list(self, kind: str, run: str | None = None) -> tuple[list[Object], str]:
-        """Return the objects of a kind, of one run or all, and the version of that list.
+        """Return the objects of a kind, of one run or all runs, and the version of that list.
 
         If the cluster does not know the kind, the list is empty.
         """
@@ -111,14 +111,14 @@ class Cluster:
         return [], ""
 
     def delete(self, kind: str, name: str) -> None:
-        """Start to remove an object and all that it created; succeed if it is already gone."""
+        """Start to remove an object and everything that it created; succeed if it is already gone."""
         with suppress(NotFound):
             self._call("delete", kind, name, body={"propagationPolicy": "Foreground"})
 
     def wait_for_change(self, run: str, version: str, seconds: float) -> None:
         """Return when a Pod of the run has changed since that version of the list, or after `seconds`.
 
-        A watch may end at any time, or miss old events, so it only determines when to look again.
+        A watch may end at any time, or miss old events, so it only determines when to request the state again.
         """
         begin = time.monotonic()
         # Not DynamicClient.watch, which would wait forever for a server that vanished without closing the connection.
@@ -159,7 +159,7 @@ class Cluster:
 
         Raises:
           UserError: the server rejects the request.
-          Outage: it cannot be reached, or fails.
+          Outage: the server cannot be reached, or fails.
         """
         call = getattr(self._resources[kind], method)
         try:
@@ -185,7 +185,9 @@ class Cluster:
             case 401:
                 return UserError(f"authentication failed (401 {message}): log in again, or see kubectl config view")
             case 403 if "quota" in message:  # nothing else in the answer identifies it
-                return UserError(f"the namespace's quota does not allow it: {message}; request less, or more quota")
+                return UserError(
+                    f"the namespace's quota does not allow it: {message}; request less, or ask for more quota"
+                )
             case 403:
                 return Forbidden(f"you may not {verb} {what}: ask for a Role that allows it ({message})")
             case 404 if method == "server_side_apply":
@@ -202,10 +204,10 @@ class Cluster:
 
 
 def connect(namespace: str | None) -> Cluster:
-    """Return the cluster that kubectl uses, or, in a Pod that has a token, the Pod's own.
+    """Return the cluster that kubectl uses, else, in a Pod that has a token, the Pod's own cluster.
 
     Raises:
-      UserError: none is configured, or kubectl's credential plugin fails.
+      UserError: no cluster is configured, or kubectl's credential plugin fails.
     """
     try:
         with _errors_logged() as errors:
@@ -234,7 +236,7 @@ def connect(namespace: str | None) -> Cluster:
 
 @contextmanager
 def _errors_logged() -> Iterator[list[logging.LogRecord]]:
-    """Yield a list that receives what is logged by the root logger, which is all that tells of a failed plugin."""
+    """Yield a list that receives the errors logged by the root logger: nothing else reports a failed plugin."""
     handler = BufferingHandler(capacity=1_000)
     handler.setLevel(logging.ERROR)
     logging.getLogger().addHandler(handler)
@@ -262,7 +264,7 @@ def _of(run: str | None) -> str | None:
 
 
 def _message(error: ApiException) -> str:
-    """Return the server's message; a proxy in between may not answer in JSON."""
+    """Return the server's message, or the HTTP reason if the answer is not JSON, e.g. from a proxy."""
     try:
         return str(json.loads(error.body)["message"]).rstrip(".")
     except (ValueError, KeyError, TypeError):

@@ -7,7 +7,7 @@ from k8s import Object
 
 PULLING = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 STARTING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-NEW_POD = r'^Error creating: pods "[^"]*" is forbidden: '  # its name differs at each try
+NEW_POD = r'^Error creating: pods "[^"]*" is forbidden: '  # the Pod's name differs each time
 COUNTS = ("batch.kubernetes.io/job-index-failure-count", "batch.kubernetes.io/job-index-ignored-failure-count")
 
 
@@ -26,7 +26,7 @@ def state(pod: Object) -> str:
 
 
 def problem(pod: Object) -> str | None:
-    """Return what is wrong with a Pod, or why it failed; None if it is healthy, or merely starting or restarting."""
+    """Return what is wrong with a Pod, or why it failed; None if it is healthy, or only starting or restarting."""
     name, status = pod["metadata"]["name"], pod["status"]
     lacking = _unschedulable(pod)
     if lacking is not None:
@@ -53,15 +53,15 @@ def refusals(events: list[Object], jobs: set[str]) -> dict[str, str]:
         about = event.get("involvedObject", {})
         if about.get("kind") == "Job" and about.get("name") in jobs and event.get("reason") == "FailedCreate":
             message = re.sub(NEW_POD, "", _sentence(event.get("message", "")))
-            advice = "request less, or more quota" if "quota" in message else "see kubectl describe job"
+            advice = "request less, or ask for more quota" if "quota" in message else "see kubectl describe job"
             lines[about["name"]] = f"{about['name']}: Pods cannot be created: {message}; {advice}"
     return lines
 
 
 def restarts(pods: list[Object]) -> int:
-    """Return how often the Pod of one index was replaced or restarted, given those that still exist, oldest first.
+    """Return how often the Pod of one index was replaced or restarted, given the Pods that still exist, oldest first.
 
-    The Job's controller counts replaced Pods in annotations of the newest one, also those that no longer exist.
+    The Job controller counts all replaced Pods, including those that no longer exist, in annotations of the newest one.
     """
     notes = pods[-1]["metadata"].get("annotations", {})
     replaced = max(len(pods) - 1, sum(int(notes.get(name, 0)) for name in COUNTS))
@@ -82,7 +82,7 @@ def _unschedulable(pod: Object) -> str | None:
 
 
 def _lacks(pod: Object, message: str) -> str:
-    """Return what a Pod lacks, by the scheduler's message, which is all that it says, and what to do."""
+    """Return what a Pod lacks, parsed from the scheduler's message, which is the only source, and what to do."""
     resources = sorted(set(re.findall(r"Insufficient ([\w./-]*\w)", message)))
     if not resources and "unbound immediate PersistentVolumeClaims" in message:
         volumes = pod["spec"].get("volumes", [])
@@ -96,12 +96,12 @@ def _lacks(pod: Object, message: str) -> str:
 
 
 def _sentence(message: str) -> str:
-    """Return a message of the cluster on one line and without its full stop, so that a sentence can contain it."""
+    """Return a message of the cluster on one line and without its full stop, for use within a sentence."""
     return " ".join(message.split()).rstrip(".")
 
 
 def _container(pod: Object) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return why its container waits, and how it ended; None each if it does not, or has not."""
+    """Return the waiting and the terminated state of a Pod's container; each is None if the container is not in it."""
     for status in pod["status"].get("containerStatuses", []):
         return status.get("state", {}).get("waiting"), status.get("state", {}).get("terminated")
     return None, None

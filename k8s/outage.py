@@ -1,4 +1,4 @@
-"""Outages of the API server: runs continue without it, so whoever follows one waits."""
+"""Wait for the end of an outage of the API server; runs continue without it."""
 
 import time
 from collections.abc import Callable
@@ -17,13 +17,13 @@ def outlast(
     """Call a function until it succeeds, and return its result.
 
     Args:
-      call: raises `Outage` during one.
+      call: the function; it raises `Outage` during an outage.
       name: of the run.
       tell: called with a line when an outage begins and when it ends.
-      seconds: how long it may last.
+      seconds: how long an outage may last.
       pause: seconds between two calls.
     Raises:
-      Outage: it lasted longer.
+      Outage: it lasted longer than `seconds`.
     """
     begin, told = time.monotonic(), False
     while True:

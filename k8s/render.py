@@ -80,7 +80,7 @@ def kustomize(folder: Path) -> list[Object]:
 
 
 def kubectl() -> str:
-    """Return the path of kubectl: from this Python environment, or else from PATH.
+    """Return the path of kubectl: from this Python environment, else from PATH.
 
     Raises:
       UserError: it is missing.
@@ -127,9 +127,11 @@ def _set_sizes(run: Object, overlay: str, choices: Choices) -> None:
     if choices.name is not None:
         # The longest Pod name is NAME-synthesize-INDEX, and it must be a DNS label: at most 63 characters.
         if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", choices.name):
-            raise UserError(f"--name {choices.name}: use up to 40 lower-case letters, digits and -, a letter first")
+            raise UserError(
+                f"--name {choices.name}: use up to 40 lower-case letters, digits and -, beginning with a letter"
+            )
         data["CLUSTER_NAME"] = choices.name
-    sizes = [key for key, value in data.items() if key != "CLUSTER_NAME" and value != "0"]  # 0 cannot be changed
+    sizes = [key for key, value in data.items() if key != "CLUSTER_NAME" and value != "0"]  # a size of 0 is fixed
     for key, value in choices.sizes:
         if key not in sizes:
             has = ", ".join(sizes) or "only a name"
@@ -156,7 +158,7 @@ def _set_components(overlay: dict[str, Any], choices: Choices) -> None:
 
 
 def _write_arguments(folder: Path, args: Sequence[str]) -> None:
-    """Write the component that gives all Jobs these arguments."""
+    """Write a component that sets these arguments in all Jobs."""
     change = [{"op": "add", "path": "/spec/template/spec/containers/0/args", "value": list(args)}]
     patches = [{"target": {"kind": "Job"}, "patch": yaml.safe_dump(change)}] if args else []
     content = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches}

@@ -15,8 +15,8 @@ COMPONENT = "app.kubernetes.io/component"
 DIGEST = "svhn-sequences/digest"
 INDEX = "batch.kubernetes.io/job-completion-index"
 JOB = "batch.kubernetes.io/job-name"
-DECIDING = ("chief", "trainer")  # the first that exists decides; otherwise the synchronous workers, or a pipeline
-FOLLOWERS = ("worker", "ps")  # if there is a chief, they end with it
+DECIDING = ("chief", "trainer")  # the first that exists decides; otherwise the run's first Job: workers, or a pipeline
+FOLLOWERS = ("worker", "ps")  # if there is a chief, these end with it
 WORKLOADS = ("JobSet", "Job", "Deployment")
 REMOVAL_SECONDS = 600.0
 
@@ -26,7 +26,7 @@ class Snapshot:
     """The state of a run in the cluster.
 
     Attributes:
-      version: of the list of Pods, from which to watch for changes.
+      version: of the list of Pods; watch for changes from this version on.
     """
 
     jobs: list[Object] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Snapshot:
         return next((by_role[role] for role in DECIDING if role in by_role), next(iter(self.jobs), None))
 
     def chief(self) -> Object | None:
-        """Return the newest Pod of the deciding Job's first index: the one whose log shows the progress."""
+        """Return the newest Pod of the deciding Job's first index, whose log shows the progress."""
         job = self.deciding()
         return self.newest(job["metadata"]["name"], "0") if job else None
 
@@ -61,9 +61,9 @@ class Snapshot:
         return sorted({place(pod) for pod in self.pods}, key=lambda at: (at[0], int(at[1] or 0)))
 
     def result(self) -> str | None:
-        """Return None while the run is under way, `Complete`, or why it failed.
+        """Return None while the run is under way, then `Complete` or why it failed.
 
-        It is over when the deciding Job has failed, or when both it and the evaluator, if any, are complete.
+        A run is over when the deciding Job has failed, or when both it and the evaluator, if any, are complete.
         """
         if self.job_sets:  # it may recreate failed Jobs
             return _result(self.job_sets[0])
@@ -84,7 +84,7 @@ class Snapshot:
         return 2 if any(diagnose.exit_code(pod) == 2 for pod in self.pods) else 1
 
     def problems(self) -> dict[str, str]:
-        """Return what keeps the run from progressing, by the name of the affected Pod or Job."""
+        """Return what prevents the run from progressing, by the name of the affected Pod or Job."""
         lines = {pod["metadata"]["name"]: line for pod in self.newest_of_all() if (line := diagnose.problem(pod))}
         short = {job["metadata"]["name"] for job in self.jobs if _result(job) is None and _is_short(job, self.pods)}
         deciding = self.deciding()
@@ -107,7 +107,7 @@ def look(cluster: Cluster, name: str) -> Snapshot:
     """Return the current state of the run."""
     pods, version = cluster.list("Pod", name)  # first, so that the watch sees all later changes
     jobs, _ = cluster.list("Job", name)
-    # Events are worth a request only if Pods are missing.
+    # Events are only needed if Pods are missing.
     events = cluster.list("Event")[0] if any(_is_short(job, pods) for job in jobs) else []
     return Snapshot(jobs, cluster.list("JobSet", name)[0], pods, events, version)
 
@@ -125,18 +125,18 @@ def find(cluster: Cluster, name: str) -> Snapshot:
 
 
 def start(cluster: Cluster, name: str, objects: list[Object], tell: Callable[[str], None]) -> bool:
-    """Apply a run, after removing what is left of an earlier one of that name.
+    """Apply a run, after removing what is left of an earlier one with the same name.
 
     Args:
       tell: called with a line about the progress of the removal.
     Returns:
-      False if exactly this run is already under way: nothing was done.
+      False if exactly this run is already under way, so that nothing was done.
     Raises:
-      UserError: another run of that name is under way, or one that was started by kubectl.
+      UserError: another run with this name is under way, or one that was started by kubectl.
     """
     digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
     existing = [workload["metadata"] for kind in WORKLOADS for workload in cluster.list(kind, name)[0]]
-    # Not those that a JobSet created.
+    # Leave out those that a JobSet created.
     existing = [metadata for metadata in existing if not metadata.get("ownerReferences")]
     if existing and look(cluster, name).result() is None:
         if any(metadata.get("annotations", {}).get(DIGEST) != digest for metadata in existing):
@@ -164,7 +164,7 @@ def remove(cluster: Cluster, name: str, tell: Callable[[str], None], *, seconds:
     that is being removed would be lost.
 
     Args:
-      tell: called with a line each time that the number of objects and Pods which are left has changed.
+      tell: called with a line each time that the number of remaining objects and Pods has changed.
     Returns:
       The number of objects and Pods removed.
     Raises:
@@ -177,7 +177,7 @@ def remove(cluster: Cluster, name: str, tell: Callable[[str], None], *, seconds:
     removed, told = 0, 0
     while True:
         left, version = cluster.list("Pod", name)
-        seconds_to_look = 5.0 if left else 1.0  # Pods are watched, the others are not
+        seconds_to_look = 5.0 if left else 1.0  # changes of Pods are watched, those of other objects are not
         pods = len(left)
         left += [o for kind in OF_A_RUN if kind in dict(existing) for o in cluster.list(kind, name)[0]]
         removed = removed or len(existing) + pods
@@ -185,7 +185,7 @@ def remove(cluster: Cluster, name: str, tell: Callable[[str], None], *, seconds:
             return removed
         names = ", ".join(o["metadata"]["name"] for o in left[:3]) + ", ..." * (len(left) > 3)
         if time.monotonic() > deadline:
-            raise UserError(f"after {seconds:.0f} s not removed: {names}; see kubectl describe, is its node gone?")
+            raise UserError(f"after {seconds:.0f} s not removed: {names}; see kubectl describe: is its node gone?")
         if len(left) != told:
             tell(f"removing run {name}: {pods} Pods and {len(left) - pods} other objects left ({names})")
         told = len(left)

@@ -13,13 +13,13 @@ from trainer.config import typed
 from trainer.exit_status import BAD_RESULT_STATUS
 
 VERBS = ("run", "status", "logs", "delete")
-MOST_PODS = 100_000  # that a Job of Kubernetes may run at once
+MOST_PODS = 100_000  # that a Kubernetes Job may run at once
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line, and return the exit status: for a run 0 complete, 2 user error, 1 failed.
+    """Run the command line, and return the exit status: 0 if the run is complete, 2 for a user error, 1 if it failed.
 
-    An outage of the API server is not a user error: the exit status is 1.
+    An outage of the API server is not a user error, so its exit status is 1.
     """
     ended = [0]
 
@@ -140,22 +140,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("verb", nargs="?", choices=VERBS, default="run", help="what to do with the run")
     parser.add_argument("--overlay", help=f"one of {', '.join(render.overlays())}")
-    parser.add_argument("--name", help="of the run and its work folder; by default as in the overlay's run.yaml")
-    parser.add_argument("--namespace", help="by default that of kubectl's context")
+    parser.add_argument("--name", help="name of the run and its work folder; by default as in the overlay's run.yaml")
+    parser.add_argument("--namespace", help="namespace of the run; by default that of kubectl's context")
     pods = typed.integer(1, MOST_PODS)
     parser.add_argument("--workers", type=pods, help="worker tasks")
     servers = parser.add_argument("--parameter-servers", type=pods, help="parameter servers")
     cli.accept_former(parser, "--servers", of=servers)
     partitions = parser.add_argument("--partitions", type=pods, help="Pods of a pipeline, one for each partition")
     cli.accept_former(parser, "--shares", of=partitions)
-    parser.add_argument("--gpus", type=typed.integer(1, 1000), help="for each Pod that computes")
+    parser.add_argument("--gpus", type=typed.integer(1, 1000), help="GPUs for each Pod that computes")
     restarts = typed.integer(0, 2**31 - 1)
-    parser.add_argument("--restarts", type=restarts, help="of each failing Pod, before the run fails; by default 10")
+    parser.add_argument("--restarts", type=restarts, help="restarts of each Pod before the run fails; by default 10")
     parser.add_argument("--image", help="image of all Pods, with its tag")
     parser.add_argument(
         "--storage", help=f"{', '.join(render.STORAGES)}, or a folder in a bucket, gs://bucket/folder; default volume"
     )
-    parser.add_argument("--component", nargs="+", action="extend", default=[], help="additional ones, e.g. spot kueue")
+    parser.add_argument(
+        "--component", nargs="+", action="extend", default=[], help="components to add, e.g. spot kueue"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only print the input for kubectl apply -f -")
     parser.add_argument(
         "--give-up",

@@ -1,4 +1,4 @@
-"""Follow a run on the terminal: its chief's log as it is written, a live table of its Pods, and its result."""
+"""Follow a run on the terminal: its chief's log, a live table of its Pods, and its result."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from k8s.outage import Outage, outlast
 from k8s.run import Snapshot
 from trainer.cli import UserError
 
-LOOK_SECONDS = 5.0  # at most; a change of a Pod is seen at once
+LOOK_SECONDS = 5.0  # the longest interval between requests; a change of a Pod triggers one at once
 LAST_LINES_SECONDS = 15.0
 
 
@@ -49,8 +49,8 @@ def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> 
       console: a terminal shows a live table below the log; otherwise each change of state is a line.
       give_up: seconds that an outage of the API server, or a problem which only people can solve, may last.
     Raises:
-      UserError: such a problem lasted longer, and the run is left as it is; or somebody has removed the run.
-      Outage: the API server did not answer for longer.
+      UserError: such a problem lasted longer (the run is kept), or somebody has removed the run.
+      Outage: an outage lasted longer.
     """
     log = _Log(cluster, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     with Live(
@@ -90,7 +90,7 @@ def _warn(console: Console, line: str) -> None:
 
 
 class _Problems:
-    """Prints each problem once, and gives up on one that lasts, even if its wording changes, as kubelet's does."""
+    """Prints each problem once, and gives up on one that lasts, even if its message changes, as those of kubelet do."""
 
     def __init__(self, console: Console, give_up: float) -> None:
         self.console, self.give_up = console, give_up
@@ -112,11 +112,11 @@ class _Problems:
 
 
 class _Log:
-    """Prints the chief's log in its own thread, across restarts of the chief and broken streams, each line once."""
+    """Prints the chief's log in a thread, each line once, across restarts of the chief and broken connections."""
 
     def __init__(self, cluster: Cluster, show: Callable[[str], None]) -> None:
         self.cluster, self.show = cluster, show
-        self.chief: Object | None = None  # the main thread keeps it up to date
+        self.chief: Object | None = None  # updated by the main thread
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()

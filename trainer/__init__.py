@@ -23,7 +23,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: the command lines must start without it."""
+    """Import a name on first use, so that the command lines start fast."""
     if name == "__version__":
         return importlib.metadata.version("svhn-sequences")
     if name in _HOMES:

@@ -84,7 +84,7 @@ class _Parser(argparse.ArgumentParser):
     completes = False
 
     def parse_known_args(self, args=None, namespace=None):
-        if self.completes:  # argcomplete parses what there is, in its own way
+        if self.completes:  # argcomplete parses the incomplete line in its own way
             return super().parse_known_args(args, namespace)
         if _completing:
             import argcomplete
@@ -93,7 +93,7 @@ class _Parser(argparse.ArgumentParser):
             argcomplete.autocomplete(self)  # ends the process
         logs.choose(sys.argv[1:] if args is None else args)
         parsed, further = super().parse_known_args(args, namespace)
-        for name in logs.NAMES:  # they change no result, so nobody records them
+        for name in logs.NAMES:  # they do not affect results, so they are not recorded
             delattr(parsed, name)
         for check in (self.check_place, self.check_reach):
             for name, url in self._urls(parsed):
@@ -156,7 +156,7 @@ def _status(run: Callable[[list[str] | None], None], argv: list[str] | None) -> 
 
 
 def accept_former(parser: argparse.ArgumentParser, flag: str, *, of: argparse.Action) -> None:
-    """Accept an option under a former name, too, which neither the help nor the shell's completion shows."""
+    """Accept an option also under a former name, which neither the help nor the shell's completion shows."""
     parser.add_argument(
         flag, dest=of.dest, type=of.type or str, metavar=of.metavar, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )

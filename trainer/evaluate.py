@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
-    environment.configure(use_tensorflow=not args.folder)  # a model that reads a folder imports it, if it needs it
+    environment.configure(use_tensorflow=not args.folder)  # for a folder, the model imports it if needed
     if args.folder:
         _evaluate_folder(args)
     else:
@@ -81,10 +81,10 @@ def _evaluate_workdir(args: argparse.Namespace) -> None:
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], what: str) -> None:
-    """Raise UserError for a flag that does not apply."""
+    """Raise UserError if a flag was given that does not apply."""
     for name in names:
         if getattr(args, name):
-            raise cli.UserError(f"--{name.replace('_', '-')} is not for {what}: leave it out (see --help)")
+            raise cli.UserError(f"--{name.replace('_', '-')} does not apply to {what}: leave it out (see --help)")
 
 
 if __name__ == "__main__":

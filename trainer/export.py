@@ -25,12 +25,12 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument(
         "--serving",
         metavar="DIR",
-        help="base folder of a model for TensorFlow Serving: write the next version, DIR/1 at first, with requests to "
-        "warm it up, and DIR/batching.config",
+        help="base folder of a model for TensorFlow Serving: write the next version (at first DIR/1), with warm-up "
+        "requests, and DIR/batching.config",
     )
     parser.add_argument("--half", action="store_true", help="store the weights as float16, which halves the size")
     parser.add_argument(
-        "--tflite", action="store_true", help="also write assets.extra/model.tflite, which takes images already resized"
+        "--tflite", action="store_true", help="also write assets.extra/model.tflite, which takes resized images"
     )
     parser.add_argument(
         "--onnx",
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "--reader",
         default=released.FAST,
         metavar="EXPORT",
-        help=f"for a finder, the recogniser that reads what it finds, which becomes part of the model: {released.HELP}",
+        help=f"for a finder, the recogniser that becomes part of the model and reads what is found: {released.HELP}",
     )
     cli.add_settings(parser, what=cli.READ_OTHERWISE)
     return parser

@@ -1,4 +1,4 @@
-"""Fine-tune a model on a folder of labelled images, and show what that gave: `python -m trainer.finetune --help`."""
+"""Fine-tune a model on a folder of labelled images, and show the gain: `python -m trainer.finetune --help`."""
 
 import argparse
 import logging
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.data.labels.finetuning_list import FinetuningList
     from trainer.inference.evaluating.folder_evaluation import FolderEvaluation
 
-RATE = 1e-3  # a third of that of training from nothing
+RATE = 1e-3  # a third of the rate for training from scratch
 FEWEST_STEPS, STEPS_PER_ROOT = 100, 15  # times the square root of the number of images to train on
 ENOUGH_TO_CALIBRATE = 50  # images for validation
 
@@ -128,7 +128,7 @@ def _prepare(images: "FinetuningList", place: str, workdir: str, data: str) -> N
 
 
 def _step(command: str, *args: str) -> None:
-    """Run a command, after a line with what it is.
+    """Print a command and run it.
 
     Raises:
       Ended: its exit status is not 0.
@@ -145,14 +145,14 @@ def _comparison(before: "FolderEvaluation", after: "FolderEvaluation", export: s
         share = f"{found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
         lines.append(f"{name:<8}{right} of {found.images} right, {share}")
     if after.accuracy <= before.accuracy:
-        lines.append("fine-tuning has not helped: give more images, or other --steps or --learning-rate")
-    lines.append("the checkpoint was chosen on these images, so expect a little less on others")
+        lines.append("fine-tuning has not helped: use more images, or change --steps or --learning-rate")
+    lines.append("the checkpoint was chosen on these images, so expect slightly less on others")
     return "\n".join([*lines, f"the model: {export}"])
 
 
 def _check_place(flag: str, path: str) -> None:
     if flag == "--workdir":
-        raise UserError(f"--workdir {path}: this command writes to local folders only; copy its export afterwards")
+        raise UserError(f"--workdir {path}: this command writes only to local folders; copy its export afterwards")
     cli.local_or_gs(flag, path)
 
 
@@ -184,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=steps, help="training steps; by default chosen by the number of images")
     rate = typed.argument(float, typed.Range(0, bounds.LARGEST))
     parser.add_argument("--learning-rate", type=rate, default=RATE, help="peak learning rate")
-    cli.add_settings(parser, what="override further settings of the training")
+    cli.add_settings(parser, what="override settings of the training")
     return parser
 
 

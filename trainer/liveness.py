@@ -6,7 +6,7 @@ from trainer import cli
 from trainer.cluster import environment, liveness
 from trainer.exit_status import BAD_RESULT_STATUS
 
-PROBE_SECONDS = 15  # a healthy server on a busy node is slow; the manifests give the probe 25, with Python's start
+PROBE_SECONDS = 15  # a healthy server on a busy node is slow; the manifests allow 25, including the start of Python
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""How much the commands say on standard error, and in which form: `-q`, `-v` and `--log-format`, for all of them.
+"""Control what all commands write to standard error, and in which format: `-q`, `-v` and `--log-format`.
 
 Results go to standard output, which none of these flags changes.
 """
@@ -20,7 +20,7 @@ NAMES = ("quiet", "verbose", "log_format")  # of the flags, in the parsed argume
 
 @dataclass(frozen=True)
 class Choice:
-    """What the flags ask for."""
+    """The choices that the flags make."""
 
     quiet: bool = False
     verbose: bool = False
@@ -46,17 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("messages")
     amount = group.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="no progress; only warnings and errors")
-    amount.add_argument("-v", "--verbose", action="store_true", help="also what TensorFlow and Beam say")
+    amount.add_argument("-v", "--verbose", action="store_true", help="also messages of TensorFlow and Beam")
     group.add_argument(
         "--log-format",
         choices=["text", "json"],
         default="text",
-        help="of standard error; json: an object a line, as Cloud Logging reads it",
+        help="format of standard error; json: one object per line, as Cloud Logging reads it",
     )
 
 
 def choose(words: Sequence[str]) -> None:
-    """Follow the flags among the words of a command line from now on, whatever else is wrong with it."""
+    """Apply the flags in a command line from now on, even if other arguments are wrong."""
     global _chosen
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     add_arguments(parser)
@@ -73,18 +73,18 @@ def choose(words: Sequence[str]) -> None:
 
 
 def chosen() -> Choice:
-    """Return what the command line asked for."""
+    """Return the choices of the command line."""
     return _chosen
 
 
 def start(**labels: str) -> None:
-    """Log what the command does, as it was chosen; the labels become part of every JSON object."""
+    """Start logging as chosen; the labels become part of every JSON object."""
     _labels.update(labels)
     _log(logging.WARNING if _chosen.quiet else logging.INFO)
 
 
 def say(text: str, level: int = logging.INFO) -> None:
-    """Write a message to standard error, unless it is left out under `--quiet`."""
+    """Write a message to standard error, unless `--quiet` suppresses it."""
     if level >= logging.WARNING or not _chosen.quiet:
         line = as_json(text, logging.getLevelName(level)) if _chosen.json else text
         print(line, file=sys.stderr, flush=True)

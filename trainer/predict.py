@@ -26,7 +26,7 @@ def _run(argv: list[str] | None) -> None:
         replaceable.check_replaceable(args.draw, "--draw")
         _check_not_read(args.draw, args.images)
     image_kinds.limit_megapixels(args.max_megapixels)
-    environment.configure(use_tensorflow=False)  # the model imports it, if it needs it
+    environment.configure(use_tensorflow=False)  # the model imports it if needed
     few_images.read(args)
 
 
@@ -42,7 +42,7 @@ def _check_not_read(drawing: str, images: Sequence[str]) -> None:
 
 
 def _check_place(flag: str, path: str) -> None:
-    """Check the places of all arguments but the images: one that cannot be read must not stop the others."""
+    """Check the paths of all arguments except the images: an unreadable image must not stop the others."""
     if flag != "images":
         place_checks.check(flag, path)
 
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         check_place=_check_place,
     )
     parser.add_argument("--model", default=released.DEFAULT, metavar="EXPORT", help=released.HELP)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files of any format that Pillow reads")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files in any format that Pillow reads")
     parser.add_argument("--format", choices=["table", "json"], default="table", help="json: one object per line")
     parser.add_argument(
         "--draw",

@@ -1,6 +1,6 @@
-"""Progress of long work: a bar with rate and time left on a terminal, and elsewhere nothing, or a line now and then.
+"""Show the progress of long work: a bar with rate and time left on a terminal; elsewhere nothing, or regular lines.
 
-Work that says more than how much is done writes the lines of a log itself.
+Work with more to report than the amount done writes its log lines itself.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ def drawn() -> bool:
 
 @contextlib.contextmanager
 def bar(what: str, total: int, *, unit: str, done: int = 0, lines: bool = False) -> Iterator[Callable[[int], None]]:
-    """Draw a bar within the block; yield a function that takes how much is done by now, of the total.
+    """Draw a bar within the block; yield a function to call with the amount done so far, out of the total.
 
-    A bar within the block of another takes its line until it ends. With `lines`, what is done is logged every
-    `LINE_SECONDS` where no bar is drawn.
+    A nested bar replaces the outer one until it ends. With `lines`, the amount done is logged every `LINE_SECONDS` if
+    no bar is drawn.
     """
     if not drawn():
         yield _logged(what, total, unit) if lines else lambda done: None
@@ -38,7 +38,7 @@ def bar(what: str, total: int, *, unit: str, done: int = 0, lines: bool = False)
     from tqdm import tqdm
 
     terminal.clear()
-    size = shutil.get_terminal_size()  # 80 by 24 where a terminal does not tell
+    size = shutil.get_terminal_size()  # 80 by 24 if the terminal does not report it
     made = tqdm(
         total=total,
         initial=done,
@@ -60,7 +60,7 @@ def bar(what: str, total: int, *, unit: str, done: int = 0, lines: bool = False)
 
 
 def batches(what: str, made: Iterable[Batch], total: int) -> Iterator[Batch]:
-    """Yield batches of images, of `total` images in all, with a bar for those that have been dealt with."""
+    """Yield batches of images, `total` images in all, with a bar that shows how many are done."""
     with bar(what, total, unit="image", lines=True) as show:
         done = 0
         for batch in made:
@@ -84,7 +84,7 @@ def _logged(what: str, total: int, unit: str) -> Callable[[int], None]:
 
 @contextlib.contextmanager
 def note(what: str) -> Iterator[None]:
-    """Show what the block waits for, on a terminal only and until it ends."""
+    """Show what the block waits for, only on a terminal and until the block ends."""
     if not drawn():
         yield
         return

@@ -32,7 +32,7 @@ def gather() -> dict[str, Any]:
 
 
 def command(argv: Sequence[str]) -> str:
-    """Return the command line of a process with these `sys.argv`, as a person would type it."""
+    """Return the command line of a process with these `sys.argv`, as one would type it."""
     path = Path(argv[0])
     if path.suffix != ".py":
         return shlex.join([path.name, *argv[1:]])
@@ -46,7 +46,7 @@ def command(argv: Sequence[str]) -> str:
 def commit() -> str | None:
     """Return the commit of the checkout that the package is imported from, with `-dirty` if files differ from it.
 
-    None if the package was installed: `.git` of a folder above would be of another project.
+    It is None if the package was installed: a `.git` in a parent folder would belong to another project.
     """
     if not (ROOT / ".git").exists():
         return None
@@ -103,7 +103,7 @@ def _memory_gb() -> float | None:
 
 
 def _gpus() -> list[str]:
-    """Return the names of the GPUs; none if TensorFlow is not imported, as then nothing uses them."""
+    """Return the names of the GPUs; empty if TensorFlow is not imported, since then nothing uses them."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None:
         return []

@@ -1,4 +1,4 @@
-"""Hold back what native libraries write to standard error while they start, and show it if that fails.
+"""Hold back what native libraries write to standard error while they start, and show it if the start fails.
 
 TensorFlow writes to file descriptor 2 before its own log level applies, so no environment variable silences it.
 Descriptor 2 therefore points to a temporary file for a while. Python's own output is not held back: in the meantime,

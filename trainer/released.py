@@ -1,4 +1,4 @@
-"""The models that ship with the package; each folder but that of `released-fast` has a `MODEL_CARD.md`."""
+"""The models that ship with the package; each folder except that of `released-fast` has a `MODEL_CARD.md`."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 NAME = "released"
 FAST = "released-fast"
 PHOTOS = "released-photos"
-FREE = "free"  # trained on drawn numbers and MNIST alone, which commercial use may be made of
+FREE = "free"  # trained only on drawn numbers and MNIST, which allow commercial use
 DEFAULT = PHOTOS  # it also reads images that a single number fills
 FOLDERS = {
     NAME: Path(__file__).parent / "released_model",
@@ -18,7 +18,7 @@ FOLDERS = {
     FREE: Path(__file__).parent / "released_model_free",
 }
 HELP = (
-    f"folder written by trainer.export, or a model of the package: {PHOTOS} finds the numbers in photos; {NAME} and "
+    f"folder written by trainer.export, or a released model: {PHOTOS} finds the numbers in photos; {NAME} and "
     f"the faster {FAST} read images that a single number fills; {FREE}, less accurate, may be used commercially"
 )
 

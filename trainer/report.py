@@ -1,4 +1,4 @@
-"""Write one HTML page about a run, predictions or a search, images embedded: `python -m trainer.report --help`."""
+"""Write one self-contained HTML page about a run, predictions or a search: `python -m trainer.report --help`."""
 
 import sys
 
@@ -13,8 +13,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     parser = cli.parser(
-        description="Write one HTML page with everything in it: figures with intervals, curves, mistakes, predictions, "
-        "the data, and how it was made. Give a work folder, predictions, or runs to compare.",
+        description="Write one self-contained HTML page: figures with intervals, curves, mistakes, predictions, the "
+        "data, and how everything was produced. Give a work folder, predictions, or runs to compare.",
         example="python -m trainer.report --workdir runs/first --predictions out/predictions --output out/report.html",
         check_reach=place_checks.check,
     )

@@ -80,20 +80,20 @@ def _review(args: argparse.Namespace) -> "Review":
     if rows.left_out:
         log.warning("%s rows are left out: images of archives and records are not shown", f"{rows.left_out:,}")
     if journal.damaged:
-        log.warning("%s: %d lines are no answers and are skipped", journal.path, journal.damaged)
+        log.warning("%s: %d lines are not answers and are skipped", journal.path, journal.damaged)
     log.info("answers: %s (%d so far)", journal.path, len(journal.keys()))
     return Review(rows, journal)
 
 
 def _answers_of(path: str) -> str:
-    """Return the folder of the answers beside predictions: `score --overwrite` replaces what is in their own folder."""
+    """Return the folder of answers next to predictions, not inside, as `score --overwrite` replaces their folder."""
     if "://" in path:
         raise UserError(f"{path} is in a bucket: give a local folder for the answers as --answers")
     return f"{path.rstrip('/')}{ANSWERS}"
 
 
 def _hosts(host: str) -> list[str] | None:
-    """Return by which names a server may be addressed, None for any: a loopback address only by its usual names."""
+    """Return the host names by which a server may be addressed; None for any. Loopback allows only its usual names."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -127,9 +127,9 @@ def _check_place(flag: str, path: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
-        description="Review predictions in the browser: rows below a confidence, and a random sample of all others, by "
-        "which their accuracy is checked. Every answer is stored at once; --export writes the answers as labelled "
-        "images for prepare, finetune and evaluate. See docs/reviewing.md.",
+        description="Review predictions in the browser: rows below a confidence, and a random sample that checks the "
+        "accuracy of all rows. Every answer is stored at once; --export writes the answers as labelled images for "
+        "prepare, finetune and evaluate. See docs/reviewing.md.",
         example="python -m trainer.review out/predictions\n"
         "  python -m trainer.review out/predictions --export reviewed --promise",
         check_place=_check_place,
@@ -140,13 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--min-confidence",
         type=typed.argument(float, Range(0, 1)),
-        help=f"rows below it are for review (default: that of the predictions, else {THRESHOLD})",
+        help=f"rows with a lower confidence are for review (default: that of the predictions, else {THRESHOLD})",
     )
     parser.add_argument(
         "--order",
         choices=("uncertain", "valuable"),
         default="uncertain",
-        help="which come first: the least certain, or those where two candidates are closest",
+        help="which rows come first: the least certain, or those where two candidates are closest",
     )
     parser.add_argument(
         "--rows", type=typed.integer(0, 1_000_000), default=1000, help="maximum number of rows below the threshold"
@@ -155,11 +155,11 @@ def _parser() -> argparse.ArgumentParser:
         "--check",
         type=typed.integer(0, 1_000_000),
         default=200,
-        help="rows of all confidences to check at random, for the accuracy of the rows that nobody looks at",
+        help="random rows of all confidences to check, to estimate the accuracy of rows that nobody looks at",
     )
     parser.add_argument("--seed", type=typed.integer(0, 2**63), default=0, help="random seed of the sample")
     parser.add_argument("--export", metavar="DIR", help="write the answers as labelled images, and end")
-    parser.add_argument("--promise", action="store_true", help="print the accuracy that is to be expected, and end")
+    parser.add_argument("--promise", action="store_true", help="print the expected accuracy, and end")
     listening.add_arguments(parser)
     megapixels.add_argument(parser)
     return parser

@@ -1,7 +1,7 @@
 """Search hyper-parameters with one training run each: `python -m trainer.search --help`.
 
-Each run is a process of `trainer.train` with its own work folder: whatever kills a run, out of memory included, does
-not affect the search, and a run gives the same result as its command line started by hand.
+Each run is a process of `trainer.train` with its own work folder. So the search survives whatever kills a run, even a
+lack of memory, and a run gives the same result as its command line started by hand.
 """
 
 import argparse

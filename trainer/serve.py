@@ -37,7 +37,7 @@ def _run(argv: list[str] | None) -> None:
 
     image_kinds.limit_megapixels(args.max_megapixels)
     with listening.listen(args.host, args.port) as socket_:
-        environment.configure(use_tensorflow=False)  # the models import it, if they need it
+        environment.configure(use_tensorflow=False)  # the models import it if needed
         import uvicorn
 
         from trainer.serving import app, models, prompt_headers
@@ -77,13 +77,13 @@ async def _reload(loaded: "dict[str, ServedModel]") -> None:
     for model in loaded.values():
         try:
             await model.reload()
-            log.info("%s loaded again: %s", model.name, model.fingerprint)
+            log.info("%s reloaded: %s", model.name, model.fingerprint)
         except UserError as error:
-            log.error("%s stays as it was: %s", model.name, error)
+            log.error("%s not reloaded, the old model stays in use: %s", model.name, error)
 
 
 def _named(models: list[str]) -> dict[str, str]:
-    """Return the models by name: `NAME=FOLDER`, or a model of the package."""
+    """Return the models by name: `NAME=FOLDER`, or a released model."""
     found: dict[str, str] = {}
     for model in models:
         name, equals, folder = model.partition("=")
@@ -100,7 +100,7 @@ def _named(models: list[str]) -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Serve models over HTTP: images in, numbers out; see docs/serving.md. The page at / reads images "
-        "from the camera. SIGHUP reloads the models; SIGTERM ends the server once it has answered what it accepted.",
+        "from the camera. SIGHUP reloads the models; SIGTERM ends the server once it has answered its requests.",
         example="python -m trainer.serve --model released-photos --port 8080",
     )
     parser.add_argument(
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[released.DEFAULT],
         metavar="NAME=EXPORT",
-        help="models to serve, the default first: NAME=FOLDER, or just the name of a model of the package",
+        help="models to serve, the default first: NAME=FOLDER, or the name of a released model",
     )
     listening.add_arguments(parser)
     batch = parser.add_argument(
@@ -117,13 +117,16 @@ def _parser() -> argparse.ArgumentParser:
     cli.accept_former(parser, "--max-batch", of=batch)
     milliseconds = typed.argument(float, Range(0, 10_000))
     parser.add_argument(
-        "--max-wait-ms", type=milliseconds, default=5.0, help="milliseconds to wait for more images of a batch"
+        "--max-wait-ms",
+        type=milliseconds,
+        default=5.0,
+        help="milliseconds to wait for more images after the first of a batch",
     )
     parser.add_argument(
         "--max-pending",
         type=typed.integer(1, 100_000),
         default=64,
-        help="requests, or images of one model, that may wait; more get status 429",
+        help="maximum number of waiting requests, or images of one model; further ones get status 429",
     )
     _add_limits(parser)
     megapixels.add_argument(parser)
@@ -144,7 +147,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--body-timeout",
         type=seconds,
         default=60.0,
-        help="seconds until a request must have arrived as a whole; later ones get status 408. A connection whose "
+        help="seconds within which a whole request must arrive; later ones get status 408. A connection whose "
         "headers take longer is closed",
     )
     parser.add_argument(

@@ -25,9 +25,9 @@ COMMANDS = {
     "finetune": ("trainer.finetune", "train a model further on a folder of labelled images"),
     "evaluate": ("trainer.evaluate", "measure a model on labelled images, and calibrate its confidence"),
     "export": ("trainer.export", "write a trained model as a SavedModel"),
-    "serve": ("trainer.serve", "read images that are sent over HTTP, with a page for the camera"),
+    "serve": ("trainer.serve", "read images sent over HTTP, with a page for the camera"),
     "review": ("trainer.review", "check predictions in the browser, and export the answers as labels"),
-    "report": ("trainer.report", "write a page about a run or its predictions"),
+    "report": ("trainer.report", "write an HTML report about a run or its predictions"),
     "submit": ("k8s.submit", "run any of these on Kubernetes"),
 }
 PREFIX = "svhn-"

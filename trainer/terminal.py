@@ -1,4 +1,4 @@
-"""Make what commands print harmless: file names may contain control sequences that a terminal would obey."""
+"""Make the output of commands harmless: file names may contain control sequences that a terminal would obey."""
 
 import contextlib
 import re
@@ -21,7 +21,7 @@ def printable(text: str) -> str:
 
 @contextlib.contextmanager
 def printable_output() -> Iterator[None]:
-    """Escape unsafe characters in all that is printed and logged within the block."""
+    """Escape unsafe characters in everything that is printed and logged within the block."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (stream and _Printable(stream) for stream in before)  # None: closed, as by `>&-`
     try:
@@ -52,7 +52,7 @@ def unescaped(stream: Any) -> Any:
 
 
 class _Printable:
-    """A text stream that escapes unsafe characters on their way to another."""
+    """A text stream that escapes unsafe characters before it passes text on to another stream."""
 
     def __init__(self, stream: Any) -> None:
         self.behind = stream

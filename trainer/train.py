@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--strategy",
         choices=["auto", *environment.STRATEGIES],
         default="auto",
-        help="how to distribute training; auto: as the environment variables of the cluster say",
+        help="how to distribute training; auto: by the environment variables of the cluster",
     )
     _add_cluster(parser)
     return parser
@@ -92,7 +92,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
         "--min-workers",
         type=typed.argument(int, replace(count, low=1)),
         default=limits.least_workers,
-        help="with parameter servers: continue with this many",
+        help="with parameter servers: continue with at least this many workers",
     )
 
 

@@ -1,4 +1,4 @@
-"""Describe errors of the machine or an object store in one line; any other exception is a bug in the program."""
+"""Describe errors of the machine or of an object store in one line; any other exception is a bug in the program."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from trainer.exit_status import FAILED_STATUS, USER_ERROR_STATUS
 
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another folder",
-    errno.EDQUOT: "the quota is used up: free some space, or choose another folder",
+    errno.EDQUOT: "the disk quota is exceeded: free some space, or choose another folder",
     errno.EIO: "the disk or network drive is failing",
     errno.ESTALE: "the network drive lost the file: run the command again",
     errno.EMFILE: "raise the limit of open files: ulimit -n",
@@ -19,7 +19,7 @@ _ADVICE = {
     errno.EFBIG: "the file system does not allow larger files: choose another one",
 }
 _REFUSED = {
-    errno.EROFS: "choose a writable folder",  # it stays so until the user mounts it otherwise
+    errno.EROFS: "choose a writable folder",  # permanent, until the user mounts it writable
     errno.EACCES: "check its permissions",
     errno.EPERM: "check its permissions",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -87,7 +87,7 @@ def describe(error: BaseException) -> tuple[str, int] | None:
 
 @contextlib.contextmanager
 def naming(path: str, *, temporary: str = "") -> Iterator[None]:
-    """Name the path in errors of the operating system that name no file, e.g. those of writing, or a temporary one."""
+    """Name the path in errors of the operating system that name no file, e.g. when writing, or only a temporary one."""
     try:
         yield
     except OSError as error:
@@ -115,7 +115,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _of_store(error: BaseException, code: object) -> tuple[str, int]:
-    """Return what `describe` does for an answer of an object store with an HTTP status."""
+    """Describe, as `describe` does, the answer of an object store with an HTTP status."""
     status = USER_ERROR_STATUS if code in (400, 401, 403, 404) else FAILED_STATUS
     return f"{_short(error)}; check the bucket's name, its permissions and your credentials", status
 

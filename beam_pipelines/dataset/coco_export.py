@@ -1,4 +1,4 @@
-"""Records as a COCO file: images by key, and a box, corners and text for each number."""
+"""Export records as a COCO file: images by key, and a box, corners and text for each number."""
 
 import io
 import json
@@ -23,7 +23,7 @@ CATEGORY = {"id": 1, "name": "number", "supercategory": "text"}
 
 @dataclass
 class CocoExport:
-    """Images and annotations as they are collected.
+    """Collects images and annotations.
 
     Attributes:
       unplaced: the number of images whose number has no box, and so no annotation.
@@ -70,7 +70,7 @@ class CocoExport:
         }
 
     def to_json(self) -> str:
-        """Return the file's content, which begins as `COCO` says."""
+        """Return the content of the file; `COCO` is the signature with which it begins."""
         info = {**BEGINNING, "description": "corners in pixels of the stored images"}
         content = {
             "info": info,

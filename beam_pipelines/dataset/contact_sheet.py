@@ -1,4 +1,4 @@
-"""Contact sheets: many labelled images in one, with what their records say about them."""
+"""Draw contact sheets: many labelled images in one, each with the data of its record."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ NUMBER_BOX, CHARACTER_BOX = "#ff2d2d", "#00c853"
 
 
 def check_replaceable(path: str, flag: str, kind: FileKind = replaceable.IMAGE) -> None:
-    """Check that writing a file, by default a sheet, would replace at most one of its kind.
+    """Check that writing a file, by default a sheet, would replace at most a file of the same kind.
 
     Raises:
       UserError: it would replace something else.
@@ -67,7 +67,7 @@ def _cell(split: str, record: Record) -> Image.Image:
         for number in record.numbers:
             points = [(left + x * shown.width, top + y * shown.height) for x, y in number.points]
             canvas.polygon(points, outline=NUMBER_BOX)
-            canvas.line(points[:2], fill=CHARACTER_BOX, width=2)  # the top edge, to show how the number is turned
+            canvas.line(points[:2], fill=CHARACTER_BOX, width=2)  # the top edge, to show how the number is rotated
     canvas.text(
         (0, CELL),
         " ".join(number.text for number in record.numbers) or record.text,
@@ -80,7 +80,7 @@ def _cell(split: str, record: Record) -> Image.Image:
 
 
 def _placed(box: Box, size: tuple[int, int], corner: tuple[int, int]) -> list[float]:
-    """Return a box in pixels of the cell, given in 0-1 of the image, with its outline inside the image."""
+    """Return a box, relative to the image (0-1), in pixels of the cell, with its outline inside the image."""
     width, height = size[0] - 1, size[1] - 1
     left, top = corner
     return [left + box[0] * width, top + box[1] * height, left + box[2] * width, top + box[3] * height]

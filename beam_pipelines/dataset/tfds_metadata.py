@@ -20,7 +20,7 @@ DTYPES = {"bytes": "string", "float": "float32", "int64": "int64"}
 
 
 def files(info: DatasetInfo) -> dict[str, str]:
-    """Return name -> text of the files to write beside the shards."""
+    """Return name -> text of the files to write in addition to the shards."""
     return {INFO_FILE: _text(_info(info)), FEATURES_FILE: _text(_features())}
 
 

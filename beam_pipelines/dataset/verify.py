@@ -1,4 +1,4 @@
-"""Compare a dataset, byte for byte, with what its description says was written."""
+"""Compare a dataset, byte for byte, with its description."""
 
 import json
 from collections import Counter
@@ -16,9 +16,9 @@ DRAIN_BYTES = 2**20
 
 
 def find(folder: str, info: DatasetInfo) -> list[str]:
-    """Return what is wrong with the dataset, one line per finding; empty if it is intact.
+    """Return the errors in a dataset, one line each; empty if it is intact.
 
-    Findings are missing, extra, truncated, lengthened and changed shards, and inconsistent counts.
+    Errors are missing, extra, truncated, lengthened and changed shards, and inconsistent counts.
     """
     # Missing files are found by listing, since each file system has its own exception for opening one.
     names = sorted(listing.files(folder))
@@ -37,7 +37,7 @@ def find(folder: str, info: DatasetInfo) -> list[str]:
 
 
 def _check_shard(folder: str, shard: Shard, sources: Counter, lengths: Counter) -> list[str]:
-    """Read one shard, add what is in it to the counters, and return what is wrong with it."""
+    """Read one shard, add its records to the counters, and return its errors."""
     count = 0
     try:
         with FileSystems.open(FileSystems.join(folder, shard.name), compression_type="uncompressed") as file:
@@ -81,7 +81,7 @@ def _check_split(name: str, split: Split, sources: Counter, lengths: Counter) ->
 
 
 def _extra(names: list[str], info: DatasetInfo) -> list[str]:
-    """Return a finding for each file that looks like a shard but is not in the description."""
+    """Return an error for each file that looks like a shard but is not in the description."""
     known = {shard.name for split in info.splits.values() for shard in split.shards}
     extra = [name for name in names if ".tfrecord-" in name and name not in known]
     return [f"{name}: {dataset_info.INFO_FILE} does not list it" for name in extra]

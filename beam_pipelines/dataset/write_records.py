@@ -1,4 +1,4 @@
-"""The Beam transform that writes records, and the description of the resulting dataset."""
+"""The Beam transform that writes records, and the function that describes the resulting dataset."""
 
 import time
 from collections import Counter

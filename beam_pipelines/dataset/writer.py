@@ -1,4 +1,4 @@
-"""What the commands that write a dataset have in common: options, the run, the final table."""
+"""The common part of the commands that write a dataset: the request, the run, the final table."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ KIND = Kind(DATASET, DATASET, tfds_metadata.FILES, _shards_of)
 
 
 def request_of(args: argparse.Namespace, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was asked for: all options except where to write and how to run, and what identifies the inputs."""
+    """Return the request: all options except where to write and how to run, and what identifies the inputs."""
     asked = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "overwrite", "share")}
     return {**asked, "inputs": dict(inputs)}
 
@@ -72,17 +72,17 @@ def write(
     inputs: Mapping[str, Any],
     notes: Mapping[str, int] | None = None,
 ) -> None:
-    """Write the items of each split as a dataset, or a partition of it, and print what is in it once complete.
+    """Write the items of each split as a dataset, or a partition of it; once it is complete, print its contents.
 
     If exactly this dataset is already complete, do nothing.
 
     Args:
-      splits: the items of each.
+      splits: the items of each split.
       make: builds a record from an item.
       vocab: of the labels.
       args, argv, module: the command line.
       beam_args: Beam's options in it.
-      inputs: what identifies the content of the inputs, so that a dataset of older ones is not mistaken for this one.
+      inputs: identifies the content of the inputs, so that a dataset of older inputs is not mistaken for this one.
       notes: further counts to report.
     Raises:
       UserError: the folder holds something else, or no item could become a record; nothing is left behind.
@@ -119,7 +119,7 @@ def write(
 
 
 def _checked_info(output: str) -> dataset_info.DatasetInfo:
-    """Return the description of what was written, if every input is accounted for."""
+    """Return the description of the written dataset, after checking that every input is accounted for."""
     with FileSystems.open(FileSystems.join(output, dataset_info.INFO_FILE)) as file:
         info = dataset_info.info_from_json(file.read(), output)
     written = sum(split.records for split in info.splits.values())
@@ -134,7 +134,7 @@ def _checked_info(output: str) -> dataset_info.DatasetInfo:
 
 
 def _table(info: dataset_info.DatasetInfo, output: str, seconds: Mapping[str, float]) -> str:
-    """Format the counts as verified (engines may count a retried shard twice) and the seconds as the engine reports."""
+    """Format the verified counts (engines may count a retried shard twice), and the seconds that the engine reports."""
     lines = [f"{'records in':<33}{info.records_in:>10}"]
     for name, split in sorted(info.splits.items()):
         lines.append(f"{'written to ' + name:<33}{split.records:>10}  in {len(split.shards)} shards")

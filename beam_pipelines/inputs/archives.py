@@ -1,6 +1,6 @@
 """Locate the images in tar and zip archives, so that they can be read without unpacking the archive.
 
-An archive is scanned once. Damage becomes a reject, and what comes before it is kept.
+An archive is scanned once. Damage becomes a reject; images before it are kept.
 """
 
 import posixpath
@@ -35,11 +35,11 @@ class Member(NamedTuple):
     """An image in an archive, or the reject in its place.
 
     Attributes:
-      name: in the archive; empty if the archive itself is at fault.
-      start: where it begins in the file; for a zipped one, where its header begins.
+      name: in the archive; empty if the archive itself is damaged.
+      start: where its data begins in the file; if zipped, where its header begins.
       size: in bytes, unpacked.
       zipped: whether it must be read by `Zip.read`.
-      reject: reason and detail, if it is already clear that it cannot be read.
+      reject: reason and detail, if it is already known that it cannot be read.
     """
 
     name: str
@@ -144,7 +144,7 @@ class _Tar:
             yield Member(name, reject=("not-a-file", "it is a pipe or a device"))
 
     def _linked(self) -> Iterator[Member]:
-        """Yield the links, each with the data of the file that it leads to."""
+        """Yield the links, each with the data of its target."""
         for name, target in self._links.items():
             at = target
             for _ in range(_LINKS_FOLLOWED):
@@ -154,7 +154,7 @@ class _Tar:
             yield file._replace(name=name) if file else Member(name, reject=broken)
 
     def _next(self, end: int) -> int | None:
-        """Return where another archive begins after the end of this one, None if none does.
+        """Return where another archive begins after the end of this one, None if there is none.
 
         Raises:
           ReadError: the archive does not end there.
@@ -186,7 +186,7 @@ def _damaged(error: Exception) -> Member:
 
 
 class _Bounded:
-    """A file with bounded reads for tarfile, which would read as many bytes as a header claims."""
+    """A file with bounded reads for tarfile, which would otherwise read as many bytes as a header claims."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size, self.tell = file, size, file.tell

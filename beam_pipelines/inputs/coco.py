@@ -1,4 +1,4 @@
-"""Images listed in a COCO file, with the numbers in them as annotations."""
+"""Read images listed in a COCO file, with the numbers in them as annotations."""
 
 import os
 import posixpath
@@ -29,7 +29,7 @@ class CocoImages:
     """The images of a COCO file. A place is an index into its list `images`; each process holds the whole file.
 
     A number's corners are those of its `segmentation`, if that is one polygon of four points, else those of its `bbox`.
-    Its text is `text`, `attributes.text` or, if that is a string of digits, the name of its category.
+    Its text is `text`, `attributes.text` or, if it consists of digits, the name of its category.
     """
 
     path: str
@@ -44,7 +44,7 @@ class CocoImages:
         return self.list_folder.folder, self.list_folder.prefix
 
     def entries(self) -> Iterator[tuple[int, str, str | None]]:
-        """Yield the images, with the splits that `split` names, which `inspect --coco` writes."""
+        """Yield the images, each with its split, if it has the key `split`, as files of `inspect --coco` do."""
         for place, image in enumerate(_contents(self.path, self.written).images):
             yield place, self.list_folder.key(str(image["file_name"])), str(image.get("split") or "") or None
 
@@ -87,7 +87,7 @@ def open_coco(given: str, images_folder: str | None) -> CocoImages:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What a COCO file lists: its images, their annotations by the image's id, the category names by id."""
+    """The contents of a COCO file: its images, their annotations by image id, category names by id."""
 
     images: list[dict[str, Any]]
     annotations: dict[str, list[dict[str, Any]]]
@@ -152,7 +152,7 @@ def _number(annotation: dict[str, Any], categories: dict[str, str]) -> Number:
 def _corners(annotation: dict[str, Any], named: str) -> Corners:
     try:
         ((x0, y0, x1, y1, x2, y2, x3, y3),) = (map(float, polygon) for polygon in annotation["segmentation"])
-    except (KeyError, TypeError, ValueError):  # none, a mask, or another polygon
+    except (KeyError, TypeError, ValueError):  # no segmentation, a mask, or another polygon
         pass
     else:
         return x0, y0, x1, y1, x2, y2, x3, y3

@@ -1,4 +1,4 @@
-"""Which part of an image becomes the training image: the number alone, with some surroundings, or everything."""
+"""Choose the part of an image that becomes the training image: the number, its surroundings, or everything."""
 
 import hashlib
 import math
@@ -25,7 +25,7 @@ class CropPolicy:
         `whole`, the entire image.
       size: pixels, for `tight`.
       max_side: the longest side, in pixels, for the other two; larger images are shrunk, none is enlarged.
-      context: the smallest and the largest margin, as a share of the number's height.
+      context: the smallest and the largest margin, relative to the number's height.
       seed: determines the margins, together with the key of the image.
     """
 
@@ -45,7 +45,7 @@ class CropPolicy:
         Returns:
           The image to store, and the area of `image` that it shows, in pixels.
         Raises:
-          Reject: `no-box` if one is needed, `box-size`, `box-outside`.
+          Reject: `no-box` if a box is needed, `box-size`, `box-outside`.
         """
         if box is not None:
             _check(box, image.size)
@@ -61,7 +61,7 @@ class CropPolicy:
         return image.resize((self.size, self.size), Resampling.BILINEAR, box=square), square
 
     def _with_context(self, box: Box, size: tuple[int, int], key: str) -> tuple[int, int, int, int]:
-        """Return the area in whole pixels, so that cropping alters none."""
+        """Return the area in whole pixels, so that cropping does not change their values."""
         seed = hashlib.blake2b(f"{self.seed}/{key}".encode(), digest_size=16).digest()
         margins = np.random.default_rng(int.from_bytes(seed, "little")).uniform(*self.context, size=4)
         left, top, right, bottom = (margins * (box[3] - box[1])).tolist()
@@ -92,7 +92,7 @@ def check_size(box: Box) -> None:
 
 
 def check_corners(corners: Corners, size: tuple[int, int]) -> None:
-    """Check that corners run clockwise around an area that is partly inside an image of this width and height.
+    """Check that corners are in clockwise order, and their area partly inside an image of this width and height.
 
     Raises:
       Reject: `box-value`, `box-size`, `box-outside`, `box-order`.

@@ -1,4 +1,4 @@
-"""Labelled images listed in a CSV file, whose rows can be read individually by byte offset."""
+"""Read labelled images listed in a CSV file, whose rows are read individually by byte offset."""
 
 import csv
 import itertools
@@ -32,7 +32,7 @@ class CsvRows:
       written: modification time of the file, so that no process reads an older version that it still has open.
       list_folder: where the images are.
       columns: the names in the first line.
-      box_columns: those of them that hold a box, or none.
+      box_columns: the columns that hold a box; empty if there are none.
       delimiter: between the values of a row.
     """
 
@@ -60,7 +60,7 @@ class CsvRows:
         """Yield the rows.
 
         Raises:
-          UserError: the file is not CSV in UTF-8, or a quote swallows the rows after it.
+          UserError: the file is not CSV in UTF-8, or an unclosed quote contains the rows after it.
         """
         rows = _rows(self.path, self.written, self.delimiter)
         next(rows)
@@ -78,8 +78,8 @@ class CsvRows:
 
         Raises:
           Reject: `csv-row` if the row has more values than the first line or names no file, `outside-folder` if the
-            file is not in the folder of the images, `box-value` if a box is not numbers, `label` if there is a box
-            without a label.
+            file is not in the folder of the images, `box-value` if a value of a box is not a number, `label` if there
+            is a box without a label.
         """
         values = self._at(place)
         row, count = self._row(values), len(self.columns)
@@ -106,7 +106,7 @@ class CsvRows:
         return dict(zip(self.columns, [*values, *[""] * len(self.columns)], strict=False))
 
     def _check_lines(self, place: int, values: list[str]) -> None:
-        """Raise UserError for a row that spans lines, unless the name of an existing image has the line breaks."""
+        """Raise UserError for a row that spans lines, unless the line breaks are in the name of an existing image."""
         several = {column for column, value in itertools.zip_longest(self.columns, values) if "\n" in (value or "")}
         folder, name = self.list_folder.folder, self.list_folder.inside(self._row(values)["file"])
         if not several or (several == {"file"} and name and listing.exists(posixpath.join(folder, name))):
@@ -189,7 +189,7 @@ def _rows(path: str, written: float, delimiter: str, start: int = 0) -> Iterator
 
 
 def _lines(path: str, written: float, start: int) -> Iterator[tuple[int, str]]:
-    """Yield (end, line) for each line from a byte on.
+    """Yield (end, line) for each line, starting at a byte.
 
     Raises:
       UserError: it is not text in UTF-8.

@@ -1,4 +1,4 @@
-"""`digitStruct.mat` (SVHN format 1, MATLAB v7.3, i.e. HDF5): images with labelled boxes, read by index."""
+"""Read `digitStruct.mat` (SVHN format 1, MATLAB v7.3, i.e. HDF5): images with labelled boxes, by index."""
 
 import math
 import os
@@ -57,7 +57,7 @@ class DigitStruct:
                 raise UserError(
                     f"{path} has no digitStruct with name and bbox: give the digitStruct.mat of SVHN format 1"
                 )
-            # Each entry has its own object, so a valid file cannot have more entries than it has room for.
+            # Each entry is a separate object, so the size of a file limits the number of its entries.
             limit = os.fstat(file.fileno()).st_size // REFERENCE_BYTES
             self._names = _Column(self._file["digitStruct/name"], limit)
             self._boxes = _Column(self._file["digitStruct/bbox"], limit)

@@ -1,11 +1,11 @@
-"""The few HDF5 structures that MATLAB v7.3 writes by the hundred thousand, read directly from the file.
+"""Read the few HDF5 structures that MATLAB v7.3 writes by the hundred thousand, directly from the file.
 
 A general library creates several objects for every reference that it follows, and a `digitStruct.mat` has twenty
-per image. An object reference is the address of an object header, so this reader follows one by reading the bytes
-there. Whatever it does not recognise with certainty raises `UnknownLayout`: the general library must read it then.
+per image. An object reference is the address of an object header, so this reader follows it by reading the bytes
+there. Whatever it does not recognise with certainty raises `UnknownLayout`; then the general library must read it.
 
 Layouts follow the HDF5 File Format Specification 3.0: object headers of version 1, groups as symbol tables,
-dataset contents in the header (compact) or in one block (contiguous); little-endian, as all of MATLAB's are.
+dataset contents in the header (compact) or in one block (contiguous); little-endian, as in all files from MATLAB.
 """
 
 import os
@@ -41,10 +41,10 @@ _TYPES = {
     bytes.fromhex("1700000008000000"): REFERENCES,
 }
 
-# What following an invalid address may raise.
+# The exceptions that following an invalid address may raise.
 _DAMAGE = (struct.error, IndexError, OverflowError, ValueError, OSError)
 
-# The file is read in blocks, each with the beginning of the next, so that whatever begins in one is complete in it.
+# The file is read in overlapping blocks, so that every structure is complete in the block in which it begins.
 _BLOCK_BYTES, _BEGINNING_BYTES = 1 << 14, 1 << 10
 _BLOCKS = 64  # kept in memory
 MAX_VALUES = 100_000  # in one dataset; normally one per digit of a number
@@ -57,7 +57,7 @@ class UnknownLayout(Exception):
 class Hdf5:
     """A file's objects by their addresses, read on demand.
 
-    The file is not memory-mapped: truncating it meanwhile would kill the process.
+    The file is not memory-mapped, since truncating it while it is read would kill the process.
 
     Raises:
       UnknownLayout: MATLAB does not write files of this kind.
@@ -66,7 +66,7 @@ class Hdf5:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file  # its descriptor must stay open
         self._block = lru_cache(maxsize=_BLOCKS)(self._read_block)
-        # MATLAB puts 512 bytes of its own before the file, which addresses do not count.
+        # MATLAB puts a header of 512 bytes before the file; addresses count from after it.
         self._base, first = 0, self._block(0)
         starts = [start for start in (0, 512) if first[start : start + 16] == _SUPERBLOCK]
         if not starts:
@@ -82,7 +82,7 @@ class Hdf5:
         return self._block(number), start
 
     def values(self, address: int) -> tuple[str, tuple]:
-        """Return the values of a two-dimensional dataset, flat, and their type.
+        """Return the values of a two-dimensional dataset, flattened, and their type.
 
         Returns:
           `DOUBLES`, `CHARACTERS` (their codes) or `REFERENCES` (the addresses of objects), and the values.

@@ -11,7 +11,7 @@ from urllib3.util import Retry
 from trainer import logs, progress
 from trainer.cli import UserError
 
-# Waits 0, 1, 2, 4 ... 60 seconds, or as long as the server asks; in total about three minutes without a byte.
+# Waits 0, 1, 2, 4 ... 60 seconds, or as long as the server asks; gives up after about three minutes without data.
 RETRY = Retry(total=9, backoff_factor=0.5, backoff_max=60, status_forcelist=(429, 500, 502, 503, 504))
 TIMEOUT = (30, 60)  # seconds, to connect and between two reads
 CHUNK_BYTES = 2**18
@@ -41,17 +41,17 @@ class Progress:
 
 
 def fetch(url: str, path: Path, *, size: int) -> None:
-    """Fetch a file of `size` bytes; what `path` already has of it is kept if the server's file is unchanged.
+    """Fetch a file of `size` bytes; resume after the bytes that `path` already has if the server's file is unchanged.
 
     Raises:
-      UserError: the server does not have it, has a different one, or could not be reached for minutes.
+      UserError: the server does not have the file, has a different one, or could not be reached for minutes.
     """
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=RETRY))
     retry, furthest = RETRY, 0
     while (done := size_of(path)) < size:
-        if done > furthest:  # data arrived: a bad connection alone must not end a long transfer
+        if done > furthest:  # data arrived, so retry: a bad connection must not end a long transfer
             retry, furthest = RETRY, done
         try:
             _transfer(session, url, path, size)
@@ -80,7 +80,7 @@ def size_of(path: Path) -> int:
 
 
 def _validator_file(path: Path) -> Path:
-    """Return the file with the ETag or date by which the server can tell whether its file is unchanged."""
+    """Return the path of a file with the ETag or date by which the server can tell whether its file is unchanged."""
     return path.with_name(f"{path.name}.validator")
 
 
@@ -127,7 +127,7 @@ def _transfer(session: requests.Session, url: str, path: Path, size: int) -> Non
 
 def _keep_validator(validator: Path, headers: requests.structures.CaseInsensitiveDict) -> None:
     etag = headers.get("ETag", "")
-    if etag.startswith("W/"):  # a weak one does not guarantee identical bytes, as joining parts requires
+    if etag.startswith("W/"):  # a weak one does not guarantee identical bytes, which joining parts requires
         etag = ""
     if strong := etag or headers.get("Last-Modified", ""):
         validator.write_text(strong)

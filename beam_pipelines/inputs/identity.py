@@ -13,7 +13,7 @@ from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.listing import File
 
 BITS = 128
-FEW = 20  # up to this many files of a folder in an object store, each is looked up instead of listing the folder
+FEW = 20  # up to this many files in a folder of an object store are looked up one by one, instead of listing the folder
 
 
 def of_files(files: Iterable[File]) -> str:

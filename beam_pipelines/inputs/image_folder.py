@@ -1,4 +1,4 @@
-"""The folder of the images that a list names, and which names lead into it."""
+"""Resolve the names of images in a list, which must be inside a folder."""
 
 import posixpath
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.data.labels import listed_names
 
-IMAGES = "images"  # folder beside the list
+IMAGES = "images"  # folder next to the list
 
 
 @dataclass(frozen=True)
 class ImageFolder:
     """The images that a list names, relative to a folder; a leading `images/` is dropped if that is the folder's name.
 
-    A name that leads out of it, such as an absolute path or `..`, is rejected unless the user gave a folder that
-    contains it.
+    A name outside the folder, such as an absolute path or one with `..`, is rejected, unless the user gave a folder
+    that contains it.
 
     Attributes:
       list_path: of the list.
       folder: of the images, local or remote.
-      drop: a prefix that names may have although it is the folder itself, e.g. `images/`, or empty.
-      chosen: whether the user named the folder, and so allows every name that leads into it.
+      drop: a prefix to drop from names because it is the folder itself, e.g. `images/`; may be empty.
+      chosen: whether the user named the folder, and so allows every name that is inside it.
     """
 
     list_path: str
@@ -49,7 +49,7 @@ class ImageFolder:
         return posixpath.join(self.folder, name)
 
     def inside(self, written: str) -> str | None:
-        """Return the canonical form of a name, relative to the folder; None if it leads out of the folder."""
+        """Return the canonical form of a name, relative to the folder; None if it is outside the folder."""
         name = listed_names.inside(written)
         if name is not None:
             return name.removeprefix(self.drop)
@@ -58,7 +58,7 @@ class ImageFolder:
 
 
 def of_list(list_path: str, given: str | None) -> ImageFolder:
-    """Return the folder that the user gave or, by default, images/ beside the list if it has files, else its folder."""
+    """Return the folder that the user gave; by default, images/ next to the list if it has files, else the list's."""
     folder = given
     if folder is None:
         folder = posixpath.dirname(list_path)

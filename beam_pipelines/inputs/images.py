@@ -1,4 +1,4 @@
-"""Image files, local or remote, with broken ones rejected by name; and boxes in images."""
+"""Open and decode image files, local or remote, rejecting broken ones by name; and compute boxes in images."""
 
 import shutil
 import tempfile
@@ -82,7 +82,7 @@ def union(boxes: Sequence[Box]) -> Box:
 
 
 def relative(box: Box, crop: Box) -> Box:
-    """Return a box in the coordinates of a crop, 0-1, clipped to it."""
+    """Return a box relative to a crop, 0-1, clipped to it."""
     width, height = crop[2] - crop[0], crop[3] - crop[1]
 
     def clip(value: float) -> float:

@@ -1,6 +1,6 @@
 """Labelled inputs: one light pass over the keys, then access to each image by its place, in any order.
 
-A source is a few strings that are sent to the workers. Each process opens the file that it reads once.
+A source is a few strings, which are sent to the workers. Each process opens the file only once.
 """
 
 import posixpath
@@ -34,12 +34,12 @@ class Labelled:
     """A labelled image before it is read.
 
     Attributes:
-      key: unique among all.
+      key: unique in the input.
       image: the path of its file, or the image itself.
-      text: the number that it shows; of several, the largest.
-      box: of that number, in pixels of the upright image; may extend beyond it. None if unknown.
+      text: the number that it shows; the largest, if there are several.
+      box: of that number, in pixels of the upright image; may extend beyond the image. None if unknown.
       char_boxes: of its characters, or empty.
-      numbers: all numbers with their corners in the same pixels, or empty if unknown.
+      numbers: all numbers with their corners, likewise in pixels; empty if unknown.
       size: width and height of the image to which the boxes refer, or None if the input does not say.
       shows_none: whether the input says that there is no number in it.
     """
@@ -67,7 +67,7 @@ class Source(Protocol):
 
     @property
     def has_several(self) -> bool:
-        """Whether several entries of one image are several numbers that it shows."""
+        """Whether several entries of one image mean several numbers in it."""
 
     @property
     def images(self) -> tuple[str, str] | None:
@@ -85,12 +85,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Survey:
-    """What the light pass found.
+    """The result of the light pass.
 
     Attributes:
       splits: the places of each split, in a seeded random order.
-      duplicates: the places of all but the first entry of the same image, if entries are not grouped.
-      repeats: the same, by image, if they are; then `splits` has only the first entry of each image.
+      duplicates: if entries are not grouped, the places of all but the first entry of each image.
+      repeats: if entries are grouped, the same by image; then `splits` has only the first entry of each image.
       unlabelled: the number of image files without an entry.
     """
 
@@ -104,8 +104,8 @@ def survey(source: Source, shares: list[tuple[str, float]], seed: int, *, groupe
     """Scan the keys of a source, keeping 18 bytes for each.
 
     Args:
-      source: only its keys are read.
-      shares: determine the split if the input gives none.
+      source: the input, of which only the keys are read.
+      shares: determine the split of an image if the input does not.
       seed: determines the order.
       grouped: whether several entries of one image belong together.
     Raises:
@@ -147,11 +147,11 @@ def _check_one_split(source: Source, apart: np.ndarray) -> None:
 
 
 def together(entries: Sequence[Labelled]) -> Labelled:
-    """Return the image that several entries name, with the numbers of all of them, the largest first.
+    """Return the image that several entries name, with the numbers of all entries, the largest first.
 
     Raises:
-      Reject: `label` if one says that there is no number, `no-box` if one has no box, `duplicate-box` if two have the
-        same.
+      Reject: `label` if an entry says that there is no number, `no-box` if one has no box, `duplicate-box` if two have
+        the same box.
     """
     if len(entries) == 1:
         return entries[0]

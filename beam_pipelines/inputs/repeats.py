@@ -1,4 +1,4 @@
-"""Several entries of one image: found in the light pass, and kept in little memory."""
+"""Find several entries of one image in the light pass, and keep them in little memory."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Repeats:
-    """Entries that name an image again, sorted by the image's first entry: two places of 8 bytes for each."""
+    """The further entries of images, sorted by the image's first entry; two places of 8 bytes for each."""
 
     firsts: Sequence[int] = ()
     places: Sequence[int] = ()
@@ -25,13 +25,13 @@ NO_REPEATS = Repeats()
 
 
 def find(places: NDArray[np.int64], hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of all entries that name an image again, and for each that of the image's first entry."""
+    """Return the indices of all further entries of images, and for each the index of the image's first entry."""
     _, first, image = np.unique(hashes, return_index=True, return_inverse=True)
     again = np.delete(np.arange(len(places)), first)
     return again, first[image[again]]
 
 
 def by_image(places: NDArray[np.int64], again: NDArray[np.int64], first: NDArray[np.int64]) -> Repeats:
-    """Return what `find` found, for looking up by place."""
+    """Return the result of `find` in a form that is looked up by place."""
     order = np.argsort(places[first], kind="stable")
     return Repeats(*(array("q", places[chosen][order].tobytes()) for chosen in (first, again)))

@@ -1,4 +1,4 @@
-"""Which split of a dataset an image belongs to."""
+"""Determine the split of a dataset to which an image belongs."""
 
 import math
 import re
@@ -32,7 +32,7 @@ def parse_split(text: str) -> list[tuple[str, float]]:
 
 
 def split_of(key: str, shares: list[tuple[str, float]]) -> str:
-    """Return the split of an image; only its key matters, so it never moves when other images come or go."""
+    """Return the split of an image; it depends only on the key, so it stays when other images are added or removed."""
     spot = zlib.crc32(key.encode()) / 2**32 * sum(share for _, share in shares)
     for name, share in shares:
         spot -= share

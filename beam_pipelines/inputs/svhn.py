@@ -1,4 +1,4 @@
-"""The two formats of Street View House Numbers: photos with `digitStruct.mat`, and single digits of 32x32 pixels."""
+"""Read the two formats of Street View House Numbers: photos with `digitStruct.mat`, and single digits, 32x32 pixels."""
 
 import posixpath
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class Photos:
         """Read an entry.
 
         Raises:
-          Reject: `damaged-entry`; `outside-folder` if its name leads out of the folder.
+          Reject: `damaged-entry`; `outside-folder` if its name is outside the folder.
         """
         try:
             entry = self._file().entry(place)

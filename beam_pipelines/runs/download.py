@@ -14,7 +14,7 @@ from beam_pipelines.inputs import http_download
 from trainer.cli import UserError
 
 CHUNK_BYTES = 2**20
-# Unpacked size over archive size: images hardly compress, and digitStruct.mat adds less than as much again.
+# Unpacked size relative to the archive: images hardly compress, and digitStruct.mat at most doubles the size.
 UNPACKED_SHARE = 2
 
 
@@ -72,7 +72,7 @@ def download(name: str, folder: Path, *, url: str, sha256: str | None) -> None:
 
 
 def _fetch(url: str, path: Path, expected: str | None) -> str:
-    """Download a file, which gets its name once its SHA-256 is as expected, and return the SHA-256."""
+    """Download a file, rename it to its final name once its SHA-256 is as expected, and return the SHA-256."""
     partial = path.with_name(f"{path.name}.part")
     http_download.fetch(url, partial, size=OFFICIAL[path.name].size)
     try:
@@ -116,9 +116,9 @@ def unpack(path: Path, folder: Path, *, keep: bool = False) -> None:
     Args:
       path: the archive, which is removed if it cannot be unpacked, unless `keep`.
       folder: the folder that it contains.
-      keep: leave an archive that was there before.
+      keep: do not remove the archive, since it existed before.
     Raises:
-      UserError: the archive is damaged, lacks that folder, or has a path that leads out of it.
+      UserError: the archive is damaged, lacks that folder, or has a path outside it.
     """
     scratch = folder.with_name(f"{folder.name}.unpacking")
     shutil.rmtree(scratch, ignore_errors=True)  # left by a killed run
@@ -141,7 +141,7 @@ def unpack(path: Path, folder: Path, *, keep: bool = False) -> None:
 
 
 def check_space(names: list[str], folder: Path) -> None:
-    """Check that there is room for what is still to be downloaded and unpacked.
+    """Check that there is disk space for the files that are still to be downloaded and unpacked.
 
     Raises:
       UserError: there is not enough.

@@ -21,15 +21,15 @@ from trainer.files.lock import Lock
 LABELS, HEADER = "labels.csv", ["file", "label"]
 EMPTY = 0.2  # share of scenes without a number
 NAME = re.compile(r"(\d+)-(\d{6,})\.png")  # seed and index
-# Seeds and counts of runs whose images may be there although no labels name them; the next run removes these images.
+# Seeds and counts of runs whose images may exist although no labels name them; the next run removes these images.
 UNFINISHED = "labels.csv.unfinished"
 NEW_LABELS, NEW_IMAGE = "labels.csv.new", "image.png.new"
-Drawing = tuple[Image.Image, list[list[Any]]]  # and a row of the labels, without the file, for each number
+Drawing = tuple[Image.Image, list[list[Any]]]  # an image, and for each number its row in the labels, without the file
 
 
 def run(args: argparse.Namespace) -> None:
     """Draw the images that the command line asks for."""
-    args.alphabet = None  # of the texts, else digits
+    args.alphabet = None  # then that of the texts, else digits
     header, draw = _artist(args)
     folder = Path(args.output)
     _check_ours(folder)  # before anything is written, the lock file included
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _write(folder: Path, seed: int, count: int, header: list[str], draw: Callable[[int], Drawing], lock: Lock) -> None:
-    """Draw the images and their labels in place of those of earlier runs."""
+    """Draw the images and their labels, replacing those of earlier runs."""
     drawn_before = _check_ours(folder)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     with (folder / UNFINISHED).open("a", encoding="utf-8") as file:
@@ -49,7 +49,7 @@ def _write(folder: Path, seed: int, count: int, header: list[str], draw: Callabl
     rows = []
     for index in range(count):
         (image, labels), name = draw(index), f"{seed}-{index:06d}.png"
-        image.save(folder / NEW_IMAGE, "PNG")  # a former image may have another name elsewhere, a hard link
+        image.save(folder / NEW_IMAGE, "PNG")  # then renamed: the former image may have other hard links
         (folder / NEW_IMAGE).replace(folder / "images" / name)
         rows += [[name, *label] for label in labels]
     with (folder / NEW_LABELS).open("w", newline="", encoding="utf-8") as file:
@@ -61,7 +61,7 @@ def _write(folder: Path, seed: int, count: int, header: list[str], draw: Callabl
 
 
 def _artist(args: argparse.Namespace) -> tuple[list[str], Callable[[int], Drawing]]:
-    """Return the header of the labels and what draws an image by its index."""
+    """Return the header of the labels, and the function that draws an image by its index."""
     lengths = "house" if args.scenes else "uniform"
     numbers = given_texts.of(args, lengths=lengths, digits="uniform")
     typefaces.check(numbers.characters)
@@ -89,7 +89,7 @@ def _check_ours(folder: Path) -> dict[str, int]:
     """Check that a folder holds only what this command wrote: labels.csv, the images that it names, an unfinished run.
 
     Returns:
-      By seed, a count that includes every image that the labels name.
+      By seed, a count of images that includes all those in the labels.
     Raises:
       UserError: it holds anything else.
     """
@@ -150,6 +150,6 @@ def _largest(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 
 def _is_of(name: str, unfinished: dict[str, int]) -> bool:
-    """Return whether an unfinished run has drawn, or was to draw, a file."""
+    """Return whether a file belongs to an unfinished run, which has drawn it or would have."""
     parts = NAME.fullmatch(name.removeprefix("images/")) if name.startswith("images/") else None
     return parts is not None and int(parts[2]) < unfinished.get(parts[1], 0)

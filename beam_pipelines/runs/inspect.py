@@ -27,7 +27,7 @@ NAMED = 3  # keys listed in a message
 
 @dataclass
 class DatasetSummary:
-    """What one pass over all records finds."""
+    """The result of one pass over all records."""
 
     splits: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
@@ -99,7 +99,7 @@ def report(info: DatasetInfo, contents: DatasetSummary) -> str:
 
 
 def _table(name: str, counts: dict) -> list[str]:
-    """Return a line for each value, with its count, its share and a bar of that length."""
+    """Return a line for each value, with its count, its share and a bar in proportion to that."""
     total = max(sum(counts.values()), 1)
     return [
         f"{name:<10} {value!s:<16}{count:>10,}  {count / total:>6.1%}  {'#' * round(40 * count / total)}".rstrip()

@@ -78,7 +78,7 @@ class MakeLabelledRecord:
             raise Reject("too-long", f"the label {text!r} has more than {self.max_digits} characters")
 
     def _cut(self, decoded: image_io.DecodedImage, labelled: Labelled) -> Record:
-        """Return the record of an image; its file is kept as it is if nothing in it needs to change."""
+        """Return the record of an image; its file is stored unchanged if possible."""
         if labelled.size not in (None, decoded.image.size):
             sizes = ["x".join(map(str, size)) for size in (decoded.image.size, labelled.size or ())]
             raise Reject("image-size", f"the image is {sizes[0]}, but its boxes are listed for {sizes[1]}")

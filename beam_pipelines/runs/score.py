@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
 
 
 def _items(args: argparse.Namespace, images: find_images.Found, scratch: str) -> tuple[Sequence[Item], str]:
-    """Return what to read, with the rows to carry over instead of their images, and the local file that lists it."""
+    """Return the items, in which rows to carry over replace their images, and the local file that lists them."""
     if not args.resume_from:
         return images.items, os.path.join(scratch, IMAGES_FILE)
     path = os.path.join(scratch, "carried")
@@ -92,7 +92,7 @@ def _items(args: argparse.Namespace, images: find_images.Found, scratch: str) ->
 
 
 def _check_resumption(args: argparse.Namespace) -> None:
-    """Raise UserError unless --resume-from and --only-below are given together, and the output is another one."""
+    """Raise UserError unless --resume-from and --only-below are given together, and the output is a different one."""
     if (args.resume_from is None) != (args.only_below is None):
         raise UserError("give --resume-from and --only-below together: the earlier predictions, and a confidence")
     if args.resume_from is None:
@@ -105,10 +105,10 @@ def _check_resumption(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Check the bounds of numbers.
+    """Check the bounds of options.
 
     Raises:
-      UserError: one is out of them.
+      UserError: one is out of bounds.
     """
     if args.num_shards is not None and args.num_shards < 1:
         raise UserError(f"--num-shards {args.num_shards}: it must be at least 1")
@@ -125,7 +125,7 @@ def _copy(path: str, to: str) -> None:
 def _request(
     args: argparse.Namespace, items: Sequence[Item], num_shards: int, reading: Reading, model: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what decides the rows."""
+    """Return everything that determines the rows."""
     carried = {"resume_from": args.resume_from, "only_below": args.only_below} if args.resume_from else {}
     return {
         "images": len(items),
@@ -148,7 +148,7 @@ def _request(
 
 
 def slices(items: ImageList, output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
-    """Cut the items into one run per shard, so that the rows of all shards, in order, are sorted by key."""
+    """Divide the items into one range per shard, so that the rows of all shards, in order, are sorted by key."""
     count = min(num_shards, len(items))
     bounds = [len(items) * shard // count for shard in range(count + 1)]
     names = (predictions.shard_name(file_format, shard, count) for shard in range(count))
@@ -164,7 +164,7 @@ def _default_shards(images: int, share: Partition | None) -> int:
 
 
 def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
-    """Return the reading settings: those of the command line, else the model's own."""
+    """Return the reading settings: those of the command line, else the model's."""
     width, candidates = beam_width.sizes(args.beam_width, args.candidates, model["beam_width"])
     confidence = args.min_confidence
     if args.target_accuracy is not None:
@@ -238,7 +238,7 @@ def _table(summary: dict[str, Any], output: str) -> str:
 
 
 def _number_rows(counts: dict[str, int] | None, cut_off: int) -> list[tuple[str, str]]:
-    """Return rows on how many numbers were found, by the counts of images with each number of numbers."""
+    """Return table rows on how many numbers were found, given the count of images by how many numbers they show."""
     if counts is None:
         return []
     total = sum(int(numbers) * images for numbers, images in counts.items())

@@ -21,11 +21,11 @@ from trainer.data.formats import dataset_info
 from trainer.data.images.image_kinds import IMAGE_ENDINGS
 from trainer.vocab import DIGITS, Vocab
 
-FIRST = 10  # regions that are cut out before any is written, to see that the records are usable
+FIRST = 10  # regions that are cut out before any is written, to check that the records are usable
 
 
 def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
-    """Return what draws the images that the command line asks for, after checking that all it needs exists.
+    """Return the source of the images that the command line asks for, after checking that all it needs exists.
 
     Raises:
       UserError: a flag or a file of the source is missing, or it cannot draw such numbers.
@@ -53,10 +53,10 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
 
 
 def regions_of(args: argparse.Namespace) -> NumberRegions:
-    """Return what cuts out the regions that the command line asks for; their alphabet is that of the records.
+    """Return the source of the regions that the command line asks for; their alphabet is that of the records.
 
     Raises:
-      UserError: a flag or a dataset is missing, or its numbers are of no use.
+      UserError: a flag or a dataset is missing, or its numbers are not usable.
     """
     if not args.records:
         raise UserError("--source regions needs --records DIR, datasets with boxes: write scenes first")
@@ -74,7 +74,7 @@ def regions_of(args: argparse.Namespace) -> NumberRegions:
 
 
 def scenes_of(args: argparse.Namespace) -> Scenes:
-    """Return what makes the scenes that the command line asks for, after checking that all it needs exists.
+    """Return the source of the scenes that the command line asks for, after checking that all it needs exists.
 
     Raises:
       UserError: a folder has no images, or no usable numbers.
@@ -95,7 +95,7 @@ def _backgrounds(folder: str) -> tuple[str, ...]:
 
     paths = sorted(file.path for file in listing.below(folder, fail) if file.path.lower().endswith(IMAGE_ENDINGS))
     if not paths:
-        raise UserError(f"--backgrounds {folder} has no images: give a folder of photos in which there are no numbers")
+        raise UserError(f"--backgrounds {folder} has no images: give a folder of photos without numbers")
     try:
         backdrop.load(tuple(paths))
     except shards.Reject as reject:
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace, beam_args: Sequence[str], argv: list[str] | No
 
 
 def _inputs(args: argparse.Namespace) -> dict[str, str]:
-    """Return what identifies the content of the files that the options name."""
+    """Return checksums that identify the content of the files that the options name."""
     tables = [path for path in (args.lengths, args.digits, args.texts) if path and path not in texts.NAMED]
     fingerprints = {"tables": identity.of_paths(tables)} if tables else {}
     if args.source in ("fonts", "scenes"):

@@ -1,4 +1,4 @@
-"""Rows of earlier predictions that a run carries over, instead of reading their images again."""
+"""Carry over rows of earlier predictions, instead of reading their images again."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ ROW: Final = "row"  # the kind of an item that is carried over: `path` is the sh
 
 
 class _Row(NamedTuple):
-    """A row of earlier predictions: what it says, and its shard and place there."""
+    """A row of earlier predictions: its values, its shard, and its place in it."""
 
     key: str
     confidence: float
@@ -30,13 +30,13 @@ class _Row(NamedTuple):
 
 
 def replace(items: Iterable[Item], earlier: str, only_below: float) -> Iterator[Item]:
-    """Yield items of which those that earlier predictions have read with enough confidence are carried over.
+    """Yield the items; those that earlier predictions have read with enough confidence become rows to carry over.
 
-    A file whose size or time is another one now is read again.
+    A file whose size or modification time has changed is read again.
 
     Args:
       items: sorted by key, as all rows are.
-      earlier: a folder of predictions, or a file beside its folder.
+      earlier: a folder of predictions, or a file next to its folder.
       only_below: the confidence below which an image is read again.
     Raises:
       UserError: the earlier predictions are missing, not complete or damaged.
@@ -56,26 +56,26 @@ One = TypeVar("One", _Row, Item)
 
 
 class _Sorted(Generic[One]):
-    """Finds keys, each later than the one before, among what is sorted by key."""
+    """Finds keys, which must be ascending, in an iterator that is sorted by key."""
 
     def __init__(self, found: Iterator[One]) -> None:
         self._found: Iterator[One] = found
         self._next: One | None = next(found, None)
 
     def at(self, key: str) -> One | None:
-        """Return what has this key."""
+        """Return the element with this key, None if there is none."""
         while self._next is not None and self._next.key < key:
             self._next = next(self._found, None)
         return self._next if self._next is not None and self._next.key == key else None
 
     def finish(self) -> None:
-        """Read to the end, which checks the rest."""
+        """Read to the end, to check the rest."""
         for _ in self._found:
             pass
 
 
 def _listed(earlier: str) -> Sequence[Item]:
-    """Return the images that earlier predictions are of; none if a version before the list wrote them."""
+    """Return the images of earlier predictions; none if a version wrote them that stored no list."""
     flat = flat_file.of(earlier)
     path = FileSystems.join(flat.folder if flat else earlier, image_list.IMAGES_FILE)
     try:

@@ -1,4 +1,4 @@
-"""Check that --input of the scorer has something to read, before anything is written."""
+"""Check that the scorer's --input contains something to read, before anything is written."""
 
 from beam_pipelines.inputs import images
 from beam_pipelines.scoring import find_images
@@ -13,12 +13,12 @@ _EXPECTED = "give images, folders, .tar or .zip archives, TFRecords, or @FILE fo
 def check_readable(found: Found, size: tuple[int, int]) -> None:
     """Check that not everything is a reject.
 
-    A folder, a pattern or a list may hold anything: what cannot be read there is counted, and the job succeeds. If all
-    files are named one by one and none of them is an image, that is a mistake, so these are decoded until one can be
-    read; usually that is the first.
+    A folder, a pattern or a list may contain anything: unreadable files in it are counted, and the job succeeds. But if
+    all files are named one by one and none of them is an image, that is a mistake. So these are decoded until one can
+    be read, usually the first.
 
     Args:
-      found: what --input names.
+      found: the result of `find_images.find`.
       size: height and width of the model's input.
     Raises:
       UserError: there are only rejects, or only other files.

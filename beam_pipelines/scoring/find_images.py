@@ -27,19 +27,19 @@ from trainer.data.images.image_kinds import IMAGE_ENDINGS
 from trainer.files.local_file import NotAFile, check_regular
 
 RECORDS = ".tfrecord"  # somewhere in the name
-LINK_TO_FOLDER = "link to a folder"  # among the extensions of other files
+LINK_TO_FOLDER = "link to a folder"  # counted among the extensions of other files
 NamedFile = tuple[str, tuple[int, float] | None]  # the path of a file, and its size and time if they are known
 _FRAME_HEADER, _FRAME = 12, 16  # bytes of a TFRecord's framing before its data, and in total
 
 
 @dataclass
 class Found:
-    """What the inputs name.
+    """The images that the inputs name, and the other files there.
 
     Attributes:
-      items: in the order of their keys; an `ImageList`, and so not in memory.
+      items: in the order of their keys; an `ImageList`, so not in memory.
       endings: other files in folders and archives, counted by extension.
-      named: the paths of files that an input names itself, rather than a folder, a pattern or a list.
+      named: the paths of files that are inputs themselves, rather than part of a folder, a pattern or a list.
     """
 
     items: Sequence[Item]
@@ -60,7 +60,7 @@ def find(inputs: Iterable[str], scratch: str) -> Found:
         Wildcards are expanded only if nothing has exactly that name.
       scratch: a local folder for the file with the list, `image_list.IMAGES_FILE`, which is read whenever the list is.
     Raises:
-      UserError: an input matches nothing, nothing that can be read, or an unfinished dataset.
+      UserError: an input matches nothing, contains nothing readable, or is an unfinished dataset.
     """
     with closing(Collection()) as collected:
         found, buckets = Found([]), set[str]()
@@ -77,10 +77,10 @@ def find(inputs: Iterable[str], scratch: str) -> Found:
 
 
 def _collect(one: str, found: Found, collected: Collection, buckets: set[str]) -> None:
-    """Add the files that an input names, and check their buckets, which lists may name, too, if not in `buckets`.
+    """Add the files that an input names, and check their buckets (also those named in lists), unless in `buckets`.
 
     Raises:
-      UserError: it matches nothing, or names a store that cannot be read.
+      UserError: the input matches nothing, or names a store that cannot be read.
     """
     before, count, path = collected.count, 0, ""
     for path, file in _paths(one, found, collected):
@@ -198,7 +198,7 @@ def _items(path: str, found: Found, finished: dict[str, dict[str, Shard]]) -> It
         except NotAFile as error:
             yield Item(printable(path), path, reject=("not-a-file", str(error)))
             return
-        except OSError:  # reading it will raise this error again, as a reject
+        except OSError:  # when the image is read, this error occurs again and becomes a reject
             yield Item(printable(path), path)
             return
     if RECORDS in _name(path):
@@ -257,7 +257,7 @@ def _records(path: str) -> Iterator[Item]:
 
 
 def _raise_if_remote(path: str, error: Exception) -> None:
-    """Raise an object store's error again: it says nothing about the file."""
+    """Raise an object store's error again, since it does not mean that the file is damaged."""
     if isinstance(error, OSError) and listing.is_remote(path):
         raise error
 
@@ -281,7 +281,7 @@ def _check_finished(path: str, finished: dict[str, dict[str, Shard]]) -> None:
 
 
 def _shards(folder: str) -> dict[str, Shard]:
-    """Return the shards that the description of a dataset lists, none if it has no description."""
+    """Return the shards that the description of a dataset lists; empty if it has no description."""
     if dataset_info.INFO_FILE not in listing.files(folder):
         return {}
     return {shard.name: shard for split in writer.read_info(folder).splits.values() for shard in split.shards}

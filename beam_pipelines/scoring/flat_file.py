@@ -1,7 +1,7 @@
-"""One flat file with all predictions: `score --output out.csv`, `.jsonl` or `.parquet`.
+"""Write one flat file with all predictions: `score --output out.csv`, `.jsonl` or `.parquet`.
 
-The shards, the rejects and the summary are in a folder beside it. The file is made from the shards once they are
-complete, and removed before they are replaced; a file with any other content is not ours.
+The shards, the rejects and the summary are in a folder next to it. The file is made from the shards once they are
+complete, and removed before they are replaced. A file with any other content belongs to the user.
 """
 
 import io
@@ -37,7 +37,7 @@ class FlatFile:
         """Check that the file does not exist, or was made from the shards.
 
         Raises:
-          UserError: it holds anything else.
+          UserError: the file has any other content.
         """
         if self._exists() and not self._is_ours():
             raise UserError(
@@ -55,7 +55,7 @@ class FlatFile:
 
         Raises:
           UserError: another file has appeared there since `check`, or the shards are damaged.
-          Locked: another run has replaced the shards meanwhile.
+          Locked: another run has replaced the shards in the meantime.
         """
         if not self._is_done():
             return
@@ -75,7 +75,7 @@ class FlatFile:
             raise UserError(f"{self.folder}: {error}; write it again with --overwrite") from error
 
     def _exists(self) -> bool:
-        """Return whether anything stands at the path, a link to nothing included."""
+        """Return whether anything exists at the path, even a dangling link."""
         return listing.exists(self.path) if listing.is_remote(self.path) else os.path.lexists(self.path)
 
     def _is_done(self) -> bool:
@@ -111,7 +111,7 @@ class FlatFile:
         """Yield the content of each shard.
 
         Raises:
-          ValueError: one is not what the summary says.
+          ValueError: one does not match the summary.
         """
         name, summary = predictions.read_summary(self.folder)
         for shard in summary["shards"]:

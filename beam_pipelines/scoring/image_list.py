@@ -1,4 +1,4 @@
-"""The list of the images that a run reads, in a file: a shard is a range of it, of which only a batch is in memory."""
+"""Store the list of the images that a run reads in a file: a shard is a range of it; only one batch is in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,11 +32,11 @@ class Item(NamedTuple):
     """An image, or the reject in its place.
 
     Attributes:
-      key: unique except among rejects: the path, `archive.tar/member`, or the record's own.
+      key: unique except among rejects: the path, `archive.tar/member`, or the record's key.
       path: of the file that contains it.
       kind: how it is stored there; for `row`, see `carried_rows`.
       start, size: position in the file, in bytes, of a member or record; for a zipped member, that of its header.
-      reject: reason and detail, if it is already clear that it cannot be read.
+      reject: reason and detail, if it is already known that it cannot be read.
       file: size in bytes of the file and when it was last written, in seconds since the epoch; None if unknown.
     """
 
@@ -57,7 +57,7 @@ class Item(NamedTuple):
 
 
 def of_row(row: Sequence[Any]) -> Item:
-    """Return the item that `Item.row` made this row of."""
+    """Return the item of a row that `Item.row` made."""
     key, path, kind, start, size, reason, detail, file_size, updated = row
     reject = None if reason is None else (_text(reason), _text(detail))
     file = None if file_size is None else (file_size, updated)
@@ -74,7 +74,7 @@ def _text(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class ImageList(Sequence[Item]):
-    """A range of the items in a file, which each iteration reads.
+    """A range of the items in a file; each iteration reads the file.
 
     Attributes:
       path: of the file, local or remote.
@@ -115,7 +115,7 @@ def open_list(path: str) -> ImageList:
     """Return the whole list in a file.
 
     Raises:
-      ValueError: it is not one (`pyarrow.ArrowInvalid`).
+      ValueError: the file is not such a list (`pyarrow.ArrowInvalid`).
     """
     with FileSystems.open(path, compression_type="uncompressed") as file:
         batches = pa.ipc.open_file(pa.PythonFile(file, mode="r"))

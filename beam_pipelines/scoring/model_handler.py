@@ -30,7 +30,7 @@ class Reading:
     Attributes:
       batch_size: images per batch.
       beam_width: number of hypotheses in the beam.
-      candidates: number per row.
+      candidates: how many per row.
       min_confidence: lowest confidence of an accepted row.
       file_format: a key of `predictions.WRITERS`.
       max_megapixels: larger images are rejected.
@@ -53,8 +53,8 @@ class Reading:
 class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
     """Reads the images of a shard and writes its predictions.
 
-    To RunInference one example is one shard, the unit of work, so images are batched within it, in full batches
-    from the start. Beam's own TensorFlow handlers do not accept SavedModel folders under Keras 3.
+    For RunInference, one example is one shard, the unit of work, so images are batched within it, in full batches from
+    the start. Beam's own TensorFlow handlers do not accept SavedModel folders under Keras 3.
     """
 
     def __init__(self, path: str, reading: Reading) -> None:
@@ -63,14 +63,14 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
     def load_model(self) -> ExportedModel:
         """Load the model, once per process."""
-        memory_budget.return_large_blocks()  # keeps 100 MB less for large images, at the same speed
+        memory_budget.return_large_blocks()  # saves 100 MB with large images, at the same speed
         limit_megapixels(self.reading.max_megapixels)
         return model_store.load(self.path, self.reading.precision)
 
     def run_inference(
         self, batch: Sequence[ShardSpec], model: ExportedModel, inference_args: dict[str, Any] | None = None
     ) -> Iterator[ShardResult]:
-        """Write each shard of the batch, and yield what is in it."""
+        """Write each shard of the batch, and yield its result."""
         for spec in batch:
             begin = time.monotonic()
             result = ShardResult(spec.path, spec.split, items=len(spec.items))
@@ -85,7 +85,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
             yield result
 
     def _rows(self, spec: ShardSpec, model: ExportedModel, result: ShardResult) -> Iterator[list[dict[str, Any]]]:
-        """Yield the rows of a shard in a few lists, sorted by key: those read, and those carried over."""
+        """Yield the rows of a shard in a few lists, sorted by key: new ones, and those carried over."""
         lists = (
             [self._row(*one, model, result) for one in zip(read, answers, strict=True)]
             for read, answers in self._read(spec, model, result)
@@ -166,7 +166,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
 
 def _found(answer: Answer) -> dict[str, Any]:
-    """Return the columns that rows have only if the model finds numbers."""
+    """Return the columns that only rows of models that find numbers have."""
     if answer.numbers is None:
         return {}
     numbers = [{name: number[name] for name in ("text", "confidence", "box")} for number in answer.numbers]

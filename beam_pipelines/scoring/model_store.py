@@ -54,7 +54,7 @@ def _read(model: str, path: str) -> bytes | None:
 
 
 def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
-    """Return the confidence above which answers have that accuracy, as measured when the model was calibrated.
+    """Return the confidence above which answers had that accuracy when the model was calibrated.
 
     Raises:
       UserError: the model was not calibrated, or the accuracy was not measured or not reached.
@@ -74,7 +74,7 @@ def threshold(model: str, info: dict[str, Any], accuracy: float) -> float:
 
 
 def load(path: str, precision: str = region_options.FLOAT32) -> ExportedModel:
-    """Load the model, a remote one from a local copy made by Beam's file systems, which support more stores.
+    """Load the model; a remote one from a local copy made by Beam, which supports more stores than TensorFlow.
 
     Args:
       path: the model.
@@ -88,7 +88,7 @@ def load(path: str, precision: str = region_options.FLOAT32) -> ExportedModel:
 
 
 def _load(path: str, precision: str) -> ExportedModel:
-    path = released.folder_of(path)  # in this worker's package, which may be elsewhere than the driver's
+    path = released.folder_of(path)  # in this worker's package, which may be at another path than the driver's
     if "://" not in path:
         return exported_model.load(path, precision)
     with tempfile.TemporaryDirectory() as folder:

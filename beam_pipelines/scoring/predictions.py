@@ -1,4 +1,4 @@
-"""What the scorer writes: one row per image as JSON Lines, Parquet or CSV, and a summary that counts them."""
+"""Write the scorer's output: one row per image as JSON Lines, Parquet or CSV, and a summary that counts them."""
 
 import csv
 import io
@@ -55,7 +55,7 @@ KIND = Kind(PREDICTIONS, FORMER_PREDICTIONS, (IMAGES_FILE,), _shards_of)
 
 
 def read_summary(folder: str) -> tuple[str, dict[str, Any]]:
-    """Return the name and the content of the summary in a finished folder, of this version or a former one.
+    """Return the name and the content of the summary in a finished folder, of this or an earlier version.
 
     Raises:
       ValueError: it is not a summary of predictions.
@@ -114,7 +114,7 @@ class Parquet:
 
 
 class Csv:
-    """Comma-separated values below a header, with the columns of Parquet; lists are JSON, unknown values are empty."""
+    """Comma-separated values with a header and the columns of Parquet; lists are JSON, unknown values are empty."""
 
     def __init__(self, file: CountedFile) -> None:
         self.file = file
@@ -162,8 +162,8 @@ class DescribePredictions:
 
     Attributes:
       model: the contents of `model_info.json`.
-      request: what was asked for.
-      others: files that were found beside the images, counted by extension.
+      request: everything that determines the rows.
+      others: files that are not images, counted by extension.
       begin: when the run began, in seconds since the epoch.
       made: from `provenance.gather`.
     """

@@ -20,7 +20,7 @@ from trainer.data.images.image_io import ShrunkImage
 
 LOCAL_THREADS, REMOTE_THREADS = 4, 32  # object stores have a high latency per file
 WAITING_BYTES = 64 << 20
-LARGE_RECORD = 4 << 20  # bytes; such records count as waiting while they are read, since each is held in memory whole
+LARGE_RECORD = 4 << 20  # bytes; larger records count as waiting while they are read, since they are wholly in memory
 
 
 class FetchedImage(NamedTuple):
@@ -29,7 +29,7 @@ class FetchedImage(NamedTuple):
     Attributes:
       key: unique.
       file: its pixels as a BMP file.
-      factors: by how much the original is larger across and down.
+      factors: how many times wider and higher the original is.
       label: the number that it shows, if known.
       found_as: a `file`, whose path is the key, a `member` of an archive, or a `record`.
     """
@@ -79,10 +79,10 @@ def fetched(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterato
 
 
 class Backlog:
-    """Bounds how many bytes of decoded images wait to be taken, one after the other.
+    """Limits how many bytes of decoded images wait to be taken in order.
 
     Args:
-      most: bytes. The image that is taken next may always be decoded, since all others wait for it.
+      most: maximum number of bytes. The image that is due next may always be decoded, since all others wait for it.
     """
 
     def __init__(self, most: float) -> None:
@@ -91,7 +91,7 @@ class Backlog:
         self._changed = Condition()
 
     def reserve(self, place: int, size: int) -> None:
-        """Wait until there is room for an image of so many bytes, which is the `place`-th to be taken."""
+        """Wait until there is room for an image of `size` bytes, which is the `place`-th to be taken."""
         with self._changed:
             self._changed.wait_for(lambda: place == self._next or sum(self._held.values()) + size <= self._most)
             self._held[place] = size
@@ -104,14 +104,14 @@ class Backlog:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let all threads go on that still wait, since nothing will be taken any more."""
+        """Release all waiting threads, since no more images will be taken."""
         with self._changed:
             self._most = float("inf")
             self._changed.notify_all()
 
 
 class Containers:
-    """Archives and record files, each opened once, a remote one as a local copy; thread-safe."""
+    """Archives and record files; each is opened once, remote ones as local copies; thread-safe."""
 
     def __init__(self) -> None:
         self._files: dict[str, BinaryIO] = {}
@@ -145,7 +145,7 @@ class Containers:
 
 
 class _Part(io.RawIOBase):
-    """A range of bytes of an open file, as a file; thread-safe, since the open file's own position is not used."""
+    """A range of bytes of an open file, as a file; thread-safe, since it does not use the open file's position."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         self._descriptor, self._start, self._size, self._position = descriptor, start, size, 0
@@ -172,7 +172,7 @@ def _read(item: Item, containers: Containers, size: tuple[int, int], reserve: Ca
     """Read and decode an item.
 
     Raises:
-      Reject: as `images.opened`, `images.for_model` and `Containers.part`; `damaged-record`; the item's own reject.
+      Reject: as `images.opened`, `images.for_model` and `Containers.part`; `damaged-record`; or `item.reject`.
     """
     if item.reject:
         raise Reject(*item.reject)

@@ -1,4 +1,4 @@
-"""Beam's own options, which every pipeline passes on."""
+"""Parse Beam's own options, which every pipeline passes on."""
 
 import argparse
 import io
@@ -16,7 +16,7 @@ LOCAL_RUNNER = "FnApiRunner"
 
 
 def parse(beam_args: Sequence[str]) -> PipelineOptions:
-    """Return Beam's options, from the arguments that a command did not recognise itself.
+    """Parse Beam's options from the arguments that a command did not recognise.
 
     Raises:
       UserError: Beam does not recognise one either, has no such runner, or the runner rejects a value.

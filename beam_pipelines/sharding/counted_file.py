@@ -1,4 +1,4 @@
-"""A file that counts what passes through it, for the size and the checksum in the description of an output."""
+"""Count the bytes of a file as they are read or written, for the size and checksum in the description of an output."""
 
 from typing import Any, BinaryIO
 

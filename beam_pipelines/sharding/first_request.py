@@ -1,4 +1,4 @@
-"""List a store for the first time, within `first_contact.SECONDS`: Beam's clients would try for minutes."""
+"""Send the first request to a store, with a limit of `first_contact.SECONDS`: Beam's clients would try for minutes."""
 
 from itertools import islice
 from typing import Any
@@ -8,10 +8,11 @@ from trainer.files import first_contact
 
 
 def send(scheme: str, path: str) -> None:
-    """List what is at a path of a store.
+    """List a path in a store.
 
     Raises:
-      ConnectionError, TimeoutError: the store does not answer. Any other exception is its answer, or about credentials.
+      ConnectionError, TimeoutError: the store does not answer. Any other exception is an answer of the store, or is
+        about credentials.
     """
     if scheme == "gs":
         _ask_google(path)
@@ -22,7 +23,7 @@ def send(scheme: str, path: str) -> None:
 
 
 def _ask_google(path: str) -> None:
-    """List it without credentials and, if they are needed, with them, for which Beam looks five times."""
+    """List a path without credentials and, if they are needed, with them; Beam would search for them five times."""
     import google.auth
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
@@ -64,7 +65,7 @@ def _ask_amazon(path: str) -> None:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return the exception that led to all others, which says it in the fewest words."""
+    """Return the exception that caused all others, whose message is the shortest."""
     while before := error.__cause__ or error.__context__:
         error = before
     return error

@@ -1,7 +1,7 @@
-"""Ctrl-C while a pipeline runs: one line, exit status 130, and no process left behind.
+"""Handle Ctrl-C while a pipeline runs: one line, exit status 130, and no process left behind.
 
-Beam itself would pass an exception through its threads and worker processes, which the terminal interrupts too, and
-each would print a traceback. Exiting at once loses nothing: an unfinished shard does not have its final name yet.
+Beam would pass an exception through its threads and worker processes, which the terminal also interrupts, and each
+would print a traceback. Exiting at once loses nothing, since an unfinished shard does not have its final name yet.
 """
 
 import logging

@@ -47,7 +47,7 @@ def bucket_of(path: str) -> str:
 def files(folder: str) -> dict[str, File]:
     """Return the files directly in a folder by name; empty if the folder does not exist.
 
-    Locally that is everything but folders: dangling links, pipes and devices are listed, too.
+    In a local folder, everything except folders is listed, including dangling links, pipes and devices.
 
     Raises:
       OSError: the folder cannot be listed.
@@ -72,7 +72,7 @@ def below(folder: str, on_error: Callable[[OSError], None]) -> Iterator[File]:
       on_error: called with the error for each local folder that cannot be listed.
     """
     if is_remote(folder):
-        # Some consoles represent an empty folder by a name that ends in a slash.
+        # Some storage consoles represent an empty folder by an object whose name ends in a slash.
         yield from (one for one in _below_prefix(_prefix(folder)) if not one.path.endswith("/"))
         return
     for top, folders, names in os.walk(folder, onerror=on_error):
@@ -82,7 +82,7 @@ def below(folder: str, on_error: Callable[[OSError], None]) -> Iterator[File]:
 
 
 def any_below(path: str) -> bool:
-    """Return whether a store has any name that begins with this path; its errors are raised."""
+    """Return whether a store has any name that begins with this path; errors of the store are raised."""
     prefix = f"{path}/" if path == bucket_of(path) else path
     return bool(FileSystems.match([_WILDCARD.sub("?", prefix) + "**"], [1])[0].metadata_list)
 
@@ -158,7 +158,7 @@ def _prefix(folder: str) -> str:
 
 
 def _below_prefix(prefix: str) -> Iterator[File]:
-    """Yield files as the store lists them; Beam's `match` would return them all at once, at 300 bytes each."""
+    """Yield files while the store lists them; Beam's `match` would return them all at once, at 300 bytes each."""
     if prefix.startswith("gs://"):
         return _below_google(prefix)
     return (one for one in _matched(prefix, "**") if one.path.startswith(prefix))

@@ -1,7 +1,7 @@
-"""Output folders: whose files are in one, whether it is complete, and how to remove what earlier runs left.
+"""Manage output folders: who wrote their files, whether they are complete, and removing files of earlier runs.
 
-A marker is written to a folder before anything else. It lists the names under which files are written there, so that
-later runs remove files with exactly those names, and nothing else. A folder with any other file in it is rejected.
+A marker is written to a folder before anything else. It lists the names of the files to be written, so that later runs
+remove files with exactly these names, and nothing else. A folder with any other file in it is rejected.
 """
 
 import json
@@ -19,8 +19,8 @@ from trainer.cli import UserError
 from trainer.data.formats.output_names import OutputNames
 
 MARKER_FILE = ".svhn-output.json"
-LOCK_FILE = ".svhn-lock"  # of a run; partitions append the request and their number
-NOTE = ".tmp-share-"  # in the name of a note on what a partition wrote, until the output is complete
+LOCK_FILE = ".svhn-lock"  # of a run; partitions append a hash of the request and their number
+NOTE = ".tmp-share-"  # in the name of a partition's note: what it wrote, until the output is complete
 _OURS = "written by"
 _PROGRAM = "svhn-sequences"
 _SHARD = re.compile(r"(?P<before>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})(?P<after>[.\w]*)")
@@ -34,8 +34,8 @@ class Kind:
     """The files that a kind of output consists of, besides its shards.
 
     Attributes:
-      names: of the files that do not depend on what was asked for.
-      former: the names that earlier versions gave these files, whose markers do not list them.
+      names: of the files that do not depend on the request.
+      former: the names of these files in earlier versions, whose markers do not list them.
       further: other files, which may be in subfolders.
       shards_of: returns the names of the shards that the text of a description lists.
     """
@@ -47,7 +47,7 @@ class Kind:
 
     @property
     def fixed(self) -> frozenset[str]:
-        """The names that do not depend on what was asked for."""
+        """The names that do not depend on the request."""
         return self.fixed_under(self.names)
 
     def fixed_under(self, names: OutputNames) -> frozenset[str]:
@@ -56,7 +56,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class _Marked:
-    """What a marker lists: the templates of the names of shards, and the other names under which files are written."""
+    """The content of a marker: the templates of shard names, and the names of all other files to be written."""
 
     templates: frozenset[str]
     fixed: frozenset[str]
@@ -82,7 +82,7 @@ def is_done(output: str, kind: Kind, same: Callable[[str], bool], *, overwrite: 
     found = listing.files(output)
     complete = [names for names in (kind.names, kind.former) if names.completed in found and not overwrite]
     for names in complete:
-        # Then it does not matter what others have put beside it.
+        # In a complete output, files that others have added do not matter.
         with suppress(UserError, ValueError, TypeError, KeyError, AttributeError):  # not a valid description
             if _is_readable(found, names.description) and same(_read(output, names.description)):
                 return True
@@ -100,7 +100,7 @@ def check_strangers(output: str, kind: Kind) -> None:
     """Check that this program wrote all files in a folder.
 
     Raises:
-      UserError: it did not; the message names a file.
+      UserError: it did not write all of them; the message names one.
     """
     files = _listed(output, kind)  # before the marker is read: another partition may write both in between
     marked = _marked(output, kind)
@@ -131,14 +131,16 @@ def mark(output: str, kind: Kind, shards: Collection[str], *, forget: bool = Fal
 
 
 def remove(output: str, kind: Kind, *, keep: Collection[str] = (), everything: bool = False) -> None:
-    """Remove what earlier runs left in a folder.
+    """Remove the files of earlier runs from a folder.
 
-    What says that it is complete is removed first, so that no reader takes the rest for that, and the marker last.
+    The completion file is removed first, so that no reader mistakes the rest for a complete output, and the marker
+    last.
 
     Args:
       output: the folder.
       kind: of output.
-      keep: names that stay, since others may be writing them; if any, temporary files of fixed names stay, too.
+      keep: names to keep, since others may be writing them; if there are any, temporary files of fixed names are kept,
+        too.
       everything: also remove the marker, and subfolders that are then empty.
     """
     mark(output, kind, ())  # for an output of version 0.1.0, and for the next run if this one is killed
@@ -193,7 +195,7 @@ def _marked(output: str, kind: Kind) -> _Marked | None:
 
 
 def _is_readable(found: dict[str, listing.File], name: str) -> bool:
-    """Return whether a file is there that is not, e.g., a link to nothing."""
+    """Return whether a file exists and is, e.g., not a dangling link."""
     return name in found and found[name].is_regular
 
 
@@ -228,7 +230,7 @@ def _check_place(output: str) -> None:
 
 
 def is_complete(output: str, kind: Kind) -> bool:
-    """Return whether a folder says that it is complete, by the name of this version or of an earlier one."""
+    """Return whether a folder has the completion file of this or of an earlier version."""
     return any(listing.exists(FileSystems.join(output, name.completed)) for name in {kind.names, kind.former})
 
 

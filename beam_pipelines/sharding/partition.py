@@ -1,4 +1,4 @@
-"""The option `--partition I/N`: which shards one process of several writes."""
+"""Parse the option `--partition I/N`: which shards one of several processes writes."""
 
 import re
 from dataclasses import dataclass
@@ -33,5 +33,5 @@ def parse(text: str | None) -> Partition | None:
 
 
 def common(words: list[str]) -> list[str]:
-    """Return a command line without --partition, so that it is the same for all of them."""
+    """Return a command line without --partition, so that it is the same for all partitions."""
     return re.sub(r"\0--(?:share|partition)[=\0][^\0]*", "", "\0" + "\0".join(words)).split("\0")[1:]

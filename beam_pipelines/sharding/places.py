@@ -1,4 +1,4 @@
-"""Check the places that Beam is to read or write before any work begins: missing store packages, wrong buckets."""
+"""Check the paths and URLs that Beam will read or write before work begins: missing store packages, wrong buckets."""
 
 import importlib.util
 
@@ -11,7 +11,7 @@ from trainer.cli import UserError
 from trainer.cluster import environment
 from trainer.files import first_contact
 
-# Beam's extra for each scheme, and a package that it installs: without it, some stores fail only at their first use.
+# Beam's extra for each scheme, and a package that the extra installs: without that, some stores fail only on first use.
 EXTRAS = {"gs": ("gcp", "google.cloud.storage"), "s3": ("aws", "boto3"), "azfs": ("azure", "azure.storage.blob")}
 EXTRAS["hdfs"] = ("hadoop", "hdfs")
 _MEANT = {"az": "azfs", "abfs": "azfs", "abfss": "azfs", "wasb": "azfs", "s3a": "s3", "s3n": "s3", "gcs": "gs"}
@@ -45,7 +45,7 @@ def check(flag: str, path: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what a store said: Beam's errors contain those of the store by path, whose first line is for people."""
+    """Return the message of a store: Beam's errors contain the store's, by path; the first line is meant for people."""
     details = getattr(error, "exception_details", None)
     while details:
         error = next(iter(details.values()))

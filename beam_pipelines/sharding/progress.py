@@ -1,4 +1,4 @@
-"""Progress of a run, judged by the files that appear and so with any engine, and the seconds of its steps."""
+"""Show the progress of a run by the files that appear, which works with any engine; measure the time of its steps."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ MILLISECONDS = "milliseconds"  # the namespace of Beam's distributions, one per 
 
 @contextmanager
 def shown(asked: dict[str, int], output: str) -> Iterator[None]:
-    """Show on standard error how many of the items `asked` for, by path of their shard, are done."""
+    """Show on standard error how many items are done; `asked` has the number of items by path of their shard."""
     over = threading.Event()
     with bars.bar(output, sum(asked.values()), unit="image") as show:
         thread = threading.Thread(target=_watch, args=(asked, output, over, show), daemon=True)

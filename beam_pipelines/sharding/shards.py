@@ -1,4 +1,4 @@
-"""How all pipelines work: shard specs in, complete files out, counts verified, then the file that says so.
+"""The engine of all pipelines: shard specs in, complete files out; it verifies counts and marks the output complete.
 
 A shard is the unit of work: one DoFn builds and writes all of it, to a temporary file that it renames, and
 reports what is in it. Records never pass through a shuffle, so no engine can lose or repeat one, and
@@ -45,7 +45,7 @@ class Reject(Exception):
 
 @dataclass(frozen=True)
 class ShardSpec:
-    """What goes into one shard: its file, its split, and its items in order (a range takes no space).
+    """The specification of one shard: its file, its split, and its items in order (a range takes no space).
 
     `ticket` proves that the output still belongs to the run that asked for the shard.
     """
@@ -58,7 +58,7 @@ class ShardSpec:
 
 @dataclass
 class ShardResult:
-    """What went into one shard: `items` = `written` + rejects, each reject being (key, reason, detail).
+    """The result of one shard: `items` = `written` + rejects, each reject being (key, reason, detail).
 
     `tallies` counts the written items by property, e.g. by source.
     """
@@ -76,7 +76,7 @@ class ShardResult:
         self.tallies.setdefault(property_name, Counter())[str(value)] += 1
 
 
-# Returns the files (name -> text) that describe a finished output, given its results in the order of their paths.
+# A function that returns the files (name -> text) which describe an output, given its results sorted by path.
 Describe = Callable[[list[ShardResult]], dict[str, str]]
 
 
@@ -99,7 +99,7 @@ def deal(
 
 @contextmanager
 def shard_file(spec: ShardSpec) -> Iterator[BinaryIO]:
-    """Open the file of a shard, which appears under its name once complete.
+    """Open the file of a shard, which appears under its final name once it is complete.
 
     Raises:
       Lost: another run has since taken over the output. A worker may outlive the command that started it.
@@ -138,7 +138,7 @@ class Finish(beam.PTransform):
 
 
 def check_counts(results: list[ShardResult], output: str, asked: dict[str, int]) -> None:
-    """Raise RuntimeError unless the counts, by path of the shard, are as asked for, and the files exist.
+    """Raise RuntimeError unless the counts, by path of the shard, are as requested, and the files exist.
 
     Engines have lost elements and still reported success, so only the counts are trusted.
     """
@@ -199,8 +199,8 @@ def run(
       work: a transform from `PCollection[ShardSpec]` to `PCollection[ShardResult]`.
       describe: returns the files that describe the output.
       output: the folder, without files of earlier runs.
-      names: of the files that complete it.
-      options: Beam's.
+      names: of the files that complete the output.
+      options: Beam's options.
       ticket: of the output's lock.
     Returns:
       The seconds of each step, summed over all workers, if the engine reports them.
@@ -234,7 +234,7 @@ def execute(
 ) -> dict[str, float]:
     """Run the pipeline with progress on standard error, and wait for it; a worker calls `conclude` with all results.
 
-    All else is as in `run`.
+    The other arguments are those of `run`.
     """
     local = options.view_as(StandardOptions).runner == beam_options.LOCAL_RUNNER
     elsewhere = "" if local else "; a remote job keeps running until it is cancelled there"

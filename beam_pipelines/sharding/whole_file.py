@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, on every file system that Beam supports."""
+"""Write files that appear complete or not at all, on every file system that Beam supports."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ _AMAZON = "s3://"
 
 @contextmanager
 def whole_file(path: str) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name once complete, replacing any existing one."""
+    """Open a file that appears under its name once it is complete, replacing any existing one."""
     writing = _uploaded if path.startswith(_AMAZON) else _renamed
     with writing(path) as file:
         yield file
@@ -37,7 +37,7 @@ def _uploaded(path: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _renamed(path: str) -> Iterator[BinaryIO]:
-    """Write under a temporary name beside the file, and rename it."""
+    """Write under a temporary name in the same folder, and rename the file."""
     temporary = f"{path}.tmp-{uuid.uuid4().hex}"
     try:
         with (

@@ -1,7 +1,7 @@
-"""A worker process of Beam's engine on this machine: `python -m beam_pipelines.sharding.worker LAUNCHER_PID`.
+"""Run a worker process of Beam's local engine: `python -m beam_pipelines.sharding.worker LAUNCHER_PID`.
 
-It has its own process group, so that the terminal interrupts only the command, and Linux ends it with the command, even
-if that is killed.
+It has its own process group, so that the terminal interrupts only the command; and Linux ends it when the command ends,
+even if that is killed.
 """
 
 import os
@@ -16,7 +16,7 @@ from trainer.cluster import child
 def main() -> None:
     child.end_with(int(sys.argv.pop(1)))
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # they were ignored until here
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # both signals were ignored until here
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     beam_import.import_beam()
     runpy.run_module("apache_beam.runners.worker.sdk_worker_main", run_name="__main__", alter_sys=True)

@@ -1,8 +1,9 @@
 """Write an output under its lock, in one process or partitioned among several, of which the last completes it.
 
-Each process writes the shards of its partition, and a note of what is in them beside them. Whichever finds the notes
-of all partitions has all results, checks them as a single process would, and completes the output. Two that do so at
-once write the same bytes. A partition that has its note is not written again, so any process can be restarted.
+Each process writes the shards of its partition, and next to them a note of their results. A process that finds the
+notes of all partitions has all results: it checks them as a single process would, and completes the output. If two do
+so at once, they write the same bytes. A partition that has its note is not written again, so any process can be
+restarted.
 """
 
 import functools
@@ -50,8 +51,8 @@ def write(
       specs, work, describe, options: see `shards.run`.
       output, kind, same, overwrite: see `outputs.is_done`.
       share: the partition to write, which completes the output if all others are done; None for all shards.
-      request: what was asked for; notes of other requests are ignored.
-      prepare: called before the first shard is written: writes what workers read in the output, as all partitions do.
+      request: identifies the output; notes of other requests are ignored.
+      prepare: called by every partition before its first shard: writes files in the output that workers read.
       finish: called with the seconds of each step once the output is complete.
     Raises:
       UserError or Locked: as `_opened`.
@@ -103,7 +104,7 @@ def _opened(
     is_new = not listing.is_remote(output) and not os.path.isdir(output)
     try:
         with _locked(output, partition, request) as lock:
-            # Another run may have completed it since.
+            # Another run may have completed the output since.
             done = outputs.is_done(output, kind, same, overwrite=overwrite)
             try:
                 yield None if done else lock.ticket
@@ -120,7 +121,7 @@ def _opened(
 @contextmanager
 def _locked(output: str, partition: Partition | None, request: dict[str, Any]) -> Iterator[Lock]:
     name, friends = outputs.LOCK_FILE, None
-    if partition:  # the name says which others may run: partitions of the same request and count
+    if partition:  # the name tells which others may run: partitions of the same request and count
         asked = google_crc32c.value(json.dumps(request, sort_keys=True).encode())
         name += f"-{asked:08x}-{partition.index:05d}-of-{partition.count:05d}"
         friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{partition.count:05d}")

@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 
 from beam_pipelines.synthesis import colour
 
-SHORTEST = 18  # an image is not shrunk below this height: digits must stay readable
+SHORTEST = 18  # images are not shrunk below this height in pixels, so that digits stay readable
 
 
 def photograph(rng: np.random.Generator, canvas: Image.Image, *, in_focus: bool = False) -> Image.Image:
@@ -31,7 +31,7 @@ def photograph(rng: np.random.Generator, canvas: Image.Image, *, in_focus: bool 
 
 
 def _blur(rng: np.random.Generator, canvas: Image.Image) -> Image.Image:
-    """Blur the scene as if out of focus or moved, in proportion to its height, or leave it as it is."""
+    """Blur the scene as if out of focus or in motion, in proportion to its height, or leave it unchanged."""
     kind = rng.random()
     most = float(np.clip(canvas.height / 45, 0.2, 1.5))
     if kind < 0.6:

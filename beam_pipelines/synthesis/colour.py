@@ -1,4 +1,4 @@
-"""Colour distortion in NumPy, with the same values as TensorFlow's operations, in the reference's ranges and orders.
+"""Distort colours in NumPy, with the same results as TensorFlow's operations, in the reference's ranges and orders.
 
 Saturation and hue are adjusted through maximum, chroma and distance from the maximum, without a full conversion to
 HSV and back. Images are float32 [H, W, 3], with 1.0 as white.
@@ -49,7 +49,7 @@ def adjust_saturation(pixels: Pixels, factor: float) -> Pixels:
 
 
 def adjust_hue(pixels: Pixels, delta: float) -> Pixels:
-    """Adjust hue as `tf.image.adjust_hue` does: turn the hue by a fraction of the circle; maximum and minimum stay."""
+    """Adjust hue as `tf.image.adjust_hue` does: rotate it by a fraction of the circle; maximum and minimum stay."""
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     value = pixels.max(axis=-1)
     chroma = value - pixels.min(axis=-1)

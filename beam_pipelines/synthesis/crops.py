@@ -1,7 +1,7 @@
-"""Numbers assembled from real digits on real backgrounds: cut from prepared records, matched and blended.
+"""Assemble numbers from real digits on real backgrounds: cut from prepared records, matched and blended.
 
-The digits of a number come from different photos; the ground and the ink of each are mapped to the colours of the
-first one's, and its edges are blended into a background: another photo, its own number blurred away.
+The digits of a number come from different photos. The ground and ink colours of each digit are mapped to those of the
+first, and its edges are blended into a background: another photo whose number has been blurred away.
 """
 
 import io
@@ -23,7 +23,7 @@ from trainer.data.formats import records, tfrecord
 from trainer.data.formats.records import Box, Record
 from trainer.data.formats.tfrecord import Damaged
 
-FRAME = 0.12  # of a digit's height: the margin that is cut out around it, and blended
+FRAME = 0.12  # margin that is cut out around a digit and blended, relative to its height
 SMALLEST = 14  # height of a usable digit, in pixels
 CONTRAST = 55  # between ink and ground, of 255: with less, a blended and distorted digit is hardly legible
 OFF_COLOUR = 0.3
@@ -45,7 +45,7 @@ class Digit:
 
 @dataclass(frozen=True)
 class Stock:
-    """Real digits by (character, whether dark on bright), and the records that they come from."""
+    """Real digits by (character, whether it is dark on bright), and the records that they come from."""
 
     digits: dict[tuple[str, bool], list[Digit]]
     photos: list[Record]
@@ -91,7 +91,7 @@ def _pick(rng: np.random.Generator, stock: Stock, char: str, dark: bool) -> Digi
 def _resized(digit: Digit, like: Digit, height: float) -> Pixels:
     """Return the digit scaled to a height (without its frame), with ground and ink mapped to those of `like`."""
     factor = height * (1 + 2 * FRAME) / digit.pixels.shape[0]
-    # A colour's part along the line from ground to ink is mapped; of the part off that line, little is kept.
+    # The component of a colour along the line from ground to ink is mapped; most of the rest is removed.
     way, new_way = digit.ink - digit.ground, like.ink - like.ground
     along = (digit.pixels - digit.ground) @ way / (way @ way)
     off = digit.pixels - digit.ground - along[..., np.newaxis] * way
@@ -117,7 +117,7 @@ def _lay_out(
 
 
 def _background(rng: np.random.Generator, stock: Stock, size: tuple[int, int], ground: Pixels) -> Pixels:
-    """Return a real photo with its number blurred away, shifted to the colour of the ground."""
+    """Return a real photo with its number blurred away, and its colour shifted to that of the ground."""
     record = stock.photos[rng.integers(len(stock.photos))]
     image = Image.open(io.BytesIO(record.encoded)).convert("RGB").resize(size, Image.Resampling.BILINEAR)
     blurred = image.filter(ImageFilter.GaussianBlur(size[1] / 4))
@@ -190,7 +190,7 @@ def _cut(record: Record, stock: Stock) -> None:
 
 
 def _measure(pixels: Pixels) -> Digit:
-    """Measure ground, the median of the rim, and ink, the mean of the fifth of pixels that differ most from it."""
+    """Measure a digit's ground (the median of the rim) and ink (the mean of the fifth of pixels that differ most)."""
     rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     ground = np.median(rim, axis=0)
     distance = np.abs(pixels - ground).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""Numbers drawn in many typefaces on plates and walls: a pure function of (seed, index)."""
+"""Draw numbers in many typefaces on plates and walls, as a pure function of (seed, index)."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from trainer.data.formats.records import Box
 
 @dataclass(frozen=True)
 class Drawn:
-    """An RGB image of a number, its text, and the boxes of its characters in pixels, none if they are unknown."""
+    """An RGB image of a number, its text, and the boxes of its characters in pixels; empty if they are unknown."""
 
     image: Image.Image
     text: str
@@ -43,7 +43,7 @@ class Fonts:
         wall, plate, ink = surfaces.colours(rng)
         canvas = surfaces.wall(rng, seen.size, wall)
         surfaces.clutter(rng, canvas)
-        # A separate random stream, so that images without neighbours are as they were before neighbours existed.
+        # A separate random stream, so that images without neighbours are the same as in versions that drew none.
         surfaces.neighbours(np.random.default_rng([self.seed, index, 1]), canvas, ink)
         if rng.random() < 0.5 or wall != plate:
             surfaces.plate(rng, canvas, seen, plane.mask.size, plate, ink)

@@ -1,4 +1,4 @@
-"""Texts that the user gives: a list, or a pattern that they match."""
+"""Draw texts that the user specifies: from a list, or by a pattern."""
 
 import argparse
 import random
@@ -16,10 +16,10 @@ from trainer.vocab import DIGITS, Vocab
 
 MAX_DIGITS = 5  # of random numbers, by default
 LONGEST = 100  # characters
-SAMPLES = 2_000  # texts that match a pattern, whose characters and longest length count as its own
-TRIES = 1_000  # texts that match a pattern but may not be drawn
-MOST_DRAWS = 500  # random numbers for a text that matches a pattern
-MOST_ENDLESS = 50  # texts that would take more, before the pattern is refused
+SAMPLES = 2_000  # texts sampled to determine the characters and the longest length of a pattern
+TRIES = 1_000  # matching texts that are too long or have other characters, before the pattern is refused
+MOST_DRAWS = 500  # random numbers per text that matches a pattern
+MOST_ENDLESS = 50  # texts that need more random numbers, before the pattern is refused
 _NOT_A_PATTERN = (re.error, KeyError, IndexError, ValueError, OverflowError, RecursionError)
 
 
@@ -35,7 +35,7 @@ class Listed:
         return frozenset("".join(self.texts))
 
     def draw(self, rng: np.random.Generator) -> str:
-        """Return a random one."""
+        """Return a random text."""
         return self.texts[rng.integers(len(self.texts))]
 
     def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
@@ -60,7 +60,7 @@ class Matching:
         """Return a random match.
 
         Raises:
-          UserError: hardly any match is short enough and of the alphabet.
+          UserError: hardly any match is short enough and has only characters of the alphabet.
         """
         matches = _Matches(self.pattern, int(rng.integers(2**63)))
         for _ in range(TRIES):
@@ -78,11 +78,11 @@ class Matching:
 
 
 class _TooManyDraws(Exception):
-    """A text took more random numbers than any of `LONGEST` characters needs."""
+    """A text needs more random numbers than any text of `LONGEST` characters."""
 
 
 class _Limited(random.Random):
-    """Random numbers, of which each text gets at most `MOST_DRAWS`: nested repetitions would take them without end."""
+    """Random numbers, at most `MOST_DRAWS` per text, since nested repetitions could need an endless number."""
 
     left = MOST_DRAWS
 
@@ -104,7 +104,7 @@ class _Matches:
         """Return a text, which is empty if it would have been far too long.
 
         Raises:
-          UserError: the pattern is not one that can be drawn from, or many of its texts are far too long.
+          UserError: texts cannot be drawn from the pattern, or many of them are far too long.
         """
         self.random.left = MOST_DRAWS
         try:

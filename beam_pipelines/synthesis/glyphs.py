@@ -1,4 +1,4 @@
-"""Typesetting: a number as a mask in its own plane, and the projective map from image to plane."""
+"""Typeset a number as a mask in its own plane, and project that plane into an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Plane:
 
 
 def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str = "") -> Plane:
-    """Set a text in a random typeface, size and spacing, often on an uneven or climbing baseline.
+    """Typeset a text in a random typeface, size and spacing, often on an uneven or climbing baseline.
 
     The texts `before` and `after` it are set in the same way, but get no boxes: they are not part of the number.
     """
@@ -50,7 +50,7 @@ def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str
 
 
 def stack(rng: np.random.Generator, text: str) -> Plane:
-    """Set a text with its characters below each other, in a random typeface, size and spacing."""
+    """Typeset a text with stacked characters, in a random typeface, size and spacing."""
     faces = typefaces.that_have(frozenset(text))
     font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
     gap, wobble = rng.uniform(0.02, 0.9) * font.size, rng.uniform(0, 0.05) * font.size
@@ -80,13 +80,13 @@ def _drawn(
 
 @dataclass(frozen=True)
 class View:
-    """How a plane is seen.
+    """How a plane appears in an image.
 
     Attributes:
       size: of the image.
-      to_plane: the eight coefficients of the map from image to plane.
-      averaged: the side of the squares of the plane's pixels that are averaged first: without, a plane that is shrunk
-        to less than half its size would lose thin strokes.
+      to_plane: the eight coefficients of the projective map from image to plane.
+      averaged: the plane is first averaged over squares of this many pixels' side: otherwise a plane that is shrunk to
+        less than half its size would lose thin strokes.
     """
 
     size: tuple[int, int]
@@ -102,7 +102,7 @@ class View:
         return mask.transform(self.size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
 
     def to_image(self, points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
-        """Return where points of the plane, (x, y), are seen in the image, float64 [N, 2]."""
+        """Return the positions of points of the plane, (x, y), in the image, float64 [N, 2]."""
         image = np.linalg.inv(np.array([*self.to_plane, 1.0]).reshape(3, 3))
         seen = np.array([(x, y, 1.0) for x, y in points]) @ image.T
         return seen[:, :2] / seen[:, 2:]
@@ -125,7 +125,7 @@ def view(rng: np.random.Generator, plane: tuple[int, int]) -> View:
     corners = scale * corners @ turn.T
     corners += rng.uniform(-0.05, 0.05, size=(4, 2)) * scale * height
     low, high = corners.min(axis=0), corners.max(axis=0)
-    # Left, top, right, bottom; a negative one cuts into the plane's margin. Some numbers are small in their image.
+    # Left, top, right, bottom; a negative value cuts into the plane's margin. Some numbers are small in their image.
     reach = 0.8 if rng.random() < 0.2 else 0.35
     border = rng.uniform(-0.12, reach, size=4) * scale * height
     if rng.random() < 0.08:  # far away, in a wide image

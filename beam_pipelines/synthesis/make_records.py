@@ -1,4 +1,4 @@
-"""Records of synthetic images: a drawn number each, or a whole scene."""
+"""Make records of synthetic images: each a drawn number, or a whole scene."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Numbers of concatenated MNIST digits: the classic set of 28x140 images, blank to the right."""
+"""Draw numbers of concatenated MNIST digits: the classic set of 28x140 images, blank to the right."""
 
 import gzip
 import struct

@@ -1,9 +1,9 @@
-"""Regions cut out of photos and scenes as a recogniser gets them from a finder: its training data for reading photos.
+"""Cut regions out of photos and scenes as a recogniser gets them from a finder: its training data for reading photos.
 
-A finder's box is never exact, so each box is moved, resized and turned a little before it is cut out upright; some run
-on over what is beside the number, such as a letter. Stacked characters are mostly laid side by side, as
-`trainer.inference.photos.regions` does. Some regions have no number in them, and some have stacked characters cut in a
-wrong number of parts, through their middle: their text is empty.
+A finder's box is never exact, so each box is moved, resized and rotated a little before it is cut out upright. Some
+boxes extend to what is next to the number, such as a letter. Stacked characters are mostly laid side by side, as
+`trainer.inference.photos.regions` does. Some regions contain no number, and in some, stacked characters are cut into
+the wrong number of parts, through their middle: the text of these regions is empty.
 """
 
 import math
@@ -20,18 +20,18 @@ from beam_pipelines.synthesis.scenes.cutouts import Photo
 from trainer.cli import UserError
 from trainer.data.formats.records import Number
 
-SHIFT, RESIZE, TURN = 0.1, (0.88, 1.15), 4.0  # of a box: relative to a character's height; factors; degrees
+SHIFT, RESIZE, TURN = 0.1, (0.88, 1.15), 4.0  # of a box: relative to a character's height; factors; degrees of rotation
 MARGIN_X, MARGIN_Y = (0.05, 0.7), (0.05, 0.45)  # left and right, above and below, relative to a character's height
-RUN_ON, RUN_OVER = 0.15, (0.2, 1.3)  # share of boxes that run on, left or right, and how far, in characters' heights
+RUN_ON, RUN_OVER = 0.15, (0.2, 1.3)  # share of boxes that extend too far left or right; how far, in character heights
 STACK_MARGIN = (0.0, 0.3)  # above and below all stacked characters, relative to the height of one
 STACK_BESIDE = (0.0, 0.3)  # left and right of them, relative to their width
 TALL = 1.2  # height of a box of several characters relative to its width, above which they are stacked
-SIDE_BY_SIDE = 0.8  # share of stacked numbers; the others stay below each other
-WRONG_PARTS = 0.7  # of the regions without a text, where the photo has a stacked number
-PARTS, PITCH = range(2, 6), (1.2, 2.5)  # numbers of parts that are tried, and how high one may be, in their widths
-LEAST_HEIGHT = 10  # pixels of a character that can be read
+SIDE_BY_SIDE = 0.8  # share of stacked numbers that are laid side by side; the others stay stacked
+WRONG_PARTS = 0.7  # share of wrongly cut stacked numbers among regions without a text, if the photo has such a number
+PARTS, PITCH = range(2, 6), (1.2, 2.5)  # numbers of parts to try, and the height of a part relative to its width
+LEAST_HEIGHT = 10  # pixels; less tall characters cannot be read
 LARGEST = (96, 224)  # rows and columns of a region; larger ones are shrunk
-TRIES = 200  # records, or places in one of them
+TRIES = 200  # of records, or of places in a record
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Box:
 
     @property
     def character(self) -> float:
-        """The height of a character, roughly, whether they stand side by side or below each other."""
+        """The approximate height of a character, whether characters are side by side or stacked."""
         return min(self.width, self.height)
 
 
@@ -90,7 +90,7 @@ class NumberRegions:
 
 
 def _number(rng: np.random.Generator, photo: Photo) -> Drawn | None:
-    """Cut out one of the numbers of a photo, None if it is too small to be read."""
+    """Cut out one of the numbers in a photo; None if it is too small to be read."""
     image = photo.open()
     number = photo.numbers[rng.integers(len(photo.numbers))]
     exact = _box(np.array(number.corners).reshape(4, 2) * image.size)
@@ -112,7 +112,7 @@ def _is_stacked(number: Number, box: Box) -> bool:
 
 
 def _nothing(rng: np.random.Generator, photo: Photo) -> Drawn | None:
-    """Cut out a region without a number, or a stacked number in a wrong number of parts; None if there is neither."""
+    """Cut out a region without a number, or a stacked number in the wrong number of parts; None if there is neither."""
     image = photo.open()
     if rng.random() < WRONG_PARTS and (wrong := _in_wrong_parts(rng, image, photo)):
         return wrong
@@ -127,7 +127,7 @@ def _nothing(rng: np.random.Generator, photo: Photo) -> Drawn | None:
 
 
 def _in_wrong_parts(rng: np.random.Generator, image: Image.Image, photo: Photo) -> Drawn | None:
-    """Lay a stacked number side by side in a number of parts that is not that of its characters, None if none fits."""
+    """Cut a stacked number into more or fewer parts than characters, and lay these side by side; None if none fits."""
     number = photo.numbers[rng.integers(len(photo.numbers))] if photo.numbers else None
     if number is None:
         return None

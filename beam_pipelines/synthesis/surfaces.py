@@ -1,4 +1,4 @@
-"""What numbers are painted on: colours, walls, plates, and the clutter around them."""
+"""Draw what numbers are painted on: colours, walls, plates, and the clutter around them."""
 
 from collections.abc import Sequence
 
@@ -83,7 +83,7 @@ def tiles(
     fill: Colour,
     ink: Colour,
 ) -> None:
-    """Draw a plate of its own under each character, given the characters' boxes in the plane."""
+    """Draw a separate plate under each character, given the characters' boxes in the plane."""
     left, top, right, bottom = images.union(boxes)
     beside, below = rng.uniform(1, MARGIN - 4, 2)
     if bottom - top > right - left:  # stacked: all as wide as the widest
@@ -115,7 +115,7 @@ def _plates(
 
 
 def neighbours(rng: np.random.Generator, canvas: Image.Image, ink: Colour) -> None:
-    """Sometimes write something beside the number: a digit cut off by the border, or a small word.
+    """Sometimes write something next to the number: a digit cut off by the border, or a small word.
 
     At most a third of the digit is visible, and words consist of letters, so neither is part of the number.
     """
@@ -142,7 +142,7 @@ def neighbours(rng: np.random.Generator, canvas: Image.Image, ink: Colour) -> No
 
 
 def clutter(rng: np.random.Generator, canvas: Image.Image) -> None:
-    """Draw what else is behind the number: another surface at an edge, cables and cracks, screws."""
+    """Draw clutter behind the number: another surface at an edge, cables and cracks, screws."""
     width, height = canvas.size
     pen = ImageDraw.Draw(canvas)
     if rng.random() < 0.3:

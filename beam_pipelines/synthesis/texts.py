@@ -1,4 +1,4 @@
-"""Which numbers are drawn: distributions of lengths and digits."""
+"""Choose the numbers to draw, by distributions of lengths and digits."""
 
 import csv
 import io
@@ -19,9 +19,9 @@ NAMED = ("uniform", "house", "benford")  # distributions that need no file
 HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
 
 
-# What is written around a number but is not part of it. Letters that look like digits are left out, but in known words
-# and from A to F: these are common beside a number, so a recogniser has to tell a 5D from a 50 and a 2B from a 28.
-ALONE = 0.1, 0.9  # the random numbers for which nothing stands there
+# What is written around a number but is not part of it. Letters that look like digits are left out, except in known
+# words and from A to F: these are common next to a number, so a recogniser must tell a 5D from a 50 and a 2B from a 28.
+ALONE = 0.1, 0.9  # the range of random values for which nothing is written there
 PREFIXES = ("No", "No.", "no.", "No ", "N°", "N ", "Nr.", "Nr ", "n°", "#")
 CAPITALS, SMALL_LETTERS = "ACDEFHKMNPRTUVWXY", "acdefhkmnprtuvwxy"
 FLATS = "ABCDEFabcdef"
@@ -33,7 +33,7 @@ WORDS = ("APT", "Apt", "FLAT", "Flat", "UNIT", "Unit", "SUITE", "Suite", "ROOM",
 
 
 class TextSource(Protocol):
-    """Where the texts come from that are drawn."""
+    """The interface of sources of texts to draw."""
 
     @property
     def characters(self) -> frozenset[str]:
@@ -51,9 +51,9 @@ class Texts:
     """A distribution of texts.
 
     Attributes:
-      lengths: (length, share), shares summing to 1.
-      first: (character, share) of the first character.
-      rest: likewise for all other characters.
+      lengths: (length, share); the shares sum to 1.
+      first: (character, share) for the first character.
+      rest: (character, share) for all other characters.
     """
 
     lengths: tuple[tuple[int, float], ...]
@@ -78,11 +78,11 @@ class Texts:
 def surroundings(rng: np.random.Generator, characters: Iterable[str]) -> tuple[str, str]:
     """Return what is written before and after a number: usually nothing, else a prefix, a letter or a word.
 
-    Nothing if the numbers themselves may contain letters.
+    It is always nothing if the numbers themselves may contain letters.
     """
     if ALONE[0] <= rng.random() < ALONE[1] or any(character.isalpha() for character in characters):
         return "", ""
-    rng = rng.spawn(1)[0]  # what else is drawn is as if nothing stood there
+    rng = rng.spawn(1)[0]  # a separate random stream, so that everything else is drawn as if nothing were added
     kind = rng.random()
     if kind < 0.15:
         return _one(rng, PREFIXES), ""

@@ -1,4 +1,4 @@
-"""The typefaces that numbers are drawn in: those of the installed font packages, always in the same order."""
+"""Find the typefaces in which numbers are drawn: those of the installed font packages, always in the same order."""
 
 import hashlib
 import importlib.util
@@ -29,7 +29,7 @@ UNUSABLE = ("LastResort", "STIXNonUni", "STIXSiz", "Display", "cmex", "cmmi", "c
 
 @lru_cache(maxsize=1)
 def installed() -> tuple[str, ...]:
-    """Return the paths of the usable typefaces, sorted by file name; of a face in both formats, the .otf file.
+    """Return the paths of the usable typefaces, sorted by file name; if a face has both formats, its .otf file.
 
     Raises:
       UserError: none is installed.
@@ -48,8 +48,8 @@ def installed() -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def that_have(characters: frozenset[str]) -> tuple[str, ...]:
-    """Return those of the installed typefaces that have all these characters: others would draw a box for one."""
-    if characters <= set(DIGITS):  # which all of them have
+    """Return the installed typefaces that have all these characters; others would draw boxes for missing ones."""
+    if characters <= set(DIGITS):  # which all typefaces have
         return installed()
     codes = {ord(character) for character in characters}
     return tuple(path for path in installed() if codes <= _codes(path))

@@ -94,7 +94,7 @@ def test_the_training_has_the_image_size_of_the_model_that_it_starts_from(
 
 @pytest.mark.parametrize(
     ("workdir", "message"),
-    [("mine [2024]", "choose a name without such characters"), ("gs://bucket/mine", "local folders only")],
+    [("mine [2024]", "choose a name without such characters"), ("gs://bucket/mine", "only to local folders")],
 )
 def test_a_work_folder_that_cannot_be_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], workdir: str, message: str

@@ -198,8 +198,8 @@ def test_a_wrong_answer_without_a_number_says_so() -> None:
     ("args", "says"),
     [
         ([], "give a folder of labelled images, or --workdir and --data"),
-        (["FOLDER", "--calibrate"], "--calibrate is not for a folder of images"),
-        (["--workdir", "w", "--data", "d", "--model", "released"], "--model is not for a work folder"),
+        (["FOLDER", "--calibrate"], "--calibrate does not apply to a folder of images"),
+        (["--workdir", "w", "--data", "d", "--model", "released"], "--model does not apply to a work folder"),
         (["FOLDER"], "none of the 1 images"),
     ],
 )

@@ -57,7 +57,7 @@ def _run(argv: list[str] | None) -> int:
 
 
 def _stop(number: int) -> None:
-    """Leave the cluster; its tasks are then asked to save and stop, too."""
+    """Leave the cluster, whose tasks are then asked to save and stop."""
     raise Stopped(f"stopped by {signal.Signals(number).name}", number)
 
 
@@ -68,7 +68,7 @@ def _seconds(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         description="Train on a cluster of processes on this machine. Tasks that fail are restarted, as Pods are. "
-        "The cluster gets its own network if the system allows that and nothing is read from a bucket. Otherwise: "
+        "The cluster gets its own network if the system allows that and no data is in a bucket. Otherwise, "
         + OPEN_PORTS,
         example="python -m trainer.cluster --workers 2 --parameter-servers 2 -- --experiment smoke --data DIR "
         "--workdir runs/cluster",
@@ -106,7 +106,7 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=0.0,
         metavar="5s",
-        help="kill a random task after this time, again and again",
+        help="repeatedly kill a random task, about once in this time",
     )
     restarts = parser.add_argument(
         "--restarts",

@@ -16,8 +16,8 @@ from trainer.exit_status import FAILED_STATUS, USER_ERROR_STATUS
 STRATEGIES = ("single", "mirrored", "multi-worker", "parameter-server")
 JOBS = ("chief", "worker", "ps", "evaluator")
 DEFAULT_PORT = 2222
-LOG_LEVEL, QUIET, EVERYTHING = "TF_CPP_MIN_LOG_LEVEL", "2", "0"  # errors only; 1 shows warnings, too
-COMPLETING = "_ARGCOMPLETE"  # by argcomplete: how many words stand before the first argument
+LOG_LEVEL, QUIET, EVERYTHING = "TF_CPP_MIN_LOG_LEVEL", "2", "0"  # "2": errors only; "1": warnings, too
+COMPLETING = "_ARGCOMPLETE"  # set by argcomplete to the number of words before the first argument
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def configure(*, use_tensorflow: bool = True) -> Task:
       UserError: the environment's description of the cluster is invalid.
     """
     quiet_tensorflow()
-    # A dead server must be an error at once: see tf.distribute.experimental.ParameterServerStrategy.
+    # A dead server must cause an error at once: see tf.distribute.experimental.ParameterServerStrategy.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     logs.start()
     if not logs.chosen().verbose:
@@ -95,7 +95,7 @@ def import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _left_out(package: str) -> Iterator[None]:
-    """Let imports of a package fail meanwhile, unless it has been imported before."""
+    """Make imports of a package fail within the block, unless it was imported before."""
     modules = cast(dict[str, object], sys.modules)
     if package in modules:
         yield
@@ -109,7 +109,7 @@ def _left_out(package: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unoptimised_graphs() -> Iterator[None]:
-    """Let TensorFlow run graphs as they are: optimising one takes seconds, and makes each run a tenth faster."""
+    """Let TensorFlow run graphs as they are: optimising one takes seconds, and saves only a tenth of each run."""
     import tensorflow as tf
 
     before = tf.config.optimizer.get_experimental_options()
@@ -132,7 +132,7 @@ def native_stderr() -> contextlib.AbstractContextManager[None]:
 
 
 def outage_status() -> int:
-    """Return the exit status where a store does not answer: a Pod is worth a retry, its network may come up late."""
+    """Return the exit status for a store that does not answer; a Pod should retry, as its network may come up late."""
     return FAILED_STATUS if "KUBERNETES_SERVICE_HOST" in os.environ else USER_ERROR_STATUS
 
 
@@ -145,7 +145,7 @@ def completed_line() -> str | None:
 
 
 def complete_after_command() -> None:
-    """Let the completion begin after `svhn COMMAND`, not after `svhn`."""
+    """Make shell completion begin after `svhn COMMAND`, not after `svhn`."""
     os.environ[COMPLETING] = "2"
 
 
@@ -155,7 +155,7 @@ def child_environment(task: Task) -> dict[str, str]:
 
 
 def read_task(environment: Mapping[str, str]) -> Task:
-    """Return this process's task by TF_CONFIG, else by the variables that k8s/ sets for a Pod, else `alone`.
+    """Return this process's task from TF_CONFIG, else from the variables that k8s/ sets for a Pod, else `alone`.
 
     A Pod of the Indexed Job `{CLUSTER_NAME}-{role}` has the host name `{CLUSTER_NAME}-{role}-{index}` in the
     headless Service CLUSTER_SERVICE; its index is in JOB_COMPLETION_INDEX. CLUSTER_WORKERS and CLUSTER_SERVERS count

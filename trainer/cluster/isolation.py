@@ -1,4 +1,4 @@
-"""Give a process and its children a network of their own that nobody else can reach (Linux)."""
+"""Give a process and its children their own network, which nobody else can reach (Linux)."""
 
 import ctypes
 import fcntl

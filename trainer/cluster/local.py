@@ -1,4 +1,4 @@
-"""A cluster of processes on this machine that behaves like the Jobs of k8s/: tasks that fail are restarted."""
+"""Run a cluster of processes on this machine that behaves like the Jobs of k8s/: tasks that fail are restarted."""
 
 import contextlib
 import logging
@@ -20,8 +20,8 @@ from trainer.exit_status import USER_ERROR_STATUS
 
 log = logging.getLogger(__name__)
 
-END_SECONDS = 30.0  # for the other tasks to end by themselves once the chief is done, and after SIGTERM
-OTHERS_SECONDS = 5.0  # of these, for the other tasks after the chief
+END_SECONDS = 30.0  # for the other tasks to end on their own once the chief is done, and for all tasks after SIGTERM
+OTHERS_SECONDS = 5.0  # the part of END_SECONDS that is reserved for the tasks that stop after the chief
 PROBE_SECONDS = 2.0
 COLOURS = (36, 33, 32, 35, 34, 31)
 
@@ -34,7 +34,7 @@ class LocalCluster:
     Args:
       arguments: of `trainer.train`.
       workers, servers, evaluators: how many; without servers the workers are synchronous and worker 0 is the chief.
-      back_off_limit: how often a task may fail by itself.
+      back_off_limit: how often a task may fail on its own, not counting kills.
       restart_delay: seconds before a task is restarted.
       probes: how many liveness probes, two seconds each, a worker or server may fail before it is killed; 0: no limit.
       output: where the tasks' output is written.
@@ -110,14 +110,14 @@ class LocalCluster:
         _signal_group(process, kind)
 
     def run(self, *, timeout: float = float("inf"), kill_every: float = 0, seed: int = 0) -> int:
-        """Run until the chief is done, and the others have ended by themselves.
+        """Run until the chief is done, and the others have ended on their own.
 
         Args:
           timeout: seconds before giving up.
           kill_every: mean seconds between kills of a random task; 0 kills none.
-          seed: of the random kills.
+          seed: for the random kills.
         Returns:
-          The chief's exit status, or that of a task that may not be restarted.
+          The chief's exit status, or that of a task that must not be restarted.
         """
         deadline, chance = time.monotonic() + timeout, random.Random(seed)
         kill_at = time.monotonic() + kill_every if kill_every else float("inf")
@@ -139,7 +139,7 @@ class LocalCluster:
             self.poll()
             time.sleep(0.1)
         if left := sorted(set(self.tasks) - set(self.done)):
-            log.warning("%s did not end by itself", ", ".join(left))
+            log.warning("%s did not end on its own", ", ".join(left))
         return self.done[self.chief]
 
     def is_running(self, name: str) -> bool:

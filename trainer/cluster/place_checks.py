@@ -1,4 +1,4 @@
-"""Check the places on a command line; TensorFlow is imported only if one of them is in a bucket."""
+"""Check a path or URL on the command line for programs that read it with TensorFlow."""
 
 from trainer import cli
 from trainer.cluster import environment

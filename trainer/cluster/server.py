@@ -1,4 +1,4 @@
-"""Run a worker or a parameter server, which executes what the chief sends until the chief is done."""
+"""Run a worker or a parameter server, which executes what the chief sends until training is finished."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Stop on a signal by an exception with an exit status, and name the command that resumes."""
+"""Turn a signal into an exception with an exit status, and name the command that resumes."""
 
 import contextlib
 import ctypes
@@ -58,12 +58,12 @@ def stoppable(on_signal: Callable[[int], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ended_by_sigterm_at_start() -> Iterator[None]:
-    """End the process at once, with status 143, if SIGTERM comes before it is `stoppable`.
+    """End the process at once, with status 143, if SIGTERM arrives before it is `stoppable`.
 
-    Until TensorFlow connects to other tasks, Linux does that by itself, whatever holds the GIL. Then TensorFlow takes
-    over SIGTERM, at a moment unknown to the caller, and ignores it. So all threads block the signal except one, which
-    waits until TensorFlow's handler has run in it. Enter the block before any other thread is started. The thread needs
-    the GIL then: see `connecting.threads_may_run`.
+    Until TensorFlow connects to other tasks, Linux does that itself, whatever holds the GIL. Then, at a moment that the
+    caller cannot know, TensorFlow installs a SIGTERM handler that ignores the signal. So all threads block the signal
+    except one, which waits until TensorFlow's handler has run in it, and then ends the process. For that it needs the
+    GIL: see `connecting.threads_may_run`. Enter the block before any other thread is started.
     """
     _started_up.clear()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -11,12 +11,12 @@ from trainer.cluster.liveness import Member, names
 from trainer.exit_status import HUNG_STATUS, STOPPED_STATUS
 
 log = logging.getLogger(__name__)
-STOP_SECONDS = 20.0  # until the exit after a signal to stop, if another task does not answer
+STOP_SECONDS = 20.0  # from a signal to stop until the exit, if another task does not answer
 PATIENCE = 10  # multiples of the limit to wait while all other tasks are alive
 
 
 def nobody() -> list[Member]:
-    """Return no tasks: there are no others, or none is checked."""
+    """Return no tasks, for processes without other tasks to check."""
     return []
 
 

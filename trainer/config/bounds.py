@@ -12,7 +12,7 @@ Side = Annotated[int, Range(1, 4096)]
 Units = Annotated[int, Range(1, 16_384)]
 Layers = Annotated[tuple[Units, ...], Items(0)]
 BatchSize = Annotated[int, Range(1, 65_536)]
-LARGEST = 1e12  # no setting is sensible above
+LARGEST = 1e12  # no sensible setting is larger
 Share = Annotated[float, Range(0, 1)]
 ShareBelowOne = Annotated[float, Range(0, 1, below=True)]
 Positive = Annotated[float, Range(0, LARGEST, above=True)]

@@ -98,8 +98,9 @@ def demo() -> Config:
 def released() -> Config:
     """The first stage of the recipe of the model that ships with the package; `make release` runs both stages.
 
-    Half of each batch is real photos and numbers cut from real photos, far more than the sizes of these datasets would
-    give; the rest is drawn, or assembled from real digits, and keeps the network from overfitting the few photos.
+    Half of each batch is real photos and numbers cut from real photos, far more than in proportion to the sizes of
+    these datasets. The rest is drawn, or assembled from real digits, and keeps the network from overfitting the few
+    photos.
     """
     base = compact()
     return replace(
@@ -130,10 +131,10 @@ def released_stage2() -> Config:
 
 
 def photo_reader() -> Config:
-    """The recogniser that reads what the released finder finds; `make finder` makes both.
+    """The recogniser that reads the numbers found by the released finder; `make finder` trains both.
 
-    It starts with the weights of `released`. A third of each batch is regions cut out of scenes: numbers in boxes that
-    are not exact, stacked digits laid side by side, and places without a number, for which its text is empty.
+    It starts with the weights of `released`. A third of each batch is regions cut out of scenes: numbers in inexact
+    boxes, stacked digits laid side by side, and regions without a number, where the text is empty.
     """
     base = released_stage2()
     return replace(
@@ -147,7 +148,7 @@ def photo_reader() -> Config:
 
 
 def free() -> Config:
-    """The recogniser `free`, trained on data that commercial use may be made of; `make free` makes the data.
+    """The recogniser `free`, trained only on data that allows commercial use; `make free` makes the data.
 
     Drawn numbers, MNIST's digits, and regions cut out of drawn scenes; it has seen no photo.
     """
@@ -164,7 +165,7 @@ def free() -> Config:
 
 
 def finder() -> Config:
-    """The finder, which says where in a photo numbers are; the recogniser then reads what it cuts out.
+    """The finder, which locates the numbers in a photo; a recogniser then reads them.
 
     `python -m trainer.train --experiment finder --data data/scenes --workdir runs/finder`
     """
@@ -195,7 +196,7 @@ def finder() -> Config:
 
 
 def smoke() -> Config:
-    """A tiny `compact` that trains in seconds and is not accurate, for tests and for trying out a dataset.
+    """A tiny `compact` that trains in seconds, for tests and for trying out a dataset; it is not accurate.
 
     `python -m trainer.train --experiment smoke --data data/svhn --workdir runs/smoke`
     """
@@ -219,10 +220,10 @@ FORMER_NAMES = {"tilted": "released_stage2"}
 
 
 def find(name: str) -> Config:
-    """Return the experiment of that name or former name.
+    """Return the experiment with that name or former name.
 
     Raises:
-      UserError: it does not exist; the message lists those that do.
+      UserError: it does not exist; the message lists the existing ones.
     """
     named = (compact, five_heads, svhn_rnn, demo, released, released_stage2, photo_reader, free, finder, smoke)
     known: dict[str, Callable[[], Config]] = {f.__name__: f for f in named}

@@ -48,7 +48,7 @@ class Model(Group):
 
     @property
     def measure(self) -> str:
-        """The name of the validation figure that the best checkpoint has the highest of."""
+        """The name of the validation figure by which the best checkpoint is chosen."""
         return "f1" if self.finds else "sequence_accuracy"
 
     @property

@@ -83,7 +83,7 @@ class Optimizer(Group):
 
 @dataclass(frozen=True)
 class Train(Group):
-    """The run: lengths and intervals in steps, and what else it learns from."""
+    """The run: its length and intervals in steps, and an optional teacher."""
 
     steps: Steps = 3_000
     log_every: Steps = 100
@@ -92,7 +92,7 @@ class Train(Group):
     evaluate_every: Steps = 500
     patience: StepsOrNone = 0  # evaluations without improvement before stopping early; 0 means never
     keep_checkpoints: Annotated[int, Range(1, 1_000_000)] = 3
-    teacher: str = ""  # work folder of a recogniser whose probabilities are learnt beside the labels
+    teacher: str = ""  # work folder of a recogniser whose probabilities are learnt in addition to the labels
     teacher_weight: Share = 0.7  # of the teacher in the targets
     jit_compile: bool = False  # compile the step with XLA; on CPUs training takes at least twice as long
     profile_after: StepsOrNone = 0  # steps after which the profiler records one log interval; 0 means never
@@ -108,12 +108,12 @@ class Decode(Group):
     )  # zoom factors at which each image is decoded; the log probabilities are averaged
     tilts: Annotated[tuple[Degrees, ...], Items(0)] = ()  # one more view for each, rotated by these degrees clockwise
     closer: bool = False  # one more view, cropped to the attended region; for models with attention
-    empty: bool = False  # whether the text may be empty; for models that were trained on images without a number, too
+    empty: bool = False  # whether the text may be empty; for models that were also trained on images without a number
 
 
 @dataclass(frozen=True)
 class TensorBoard(Group):
-    """What is written for TensorBoard every `every` steps; what is off by default takes seconds each time."""
+    """What is written for TensorBoard every `every` steps; parts that are off by default take seconds each time."""
 
     scalars: bool = True
     images: bool = True  # training images before and after distortion
@@ -123,7 +123,7 @@ class TensorBoard(Group):
     projector: bool = False  # validation images by their embedding
     every: Steps = 1_000
     pictures: Annotated[int, Range(1, 1_000)] = 8
-    embedded: Annotated[int, Range(1, 1_000_000)] = 1_000  # images in the projector at most
+    embedded: Annotated[int, Range(1, 1_000_000)] = 1_000  # maximum number of images in the projector
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def differences(before: Config, after: Config) -> list[tuple[str, str, str]]:
 
 
 def keys(config: Config) -> list[str]:
-    """Return the names of all settings, as `override` takes them."""
+    """Return the names of all settings, as `override` accepts them."""
     return list(typed.leaves(dataclasses.asdict(config)))
 
 

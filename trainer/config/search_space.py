@@ -13,7 +13,7 @@ NAME_LENGTH = 150  # file systems allow 255; this leaves room for the paths of c
 
 
 def grid(specs: list[str]) -> list[list[str]]:
-    """Return all combinations of `key=value,value`, as `--set` takes them; without specs, one empty combination.
+    """Return all combinations of `key=value,value` specs, as `--set` settings; without specs, one empty combination.
 
     Raises:
       UserError: a spec is not of that form.
@@ -33,7 +33,7 @@ def _grid_values(spec: str) -> list[str]:
 
 
 def draw(specs: list[str], *, seed: int, trial: int) -> list[str]:
-    """Return one random value for each spec, as `--set` takes it, determined only by the key, the seed and the trial.
+    """Return one random value for each spec, as a `--set` setting, determined only by key, seed and trial.
 
     Args:
       specs: `key=log:LOW:HIGH` (log-uniform), `key=uniform:LOW:HIGH`, `key=int:LOW:HIGH` (both included), or

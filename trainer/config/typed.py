@@ -1,6 +1,6 @@
 """Build frozen dataclasses from JSON values, and read numbers from the command line, checked against their types.
 
-The type of a field alone says what it may hold: `Annotated[int, Range(1, 100)]` is a number within bounds,
+The type of a field says which values are allowed: `Annotated[int, Range(1, 100)]` is a number within bounds,
 `Annotated[tuple[Size, ...], Items(1)]` a list with a minimum length.
 """
 

@@ -1,4 +1,4 @@
-"""The claim in a lock file: which process wrote it, and whether that process is alive."""
+"""Write and judge the claim in a lock file: which process wrote it, and whether that process is alive."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ import socket
 import time
 from typing import Any
 
-STALE_SECONDS = 60.0  # without renewal, after which a process that cannot be inspected may be dead
+STALE_SECONDS = 60.0  # without renewal, after which a process that cannot be inspected is presumed dead
 
 Claim = dict[str, Any]
 _FIELDS: dict[str, Any] = {"id": str, "host": str, "pid": int, "time": (int, float)}
@@ -26,7 +26,7 @@ def parse(data: bytes) -> Claim | None:
 
 
 def is_strange(data: bytes) -> bool:
-    """Return whether a file is neither a claim, nor what is left of one whose writer died while writing, nor empty."""
+    """Return whether a file is neither a claim, nor an incomplete claim whose writer died, nor empty."""
     text = data.strip(b"\0 \n")
     return text not in _NOTHING and not _BEGINNING.match(text)
 
@@ -87,7 +87,7 @@ def _started(pid: int) -> str | None:
             fields = file.read().rpartition(b")")[2].split()
         with open(f"/proc/{pid}/status", "rb") as file:
             leader = next(line.split()[1] for line in file if line.startswith(b"Tgid:"))
-        # /proc accepts the numbers of threads, too; and a zombie counts as dead.
+        # /proc accepts thread IDs, too; and a zombie counts as dead.
         if int(leader) == pid and fields[0] not in (b"Z", b"X"):
             return fields[19].decode()
     return None

@@ -1,7 +1,7 @@
-"""Ask a store for something for the first time, within a limit.
+"""Limit the time of the first request to a store.
 
-A store's own client retries for minutes what never works, e.g. with a mistyped bucket on a machine without a network.
-Only the first request has this limit: once a store has answered, its client retries as it always does.
+A store's client retries for minutes even what can never work, e.g. on a machine without a network. Only the first
+request has this limit: once a store has answered, its client retries as usual.
 """
 
 import concurrent.futures
@@ -14,8 +14,8 @@ from trainer import cli
 from trainer.cli import UserError
 from trainer.exit_status import USER_ERROR_STATUS
 
-SECONDS = 10.0  # for an answer; one that is good takes about one
-REMEMBERED = 60.0  # seconds for which a bucket that did not answer is not asked again, e.g. for the next image
+SECONDS = 10.0  # for an answer, which normally takes about one
+REMEMBERED = 60.0  # seconds for which a bucket that did not answer is not tried again, e.g. for the next image
 _LONGEST = 200  # characters of a client's message
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ _silent: dict[str, tuple[float, str]] = {}  # buckets, each with the time and th
 
 
 def answer(call: Callable[[], T]) -> T:
-    """Return what a call returns, or raise what it raises.
+    """Make a call within the time limit; return its result, or raise its exception.
 
     Raises:
       TimeoutError: it takes more than `SECONDS`. It continues in a thread that ends with the process.
@@ -53,12 +53,12 @@ def unreachable(flag: str, path: str, reason: object, status: int = USER_ERROR_S
 
 
 def check_bucket(flag: str, path: str, status: int = USER_ERROR_STATUS) -> None:
-    """Check that the bucket of a `gs://` path answers TensorFlow; one that has answered is not asked again.
+    """Check that the bucket of a `gs://` path answers TensorFlow; a bucket that has answered is not checked again.
 
-    That it refuses access or does not exist is an answer, too: what is done next fails with it.
+    A refusal, or that the bucket does not exist, counts as an answer: the next request then fails with that error.
 
     Args:
-      flag: what names the path, for the error.
+      flag: the option that names the path, for the error.
       path: of a file or folder.
       status: the exit status if it does not answer.
     Raises:
@@ -76,7 +76,7 @@ def check_bucket(flag: str, path: str, status: int = USER_ERROR_STATUS) -> None:
 
 
 def _why_silent(flag: str, path: str) -> str:
-    """Ask for the path, and note the result. Return why there is no answer, nothing if there is one."""
+    """Request the path, and remember the result; return why there was no answer, empty if there was one."""
     import tensorflow as tf
 
     bucket = path.removeprefix("gs://").partition("/")[0]

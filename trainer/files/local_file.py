@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from trainer.cli import UserError
 
-MOST_TEXT = 256 << 20  # bytes of a list or table that a person gives
+MOST_TEXT = 256 << 20  # bytes of a list or table from the user
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -47,7 +47,7 @@ def read_text(path: str, *, named: str, advice: str) -> str:
 
     Args:
       path: the file.
-      named: what errors call it, e.g. `--texts FILE`.
+      named: its name in error messages, e.g. `--texts FILE`.
       advice: what the user can do about an error.
     Raises:
       UserError: it is missing, not a regular file, not UTF-8, or has more than `MOST_TEXT` bytes.

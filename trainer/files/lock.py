@@ -1,8 +1,9 @@
-"""Let one process at a time write to a folder: its lock file names the owner; others are refused, a former owner stops.
+"""Let only one process at a time write to a folder. Its lock file names the owner; other processes are refused.
 
-On a local disk the kernel knows whether the owner is alive: it holds an advisory lock (flock(2)) on the file. That is
-independent of process numbers in other namespaces, of suspension and of clocks. Where there is no such lock (an object
-store, another host), the claim written in the file decides, by its process or by its age.
+On a local disk the kernel knows whether the owner is alive, since the owner holds an advisory lock (flock(2)) on the
+file. That does not depend on process IDs in other namespaces, on suspension or on clocks. Where such a lock is not
+available (in an object store, on another host), the claim in the file decides, by its process or by its age. An owner
+that was suspended and has lost its claim stops writing.
 """
 
 import logging
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 RENEW_SECONDS = 10.0
 RETRY_SECONDS = 1.0  # after a renewal that failed
-READS, PAUSE_SECONDS = 3, 0.05  # of a file that may be half written
+READS, PAUSE_SECONDS = 3, 0.05  # attempts to read a file that may be half written, and the pause between them
 
 
 class Lost(Locked):
@@ -32,7 +33,7 @@ class Lost(Locked):
 
 @dataclass(frozen=True)
 class Ticket:
-    """A claim as it is sent to workers in other processes and on other machines."""
+    """A claim in the form that is sent to workers in other processes and on other machines."""
 
     path: str
     id: str

@@ -1,4 +1,4 @@
-"""Lock files, local or in an object store, and whether the process that is named in one is alive."""
+"""Take and inspect lock files, local or in an object store."""
 
 import errno
 import functools
@@ -21,9 +21,9 @@ except ImportError:  # Windows
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 15.0  # within which a live owner on another host renews its claim, whatever the clocks say
-SETTLE_SECONDS = 1.0  # for two processes that claim a file at once to notice each other, without kernel locks
-PROBE_SECONDS = 0.5  # the longest that another process takes to inspect a lock
+WATCH_SECONDS = 15.0  # within which a live owner on another host renews its claim, even if its clock differs
+SETTLE_SECONDS = 1.0  # in which two processes that claim a file at once notice each other, without kernel locks
+PROBE_SECONDS = 0.5  # the longest time that another process takes to inspect a lock
 POLL_SECONDS = 0.05
 # Bytes of a file with a claim. On a local disk they are reserved, so that it can be renewed even when the disk is full;
 # in an object store, the file never shrinks under a reader that has asked for its size.
@@ -140,12 +140,12 @@ class _Local:
             return None
         held = _flock(self.fd)
         content = os.pread(self.fd, BLOCK + 1, 0)
-        if len(content) > BLOCK or claims.is_strange(content):  # somebody's, who may keep it
+        if len(content) > BLOCK or claims.is_strange(content):  # somebody else's file, which stays
             os.close(self.fd)
             return None
         other = claims.parse(content)
         if held is False and (other is None or claims.lives(other, None) is False):
-            # It is being taken right now, or another process is inspecting it.
+            # Another process is taking the file right now, or inspecting it.
             held = _flock(self.fd, PROBE_SECONDS)
             other = claims.parse(os.pread(self.fd, BLOCK, 0))
         if held is False or (other is not None and _is_alive(other, held, self._read)):
@@ -246,7 +246,7 @@ class _Remote:
 
 
 def _renewed(claim: Claim) -> str:
-    """Return the content of a file with a claim of now."""
+    """Return the content of a file with this claim, renewed now."""
     return json.dumps({**claim, "time": time.time()}).ljust(BLOCK)
 
 

@@ -13,11 +13,11 @@ from trainer.cli import UserError
 
 @dataclass(frozen=True)
 class FileKind:
-    """What an option writes.
+    """The kind of file that an option writes.
 
     Attributes:
-      name: what a file of the kind is, as in "this is not ...".
-      new: what to give instead of another file, as in "give the path of ...".
+      name: as in "this is not ...", e.g. "a PNG or JPEG file".
+      new: as in "give the path of ...", e.g. "a new PNG".
       signatures: the first bytes of a file of the kind are one of these.
     """
 
@@ -66,7 +66,7 @@ def check_replaceable(path: str, flag: str, kind: FileKind = IMAGE) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Yield the path of a temporary file, which gets the local path at the end of the block.
+    """Yield the path of a temporary file, which is renamed to the local path at the end of the block.
 
     Readers see the old or the new file, and another hard link to the old one keeps its content.
     """
@@ -81,9 +81,9 @@ def replacing(path: str) -> Iterator[str]:
 
 
 def prepare_to_append(path: str) -> None:
-    """Make sure that what is appended to a local file changes no other one.
+    """Make sure that appending to a local file does not change another one.
 
-    A file with further hard links, e.g. in a backup, is replaced by a copy.
+    A file with further hard links, e.g. in a backup, is first replaced by a copy.
 
     Raises:
       UserError: it is a link.

@@ -11,7 +11,7 @@ from trainer.files import json_content, local_file, replaceable
 
 
 def write(path: str, content: str | bytes) -> None:
-    """Write a file under a temporary name beside it and rename it, so that readers see either the old or the new one.
+    """Write a file under a temporary name in the same folder and rename it, so that readers see the old or the new one.
 
     Raises:
       OSError or tf.errors.OpError: it could not be written; the old file is untouched.
@@ -79,7 +79,7 @@ def read_json_lines(path: str, *, advice: str, keys: Sequence[str] = ()) -> list
 
 
 def append_line(path: str, line: str) -> None:
-    """Append a line to a file, on a line of its own even if a killed process left half a line."""
+    """Append a line to a file, starting a new line even if a killed process left half a line."""
     import tensorflow as tf
 
     if "://" not in path:

@@ -21,7 +21,7 @@ class Photo:
 
 
 def draw(photos: Sequence[Photo]) -> Image.Image:
-    """Return a sheet with the photos below each other."""
+    """Return a sheet with the photos, one below the other."""
     drawn = [_framed(photo) for photo in photos]
     width = max(image.width for image in drawn) + 2 * MARGIN
     sheet = Image.new("RGB", (width, sum(image.height + MARGIN for image in drawn) + MARGIN), "white")
@@ -57,7 +57,7 @@ def _write(
     size: tuple[int, int],
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    """Write a caption above a frame's top left corner, or within the image where there is no room."""
+    """Write a caption above a frame's top left corner, or inside the image if there is no room above."""
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     x = min(max(0, corner[0]), max(0, size[0] - (right - left) - 6))
     y = corner[1] - (bottom - top) - 8

@@ -23,14 +23,14 @@ from trainer.inference.exports.exported_model import Answer
 from trainer.inference.photos.region_options import TENSORFLOW
 
 DRAWN_SIDE = 1024  # pixels
-FEW = 200  # images; for these, optimising a graph takes longer than it saves
+FEW = 200  # images; up to this many, optimising a graph takes longer than it saves
 
 
 def read(args: argparse.Namespace) -> None:
     """Read the images that the command line of `svhn predict` names.
 
     Raises:
-      UserError: some could not be read; the others were.
+      UserError: some could not be read; the answers of the others were printed.
     """
     model = any_model.load(args.model, args.engine)
     finds = "finder" in model.info
@@ -125,7 +125,7 @@ def _draw(sheet: Image.Image, path: str) -> None:
 
 
 def table(candidates: Sequence[str], confidence: float, *, calibrated: bool = True) -> str:
-    """Return a table of the candidates, best first; only the best has a confidence, as only that is calibrated."""
+    """Return a table of the candidates, best first; only the best one has a (calibrated) confidence."""
     rows = [f"{'No.':>4}  {'result':<10}{'confidence':>12}{'' if calibrated else '  (not calibrated)'}"]
     rows += [f"{i:>4}  {text or 'no number'}" for i, text in enumerate(candidates, start=1)]
     rows[1] = f"{rows[1]:<16}{confidence:>12.2%}"

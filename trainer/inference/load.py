@@ -42,7 +42,7 @@ def read_calibration(workdir: str, step: int, reading: Decode) -> dict[str, Any]
 
 
 def as_json(decode: Decode) -> dict[str, Any]:
-    """Return decode settings as JSON gives them."""
+    """Return decode settings as they look after a round trip through JSON."""
     return json.loads(json.dumps(dataclasses.asdict(decode)))
 
 
@@ -115,7 +115,7 @@ class LoadedFinder:
 
     @property
     def decode(self) -> dict[str, Any]:
-        """The decode settings, as JSON gives them."""
+        """The decode settings, as `as_json` returns them."""
         return as_json(self.finder.config.decode)
 
 

@@ -1,4 +1,4 @@
-"""Inference without teacher forcing: the one graph shared by validation, evaluation and the exported model."""
+"""Read numbers without teacher forcing: the one graph shared by validation, evaluation and the exported model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -154,7 +154,7 @@ class Predictor:
         return tf.sigmoid(log_odds / self.calibrated.temperature + self.calibrated.offset)
 
     def answers(self, labelled: input_pipeline.LabelledImages, *, what: str = "evaluating") -> list[metrics.Answer]:
-        """Read all images, including the last, smaller batch; `what` names the work to whoever waits for it."""
+        """Read all images, including the last, smaller batch; `what` names the work in the progress display."""
         found: list[metrics.Answer] = []
         batches = input_pipeline.reading_batches(labelled, self.config.data.eval_batch_size)
         for images in progress.batches(what, batches, len(labelled)):

@@ -24,7 +24,7 @@ BATCH = 16  # images
 
 
 class Prepared(NamedTuple):
-    """An image as given, its content encoded for the model, and how much larger the original is across and down."""
+    """An image as given, its encoded content for the model, and how many times wider and higher the original is."""
 
     source: ImageLike
     file: bytes
@@ -41,8 +41,8 @@ class Reader:
       engine: what computes, `onnx` or `tensorflow`, see `any_model.load`.
       precision: for TensorFlow, `auto` to compute in bfloat16 on a CPU with instructions for it.
     Raises:
-      UserError: the model is missing, damaged or not for the engine, its bucket does not answer, or `candidates` is out
-        of range.
+      UserError: the model is missing, damaged or not usable with the engine, its bucket does not answer, or
+        `candidates` is out of range.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Reader:
         split: str | None = None,
         images: str | os.PathLike[str] | None = None,
     ) -> FolderEvaluation:
-        """Read the labelled images of a folder, and return how well.
+        """Read the labelled images of a folder, and measure how well they are read.
 
         Args:
           folder: images with a `labels.csv` or with labels as their names, see `labelled_folder.read`.

@@ -1,4 +1,4 @@
-"""What a `Reader` returns, and the kinds of images that it takes."""
+"""Define what a `Reader` returns, and the kinds of images that it accepts."""
 
 import base64
 import dataclasses
@@ -25,8 +25,8 @@ class Number:
 
     Attributes:
       text: the number as people write it.
-      confidence: the probability that a number is there and its text is right, 0-1.
-      box: x and y of its corners in pixels of the upright image, clockwise from the top left as one reads; None if the
+      confidence: the probability that a number is there and its text is correct, 0-1.
+      box: x and y of its corners in pixels of the upright image, clockwise from the top left of the text; None if the
         model reads images as a whole.
       candidates: the most probable texts, best first.
       characters: the probability of each character of the text, given those before it; empty for older exports.
@@ -50,7 +50,7 @@ class Reading:
     """What was read in an image.
 
     Attributes:
-      text: of the most probable number, or the best guess where there is none.
+      text: of the most probable number, or the best guess if no number was found.
       confidence: of `text`, as in `Number`.
       candidates: the most probable texts of that number, best first.
       numbers: all numbers with a confidence of at least 20 %, most confident first.
@@ -64,7 +64,7 @@ class Reading:
     source: ImageLike = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the image in types of JSON."""
+        """Return everything except the image in types of JSON."""
         return {
             "text": self.text,
             "confidence": self.confidence,
@@ -73,7 +73,7 @@ class Reading:
         }
 
     def draw(self) -> Image.Image:
-        """Return the image with each number framed, or with its number as the caption."""
+        """Return the image with each number framed; if the model reads whole images, with the number as caption."""
         image = image_io.load(content_of(self.source)).image
         found = [dataclasses.asdict(number) for number in self.numbers]
         if found and found[0]["box"] is None:
@@ -81,7 +81,7 @@ class Reading:
         return box_overlay.draw([box_overlay.Photo(image, image.size, found)])
 
     def _repr_html_(self) -> str:
-        """Return the drawing for a notebook."""
+        """Return the drawing as HTML, for notebooks."""
         file = io.BytesIO()
         self.draw().save(file, "PNG")
         texts = html.escape(", ".join(number.text for number in self.numbers)) or "no number"
@@ -96,7 +96,7 @@ def content_of(image: Any) -> bytes:
 
 @functools.singledispatch
 def file_of(image: Any) -> BinaryIO:
-    """Return an open image file; the file at a path is not read as a whole, it may be of any size."""
+    """Return an open image file; a file given by its path is not read into memory, since it may be of any size."""
     return io.BytesIO(content_of(image))
 
 

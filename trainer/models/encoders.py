@@ -1,4 +1,4 @@
-"""Encoders: images to a feature map."""
+"""Encoders, which turn images into a feature map."""
 
 import keras
 import tensorflow as tf

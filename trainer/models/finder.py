@@ -1,8 +1,8 @@
-"""The finder: a fully convolutional, anchor-free network that says where in a photo numbers are.
+"""The finder: a fully convolutional, anchor-free network that finds numbers in a photo.
 
-Each cell of a map says how likely the centre of a number lies in it (CenterNet, Zhou et al. 2019), how far from it the
-four sides of the number's oriented box are, and in which direction the box is turned (EAST, Zhou et al. 2017). Coarser
-maps, which see more of the photo, are added to finer ones (feature pyramid, Lin et al. 2017).
+Each cell of its output map predicts the probability that the centre of a number lies in it (CenterNet, Zhou et al.
+2019), the distances to the four sides of the number's oriented box, and the direction of the box (EAST, Zhou et al.
+2017). Coarser maps, which see more of the photo, are added to finer ones (feature pyramid, Lin et al. 2017).
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from trainer.models.pure import PureNetwork, Values
 CELL = 8  # pixels of the input per cell of the map, in each direction
 COARSEST = 32  # pixels per cell of the coarsest map: the sides of the input must be multiples of it
 CHANNELS = 7  # the logit of a centre, four distances, and the cosine and the sine of the direction
-PRIOR = -4.6  # the first logit of every cell: one in a hundred is a centre, so that the loss starts small
+PRIOR = -4.6  # the initial logit of every cell, a probability of 1 %, so that the loss starts small
 
 
 class Finder(keras.Layer):
@@ -76,7 +76,7 @@ class Stage(keras.Layer):
 
 
 class Merge(keras.Layer):
-    """Doubles a coarse map (nearest cells: bilinear ones are slow on CPUs), and adds a finer one to it."""
+    """Upsamples a coarse map by 2 (nearest neighbour, as bilinear is slow on CPUs), and adds a finer one to it."""
 
     def __init__(self, width: int, *, name: str) -> None:
         super().__init__(name=name)

@@ -49,7 +49,7 @@ class Heads(keras.Layer):
         return token_log_probs(self.length(x), classes), ops.zeros((ops.shape(features)[0], 1), dtype="int32")
 
     def step(self, tokens, state, memory, training=False):
-        """See `Recogniser.step`. Of the previous tokens only their number matters."""
+        """See `Recogniser.step`. Only the number of previous tokens matters."""
         return tf.gather(memory, state, axis=1, batch_dims=1), state + 1, None
 
 

@@ -1,4 +1,4 @@
-"""Oriented boxes in TensorFlow: between corners, centres, and what the finder's cells say."""
+"""Oriented boxes in TensorFlow: convert between corners, centres, and the values in the finder's map."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ import tensorflow as tf
 
 from trainer.models.finder import CELL
 
-UNIT = 24.0  # pixels that a logarithm of 0 stands for
+UNIT = 24.0  # pixels; distances in the map are logarithms in this unit
 FURTHEST = 4.0  # the largest logarithm: exp(4) units
 COORDINATES = 8
 
 
 @dataclass(frozen=True)
 class OrientedBoxes:
-    """Boxes by their centre, size and direction; all float32 [..., N] in pixels, but for the unit vector (cos, sin).
+    """Boxes by their centre, size and direction; all float32 [..., N] in pixels, except the unit vector (cos, sin).
 
-    The direction is that of the top edge, from left to right as one reads.
+    The direction is that of the top edge, in reading direction.
     """
 
     x: tf.Tensor
@@ -49,24 +49,24 @@ def to_corners(box: OrientedBoxes) -> tf.Tensor:
 
 
 def cells(height: tf.Tensor | int, width: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the pixels at the middle of each cell of a map: x float32 [1, W], y float32 [H, 1]."""
+    """Return the centre of each cell of a map in pixels: x float32 [1, W], y float32 [H, 1]."""
     xs = (tf.range(width, dtype=tf.float32) + 0.5) * CELL
     ys = (tf.range(height, dtype=tf.float32) + 0.5) * CELL
     return xs[tf.newaxis, :], ys[:, tf.newaxis]
 
 
 def distances(said: tf.Tensor) -> tf.Tensor:
-    """Return the pixels from a cell to the left, top, right and bottom side, float32 [..., 4], by what the map says."""
+    """Return the distances in pixels, from each cell of a map to the left, top, right and bottom side: [..., 4]."""
     return UNIT * tf.exp(tf.clip_by_value(said[..., 1:5], -FURTHEST, FURTHEST))
 
 
 def direction(said: tf.Tensor) -> tf.Tensor:
-    """Return unit vectors (cos, sin), float32 [..., 2], by what the map says."""
+    """Return the unit vectors (cos, sin) in the map, float32 [..., 2]."""
     return tf.math.l2_normalize(said[..., 5:7], axis=-1, epsilon=1e-6)
 
 
 def corners(said: tf.Tensor) -> tf.Tensor:
-    """Return the corners of the box that each cell says, float32 [B, H, W, 8] in pixels, for a map [B, H, W, 7]."""
+    """Return the corners of the box that each cell predicts, float32 [B, H, W, 8] in pixels, for a map [B, H, W, 7]."""
     xs, ys = cells(tf.shape(said)[1], tf.shape(said)[2])
     left, top, right, bottom = tf.unstack(distances(said), axis=-1)
     cos, sin = tf.unstack(direction(said), axis=-1)

@@ -1,4 +1,4 @@
-"""The recogniser: Keras layers behind `encode` and `step`."""
+"""The recogniser: Keras layers with the methods `encode` and `step`."""
 
 import math
 from collections.abc import Mapping

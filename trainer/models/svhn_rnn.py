@@ -1,6 +1,6 @@
 """The reference network: eight 5x5 convolutions, two wide dense layers, and an LSTM that is fed the image first.
 
-The architecture is the reference's, but batch normalisation and dropout are active in training, which they were not.
+The architecture is the reference's, except that batch normalisation and dropout are active in training.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""Images with what was read in them, as cards of a gallery."""
+"""Describe images and what was read in them, as cards of a gallery."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Corners = list[float]
 
 @dataclass(frozen=True)
 class Frame:
-    """A box in an image: x and y of each corner in units of its view, and whether it is of a label or was found."""
+    """A box in an image: x and y of each corner in units of its SVG view, and whether it is a label or was found."""
 
     corners: Corners
     kind: str
@@ -22,7 +22,7 @@ class Frame:
 
     @property
     def points(self) -> str:
-        """The corners as SVG takes them."""
+        """The corners in SVG's format."""
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(self.corners[::2], self.corners[1::2], strict=True))
 
 
@@ -34,7 +34,7 @@ class Card:
       key: of the image.
       image: its thumbnail, or `MISSING`.
       confidence: of the answer, calibrated, 0-1.
-      candidates: the texts, best first; the empty text where no number was seen.
+      candidates: the texts, best first; an empty text if the model saw no number.
       label: the correct text, None if unknown.
       right: whether the answer is correct, None if unknown.
       facts: more about it, for display.
@@ -58,19 +58,19 @@ class Card:
 
     @property
     def kind(self) -> str:
-        """The class by which the page colours the card."""
+        """The CSS class that gives the card its colour."""
         return "read" if self.right is None else "right" if self.right else "wrong"
 
     @property
     def name(self) -> str:
-        """What the image is, for those who do not see it."""
+        """A description of the image, for screen readers."""
         label = "" if self.label is None else f", labelled {self.label or 'no number'}"
         return f"{self.key}{label}, read as {self.candidates[0] or 'no number'}"
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cards below a heading, of `total` images that could be shown; `large` for photos, in which numbers are small."""
+    """Cards below a heading, a part of `total` images; `large` for photos, in which numbers are small."""
 
     title: str
     cards: Sequence[Card]
@@ -119,14 +119,14 @@ def _of_answer(row: dict[str, Any], image: Thumbnail, area: tuple[float, float, 
 
 
 def _area(model: Model) -> tuple[float, float, float, float]:
-    """Return the part of the image that the network sees: in reading, the middle one."""
+    """Return the part of the image that the network sees, which is its middle."""
     sides = (model.image_height, model.image_width)
     height, width = (seen / side for seen, side in zip(model.input_size, sides, strict=True))
     return (1 - width) / 2, (1 - height) / 2, width, height
 
 
 def of_photo(row: dict[str, Any], image: Thumbnail) -> Card:
-    """Return the card of a row of a finder's `answers.jsonl`: its labels' boxes, and those of what was found."""
+    """Return the card of a row of a finder's `answers.jsonl`, with the boxes of the labels and those found."""
     right = row["right"] if row["labels"] else not row["numbers"]
     frames = [Frame(corners, "label", text) for corners, text in zip(row.get("truth", []), row["labels"], strict=False)]
     facts = [f"{image.width} x {image.height} pixels"] if image.url else []

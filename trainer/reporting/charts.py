@@ -1,4 +1,4 @@
-"""Turn figures of matplotlib into inline SVG in the colours of the page, with the values of their points.
+"""Turn matplotlib figures into inline SVG in the colours of the page, with the values of their points.
 
 The page's script shows the values of the point next to the pointer. Without it, they are in a list below the chart.
 """
@@ -13,14 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-# Colours that stand for those of the page, which differ between light and dark.
+# Placeholders for the colours of the page, which differ between its light and dark themes.
 INK, LINE, PAPER = "#000001", "#000002", "#000003"
 SERIES = ("#000011", "#000012", "#000013", "#000014", "#000015", "#000016")
 PAGE_COLOURS = {INK: "var(--ink)", LINE: "var(--line)", PAPER: "var(--paper)"} | {
     colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, start=1)
 }
 WIDTH, HEIGHT = 380, 250  # points, as wide as a phone, so that its text is readable there
-MOST_POINTS = 300  # of a series whose values can be read
+MOST_POINTS = 300  # per series, for which values are shown
 STYLE = {
     "axes.edgecolor": LINE,
     "axes.facecolor": "none",
@@ -56,7 +56,7 @@ class Chart:
       title: its heading.
       svg: the drawing, without the outer element.
       points: x and y in the drawing, and the text of each point whose values can be read.
-      legend: the number of the colour and the name of each series; empty if there is only one.
+      legend: the colour's index and the name of each series; empty if there is only one.
       note: how to read it.
     """
 
@@ -112,7 +112,7 @@ def thinned(points: Sequence[Point], most: int) -> list[Point]:
 
 
 def _inner(svg: str) -> str:
-    """Return the content of an SVG file for a place in HTML: without names that would occur twice in the page."""
+    """Return the content of an SVG file for embedding in HTML, without ids that would occur twice in the page."""
     content = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
     content = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", content, flags=re.DOTALL)
     content = re.sub(r"<g id=\"[^\"]*\"", "<g", content)

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """A work folder: its name in the page, and what it holds; without an evaluation, `summary` is None."""
+    """A work folder: its name on the page, and its content; without an evaluation, `summary` is None."""
 
     name: str
     config: Config
@@ -40,10 +40,10 @@ class Pair:
 
     Attributes:
       first, other: the names of the runs.
-      images: that both answered.
-      only_first, only_other: for how many of them only that run is right.
+      images: how many images both answered.
+      only_first, only_other: for how many of them only that run is correct.
       chance: the probability of a difference at least as large if both are equally good (exact McNemar test).
-      differing: the images for which only one is right: key, label, both answers, and which one is right.
+      differing: the images for which only one is correct: key, label, both answers, and which one is correct.
     """
 
     first: str
@@ -132,7 +132,7 @@ def _settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 
 def _on_same_data(runs: Sequence[Run]) -> bool:
-    """Return whether all evaluations are of the same images, as far as is recorded."""
+    """Return whether all evaluations are of the same images, as far as their records tell."""
     evaluated = [run.summary for run in runs if run.summary]
     identities = {
         (one["split"], *sorted(str(data["fingerprint"]) for data in one.get("datasets", []))) for one in evaluated

@@ -1,4 +1,4 @@
-"""Which characters are taken for which, and what that costs."""
+"""Count which characters are confused with which, and the wrong answers that this causes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,12 +10,12 @@ MOST_IN_TABLE = 40  # characters
 
 @dataclass(frozen=True)
 class Confusion:
-    """A character of labels that is read as another one; either is empty for a character too many or missing.
+    """A character of labels that is read as another one; one of them is empty for an extra or a missing character.
 
     Attributes:
       label, read: the characters.
       times: how often it happens.
-      share: of the character's occurrences in labels; None for a character too many.
+      share: `times` relative to the character's occurrences in labels; None for an extra character.
       cost: the number of wrong answers due to it; an answer with several errors counts for each in equal parts.
     """
 
@@ -28,7 +28,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Grid:
-    """How often each character, by row, was read as each other, by column: only characters that are ever confused."""
+    """How often each character (row) was read as each other one (column); only characters that are ever confused."""
 
     rows: list[str]
     columns: list[str]
@@ -37,7 +37,7 @@ class Grid:
 
 
 def by_cost(answers: Iterable[tuple[str, str]]) -> list[Confusion]:
-    """Return the confusions in pairs of a label and what was read, the most costly first."""
+    """Return the confusions in answers, pairs of the label and the text read, the most costly first."""
     times: Counter[tuple[str, str]] = Counter()
     cost: defaultdict[tuple[str, str], float] = defaultdict(float)
     occurrences: Counter[str] = Counter()
@@ -55,7 +55,7 @@ def by_cost(answers: Iterable[tuple[str, str]]) -> list[Confusion]:
 
 
 def grid(found: Sequence[Confusion]) -> Grid:
-    """Return a table of the confusions, of the most costly characters if there are many."""
+    """Return a table of the confusions; if there are many characters, only of the most costly ones."""
     chosen: list[str] = []
     for one in found:
         chosen += [char for char in (one.label, one.read) if char not in chosen]
@@ -67,7 +67,7 @@ def grid(found: Sequence[Confusion]) -> Grid:
 
 
 def aligned(label: str, read: str) -> list[tuple[str, str]]:
-    """Return the pairs of characters of the fewest edits from label to read (Levenshtein 1966), empty for a gap.
+    """Align a label and a text by the fewest edits (Levenshtein 1966); return pairs of characters, empty for a gap.
 
     Texts of the same length are compared position by position.
     """
@@ -80,7 +80,7 @@ def aligned(label: str, read: str) -> list[tuple[str, str]]:
 
 
 def _common(one: str, other: str) -> int:
-    """Return how many characters at the beginning are the same."""
+    """Return the length of the common prefix."""
     pairs = zip(one, other, strict=False)
     return next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(one), len(other)))
 

@@ -23,7 +23,7 @@ from trainer.workdir import files
 
 log = logging.getLogger(__name__)
 
-MOST_COUNTED = 5_000  # records of a dataset whose characters are counted
+MOST_COUNTED = 5_000  # records per dataset whose characters are counted
 SAMPLES = 8
 KINDS = (("data", "training"), ("validation_data", "validation"))
 
@@ -33,7 +33,7 @@ class Dataset:
     """A dataset, or why it cannot be read.
 
     Attributes:
-      folder: as the training was given it.
+      folder: its path, as given to the training.
       role: what it is for.
       problem: why it cannot be read, empty if it can.
       info: its description.
@@ -104,7 +104,7 @@ def _records(folder: str, info: DatasetInfo) -> Iterable[records.Record]:
 
 
 def _samples(folders: list[str], config: Config) -> list[Sample]:
-    """Return the first training images of the datasets in equal parts, before and after distortion."""
+    """Return the first training images, equally many of each dataset, before and after distortion."""
     chosen: list[records.Record] = []
     for i, folder in enumerate(folders):
         wanted = -(-(SAMPLES - len(chosen)) // (len(folders) - i))

@@ -1,4 +1,4 @@
-"""The sections on the evaluation of a finder, and of what a recogniser reads in the numbers that it finds."""
+"""The sections on the evaluation of a finder, and of the recogniser that reads the numbers found."""
 
 from collections.abc import Sequence
 from typing import Any

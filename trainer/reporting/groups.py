@@ -12,7 +12,7 @@ from trainer.inference.measuring import metrics, notable
 
 Row = dict[str, Any]
 
-MOST = 24  # groups of a table
+MOST = 24  # groups in a table
 HEIGHTS = ((24, "under 24 pixels"), (48, "24 to 47"), (96, "48 to 95"), (192, "96 to 191"), (math.inf, "192 or more"))
 CONFIDENCES = (
     (0.5, "under 50 %"),
@@ -86,7 +86,7 @@ def _grouping(
         Group(name, len(right), sum(right) / len(right), *metrics.wilson_interval(sum(right), len(right)))
         for name, right in rights.items()
     ]
-    if order is str:  # the names have no order of their own
+    if order is str:  # the names have no natural order
         found.sort(key=lambda group: (-group.images, group.name))
     else:
         found.sort(key=lambda group: order(group.name))

@@ -1,4 +1,4 @@
-"""Write one HTML page about runs, with everything that it shows inside it."""
+"""Write one self-contained HTML page about runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def report(workdir: str | None, predicted: str | None, output: str, compare: Seq
 
     Args:
       workdir: a work folder of trainer.train or of trainer.search, or None.
-      predicted: a folder of beam_pipelines.score, or None.
+      predicted: an output folder of beam_pipelines.score, or None.
       output: the HTML file.
       compare: further work folders of trainer.train, to compare with each other and with `workdir`.
     Raises:

@@ -64,9 +64,9 @@ def coverage(confidences: Sequence[float], right: Sequence[bool], thresholds: Se
         right_so_far += bool(is_right)
         if i == len(ranked) or ranked[i][0] < confident:  # a threshold accepts equal confidences together
             share, accuracy = 100 * i / len(ranked), 100 * right_so_far / i
-            text = f"from confidence {100 * confident:.1f} % on: {share:.1f} % of the images, {accuracy:.2f} % correct"
+            text = f"confidence {100 * confident:.1f} % or more: {share:.1f} % of the images, {accuracy:.2f} % correct"
             points.append(Point(share, accuracy, text))
-    note = "Answers are accepted from the most confident one on. Circles are the thresholds in the table."
+    note = "Answers are accepted in the order of their confidence. Circles are the thresholds in the table."
     drawing = Drawing("Accuracy by coverage", x="images answered, %", y="correct, %", note=note)
     drawing.line(points)
     lowest = min((p.y for p in points), default=0.0)
@@ -105,9 +105,8 @@ def _of_bin(group: dict[str, Any], label: str) -> Point:
 
 
 def histogram(counts: Sequence[int], threshold: float | None = None) -> Chart:
-    """Plot the number of images by confidence, in equal bins from 0 to 1, and the threshold from which on they are
-    accepted."""
-    note = "" if threshold is None else f"The dashed line is the threshold of acceptance, {100 * threshold:.1f} %."
+    """Plot the number of images by confidence, in equal bins from 0 to 1, and the acceptance threshold."""
+    note = "" if threshold is None else f"The dashed line is the acceptance threshold, {100 * threshold:.1f} %."
     drawing = Drawing("Images by confidence", x="confidence, %", y="images", note=note)
     width = 100 / max(len(counts), 1)
     drawing.axes.bar([width * i for i in range(len(counts))], counts, width=0.92 * width, align="edge", color=SERIES[0])

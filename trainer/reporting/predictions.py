@@ -24,7 +24,7 @@ SHOWN = 24  # images of each gallery
 REJECTS_NAMED = 20
 SAMPLE = "A random sample."
 NO_ATTENTION = (
-    "Where the model looked is not stored for each of so many images: a report on an evaluation shows it, as does "
+    "Where the model looked is not stored for this many images: a report on an evaluation shows it, as does "
     "trainer.predict --draw for a few images."
 )
 

@@ -1,4 +1,4 @@
-"""The section on how everything in the report was made."""
+"""The section on how everything in the report was produced."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Made:
-    """How one result was made: its name, and the names and values of what is known."""
+    """How one result was produced: its name, and the names and values of what is known about it."""
 
     name: str
     rows: list[tuple[str, str]]

@@ -60,7 +60,7 @@ def of_datasets(keys: Iterable[str], folders: Iterable[str], split: str) -> dict
 
 
 def of_row(row: dict[str, Any], folder: str | None = None) -> Thumbnail:
-    """Return the image file that a row of predictions is about; `MISSING` if it is not a file, or is gone.
+    """Return the image file of a row of predictions; `MISSING` if the image is not a file, or is gone.
 
     Args:
       row: the row.

@@ -13,7 +13,7 @@ from trainer.workdir import files
 FILE = "search.json"
 AGAIN = "run trainer.search again, which rewrites it"
 MOST_LISTED = 200
-MOST_CURVES = 6  # as many as there are colours
+MOST_CURVES = 6  # the number of colours
 
 Row = dict[str, Any]
 

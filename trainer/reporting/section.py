@@ -25,7 +25,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the summary: its name, its value and what is known of its error, for display."""
+    """A figure of the summary: its name, its value and its uncertainty, for display."""
 
     name: str
     value: str
@@ -34,7 +34,7 @@ class Figure:
 
 @contextlib.contextmanager
 def named_if_damaged(name: str, advice: str) -> Iterator[None]:
-    """Raise UserError for values that cannot be shown: the files hold JSON of which only the keys have been checked."""
+    """Raise UserError for values that cannot be shown: of the JSON in the files, only the keys have been checked."""
     try:
         yield
     except UserError:
@@ -44,9 +44,13 @@ def named_if_damaged(name: str, advice: str) -> Iterator[None]:
 
 
 def located(path: str, folder: str | None) -> str:
-    """Return where a file or folder is now that a command named; `folder` was its working directory, None if unknown.
+    """Return the current path of a file or folder, given its path as an earlier command named it.
 
-    A report may be made in another folder than the evaluation.
+    The report may be made in another working directory than the evaluation.
+
+    Args:
+      path: as the command named it.
+      folder: the working directory of that command, None if unknown.
     """
     there = os.path.join(folder, path) if folder and "://" not in path else path
     return there if os.path.exists(there) else path

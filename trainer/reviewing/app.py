@@ -1,4 +1,4 @@
-"""The review as a local web application: rows, their images by number, and answers."""
+"""The review as a local web application: it serves rows and their images, and stores answers."""
 
 import io
 from collections.abc import Callable
@@ -51,15 +51,15 @@ class Given(BaseModel):
     @field_validator("box")
     @classmethod
     def clockwise(cls, value: list[float] | None) -> list[float] | None:
-        """Return a box; refuse one without an area, or whose corners do not run clockwise."""
+        """Return a box; refuse one without area, or whose corners are not in clockwise order."""
         if value is not None and box_corners.area(box_corners.of_values(value)) < 1:
-            raise ValueError("its corners do not run clockwise around an area")
+            raise ValueError("its corners are not in clockwise order around an area")
         return value
 
     @field_validator("text", "reviewer")
     @classmethod
     def printable(cls, value: str) -> str:
-        """Return a text without spaces around it; refuse control characters and half characters."""
+        """Return a text without surrounding spaces; refuse control characters and lone surrogates."""
         if not value.isprintable():
             raise ValueError("it has characters that cannot be printed")
         return value.strip()
@@ -71,8 +71,8 @@ def create(review: Review, token: str | None = None, hosts: list[str] | None = N
     Args:
       review: what is reviewed.
       token: what requests must carry as `Authorization: Bearer TOKEN`, if given.
-      hosts: names by which the server may be addressed, any by default: a web page elsewhere could otherwise give its
-        own name the address of this machine, and read what is served here.
+      hosts: host names by which the server may be addressed; any by default. This prevents DNS rebinding, where a web
+        page makes its own host name point to this machine, and reads what is served here.
     """
     app = FastAPI(title="svhn-sequences review", docs_url=None, redoc_url=None)
     app.add_middleware(Accounted, metrics=Metrics(), limits=LIMITS)
@@ -112,14 +112,14 @@ def _add_rows(app: FastAPI, review: Review, access: Access) -> None:
         access.check(request)
         row = _row(review, number)
         if view not in VIEWS:
-            raise HTTPException(404, errors.error("not-found", f"{view}: there are {', '.join(VIEWS)}"))
+            raise HTTPException(404, errors.error("not-found", f"{view}: choose one of {', '.join(VIEWS)}"))
         try:
             with predictions.opened(row) as file:
                 shown = VIEWS[view](row, file)
         except UnreadableImage as error:
             raise HTTPException(415, errors.error(error.reason, error.detail)) from error
         except (OSError, ValueError) as error:  # ValueError: a null character in the path
-            raise HTTPException(410, errors.error("missing-picture", "the image cannot be opened any more")) from error
+            raise HTTPException(410, errors.error("missing-picture", "the image can no longer be opened")) from error
         buffer = io.BytesIO()
         shown.image.save(buffer, "JPEG", quality=QUALITY)
         size = ",".join(map(str, shown.original))
@@ -130,14 +130,14 @@ def _add_rows(app: FastAPI, review: Review, access: Access) -> None:
 def _add_answers(app: FastAPI, review: Review, access: Access) -> None:
     @app.get("/v1/progress")
     def progress(request: Request) -> dict[str, Any]:
-        """Return how far the review is, and what it promises for all rows."""
+        """Return the progress of the review, and what it promises for all rows."""
         access.check(request)
         review.journal.refresh()
         return _progress(review)
 
     @app.post("/v1/answers")
     def answer(request: Request, given: Given) -> dict[str, Any]:
-        """Store an answer; refuse it with status 409 if there are others that the page has not shown."""
+        """Store an answer; refuse it with status 409 if the row has answers that the page has not shown."""
         access.check(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, errors.error("unknown-kind", "send application/json"))
@@ -157,7 +157,7 @@ def _add_answers(app: FastAPI, review: Review, access: Access) -> None:
                 box=None if given.box is None else tuple(given.box),
             )
         except Newer:
-            detail = errors.error("answered-meanwhile", "somebody has answered this meanwhile")
+            detail = errors.error("answered-meanwhile", "somebody else has answered this in the meantime")
             raise HTTPException(409, {**detail, "row": _shown(review, row)}) from None
         except OSError as error:
             detail = errors.error("not-stored", f"the answer could not be stored: {error.strerror or error}")

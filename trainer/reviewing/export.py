@@ -1,4 +1,4 @@
-"""The answers as a folder of labelled images, as `prepare`, `finetune` and `evaluate` take it."""
+"""Export the answers as a folder of labelled images, which `prepare`, `finetune` and `evaluate` accept."""
 
 import csv
 import hashlib
@@ -26,12 +26,12 @@ KIND = FileKind(
     "a new folder",
     tuple(f"{','.join(('file', 'label', *box, *FURTHER))}\n".encode() for box in ((), CORNERS)),
 )
-LONGEST_NAME = 120  # bytes of an image's own name that are kept
+LONGEST_NAME = 120  # bytes of an image's own name to keep
 
 
 @dataclass(frozen=True)
 class Exported:
-    """How many images were exported with a number and as one without; how many were left out, by why."""
+    """How many images were exported with a number and without one, and how many were left out, by reason."""
 
     numbers: int
     none: int
@@ -45,7 +45,7 @@ def write(review: Review, folder: str) -> Exported:
     number if the predictions have boxes.
 
     Raises:
-      UserError: the folder holds a list of another origin, or cannot be written.
+      UserError: the folder holds a list that something else wrote, or cannot be written.
     """
     path = os.path.join(folder, LABELS)
     replaceable.check_replaceable(path, "--export", KIND)
@@ -79,7 +79,7 @@ def _why_not(row: Row, answer: Answer, boxes: bool) -> str:
 
 
 def _corners(row: Row, answer: Answer) -> tuple[float, ...] | None:
-    """Return where the number is: as the reviewer has drawn it, else as the model has found it, None if wrongly."""
+    """Return the corners of the number: the reviewer's, else the model's; None if the model's box is wrong."""
     return answer.box or (row.box if answer.box_right else None)
 
 
@@ -94,14 +94,14 @@ def _further(row: Row, answer: Answer) -> list[str]:
 
 
 def _name(key: str) -> str:
-    """Return a file name for an image: unique by a hash of its key, and without characters that need care."""
+    """Return a file name for an image: unique by a hash of its key, and without characters that need quoting."""
     digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", key.rpartition("/")[2])
     return f"{digest}-{plain[-LONGEST_NAME:]}"
 
 
 def _provide(row: Row, path: str) -> bool:
-    """Put the image of a row at a path unless it is there; return False if it cannot be read any more."""
+    """Put the image of a row at a path unless it is there already; return False if it can no longer be read."""
     if os.path.lexists(path):
         return True
     try:

@@ -1,4 +1,4 @@
-"""What the page shows of a row: the number cut out upright with its surroundings, or the whole image, each framed."""
+"""Make the images that the page shows of a row: the upright number with its surroundings, or the whole image."""
 
 import math
 from typing import BinaryIO, NamedTuple
@@ -12,22 +12,22 @@ from trainer.data.labels.box_corners import Corners
 from trainer.reviewing.predictions import Row
 
 SIDE = 1400  # pixels of the longer side, at most
-CUT_SIDE = 900  # of a cut that is enlarged
+CUT_SIDE = 900  # pixels of the longer side to which small cuts are enlarged
 AROUND = 0.9  # margin around a number, relative to the shorter side of its box
-FRAME = 0.06  # likewise of the frame, which is drawn outside the number
-MOST_CUT = 0.5  # of the image; with a larger box, it is shown as a whole
-INKS = ((0, 0, 0), (64, 255, 128))  # dark below light, to be seen on any ground
+FRAME = 0.06  # distance of the frame from the number, likewise relative
+MOST_CUT = 0.5  # of the image; if the box is larger, the whole image is shown
+INKS = ((0, 0, 0), (64, 255, 128))  # dark under light, to be visible on any background
 
 
 class View(NamedTuple):
-    """What is shown, and the width and height of the upright image that it is of."""
+    """The image to show, and the width and height of the upright original."""
 
     image: Image.Image
     original: tuple[int, int]
 
 
 def cut(row: Row, file: BinaryIO) -> View:
-    """Return the part of an image where the number of a row is; the whole image if the row has no box.
+    """Return the part of an image that contains the number of a row; the whole image if the row has no box.
 
     Raises:
       UnreadableImage: it cannot be decoded.
@@ -49,7 +49,7 @@ def cut(row: Row, file: BinaryIO) -> View:
 
 
 def whole(row: Row, file: BinaryIO) -> View:
-    """Return the whole image with a frame where the number of a row is.
+    """Return the whole image with a frame around the number of a row.
 
     Raises:
       UnreadableImage: it cannot be decoded.
@@ -74,7 +74,7 @@ def _limited(image: Image.Image) -> Image.Image:
 
 
 def _is_sound(box: tuple[float, ...], size: tuple[int, int]) -> bool:
-    """Return whether a box is no larger than a few images, so that cutting it takes no memory to speak of."""
+    """Return whether a box is at most a few times larger than the image, so that cutting it out needs little memory."""
     return bool(np.isfinite(box).all() and np.abs(box).max() <= 4 * max(size))
 
 

@@ -1,8 +1,8 @@
-"""The answers, one JSON object per line of a file that only grows, so that no answer ever replaces another.
+"""Store answers in an append-only file, one JSON object per line, so that no answer ever overwrites another.
 
-An answer is written under a lock of the file and is on the disk before it is acknowledged. A process that is killed
-while it writes leaves at most a line without an end, which nobody was told was stored: readers skip it, and the next
-answer begins on a line of its own. Servers that share the file see each other's answers before they write.
+An answer is written while the file is locked, and is on the disk before it is acknowledged. A process that is killed
+while it writes leaves at most one incomplete line, which was never acknowledged: readers skip it, and the next answer
+begins on a new line. Servers that share the file read each other's answers before they write.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ class Answer:
 
     Attributes:
       key: of the image.
-      kind: it shows the `number` in `text`, or `none`, or it is `unreadable`; `withdrawn` takes back the answer before.
+      kind: `number` if it shows the number in `text`, `none`, or `unreadable`; `withdrawn` undoes the previous answer.
       text: the number, else empty.
       box_right: whether the model's box is around this number.
-      reviewer: who said so.
+      reviewer: who gave the answer.
       time: when, in UTC (ISO 8601).
       read: what the model had read.
       box: the corners that the reviewer has drawn around the number, clockwise from the top left, in pixels of the
-        upright image; None if none were.
+        upright image; None if the reviewer drew none.
     """
 
     key: str
@@ -55,15 +55,15 @@ class Newer(Exception):
 
 
 class Journal:
-    """The answers in a folder; thread-safe, and safe beside other processes that use the same folder.
+    """The answers in a folder; safe for threads, and for other processes that use the same folder.
 
     Raises:
-      UserError: the folder cannot be one, or its answers cannot be read.
+      UserError: the folder cannot be created, or its answers cannot be read.
     """
 
     def __init__(self, folder: str) -> None:
         self.path = os.path.join(folder, NAME)
-        self.damaged = 0  # lines that are no answers
+        self.damaged = 0  # lines that are not answers
         self._histories: dict[str, list[Answer]] = {}
         self._position, self._mutex = 0, threading.Lock()
         try:
@@ -83,7 +83,7 @@ class Journal:
         os.close(self._descriptor)
 
     def refresh(self) -> None:
-        """Read what others have added."""
+        """Read answers that other processes have added."""
         with self._mutex:
             self._read()
 
@@ -92,12 +92,12 @@ class Journal:
         return tuple(self._histories.get(key, ()))
 
     def current(self, key: str) -> Answer | None:
-        """Return the answer that counts: the last one, unless it was withdrawn."""
+        """Return the valid answer about an image: the last one, unless it was withdrawn."""
         last = next(iter(self._histories.get(key, ())[-1:]), None)
         return None if last is None or last.kind == "withdrawn" else last
 
     def keys(self) -> frozenset[str]:
-        """Return the keys of all images with an answer that counts."""
+        """Return the keys of all images with a valid answer."""
         return frozenset(key for key in tuple(self._histories) if self.current(key))
 
     def add(self, answer: Answer, *, seen: int) -> None:
@@ -105,10 +105,10 @@ class Journal:
 
         Args:
           answer: what to store.
-          seen: how many answers about the image its reviewer knows.
+          seen: how many answers about the image its reviewer has seen.
         Raises:
-          Newer: there are others meanwhile; nothing is stored.
-          OSError: it cannot be written, e.g. since the disk is full; what was written of it does not count.
+          Newer: there are more answers by now; nothing is stored.
+          OSError: it cannot be written, e.g. since the disk is full; a partly written answer does not count.
         """
         with self._mutex, self._alone():
             self._read()
@@ -134,7 +134,7 @@ class Journal:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _read(self) -> None:
-        """Read the lines that are complete and were not read before."""
+        """Read the complete lines that were not read before."""
         size = os.fstat(self._descriptor).st_size
         content = bytearray()
         while len(content) < size - self._position:
@@ -153,7 +153,7 @@ class Journal:
 
 
 def _parsed(line: bytes) -> Answer | None:
-    """Return the answer in a line, None if it is not one, as after a process was killed while it wrote."""
+    """Return the answer in a line; None if it is not one, e.g. since a process was killed while writing it."""
     with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
         fields = json.loads(line)
         box = fields.get("box")
@@ -168,7 +168,7 @@ def _parsed(line: bytes) -> Answer | None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Put the name of the file on the disk, so that a power failure does not take it."""
+    """Flush the folder's entry of the file to the disk, so that it survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):  # some file systems refuse this

@@ -1,4 +1,4 @@
-"""The predictions under review: a folder, or a file beside its `.parts`, that `score` has completed."""
+"""Read the predictions under review: a folder that `score` has completed, or a file with its `.parts` folder."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from trainer.data.formats.prediction_rows import DamagedRows
 from trainer.data.images import image_source
 from trainer.files import json_content
 
-PARTS = ".parts"  # replaces the ending of a file with all rows in the name of the folder of its shards
+PARTS = ".parts"  # replaces a prediction file's ending in the name of its folder of shards: out.csv, out.parts
 SCORE_AGAIN = "run svhn score again, with --overwrite"
-CANDIDATES = 3  # offered on keys
-Corners = tuple[float, ...]  # x and y of the four corners in pixels, clockwise from the top left as one reads
+CANDIDATES = 3  # offered, each with a keyboard shortcut
+Corners = tuple[float, ...]  # x and y of the four corners in pixels, clockwise from the top left of the text
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Row:
     """A row of the predictions.
 
     Attributes:
-      number: its place among all rows, from 0.
+      number: its index among all rows.
       key: of its image, a path if scoring found it as a file.
       text: the best candidate.
       shows_none: whether the model found no number, so that the text is only a guess.
@@ -65,7 +65,7 @@ class Predictions:
         """Yield all rows, each with its number.
 
         Raises:
-          UserError: a shard is missing or damaged, or has another number of rows than the summary says.
+          UserError: a shard is missing or damaged, or does not have as many rows as the summary says.
         """
         number = 0
         for shard in self.summary["shards"]:
@@ -82,7 +82,7 @@ class Predictions:
 
 
 def open_predictions(path: str) -> Predictions:
-    """Return the predictions in a folder, or those in a file such as `out.csv`, from the folder `out.parts` beside it.
+    """Return the predictions in a folder, or those in a file such as `out.csv`, from the folder `out.parts` next to it.
 
     Raises:
       UserError: they do not exist, are not complete or are damaged.
@@ -121,7 +121,7 @@ def opened(row: Row) -> BinaryIO:
     """Open the image of a row for which `prediction_rows.is_image_file`.
 
     Raises:
-      OSError: it cannot be read any more.
+      OSError: it can no longer be read.
     """
     return image_source.opened(row.key)
 
@@ -130,13 +130,13 @@ def parsed(number: int, row: dict[str, Any]) -> Row:
     """Return a row of a shard.
 
     Raises:
-      UserError: its values are of other types.
+      UserError: its values have the wrong types.
     """
     try:
         texts = tuple(str(candidate["text"]) for candidate in row["candidates"])
         box = tuple(float(value) for value in row["box"]) if row.get("box") is not None else None
         if box is not None and len(box) != 8:
-            raise ValueError("its box has not eight values")
+            raise ValueError("its box does not have eight values")
         numbers = row.get("numbers")
         shows_none = numbers == [] if numbers is not None else not row["text"]
         others = max(0, len(numbers or ()) - 1)

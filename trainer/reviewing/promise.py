@@ -1,11 +1,10 @@
-"""What a reviewed sample promises for all rows: the accuracy at each coverage, with its interval.
+"""Estimate from a reviewed sample the accuracy of all rows at each coverage, with its interval: the promise.
 
 The sample is stratified by confidence. Its accuracy is the mean of the strata, weighted by how many rows each has. The
 interval is that of Clopper and Pearson (1934) for the effective sample size, as Korn and Graubard (1998) propose for
-surveys; the effective size is Kish's (1965), the sum of the weights squared over the sum of their squares, since
-the variance within strata is estimated as zero where all answers are right. It counts each sampled row for less where
-the strata were sampled unevenly, and takes no advantage of the strata otherwise, so it is rather too wide than too
-narrow.
+surveys. The effective size is Kish's (1965), the square of the sum of the weights over the sum of their squares: a size
+from the estimated variance would fail, since that is zero in strata where all answers are correct. Kish's size shrinks
+if the strata were sampled unevenly, and does not benefit from stratification, so the interval is conservative.
 """
 
 import math
@@ -13,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEVEL = 0.95
-NO_ANSWER = "not yet: of a part of these rows, none is answered"
+NO_ANSWER = "not yet: some strata have no answers"
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """The rows with a confidence from `low` up to the next stratum: how many, how many of the sample are answered, and
-    how many of these the model has read right."""
+    """The rows with a confidence from `low` up to the next stratum: how many there are, how many of their sample are
+    answered, and how many of these the model has read correctly."""
 
     low: float
     rows: int
@@ -29,14 +28,14 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Promise:
-    """What is to be expected if all rows with a confidence of at least `confidence` are accepted.
+    """What to expect if all rows with a confidence of at least `confidence` are accepted.
 
     Attributes:
       confidence: the threshold.
       rows: how many rows are accepted; `coverage`: the proportion of all.
-      answered: how many of these the sample has answered.
-      accuracy: the estimated proportion of accepted rows that are right, None if a stratum has no answer yet.
-      interval: its 95 % interval, or None likewise.
+      answered: how many of these are in the sample and answered.
+      accuracy: the estimated proportion of accepted rows that are correct, None if a stratum has no answer yet.
+      interval: the 95 % interval of `accuracy`, None if that is.
     """
 
     confidence: float
@@ -73,8 +72,8 @@ def interval(right: float, size: float) -> tuple[float, float]:
     """Return the 95 % Clopper-Pearson interval of a proportion; neither count needs to be whole.
 
     Args:
-      right: how many of the sample are right.
-      size: of the sample.
+      right: how many of the sample are correct.
+      size: the size of the sample.
     """
     from scipy import stats  # takes a second to import
 

@@ -1,4 +1,4 @@
-"""Which rows are reviewed, in which order: those below the threshold, and a sample by which all others are checked."""
+"""Choose the rows to review and their order: those below the threshold, and a random sample that checks all rows."""
 
 import bisect
 import hashlib
@@ -15,7 +15,7 @@ from trainer.reviewing.predictions import Predictions, Row
 
 ORDERS = ("uncertain", "valuable")
 EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # lowest confidence of the strata
-FEWEST = 10  # sampled rows of a stratum, if it has as many and the sample allows
+FEWEST = 10  # sampled rows of a stratum, if it has that many and the sample is large enough
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Options:
 
     Attributes:
       min_confidence: rows below it are for review.
-      order: `uncertain`, the lowest confidence first, or `valuable`, the closest decision between two candidates first.
+      order: `uncertain`: the lowest confidence first; `valuable`: the smallest margin between two candidates first.
       count: how many of these rows, at most.
       sample: how many rows of all strata are reviewed as a check.
       seed: of the sample.
@@ -48,7 +48,7 @@ class Queue:
       edges: the lowest confidence of each stratum.
       sizes: how many rows each stratum has.
       sample: the keys of the sampled rows of each stratum.
-      left_out: how many rows are of archives and records, whose images cannot be shown.
+      left_out: how many rows are images in archives and records, which cannot be shown.
     """
 
     min_confidence: float
@@ -62,7 +62,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class _Survey:
-    """What decides the order, of all rows: arrays of the same length."""
+    """What determines the order, for all rows: arrays of the same length."""
 
     confidence: np.ndarray
     margin: np.ndarray
@@ -71,12 +71,12 @@ class _Survey:
 
 
 def plan(source: Predictions, options: Options, answered: frozenset[str]) -> Queue:
-    """Return the queue for predictions; reads them twice, and keeps only the rows that it needs.
+    """Return the queue for predictions; read them twice, and keep only the rows that it needs.
 
     Args:
       source: the predictions.
       options: what to review.
-      answered: the keys of rows that have answers, which are kept, too.
+      answered: the keys of rows that have answers; these are kept, too.
     Raises:
       UserError: the predictions are damaged, or none has an image that can be shown.
     """
@@ -105,14 +105,14 @@ def stratum_of(edges: Sequence[float], confidence: float) -> int:
 
 
 def allocated(sizes: Sequence[int], total: int) -> list[int]:
-    """Return how many rows to sample of each stratum: `FEWEST` of each first, the others by size."""
+    """Return how many rows to sample from each stratum: `FEWEST` from each, the rest in proportion to size."""
     counts = [min(size, FEWEST) for size in sizes]
     if sum(counts) > total:
         counts = [0] * len(sizes)
     while (left := min(total, sum(sizes)) - sum(counts)) > 0:
         spare = [size - count for size, count in zip(sizes, counts, strict=True)]
         shares = [left * free // sum(spare) for free in spare]
-        if not any(shares):  # fewer are left than strata: the largest get one each
+        if not any(shares):  # fewer rows are left than strata: the largest strata get one each
             largest = sorted(range(len(spare)), key=lambda index: -spare[index])[:left]
             shares = [int(index in largest) for index in range(len(spare))]
         counts = [count + share for count, share in zip(counts, shares, strict=True)]
@@ -147,13 +147,13 @@ def _for_review(survey: _Survey, options: Options) -> list[int]:
 
 
 def _spread(chosen: Sequence[np.ndarray]) -> list[int]:
-    """Return the sampled rows, those of each stratum in their random order and evenly spread."""
+    """Return the sampled rows with each stratum evenly spread, in its own random order."""
     placed = [((at + 0.5) / len(one), int(row)) for one in chosen for at, row in enumerate(one)]
     return [row for _, row in sorted(placed)]
 
 
 def _interleaved(review: Sequence[int], sample: Sequence[int]) -> list[int]:
-    """Return both lists, evenly mixed; a row of both keeps its place in the sample."""
+    """Return both lists, evenly mixed; a row in both keeps its place in the sample."""
     sampled = set(sample)
     parts = ([row for row in review if row not in sampled], sample)
     placed = [((at + 0.5) / len(rows), kind, at, row) for kind, rows in enumerate(parts) for at, row in enumerate(rows)]

@@ -1,4 +1,4 @@
-"""A review: the queue, the answers, who looks at what at the moment, and what the answers say so far."""
+"""A review: the queue, the answers, which page shows which row, and what the answers say so far."""
 
 import threading
 import time
@@ -13,12 +13,12 @@ from trainer.reviewing.predictions import Row
 from trainer.reviewing.promise import Promise, Stratum
 from trainer.reviewing.queue import Queue
 
-HELD_SECONDS = 600.0  # after which a row that a page shows is given to another page, too
+HELD_SECONDS = 600.0  # for which a row that one page shows is not given to another
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How many rows of the queue are answered, of how many; of the sample; and all answers by kind."""
+    """How many rows are answered, and of how many: of the queue, and of the sample; and all answers by kind."""
 
     answered: int
     total: int
@@ -39,8 +39,8 @@ class Review:
         """Return the first row of the queue without an answer that no other page shows, None if there is none.
 
         Args:
-          page: who asks, by a name of its own choice.
-          not_: numbers of rows that it has already or does not want.
+          page: an identifier that the page has chosen for itself.
+          not_: numbers of rows that the page has already or does not want.
         """
         self.journal.refresh()
         with self._mutex:
@@ -72,7 +72,7 @@ class Review:
         self.journal.add(given, seen=seen)
 
     def progress(self) -> Progress:
-        """Return how far the review is."""
+        """Return the progress of the review."""
         keys = self.journal.keys()
         sampled = [key for one in self.queue.sample for key in one]
         kinds = Counter(answer.kind for key in keys if (answer := self.journal.current(key)))
@@ -99,7 +99,7 @@ class Review:
 
 
 def is_right(row: Row, answer: Answer) -> bool:
-    """Return whether the model's answer is the person's; what a person cannot read counts as wrong."""
+    """Return whether the model's answer agrees with the reviewer's; unreadable images count as wrong."""
     if answer.kind == "none":
         return row.shows_none or not row.text
     return answer.kind == "number" and answer.text == row.text and not row.shows_none

@@ -1,4 +1,4 @@
-"""Who may have images read."""
+"""Check that requests carry the token."""
 
 import hmac
 
@@ -6,7 +6,7 @@ from fastapi import HTTPException, Request
 
 
 class Access:
-    """Checks the token of requests, if there is one."""
+    """Checks the token of each request, if the server has one."""
 
     def __init__(self, token: str | None) -> None:
         self.expected = f"Bearer {token}".encode() if token else None

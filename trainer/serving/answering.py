@@ -19,20 +19,20 @@ STATUS_OF_REASON = {"too-large": 413}  # else 415: not an image that can be read
 
 
 class Answering:
-    """The models of a server, by name, the default first, as requests use them."""
+    """Answers requests with the models of a server, by name; the first is the default."""
 
     def __init__(self, models: Mapping[str, ServedModel], limits: Limits, metrics: Metrics) -> None:
         self.models, self.limits, self.metrics = models, limits, metrics
 
     def find(self, name: str | None) -> ServedModel:
-        """Return the model of a name, or the default if none is given.
+        """Return the model with this name, or the default if no name is given.
 
         Raises:
           HTTPException: 404, it does not exist.
         """
         model = next(iter(self.models.values())) if name is None else self.models.get(name)
         if model is None:
-            raise HTTPException(404, errors.error("no-such-model", f"{name}: there are {', '.join(self.models)}"))
+            raise HTTPException(404, errors.error("no-such-model", f"{name}: choose one of {', '.join(self.models)}"))
         return model
 
     async def read(self, model: ServedModel, content: bytes) -> Reading:

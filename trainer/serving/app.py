@@ -88,7 +88,7 @@ def _add_reading(app: FastAPI, answering: Answering, limits: Limits, access: Acc
 def _add_state(app: FastAPI, models: dict[str, ServedModel], metrics: Metrics) -> None:
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:
-        """Answer as long as the server lives."""
+        """Answer as long as the server is alive."""
         return "ok\n"
 
     @app.get("/readyz")

@@ -12,12 +12,12 @@ Answer = TypeVar("Answer")
 
 
 class Busy(Exception):
-    """As many images are waiting as the server accepts."""
+    """The queue is full: as many images are waiting as the server accepts."""
 
 
 @dataclass(frozen=True)
 class Waiting(Generic[Job, Answer]):
-    """A job, where its answer goes, and when it came, in seconds of `time.perf_counter`."""
+    """A job, the future for its answer, and the time when it arrived, in seconds of `time.perf_counter`."""
 
     job: Job
     answer: "asyncio.Future[Answer]"
@@ -25,16 +25,16 @@ class Waiting(Generic[Job, Answer]):
 
 
 class Batcher(Generic[Job, Answer]):
-    """Collects jobs and has them done together, in a thread, one batch at a time.
+    """Collects jobs into batches, and runs one batch at a time in a thread.
 
-    A batch begins when the first job waits and the one before is done. While that takes, more jobs come in, so batches
-    grow with the load by themselves; `wait` only delays the first ones after a pause.
+    A batch begins once a job is waiting and the previous batch is done. Jobs that arrive during a batch form the next
+    one, so batches grow with the load; `wait` only delays the first jobs after a pause.
 
     Args:
-      work: does a batch of jobs, blocking; returns the answers in order.
-      largest: jobs of a batch.
-      wait: seconds to wait for more jobs once one is there.
-      pending: jobs that may wait.
+      work: processes a batch of jobs, blocking; returns the answers in order.
+      largest: maximum number of jobs in a batch.
+      wait: seconds to wait for more jobs after the first.
+      pending: maximum number of waiting jobs.
       observe: called with the size of each batch, the seconds that its jobs waited, and the seconds that it took.
     """
 
@@ -48,7 +48,7 @@ class Batcher(Generic[Job, Answer]):
         observe: Callable[[int, list[float], float], None],
     ) -> None:
         self.work, self.largest, self.wait, self.observe = work, largest, wait, observe
-        self.thread = ThreadPoolExecutor(1)  # of its own, so that it never waits for threads that decode images
+        self.thread = ThreadPoolExecutor(1)  # its own, so that batches never wait for threads that decode images
         self.waiting: asyncio.Queue[Waiting[Job, Answer]] = asyncio.Queue(pending)
 
     async def do(self, job: Job) -> Answer:
@@ -66,7 +66,7 @@ class Batcher(Generic[Job, Answer]):
         return await entry.answer
 
     async def run(self) -> None:
-        """Do batches until cancelled."""
+        """Run batches until cancelled."""
         while True:
             batch = await self._next()
             begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The images in the body of a request, within limits."""
+"""Extract the images from the body of a request, within limits."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 
-# The last is what curl and others claim unless told otherwise.
+# The last is the default of curl and other clients.
 RAW = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 
 
@@ -17,13 +17,13 @@ def too_large(most: int) -> HTTPException:
 
 
 def too_slow(seconds: float) -> HTTPException:
-    """Return the error for a body that has not arrived within so many seconds."""
+    """Return the error for a body that has not arrived within this many seconds."""
     detail = f"the body has not arrived within {seconds:g} seconds"
     return HTTPException(408, {"reason": "too-slow", "detail": detail}, {"Connection": "close"})
 
 
 def busy(pending: int) -> HTTPException:
-    """Return the error for a request that would have to wait behind as many as may wait."""
+    """Return the error for a request that would exceed the maximum number of waiting ones."""
     detail = f"{pending} requests or images are waiting already: try again later"
     return HTTPException(429, {"reason": "busy", "detail": detail}, {"Retry-After": "1"})
 
@@ -71,7 +71,7 @@ async def _of_json(request: Request, name: str, most: int) -> list[bytes]:
 
 
 def _decoded(one: Any) -> bytes:
-    """Decode `{"b64": ...}` or, as TensorFlow Serving has it where an input is named, `{"images": {"b64": ...}}`."""
+    """Decode `{"b64": ...}` or, as TensorFlow Serving writes a named input, `{"images": {"b64": ...}}`."""
     return base64.b64decode(one.get("images", one)["b64"], validate=True)
 
 

@@ -4,7 +4,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-OF_THE_FRAMEWORK = {404: "not-found", 405: "wrong-method"}  # else a form that is damaged
+OF_THE_FRAMEWORK = {404: "not-found", 405: "wrong-method"}  # any other status means a malformed form
 
 
 def add(app: FastAPI) -> None:
@@ -16,7 +16,7 @@ def add(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     async def of_the_framework(_: Request, raised: StarletteHTTPException) -> JSONResponse:
-        """Give an unknown path or a damaged form the form of our own errors."""
+        """Return the framework's errors, e.g. for an unknown path or a malformed form, in our own format."""
         reason = OF_THE_FRAMEWORK.get(raised.status_code, "malformed")
         return JSONResponse({"error": error(reason, raised.detail)}, raised.status_code, raised.headers)
 

@@ -1,19 +1,19 @@
-"""What a server accepts."""
+"""Limits of what a server accepts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server accepts.
+    """Limits of what a server accepts.
 
     Attributes:
-      batch: images that are read together.
-      wait: seconds to wait for more images once one is there.
-      pending: requests with a body, and images of a model, that may wait; further ones are refused.
-      body_bytes: of a request.
-      images: of a request.
-      body_seconds: from the start of a request to the end of its body.
+      batch: maximum number of images that are read together.
+      wait: seconds to wait for more images after the first of a batch.
+      pending: maximum number of requests with a body, and of images of each model, that may wait; others are refused.
+      body_bytes: maximum size of a request.
+      images: maximum number of images in a request.
+      body_seconds: maximum time from the start of a request to the end of its body.
     """
 
     batch: int = 16

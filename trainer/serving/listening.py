@@ -1,4 +1,4 @@
-"""Where a server listens and which token it asks for, as its command line says."""
+"""Open the socket and read the token of a server, as its command line says."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, before models are loaded, which takes a while.
+    """Return a listening socket. Call this before loading models, which takes a while.
 
     Raises:
       UserError: the address is not of this machine, or the port is taken.
@@ -27,7 +27,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family)
-        # For connections, too, which asyncio leaves out: otherwise each answer waits 40 ms for an acknowledgement.
+        # Connections inherit this; asyncio does not set it. Without it, each answer waits 40 ms for an acknowledgement.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except OSError as error:

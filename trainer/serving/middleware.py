@@ -1,4 +1,4 @@
-"""What every request passes through: the limit of its body, a line in the log, and a count."""
+"""Process every request: limit its body, log a line, and count it."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ log = logging.getLogger("svhn.access")
 
 
 class Accounted:
-    """Counts and logs each request, without its content; refuses one too many, and one whose body is too large."""
+    """Counts and logs each request, without its content; refuses excess requests, and bodies that are too large."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, limits: Limits) -> None:
         self.app, self.metrics, self.limits = app, metrics, limits
@@ -30,7 +30,7 @@ class Accounted:
 
         async def limited() -> Message:
             nonlocal seen, is_whole
-            if is_whole:  # then what comes is that the client leaves
+            if is_whole:  # a further message only says that the client has disconnected
                 return await receive()
             left = self.limits.body_seconds - (time.perf_counter() - begin)
             try:

@@ -1,4 +1,4 @@
-"""The models of a server, by name, each with its batches; they are replaced while requests are served."""
+"""The models of a server, by name, each with its own batches; they can be reloaded while requests are served."""
 
 import asyncio
 import functools
@@ -14,10 +14,10 @@ from trainer.serving.metrics import Metrics
 
 
 class ServedModel:
-    """A model, which `reload` replaces: a batch that has begun is finished with the model before.
+    """A model that `reload` can replace; a batch that has begun is finished with the old model.
 
     Args:
-      load: returns its reader, at the start and for each `reload`.
+      load: returns the model's reader; called at the start and by each `reload`.
     """
 
     def __init__(self, name: str, load: Callable[[], Reader], limits: Limits, metrics: Metrics) -> None:
@@ -36,21 +36,21 @@ class ServedModel:
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights."""
+        """The fingerprint of the weights."""
         return self.reader.model.info["fingerprint"]
 
     async def reload(self) -> None:
-        """Load the model again from where it came from.
+        """Load the model again from its folder.
 
         Raises:
-          UserError: it is missing or damaged; the one before stays.
+          UserError: it is missing or damaged; the old one stays in use.
         """
         self.reader = await asyncio.to_thread(self.load)
         self.version += 1
 
 
 def _warm(path: str) -> Reader:
-    """Load a model, and read with it once: the first reading takes seconds longer than all others."""
+    """Load a model, and read one image with it, since the first reading takes seconds longer than others."""
     reader = Reader(path)
     reader.read(Image.new("RGB", (64, 64)))
     return reader

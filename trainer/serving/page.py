@@ -1,4 +1,4 @@
-"""The page at `/`: by default one that reads images dropped, pasted, chosen or from the camera."""
+"""Serve the page at `/`: by default one that reads images dropped, pasted, chosen or from the camera."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff
 
 
 def add(app: FastAPI, folder: Path = FOLDER) -> None:
-    """Serve the page in a folder: it has no other scripts than its own, and sends images only to this server."""
+    """Serve the page in a folder. It may load only its own scripts, and send images only to this server."""
     for path, (name, kind) in FILES.items():
         app.add_api_route(path, _answering((folder / name).read_bytes(), kind), include_in_schema=False)
 

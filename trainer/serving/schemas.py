@@ -1,4 +1,4 @@
-"""What the server takes and returns, as OpenAPI describes it; answers are checked against it before they are sent."""
+"""The requests and responses of the server, for its OpenAPI description; responses are validated before sending."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 REASONS = {
-    400: "The body does not have one of the forms that are described.",
+    400: "The body does not have one of the described forms.",
     401: "The header `Authorization: Bearer TOKEN` is missing or wrong.",
     404: "No such model.",
     408: "The body has not arrived in time.",
@@ -18,7 +18,7 @@ REASONS = {
 
 
 class Strict(BaseModel):
-    """A JSON object without other keys than these."""
+    """A JSON object with no other keys than these."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +43,7 @@ class Reading(Strict):
 
 
 class Reason(Strict):
-    """Why something was refused: a word for programs, and a sentence for people."""
+    """Why something was refused: a code for programs, and a sentence for people."""
 
     reason: str
     detail: str
@@ -70,7 +70,7 @@ class Predictions(Strict):
 
 
 class State(Strict):
-    """Whether a version of a model has an error; it never has."""
+    """The error of a version of a model, in the format of TensorFlow Serving; always OK."""
 
     error_code: str
     error_message: str
@@ -91,7 +91,7 @@ class Status(Strict):
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the description of the answers with these statuses."""
+    """Return the descriptions of the responses with these statuses."""
     found: dict[int | str, dict[str, Any]] = {
         status: {"model": Refused, "description": REASONS[status]} for status in statuses
     }
@@ -130,7 +130,7 @@ PREDICT = {"requestBody": {"required": True, "content": {"application/json": _li
 
 
 class DescribedApp(FastAPI):
-    """An application that describes itself at `/openapi.json` as it is: with its models, and the token if it wants one.
+    """An application whose `/openapi.json` lists its actual models, and the token if it requires one.
 
     FastAPI adds the status 422 to all operations with parameters; ours answer 404 for a model that does not exist.
     """

@@ -16,7 +16,7 @@ FRAME = {True: (0, 200, 80), False: (255, 120, 0)}  # of the label, and of the a
 
 @dataclass(frozen=True)
 class Captioned:
-    """Images with captions below, uint8 [N, H, W, 3], each enlarged `factor` times."""
+    """Images with captions below them, uint8 [N, H, W, 3], each enlarged `factor` times."""
 
     images: np.ndarray
     factor: int
@@ -27,7 +27,7 @@ def draw(images: np.ndarray, shown: Sequence[Shown]) -> Captioned:
 
     Args:
       images: uint8 [N, H, W, 3].
-      shown: what to say of each.
+      shown: the caption and the boxes of each.
     """
     factor = -(-NARROWEST // images.shape[2])
     drawn = [_draw(Image.fromarray(image), one, factor) for image, one in zip(images, shown, strict=True)]

@@ -1,4 +1,4 @@
-"""The finder in training: its loss is a focal loss of the centres, the overlap of the boxes, and their direction."""
+"""Train the finder: its loss combines a focal loss of centres, the overlap of boxes, and their direction."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from trainer.models.finder import CELL, PureFinder
 from trainer.models.oriented_box import OrientedBoxes
 from trainer.training.loss import Loss
 
-SPREAD = 0.54 / 6  # standard deviation of a centre's bump per side of the box (TTFNet, Liu et al. 2020)
-NARROWEST = 0.45 * CELL  # standard deviation, at least
-NEAR = 0.3  # cells whose bump is higher learn the box
-SMALLEST = 0.5 * CELL  # pixels of height; the centres of lower numbers count neither as right nor as wrong
-VISIBLE = 0.7  # proportion of the box inside the image; below it, the same holds
+SPREAD = 0.54 / 6  # standard deviation of a centre's Gaussian relative to the box's side (TTFNet, Liu et al. 2020)
+NARROWEST = 0.45 * CELL  # the smallest standard deviation, in pixels
+NEAR = 0.3  # cells where the Gaussian is higher learn the box
+SMALLEST = 0.5 * CELL  # pixels of height; centres of less tall numbers are ignored by the loss
+VISIBLE = 0.7  # proportion of the box inside the image; centres of less visible numbers are ignored, too
 BOX_WEIGHT, DIRECTION_WEIGHT = 2.0, 1.0
 
 
@@ -50,7 +50,7 @@ def losses(said: tf.Tensor, corners: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, t
     """Return the summed loss, the summed overlap of the boxes, and the number of boxes (at least 1): float32 [].
 
     Args:
-      said: the map, float32 [B, H, W, 7].
+      said: the output map of the network, float32 [B, H, W, 7].
       corners: float32 [B, N, 8] in pixels, NaN for absent numbers.
     """
     height, width = tf.shape(said)[1], tf.shape(said)[2]
@@ -74,7 +74,7 @@ def _wide(values: tf.Tensor) -> tf.Tensor:
 
 
 def _visible(boxes: OrientedBoxes, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
-    """Return which boxes are large enough, have their centre in the image and most of their area, bool [B, N]."""
+    """Return which boxes are large enough, with their centre and most of their area in the image, bool [B, N]."""
     across = tf.abs(boxes.width * boxes.cos) + tf.abs(boxes.height * boxes.sin)
     tall = tf.abs(boxes.width * boxes.sin) + tf.abs(boxes.height * boxes.cos)
     shares = []
@@ -101,7 +101,7 @@ def _bumps(boxes: OrientedBoxes, right: tf.Tensor, down: tf.Tensor) -> tf.Tensor
 
 
 def _focal(logits: tf.Tensor, heat: tf.Tensor, free: tf.Tensor) -> tf.Tensor:
-    """Return the sum of CenterNet's focal loss, with exponents 2 and 4, over the cells that are `free` to be judged."""
+    """Return the sum of CenterNet's focal loss, with exponents 2 and 4, over the cells where `free` is true."""
     p = tf.sigmoid(logits)
     positive = tf.cast(heat > 0.999, tf.float32)
     losses = positive * (1 - p) ** 2 * tf.nn.softplus(-logits)
@@ -114,8 +114,8 @@ def _box_losses(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the summed losses of overlap (GIoU, Rezatofighi et al. 2019) and direction, and the summed overlap.
 
-    Each number weighs 1, shared among the cells near its centre; a cell learns the number whose bump is the highest.
-    The overlap is measured in the box's own axes, as if the direction were right.
+    Each number weighs 1, divided among the cells near its centre; a cell learns the number whose Gaussian is highest
+    there. The overlap is measured along the box's own axes, as if the predicted direction were correct.
     """
     owner = tf.one_hot(tf.argmax(bumps, axis=1), tf.shape(bumps)[1], axis=1)
     mass = owner * bumps * tf.cast(bumps > NEAR, tf.float32)
@@ -136,7 +136,7 @@ def _box_losses(
 
 
 def _overlap(one: list[tf.Tensor], other: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the intersection over union of boxes given by distances from one point, and GIoU's penalty."""
+    """Return the intersection over union of boxes given by distances from a common point, and GIoU's penalty."""
     across = tf.maximum(tf.minimum(one[0], other[0]) + tf.minimum(one[2], other[2]), 0.0)
     down = tf.maximum(tf.minimum(one[1], other[1]) + tf.minimum(one[3], other[3]), 0.0)
     areas = [(box[0] + box[2]) * (box[1] + box[3]) for box in (one, other)]

@@ -21,7 +21,7 @@ class ChiefHooks:
     """Hooks for `loop.run`."""
 
     def __init__(self, folder: str, config: Config, checkpoints: Checkpoints, *, figure: str, first_step: int) -> None:
-        """Start at a step; `figure` names the figure that is logged beside the loss."""
+        """Start at a step; `figure` names the figure that is logged with the loss."""
         self.folder, self.config, self.checkpoints, self.figure = folder, config, checkpoints, figure
         self.speed = Speed(config.data.batch_size, first_step, config.train.steps)
         self.summaries = tf.summary.create_file_writer(f"{folder}/tensorboard")

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The folders, as given on the command line.
+    """The inputs, as given on the command line.
 
     Attributes:
       data: datasets with a `train` split.
-      validation: datasets with a `validation` split; if empty, those of `data` that have one are used, and if none
-        has, a share of the training images is held out.
+      validation: datasets with a `validation` split. If empty, those of `data` that have this split are used; if none
+        has it, a part of the training images is held out.
       init_from: the source of a new work folder's weights, as for `warm_start.find`; empty to initialise them randomly.
     """
 
@@ -69,7 +69,7 @@ class Inputs:
             dataset_info.read_info(folder)
 
     def load(self, config: Config, workdir: str) -> "tuple[LabelledImages, LabelledImages, InitialWeights | None]":
-        """Return the images to train on and to validate on; the weights have never been trained on the latter.
+        """Return the training and validation images; the initial weights have never been trained on the latter.
 
         Returns:
           Both, and the source of the initial weights, or None.

@@ -22,7 +22,7 @@ class StopTraining(Exception):
 
 @dataclass(frozen=True)
 class Hook:
-    """An action to run every `every` steps, at the last step, and, if `on_stop` is set, when asked to stop.
+    """An action to run every `every` steps, at the last step, and, if `on_stop` is set, when training is asked to stop.
 
     `act` takes the step and the figures of the steps since the last call of any hook. If `seconds` is set, it also
     runs once that time has passed, at the next step at which any hook runs. `recovered` takes the step from which
@@ -49,7 +49,7 @@ def run(
       runner: runs the steps.
       hooks: run between steps, in this order.
       total_steps: the step to stop at.
-      asked_to_stop: called in the signal handler, with the exit status that will follow.
+      asked_to_stop: called by the signal handler with the coming exit status.
     Raises:
       Stopped: a signal arrived; hooks with `on_stop` have run if the cluster was complete.
       Interrupted or Failed: as from `Runner.recover`.
@@ -90,7 +90,7 @@ def run(
 
 @contextlib.contextmanager
 def _bar(runner: Runner, total_steps: int) -> Iterator[None]:
-    """Show each step on a terminal; a log gets the lines of the hooks alone."""
+    """Show a progress bar on a terminal; logs only get the lines of the hooks."""
     step = runner.read_step()
     with progress.bar("training", total_steps, unit="step", done=step) as show:
 

@@ -12,7 +12,7 @@ class Loss:
 
     Attributes:
       mean: float32 [].
-      next_state: the values of the state after it, by path.
+      next_state: the values of the state after the batch, by path.
       figures: further means, float32 [] by name.
       weight: how many tokens or boxes the means are over, float32 []; it weights the replicas' means.
     """

@@ -1,4 +1,4 @@
-"""What a network is trained for: to read the number in an image, or to find the numbers in a photo."""
+"""The objectives that a network is trained for: to read the number in an image, or to find the numbers in a photo."""
 
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ class Objective(Protocol):
 
     Attributes:
       network: has the initial values of all variables.
-      figure: the name of the figure that is logged beside the loss.
+      figure: the name of the figure that is logged with the loss.
     """
 
     figure: str

@@ -20,7 +20,8 @@ CLEARLY = 1.2  # times as fast; with AVX512-BF16 it is 1.9 times, without 0.7
 def chosen(config: Config, workdir: str) -> Config:
     """Return the config with `auto` replaced: by the precision of the run if it has begun, else by the faster one.
 
-    Each task of a cluster chooses for itself until the chief has begun the run. If its machines differ, so may they.
+    Until the chief has begun the run, each task of a cluster chooses for itself, so on different machines the choices
+    may differ.
     """
     if config.precision != "auto":
         return config

@@ -1,4 +1,4 @@
-"""The recogniser in training: its loss is the cross entropy of the characters."""
+"""Train the recogniser: its loss is the cross entropy of the characters."""
 
 import math
 from typing import Any
@@ -42,9 +42,9 @@ class Reading:
         return tf.concat([tf.reshape(x, [tf.shape(x)[0], math.prod(x.shape[1:])]) for x in parts], axis=-1)
 
     def loss(self, params: Any, state: Any, batch: dict[str, tf.Tensor], step: tf.Tensor) -> Loss:
-        """Return the cross entropy per token, over the label and its end token, each given the right ones before it.
+        """Return the cross entropy per token, over the label and its end token, each given the correct previous ones.
 
-        With `train.teacher`, a part of each target is what the teacher says.
+        With `train.teacher`, the targets are mixed with the teacher's probabilities.
         """
         targets = batch["tokens"]
         fed = tf.concat([tf.fill([tf.shape(targets)[0], 1], self.vocab.start), targets[:, :-1]], axis=1)
@@ -64,6 +64,6 @@ class Reading:
 
 
 def target_weights(targets: tf.Tensor, end: int) -> tf.Tensor:
-    """Return 1 for each token up to and including the first end token, else 0: float32, of the shape of `targets`."""
+    """Return 1 for each token up to and including the first end token, else 0: float32, the same shape as `targets`."""
     ended_before = tf.cumsum(tf.cast(targets == end, tf.int32), axis=-1, exclusive=True)
     return tf.cast(ended_before == 0, tf.float32)

@@ -23,7 +23,7 @@ def resume(
     *,
     inputs: dict[str, Any],
 ) -> str:
-    """Initialise a train state from the newest checkpoint, else from the source, and return where its values are from.
+    """Initialise a train state from the newest checkpoint, else from the source; return where its values come from.
 
     Nothing is written before this has succeeded.
 

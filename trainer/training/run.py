@@ -103,12 +103,12 @@ def _train(
         lock.check()
         files.finish(workdir, config, int(train_state.step.numpy()))
     elif not files.wait_for_finish(workdir, config, limits.wait):
-        raise Interrupted(f"{task}: the chief has not finished the run after the last step; restarting to rejoin it")
+        raise Interrupted(f"{task}: the chief has not finished the run after the last step: exiting to rejoin it")
     log.info("done at step %d after %s", int(train_state.step.numpy()), clock(time.monotonic() - begin))
 
 
 def _waiting_hooks(config: schema.Config) -> list[loop.Hook]:
-    """Return hooks that do nothing at the steps of the chief's hooks, so that all workers wait for it together."""
+    """Return hooks that do nothing, due at the steps of the chief's hooks, so that all workers wait for it together."""
     every = config.train
     intervals = (every.log_every, every.checkpoint_every, config.tensorboard.every, every.evaluate_every)
     return [loop.Hook(interval, lambda *_: None, on_stop=True) for interval in intervals]
@@ -159,7 +159,7 @@ def run_task(config: schema.Config, task: Task, inputs: Inputs, *, workdir: str,
     """Run the task of this process: see `train_and_evaluate`, `server.serve` and `sidecar_evaluator.follow`.
 
     Raises:
-      UserError: the settings do not fit the inputs; these functions document further errors.
+      UserError: the settings do not fit the inputs. For further errors see these functions.
     """
     inputs.check(config)
     if task.role == "ps" or (task.role == "worker" and "ps" in task.jobs):

@@ -1,4 +1,4 @@
-"""Write the settings of a run for TensorBoard: as a page of text, and for its HParams view beside the metrics."""
+"""Write the settings of a run for TensorBoard: as text, and for its HParams view, which shows them with the metrics."""
 
 import dataclasses
 import json
@@ -11,17 +11,18 @@ from tensorboard.plugins.hparams import api as hparams_plugin
 from trainer.config import experiments, schema
 from trainer.training import ranking
 
-# Those that are tuned most often; further columns are the settings that a run gives itself, except those of SILENT.
+# Tuned most often; further columns are all settings that differ from the experiment's, except those of SILENT.
 TUNED = ("data.batch_size", "optimizer.learning_rate", "train.steps")
-SILENT = ("tensorboard.", "train.")  # they say when something is logged and saved
+SILENT = ("tensorboard.", "train.")  # most only determine when something is logged or saved
 
 
 def write(config: schema.Config, folder: str) -> None:
     """Write the settings of the run in a work folder, with the default summary writer.
 
-    The HParams view shows the name of the work folder, the settings of `TUNED` and those that are not the experiment's,
-    then the metrics, the most important first. Without that it would show any five settings, and the metrics by their
-    names. A search describes its runs itself, and TensorBoard takes any one description that it finds.
+    The HParams view shows the name of the work folder, the settings in `TUNED` and those that differ from the
+    experiment's, then the metrics, the most important first. Without this description it would show five arbitrary
+    settings, and the metrics sorted by name. The runs of a search are not described here: a search writes one
+    description for all of them, and TensorBoard uses only one of those that it finds.
     """
     values = hyper_parameters(config)
     usual = hyper_parameters(experiments.find(config.experiment))
@@ -39,7 +40,7 @@ def write(config: schema.Config, folder: str) -> None:
 
 
 def table(values: dict[str, Any], changed: list[str]) -> str:
-    """Return the settings as a table in Markdown, those that are not the experiment's in bold."""
+    """Return the settings as a Markdown table; those that differ from the experiment's are bold."""
     rows = (f"| {'**' * (key in changed)}{key}{'**' * (key in changed)} | `{value}` |" for key, value in values.items())
     return "\n".join(["| setting | value |", "|---|---|", *rows])
 

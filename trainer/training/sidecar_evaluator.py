@@ -28,7 +28,7 @@ def follow(folder: str, config: Config, images: LabelledImages, *, wait: float) 
     chief's files; it writes its own metrics file and the folder of the best checkpoint.
 
     Args:
-      wait: seconds without a new checkpoint after which it fails, so that it never idles forever.
+      wait: seconds without a new checkpoint after which the evaluator fails, so that it never idles forever.
     Returns:
       The exit status.
     """

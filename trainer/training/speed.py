@@ -1,17 +1,17 @@
-"""Training speed, and durations formatted for display."""
+"""Measure training speed, and format durations for display."""
 
 import time
 
 
 class Speed:
-    """Measures examples per second and time left, since the last call or since the start."""
+    """Measures examples per second since the last call or the start, and the time left."""
 
     def __init__(self, batch_size: int, first_step: int, total_steps: int) -> None:
         self.batch_size, self.total_steps = batch_size, total_steps
         self.step, self.time = first_step, time.monotonic()
 
     def pause(self, seconds: float) -> None:
-        """Exclude seconds that were not spent training."""
+        """Exclude seconds that were not spent on training."""
         self.time += seconds
 
     def restart(self, step: int) -> None:

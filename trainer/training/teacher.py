@@ -1,4 +1,4 @@
-"""Distillation: a trained recogniser whose probabilities another one learns (Hinton et al. 2015).
+"""Distillation: a student recogniser learns the probabilities of a trained one (Hinton et al. 2015).
 
 Both see the same distorted images, as in Beyer et al. 2022, *Knowledge distillation: a good teacher is patient and
 consistent*.
@@ -12,13 +12,13 @@ from trainer.inference import load
 
 
 class Teacher:
-    """The recogniser of a work folder, with its values as constants, so that a step may run on any machine."""
+    """The recogniser of a work folder, with its weights as constants, so that any machine can run a step."""
 
     def __init__(self, workdir: str, student: Model) -> None:
         """Load the best checkpoint, or else the newest.
 
         Raises:
-          UserError: there is none, or it reads other characters or numbers of another length than the student.
+          UserError: there is none, or its alphabet or maximum length is not that of the student.
         """
         config, self.recogniser, params, state, _ = load.load_model(workdir)
         for name in ("alphabet", "max_length"):

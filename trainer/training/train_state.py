@@ -89,7 +89,7 @@ class TrainState:
         return other
 
     def checkpointed(self) -> tf.train.Checkpoint:
-        """Return all that a restart needs. The input pipeline needs nothing: its position is the step."""
+        """Return what a restart needs. The input pipeline has no state of its own: its position is the step."""
         return tf.train.Checkpoint(
             params=self.params,
             state=self.state,
@@ -115,7 +115,7 @@ class TrainState:
             before = {path: tf.convert_to_tensor(v) for path, v in self.state.items()}
             seed = self.step * replicas.count + replicas.index
             loss = self.loss(self._whole(values), before, batch, seed)
-        # Gradients of embeddings are sparse, with an index per token: only dense ones can be summed and clipped.
+        # Gradients of embeddings are sparse, with an index per token, but only dense ones can be summed and clipped.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss.mean, list(values.values()))]
         moves = [loss.next_state[path] - value for path, value in before.items()]
         shown = {"loss": loss.mean, **loss.figures}

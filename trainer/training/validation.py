@@ -16,18 +16,18 @@ log = logging.getLogger(__name__)
 
 
 class Validated(Protocol):
-    """What can be validated: a recogniser's predictor, or a finder."""
+    """The interface of what can be validated: a recogniser's predictor, or a finder."""
 
     def validate(self, labelled: LabelledImages) -> Measured:
-        """Measure it on labelled images."""
+        """Measure the answers to labelled images."""
 
     def shown(self, labelled: LabelledImages) -> list[Shown]:
-        """Return what it answered to each of a few labelled images."""
+        """Return the answer to each of a few labelled images."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The validation images of a run, and where its measurements go.
+    """The validation images of a run, and where measurements are written.
 
     Attributes:
       folder: the work folder.
@@ -48,7 +48,8 @@ class Validation:
           step: the step of the weights.
           predictor: reads the images, or finds their numbers.
           best: the highest such figure so far.
-          keep: saves the weights as the best; called before the measurement is stored, so that a stored best is kept.
+          keep: saves the weights as the best; called before the measurement is stored, so that the checkpoint of every
+            stored best figure exists.
         """
         begin = time.monotonic()
         measured = predictor.validate(self.images)

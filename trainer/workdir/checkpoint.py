@@ -20,8 +20,8 @@ RECENT = "checkpoints"
 BEST = "best"
 STATE_FILE = "checkpoint"  # TensorFlow's list of the checkpoints
 PATTERN = "[]*?\\"  # characters that TensorFlow's readers do not take literally
-ROOM = 1.1  # a checkpoint's size relative to its variables'
-UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, LookupError)  # what reading a damaged one raises
+ROOM = 1.1  # free space needed, relative to the size of the variables
+UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, LookupError)  # raised when reading a damaged checkpoint
 
 
 class UnreadableCheckpoint(Failed):
@@ -31,8 +31,8 @@ class UnreadableCheckpoint(Failed):
 class Checkpoints:
     """The checkpoints of one work folder, in one format for every strategy.
 
-    TensorFlow writes each under a temporary name, renames it, and stores a CRC-32C with every tensor, which
-    is checked on restore. `size` is the size of the variables in bytes, for which there must be disk space.
+    TensorFlow writes each under a temporary name, renames it, and stores a CRC-32C with every tensor, which is
+    checked on restore. `size` is the size of the variables in bytes; saving requires enough disk space for it.
     """
 
     def __init__(self, workdir: str, variables: tf.train.Checkpoint, *, keep: int, size: int = 0) -> None:
@@ -57,7 +57,7 @@ class Checkpoints:
         return self.recent.save(checkpoint_number=step)
 
     def save_best(self, step: int) -> str:
-        """Save a checkpoint as the best, in place of the previous best."""
+        """Save a checkpoint as the best, replacing the previous best."""
         self._check_room(self.best_folder)
         return self.best.save(checkpoint_number=step)
 
@@ -108,7 +108,7 @@ def read_first(variables: tf.train.Checkpoint, paths: list[str]) -> str | None:
 def check_name(folder: str, option: str) -> None:
     """Check that TensorFlow takes a folder's name literally.
 
-    It saves under any name, but reads and removes what the name matches as a pattern.
+    TensorFlow saves under any name, but when it reads and removes files, it treats the name as a pattern.
 
     Raises:
       UserError: TensorFlow would treat the name as a pattern.
@@ -121,9 +121,9 @@ def check_name(folder: str, option: str) -> None:
 
 
 def to_read(workdir: str) -> str | None:
-    """Return the checkpoint to decode with: the best, else the newest; None if there is none.
+    """Return the checkpoint to decode with: the best, else the newest; None if there are none.
 
-    One with a damaged index is returned only if all are damaged.
+    A checkpoint with a damaged index is returned only if all are damaged.
     """
     paths = in_order_to_read(workdir)
     return next(filter(_opens, paths), paths[0] if paths else None)
@@ -138,8 +138,8 @@ def in_order_to_read(workdir: str) -> list[str]:
 def listed(folder: str) -> list[str]:
     """Return the checkpoints in a folder, newest first: those in its state file, else those whose files exist.
 
-    The state file, `checkpoint`, is written last, so what it does not list may be incomplete. But a power failure or a
-    full disk may leave it empty, and people delete it.
+    The state file, `checkpoint`, is written last, so a checkpoint that it does not list may be incomplete. But a power
+    failure or a full disk may leave the state file empty, and people delete it.
     """
     paths = _in_state_file(folder)
     if any(tf.io.gfile.exists(f"{path}.index") for path in paths):
@@ -217,7 +217,7 @@ def _tell(message: str) -> None:
 
 
 def keep_best(workdir: str, path: str) -> None:
-    """Copy a recent checkpoint as the best, for a process that does not hold its variables."""
+    """Copy a recent checkpoint as the best; for processes that do not have the variables in memory."""
     source, name, folder = os.path.dirname(path), os.path.basename(path), os.path.join(workdir, BEST)
     tf.io.gfile.makedirs(folder)
     before = [old for old in tf.io.gfile.listdir(folder) if old.startswith("ckpt-")]

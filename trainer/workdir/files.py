@@ -1,4 +1,4 @@
-"""The work folder: it holds all that is needed to resume, evaluate, export and report."""
+"""The work folder: it holds everything needed to resume, evaluate, export and report."""
 
 import contextlib
 import json
@@ -97,13 +97,13 @@ def _config_of(path: str, raw: dict[str, Any]) -> Config:
 def check(workdir: str, config: Config, inputs: dict[str, Any] | None = None) -> None:
     """Check that a run can resume in a work folder with the given config; log what has changed.
 
-    Damaged files are skipped, since `start` rewrites them; whether the checkpoints fit is then noticed when they are
-    restored.
+    Damaged files are skipped, since `start` rewrites them; in that case, checkpoints that do not fit are detected when
+    they are restored.
 
     Args:
       workdir: the folder, which need not exist.
       config: the config.
-      inputs: the datasets and initial weights, by name.
+      inputs: the datasets and initial weights, by what they are for.
     Raises:
       UserError: the folder holds another model or optimizer.
     """

@@ -32,8 +32,8 @@ class InitialWeights:
 
 
 def find(path: str) -> InitialWeights:
-    """Return the weights at a path: a work folder (its best checkpoint, else its newest), a checkpoint, or an exported
-    model, where `released` is the one in the package.
+    """Return the weights at a path: a work folder (its best checkpoint, else its newest), a checkpoint, or a model that
+    was exported or released, e.g. `released`.
 
     Raises:
       UserError: the path is none of these.
@@ -65,7 +65,7 @@ def initialise(
 
     Args:
       source: where to copy from.
-      params, state, averages: by path; the averages start as copies of the weights.
+      params, state, averages: variables by path; the averages start as copies of the weights.
     Raises:
       UserError: no weight matches, or the checkpoint cannot be read.
     """

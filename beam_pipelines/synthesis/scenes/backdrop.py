@@ -1,4 +1,4 @@
-"""Backdrops of scenes: parts of photos without a number, or drawn walls and house fronts."""
+"""Make the backdrops of scenes: parts of photos without a number, or drawn walls and house fronts."""
 
 import io
 from functools import lru_cache
@@ -10,7 +10,7 @@ from beam_pipelines.inputs import images
 from beam_pipelines.sharding.shards import Reject
 from beam_pipelines.synthesis import surfaces
 
-SHRUNK_TO = 800  # pixels of the longer side that are kept of a photo
+SHRUNK_TO = 800  # pixels of the longer side to which photos are shrunk
 WORKING_SIZE = (SHRUNK_TO // 6, SHRUNK_TO // 6)  # `for_model` keeps six times as much
 
 
@@ -37,7 +37,7 @@ def _shrunk(path: str) -> bytes:
 
 
 def draw(rng: np.random.Generator, photos: tuple[bytes, ...], size: int) -> Image.Image:
-    """Return a random photo or a part of one, at times mirrored, or a drawn wall; the longer side is `size` pixels."""
+    """Return a random photo or a part of one, sometimes mirrored, or a drawn wall; the longer side is `size` pixels."""
     if not photos or rng.random() < 0.1:
         return _front(rng, scaled(size, (int(rng.integers(2, 5)), int(rng.integers(2, 5)))))
     image = Image.open(io.BytesIO(photos[rng.integers(len(photos))])).convert("RGB")

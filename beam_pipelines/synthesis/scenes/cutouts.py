@@ -1,4 +1,4 @@
-"""Real numbers for scenes: whole photos with boxes, cutouts of their numbers, and stacks of their digits."""
+"""Provide real numbers for scenes: whole photos with boxes, cutouts of their numbers, and stacks of their digits."""
 
 import io
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from trainer.data.formats.records import Box, Number, Record
 from trainer.data.formats.tfrecord import Damaged
 from trainer.data.labels import box_corners
 
-MARGIN = (0.1, 0.3)  # of a number's height: what is cut out around it
-LEAST_HEIGHT = 10  # pixels of a number that is worth enlarging
+MARGIN = (0.1, 0.3)  # cut out around a number, relative to its height
+LEAST_HEIGHT = 10  # pixels; less tall numbers are not worth enlarging
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Piece:
 
 @lru_cache(maxsize=2)
 def load(paths: tuple[str, ...], limit: int) -> tuple[Photo, ...]:
-    """Read the first `limit` records that have boxes; none if there are no shards.
+    """Read the first `limit` records that have boxes; empty if there are no shards.
 
     Raises:
       UserError: no record of the shards has a box, or a shard cannot be read.
@@ -71,7 +71,7 @@ def _with_boxes(record: Record) -> list[Photo]:
 
 
 def cut(rng: np.random.Generator, photo: Photo) -> Piece | None:
-    """Cut a number out of a photo with a little of what is around it; None if it is too small or at the edge."""
+    """Cut a number out of a photo with a little of its surroundings; None if it is too small or at the edge."""
     image = photo.open()
     number = photo.numbers[rng.integers(len(photo.numbers))]
     corners = np.array(number.corners).reshape(4, 2) * image.size
@@ -86,7 +86,7 @@ def cut(rng: np.random.Generator, photo: Photo) -> Piece | None:
 
 
 def stack(rng: np.random.Generator, photos: tuple[Photo, ...]) -> Piece | None:
-    """Put real digits below each other, matched to the first in brightness and contrast; None if one is too small."""
+    """Stack real digits, matched to the first in brightness and contrast; None if one is too small."""
     patches, text, size = [], "", int(rng.integers(24, 44))
     for _ in range(rng.integers(2, 5)):
         digit = _digit(rng, photos[rng.integers(len(photos))])
@@ -109,7 +109,7 @@ def stack(rng: np.random.Generator, photos: tuple[Photo, ...]) -> Piece | None:
 
 
 def _digit(rng: np.random.Generator, photo: Photo) -> tuple[Image.Image, str] | None:
-    """Return one digit, cut out, and its character; None if the photo has no boxes of digits or it is too small."""
+    """Return one digit, cut out, and its character; None if the photo has no digit boxes or the digit is too small."""
     if not photo.char_boxes or len(photo.char_boxes) != len(photo.numbers[0].text):
         return None
     image, at = photo.open(), int(rng.integers(len(photo.char_boxes)))

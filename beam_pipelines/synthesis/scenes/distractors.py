@@ -1,4 +1,4 @@
-"""What is in a scene but is not a number: words, bars, panes, rings, logos, and pieces of other photos."""
+"""Add to a scene what is not a number: words, bars, panes, rings, logos, and pieces of other photos."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -30,7 +30,7 @@ def text(rng: np.random.Generator) -> str:
 
 
 def shape(rng: np.random.Generator, canvas: Image.Image, places: Places) -> None:
-    """Draw bars as of a fence or blinds, a grid as of bricks or panes, a ring, or a logo of a few shapes."""
+    """Draw bars like those of a fence, a grid like that of bricks or panes, a ring, or a logo of a few shapes."""
     low = 0.05 * min(places.size)
     width, height = np.exp(rng.uniform(np.log(low), np.log(0.7 * min(places.size)), 2))
     spot = places.take(rng, (int(width), int(height)))
@@ -59,7 +59,7 @@ def shape(rng: np.random.Generator, canvas: Image.Image, places: Places) -> None
 
 
 def piece(rng: np.random.Generator, canvas: Image.Image, places: Places, photos: tuple[bytes, ...]) -> None:
-    """Paste a piece of another photo, so that the edge of something pasted does not imply a number."""
+    """Paste a piece of another photo without a number, so that pasted edges do not imply a number."""
     other = backdrop.draw(rng, photos, 64)
     width, height = (int(rng.integers(12, max(13, side))) for side in other.size)
     size = placing.height(rng, places.size, tallest=0.4) / height

@@ -1,4 +1,4 @@
-"""Numbers and words painted into a scene: on plates or straight onto what is there, level, turned or stacked."""
+"""Paint numbers and words into a scene: on plates or directly on the background, level, rotated or stacked."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ from beam_pipelines.synthesis.texts import TextSource
 from trainer.data.formats.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
-STACKED = 0.25  # of the numbers with several characters
+STACKED = 0.25  # share of stacked ones among numbers with several characters
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Something to be put into a scene: how its plane is seen, and the corners of its text, both in pixels."""
+    """Something to be put into a scene: its plane, its view, and the corners of its text in pixels."""
 
     plane: Plane
     seen: View
@@ -26,7 +26,7 @@ class Layer:
 
 
 def number(rng: np.random.Generator, texts: TextSource, height: float) -> tuple[str, Layer]:
-    """Set a random number whose characters are about `height` pixels high; a quarter is stacked."""
+    """Typeset a random number whose characters are about `height` pixels high; a quarter of them is stacked."""
     text = texts.draw(rng)
     if len(text) > 1 and rng.random() < STACKED:
         return text, _layer(rng, glyphs.stack(rng, text), 0.5 * height, _angle(rng, turned=0.0))
@@ -35,18 +35,18 @@ def number(rng: np.random.Generator, texts: TextSource, height: float) -> tuple[
 
 
 def word(rng: np.random.Generator, text: str, height: float) -> Layer:
-    """Set a word, which is not a number."""
+    """Typeset a word, which is not a number."""
     plane = glyphs.stack(rng, text) if rng.random() < 0.05 else glyphs.typeset(rng, text)
     return _layer(rng, plane, height, _angle(rng, turned=0.05))
 
 
 def upside_down(rng: np.random.Generator, texts: TextSource, height: float) -> Layer:
-    """Set a number upside down, which is not to be read."""
+    """Typeset a number upside down, which must not be read."""
     return _layer(rng, glyphs.typeset(rng, texts.draw(rng)), height, np.pi + _angle(rng, turned=0.0))
 
 
 def _angle(rng: np.random.Generator, *, turned: float) -> float:
-    """Return by how much to turn, in radians clockwise: mostly little, at times up to 40 or by about 90 degrees."""
+    """Return a random rotation, in radians clockwise: mostly small, sometimes up to 40 degrees or about 90."""
     kind = rng.random()
     if kind < turned:
         return float(np.deg2rad(rng.choice([-90, 90]) + rng.normal(0, 6)))
@@ -54,7 +54,7 @@ def _angle(rng: np.random.Generator, *, turned: float) -> float:
 
 
 def _layer(rng: np.random.Generator, plane: Plane, height: float, angle: float) -> Layer:
-    """See a plane so that its characters are about `height` pixels high."""
+    """Project a plane so that its characters are about `height` pixels high."""
     tallest = max(bottom - top for _, top, _, bottom in plane.boxes)
     scale = height / max(tallest, 1.0)
     width, depth = plane.mask.size
@@ -72,7 +72,7 @@ def _layer(rng: np.random.Generator, plane: Plane, height: float, angle: float) 
 
 
 def _ink_box(plane: Plane) -> Box:
-    """Return the smallest box around the characters' ink: typefaces may leave much room beside a 1."""
+    """Return the smallest box around the characters' ink, since typefaces may leave much space around a 1."""
     left, top, right, bottom = images.union(plane.boxes)
     x, y = max(0, int(left) - 1), max(0, int(top) - 1)
     solid = plane.mask.crop((x, y, int(right) + 2, int(bottom) + 2)).point([0] * 64 + [255] * 192)
@@ -100,7 +100,7 @@ def paint(rng: np.random.Generator, canvas: Image.Image, layer: Layer, spot: tup
 
 
 def _ink(rng: np.random.Generator, ground: NDArray[np.float32]) -> surfaces.Colour:
-    """Return a colour that stands out from the ground, sometimes only just."""
+    """Return a colour that stands out from the ground, sometimes only barely."""
     level, reach = float(ground.mean()), rng.uniform(LEAST_CONTRAST + 10, 200)
     room = [side for side in (level + reach, level - reach) if 0 <= side <= 255]
     target = room[rng.integers(len(room))] if room else (255.0 if level < 128 else 0.0)

@@ -1,13 +1,13 @@
-"""Where things go in a scene, how large they are, and how a piece of a photo is blended in."""
+"""Choose places and sizes in a scene, and blend pieces of photos into it."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
-SMALLEST = 9.0  # pixels; the camera may halve it, and lower digits could not be read
+SMALLEST = 9.0  # pixels; the camera may halve this, and smaller digits could not be read
 TRIES = 8
-STRONGEST_SHIFT = 70  # of a piece's colour towards that of its surroundings, of 255
+STRONGEST_SHIFT = 70  # of 255: the largest shift of a piece's colour towards that of its surroundings
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Places:
         """Find a place for a box of this width and height that overlaps no other, and take it.
 
         Returns:
-          Its left and top edge; None if there is no place.
+          Its left and top edge; None if there is no room.
         """
         width, height = size
         if width >= self.size[0] or height >= self.size[1]:
@@ -41,17 +41,17 @@ def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -
 
 
 def height(rng: np.random.Generator, size: tuple[int, int], *, tallest: float) -> float:
-    """Draw a height in pixels, uniform in its logarithm, of at most this share of the scene."""
+    """Draw a height in pixels from a log-uniform distribution, up to the proportion `tallest` of the scene."""
     return float(np.exp(rng.uniform(np.log(SMALLEST), np.log(max(SMALLEST + 1, tallest * min(size))))))
 
 
 def paste(
     rng: np.random.Generator, canvas: Image.Image, places: Places, piece: Image.Image, scale: float
 ) -> tuple[tuple[int, int], tuple[float, float]] | None:
-    """Scale a piece of a photo and paste it, shifted to the colour of its place, most times with soft edges.
+    """Scale a piece of a photo and paste it, with its colour shifted to that of its place, mostly with soft edges.
 
     Returns:
-      Its left and top edge, and by how much it was scaled across and down; None if there is no place for it.
+      Its left and top edge, and the factors by which it was scaled across and down; None if there is no room for it.
     """
     stretch = rng.uniform(0.87, 1.15)
     size = max(3, round(piece.width * scale * stretch)), max(3, round(piece.height * scale))

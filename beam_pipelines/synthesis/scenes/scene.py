@@ -12,11 +12,11 @@ from beam_pipelines.synthesis.texts import TextSource
 from trainer.data.formats.records import Number
 from trainer.data.labels import box_corners
 
-TALLEST = 0.6  # of a number's characters, relative to the scene
-WHOLE_PHOTOS = 0.25  # of scenes, where there are real photos
-REAL = 0.5  # of the other scenes' numbers, where there are real photos
-NUMBERS = ((1, 0.6), (2, 0.25), (3, 0.1), (4, 0.05))  # how many numbers a scene is given, and how often
-TRIES_OF_FIRST = 12  # further numbers that are tried where none found a place
+TALLEST = 0.6  # the largest height of characters, relative to the scene
+WHOLE_PHOTOS = 0.25  # share of scenes that are whole real photos, if there are any
+REAL = 0.5  # share of real numbers in the other scenes, if there are real photos
+NUMBERS = ((1, 0.6), (2, 0.25), (3, 0.1), (4, 0.05))  # the number of numbers in a scene, and its probability
+TRIES_OF_FIRST = 12  # further numbers to try if there was no room for the first
 DISTRACTORS = ((0, 0.3), (1, 0.25), (2, 0.2), (3, 0.15), (6, 0.1))
 
 
@@ -36,9 +36,9 @@ class Scenes:
       size: the longer side in pixels.
       empty: the share of scenes without a number.
       backgrounds: photos without numbers; if empty, walls and house fronts are drawn.
-      photos: shards of records with boxes that appear whole, with their own surroundings, as do their numbers alone.
-      records: shards of records with boxes of which only the numbers appear, and stacks of their digits.
-      record_limit: how many records of either kind a worker holds in memory.
+      photos: shards of records with boxes; scenes show these photos whole, and also their numbers alone.
+      records: shards of records with boxes; scenes show only their numbers, and stacks of their digits.
+      record_limit: how many records of each kind a worker holds in memory.
       faces: the fingerprint of the typefaces; a worker with other typefaces would draw different images, so it fails.
     """
 
@@ -74,7 +74,7 @@ class Scenes:
     def _number(
         self, rng: np.random.Generator, canvas: Image.Image, places: Places, stock: tuple[cutouts.Photo, ...]
     ) -> list[Number]:
-        """Put one number into a scene: real or drawn; none if there is no place for it."""
+        """Put one number, real or drawn, into a scene; return none if there is no room for it."""
         height = placing.height(rng, places.size, tallest=TALLEST)
         if stock and rng.random() < REAL:
             return _paste(rng, canvas, places, stock, height)
@@ -106,7 +106,7 @@ class Scenes:
     def _whole_photo(
         self, rng: np.random.Generator, photos: tuple[cutouts.Photo, ...]
     ) -> tuple[Image.Image, list[Number]]:
-        """Return a real photo with its own surroundings, sometimes smaller and before a backdrop."""
+        """Return a real photo, sometimes shrunk and in front of a backdrop."""
         photo = photos[rng.integers(len(photos))]
         image = photo.open()
         if rng.random() < 0.4:

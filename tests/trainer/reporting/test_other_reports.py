@@ -162,7 +162,7 @@ def test_runs_that_were_not_evaluated_or_on_other_images_are_said_to_be(tmp_path
     for name, data in (("one", "a"), ("two", "b")):
         evaluated(tmp_path / name, answers(4, wrong=1, keys=[f"{data}{i}" for i in range(4)]), data=[data], split=data)
     page = page_of(tmp_path / "b.html", *compare)
-    assert "The evaluations are of different images" in page.text
+    assert "The evaluations used different images" in page.text
     assert "They have no evaluated images in common" in page.text
 
 

@@ -53,7 +53,7 @@ def test_the_camera_is_read_frame_by_frame(address: str, clip: tuple[Path, list[
         with_number = (  # at once, since the next frame may have none
             "document.getElementById('numbers').children.length > 0",
             "document.getElementById('speed').innerText.endsWith(' frames a second')",
-            "document.getElementById('status').innerText.includes(' % sure.')",
+            "document.getElementById('status').innerText.includes(', confidence ')",
         )
         page.wait(" && ".join(with_number))
         drawn = "document.getElementById('frames').getContext('2d').getImageData(0, 0, 600, 400).data.some((x) => x)"

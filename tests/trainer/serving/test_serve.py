@@ -71,13 +71,13 @@ def test_requests_go_on_while_the_model_is_loaded_again_and_those_taken_are_answ
             thread.start()
         process.send_signal(signal.SIGHUP)
         for _ in range(600):
-            if any("loaded again" in line for line in lines):
+            if any("reloaded" in line for line in lines):
                 break
             go_on.wait(0.1)
         go_on.set()
         for thread in threads:
             thread.join(30)
-        assert any("tiny loaded again" in line for line in lines)
+        assert any("tiny reloaded" in line for line in lines)
         assert answers
         assert {answer["fingerprint"] for answer in answers} == {first["fingerprint"]}
         process.send_signal(signal.SIGTERM)

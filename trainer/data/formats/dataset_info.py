@@ -1,4 +1,4 @@
-"""The files beside a dataset's records: `dataset_info.json`, shard names, `COMPLETED`."""
+"""Name, write and read the files of a dataset: shards, `dataset_info.json`, `COMPLETED`."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ REJECTS_FILE = "rejects.jsonl"
 
 
 def shard_name(split: str, index: int, count: int) -> str:
-    """Return a shard's name, e.g. `train.tfrecord-00003-of-00008`: TensorFlow Datasets reads this template, too."""
+    """Return a shard's name, e.g. `train.tfrecord-00003-of-00008`; TensorFlow Datasets also supports this pattern."""
     return f"{split}.tfrecord-{index:05d}-of-{count:05d}"
 
 
@@ -50,7 +50,7 @@ class Split:
 class DatasetInfo:
     """The contents of `dataset_info.json`.
 
-    `records_in` equals all records written + all rejects; `notes` counts what else a reader should know.
+    `records_in` equals all records written + all rejects; `notes` are counts of other noteworthy cases.
     """
 
     alphabet: str
@@ -124,8 +124,8 @@ def shard_paths(folder: str, info: DatasetInfo, split: str) -> list[str]:
     """Return the paths of a split's shard files.
 
     Raises:
-      UserError: the split is missing or empty, or a local shard has damaged framing or not the number of records that
-        the description says.
+      UserError: the split is missing or empty, or a local shard has damaged framing or another number of records than
+        in the description.
     """
     if split not in info.splits or not info.splits[split].records:
         raise UserError(f"{folder} has no records in split {split!r}; it has: {_listed(info.splits)}")

@@ -1,4 +1,4 @@
-"""`tf.train.Example` as a separate message class, since importing TensorFlow's loads all of TensorFlow."""
+"""Define `tf.train.Example` as a separate message class, since importing TensorFlow's loads all of TensorFlow."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,7 +8,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 @lru_cache(maxsize=1)
 def example_class() -> Any:
-    """Return the message class, which is built once."""
+    """Return the message class; it is built only once."""
     types = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="records/example.proto", package="tensorflow", syntax="proto3")
 

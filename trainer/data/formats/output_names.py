@@ -1,4 +1,4 @@
-"""The names of the files that a dataset and a folder of predictions have besides their shards."""
+"""The names of the files besides the shards in a dataset and in a folder of predictions."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from trainer.data.formats.dataset_info import COMPLETED_FILE, INFO_FILE, REJECTS
 
 
 class OutputNames(NamedTuple):
-    """The file that says what was asked for and lists the shards, the one written last, and the rejects."""
+    """The description (what was requested, and the list of shards), the marker written last, and the rejects."""
 
     description: str
     completed: str

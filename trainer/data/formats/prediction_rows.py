@@ -1,4 +1,4 @@
-"""The rows of predictions, in each format that `score` writes."""
+"""Read the rows of predictions, in each format that `score` writes."""
 
 import csv
 import io
@@ -17,13 +17,13 @@ class DamagedRows(ValueError):
 
 
 def read(file: BinaryIO, name: str) -> Iterator[Row]:
-    """Yield the rows of a file of predictions, without the columns that a row does not have.
+    """Yield the rows of a file of predictions; columns without a value are left out of a row.
 
     Args:
       file: JSON Lines, CSV or Parquet, by the ending of its name.
       name: of the file, e.g. `predictions-00000-of-00001.jsonl`.
     Raises:
-      DamagedRows: it holds anything else.
+      DamagedRows: the file is damaged, or is not a file of predictions.
     """
     number = 0
     try:
@@ -57,7 +57,7 @@ def _csv(file: BinaryIO) -> Iterator[Row]:
 
 
 def _parquet(file: BinaryIO) -> Iterator[Row]:
-    from pyarrow import parquet  # of an extra
+    from pyarrow import parquet  # needs the extra `beam`
 
     for batch in parquet.ParquetFile(file).iter_batches(PARQUET_ROWS):
         for row in batch.to_pylist():

@@ -41,8 +41,8 @@ class Number:
 
     Attributes:
       text: as written, e.g. `007`.
-      corners: x and y of each corner of its oriented box in the stored image, 0-1 but for parts outside: top left, top
-        right, bottom right, bottom left, as seen by someone to whom the characters stand upright.
+      corners: x and y of each corner of its oriented box in the stored image, 0-1 within the image: top left, top
+        right, bottom right, bottom left, as seen when the characters are upright.
     """
 
     text: str
@@ -68,11 +68,11 @@ class Record:
       encoded: the RGB image as a PNG or JPEG file.
       format: `png` or `jpeg`.
       key: stable, unique id, e.g. `train/123.png`.
-      text: the number as written, e.g. `007`; of several, the largest one; empty if there is none.
-      source: where it comes from, e.g. `svhn`, `csv`, `synthetic-fonts`.
+      text: the number as written, e.g. `007`; if there are several, the largest one; empty if there are none.
+      source: where the image comes from, e.g. `svhn`, `csv`, `synthetic-fonts`.
       box: left, top, right, bottom of the number in the stored image, 0-1, or None if unknown.
       char_boxes: likewise, one for each character, or empty.
-      numbers: all numbers with their oriented boxes; empty if there is none, or if boxes are unknown.
+      numbers: all numbers with their oriented boxes; empty if there are none, or if boxes are unknown.
     """
 
     encoded: bytes

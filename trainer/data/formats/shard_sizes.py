@@ -1,6 +1,6 @@
 """Compare the sizes of shards with the dataset's description before they are read.
 
-Each record has its own checksums, so damage within one is noticed when it is read. But a shard that was truncated
+Each record has its own checksums, so damage within a record is detected when it is read. But a shard that was truncated
 between two records, or emptied, would look complete.
 """
 

@@ -21,13 +21,13 @@ class Damaged(ValueError):
 
 
 class Readable(Protocol):
-    """What records can be read from."""
+    """A file from which records can be read."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Writable(Protocol):
-    """What records can be written to."""
+    """A file to which records can be written."""
 
     def write(self, data: bytes, /) -> object: ...
 
@@ -67,9 +67,9 @@ def read_framed(file: Readable) -> Iterator[bytes]:
 
 
 def count_records(path: str) -> int:
-    """Count the records of a local file by their lengths alone; raise if TensorFlow must not read the file.
+    """Count the records of a local file by their length fields; raise if TensorFlow must not read the file.
 
-    TensorFlow's reader allocates the memory that a length asks for, and aborts the process if there is too little.
+    TensorFlow's reader allocates as much memory as a length field claims, and aborts the process if that fails.
 
     Raises:
       Damaged: a length is wrong, or the file ends within a record; the message says where.
@@ -115,6 +115,6 @@ def _read(file: Readable, size: int) -> bytes:
 
 
 def masked_crc(data: bytes) -> bytes:
-    """Return the checksum of some bytes in the form in which it is stored."""
+    """Return the masked CRC-32C of some bytes, as it is stored."""
     crc = google_crc32c.value(data)
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""Inspect PNG and JPEG files byte by byte: whether all decoders read the same pixels, and repair of harmless damage.
+"""Inspect PNG and JPEG files byte by byte: whether all decoders read the same pixels; repair harmless damage.
 
 Pillow tolerates different damage than TensorFlow's libpng and libjpeg, and does not report what it tolerated.
 """
@@ -49,7 +49,7 @@ def plain_type(data: bytes) -> str | None:
 
 
 def mended(data: bytes) -> bytes | None:
-    """Return the file repaired so that Pillow can read it; None if pixels are missing or there is nothing to repair."""
+    """Return the file, repaired so that Pillow can read it; None if pixels are missing or nothing can be repaired."""
     if data.startswith(PNG_SIGNATURE):
         return _without_metadata(data)
     if data.startswith(JPEG_START) and not data.endswith(JPEG_END):
@@ -161,7 +161,7 @@ def _is_plain_jpeg(data: bytes) -> bool:
 def _is_whole(data: bytes) -> bool:
     """Return whether a JPEG file without its end marker is otherwise complete."""
     try:
-        # Missing pixels are decoded from what follows, directly or after a restart marker: vary both.
+        # If pixels are missing, the bytes that follow change the result, directly or after a restart marker: vary both.
         *_, last = _segments(data)
         restart = bytes([0xFF, 0xD0 + len(_RESTART.findall(last.scan)) % 8])
         one, other = (

@@ -1,6 +1,6 @@
-"""Decode image files of any kind to RGB as viewers display it, in the same way for all commands.
+"""Decode image files of any kind to RGB as viewers display them, in the same way for all commands.
 
-Only Pillow decodes: TensorFlow's decoder supports fewer formats, ignores orientation, transparency and CMYK, and
+Pillow does all decoding: TensorFlow's decoder supports fewer formats, ignores orientation, transparency and CMYK, and
 tolerates different damage.
 """
 
@@ -92,7 +92,7 @@ class ShrunkImage:
 
     @property
     def factors(self) -> tuple[float, float]:
-        """By how much the original is larger, across and down."""
+        """How many times wider and higher the original is."""
         return self.original[0] / self.image.width, self.original[1] / self.image.height
 
 
@@ -195,7 +195,7 @@ def _shrunk_tiff(
             return None
         with _decoding.room(rows.working_bytes):
             return _upright(_shrunk_rgb(rows.size, factors, rows.pieces), turn)
-    except Exception:  # as above; decoding it as a whole tells what is wrong with it
+    except Exception:  # as above; decoding the whole image then reports what is wrong
         return None
 
 
@@ -208,7 +208,7 @@ def _upright_size(size: tuple[int, int], turn: Image.Transpose | None) -> tuple[
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """Return how to turn the image upright, by EXIF or XMP; None if it is upright or the metadata is damaged.
+    """Return how to rotate or flip the image upright, by EXIF or XMP; None if it is upright or the metadata is damaged.
 
     `ImageOps.exif_transpose` also writes the metadata back, which fails for malformed values.
     """
@@ -229,7 +229,7 @@ def _factors(size: tuple[int, int], model: tuple[int, int], turn: Image.Transpos
 
 
 def _working_bytes(image: Image.Image, stored: tuple[int, int], decoded: tuple[int, int]) -> int:
-    """Return roughly how much memory it takes to decode and convert an image, given its size in the file and after."""
+    """Return roughly how many bytes it takes to decode and convert an image, given its stored and its decoded size."""
     coefficients = _PROGRESSIVE_BYTES_PER_PIXEL * math.prod(stored) if image.info.get("progressive") else 0
     return coefficients + math.prod(decoded) * _BYTES_PER_PIXEL.get(image.format or "", _OTHER_BYTES_PER_PIXEL)
 
@@ -242,7 +242,7 @@ def _whole(image: Image.Image) -> _Pieces:
 
 
 def _shrunk_rgb(size: tuple[int, int], factors: tuple[int, int], pieces: _Pieces) -> Image.Image:
-    """Return an image of this size shrunk and in RGB, converted in bands, since a conversion needs several copies."""
+    """Return an image of this size shrunk and in RGB, converted in bands to save memory for the copies it needs."""
     width, height = size[0] // factors[0], size[1] // factors[1]
     scale = size[1] / height
     shrunk = Image.new("RGB", (width, height))

@@ -1,4 +1,4 @@
-"""The kinds of image files that all commands read, and Pillow's process-wide settings, set here and nowhere else."""
+"""The kinds of image files that all commands read, and Pillow's process-wide settings, which are set only here."""
 
 import importlib.util
 import warnings
@@ -12,8 +12,8 @@ HEIF_INSTALLED = importlib.util.find_spec("pillow_heif") is not None  # an extra
 if HEIF_INSTALLED:
     from pillow_heif import register_heif_opener
 
-# Registered by Pillow, but not accepted: data containers that Pillow only recognises, videos, and formats that it opens
-# by starting Ghostscript.
+# Registered by Pillow, but not accepted: data containers that Pillow recognises but cannot decode, videos, and formats
+# that it opens by starting Ghostscript.
 _NOT_READ = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "PALM", "PDF", "WMF"})
 # Larger images of these formats take over 400 MB to decode, which their libraries only do whole; see `_most_pixels`.
 _MOST_MEGAPIXELS = {"WEBP": 25, "AVIF": 50, "HEIF": 50}
@@ -28,7 +28,7 @@ if HEIF_INSTALLED:
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 16 << 20
 # malloc does not return freed blocks below 32 MB, such as Pillow's of 16 MB, to the system; 4 threads keep many.
 Image.core.set_block_size(64 << 20)
-# Pillow warns of damaged metadata, which does not matter here, and of large sizes, which `open_image` checks itself.
+# Pillow warns about damaged metadata, which does not matter here, and large sizes, which `open_image` checks itself.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 

@@ -1,4 +1,4 @@
-"""The option --max-megapixels; Pillow, which follows it, is not imported here."""
+"""Define the option --max-megapixels, without importing Pillow."""
 
 import argparse
 
@@ -12,8 +12,8 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         type=_megapixels,
         default=DEFAULT_MEGAPIXELS,
         metavar="MP",
-        help="reject larger images, since a small file can claim any size; if not given, WebP above 25 and AVIF and "
-        "HEIC above 50 megapixels. Decoding takes 4 bytes of memory per pixel, and up to 20 for these and JPEG 2000",
+        help="reject larger images, since a small file can claim any size. By default the limit is lower for WebP, 25, "
+        "and for AVIF and HEIC, 50. Decoding takes 4 bytes of memory per pixel, and up to 20 for these and JPEG 2000",
     )
 
 

@@ -1,4 +1,4 @@
-"""Bound how much memory threads use together, and return what they no longer use."""
+"""Limit how much memory threads use together, and return unused memory to the system."""
 
 import ctypes
 import sys
@@ -11,9 +11,10 @@ _LARGE = 4 << 20  # bytes
 
 
 def return_large_blocks() -> None:
-    """Have large blocks returned to the system as soon as they are freed, in this process; glibc only.
+    """Make this process return large blocks to the system as soon as they are freed; glibc only.
 
-    By itself, glibc keeps freed blocks of up to 32 MB between others in use, once blocks as large were freed.
+    By default, glibc raises its mmap threshold to the size of freed blocks, up to 32 MB. Freed blocks below it stay in
+    the heap, between others in use.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
@@ -28,7 +29,7 @@ class MemoryBudget:
 
     @contextmanager
     def room(self, size: int) -> Iterator[None]:
-        """Wait until that many bytes are free, and hold them; hold the whole budget if more are wanted."""
+        """Wait until that many bytes are free, and reserve them; larger requests reserve the whole budget."""
         held = min(size, self._total)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= held)

@@ -1,4 +1,4 @@
-"""Decode images at reduced scale, where their format can: JPEG and JPEG 2000."""
+"""Decode images at reduced scale, if their format supports it: JPEG and JPEG 2000."""
 
 from typing import BinaryIO, cast
 
@@ -18,11 +18,11 @@ def stored_size(image: Image.Image) -> tuple[int, int]:
 
 
 def reduced(image: Image.Image, factor: int) -> tuple[int, int]:
-    """Have an image decoded at reduced scale, at no less than 1 / `factor`, where the format can; return its size."""
+    """Request decoding at the smallest scale of at least 1 / `factor` that the format supports; return the size."""
     if image.format != "JPEG2000":
         image.draft(None, (image.width // factor, image.height // factor))  # JPEG decodes to 1/2, 1/4 and 1/8
         return stored_size(image)
-    # Pillow rounds some sizes in another way than the format, and fails then.
+    # Pillow rounds some sizes differently from the format, and then fails.
     halvings = max(
         n for n in range(factor.bit_length()) if all((s + (1 << n >> 1)) >> n == -(-s >> n) for s in image.size)
     )
@@ -31,7 +31,7 @@ def reduced(image: Image.Image, factor: int) -> tuple[int, int]:
 
 
 def loaded(image: Image.Image, file: BinaryIO) -> Image.Image:
-    """Decode an image; a JPEG 2000 that has no such reduced scale in full."""
+    """Decode an image; a JPEG 2000 without the requested scale is decoded at full size."""
     try:
         image.load()
         return image

@@ -1,7 +1,7 @@
-"""Decode a TIFF a few rows at a time; Pillow decodes it as a whole, from a file that libtiff maps into memory.
+"""Decode a TIFF a few rows at a time; Pillow itself decodes it as a whole, from a file that libtiff maps into memory.
 
-Strips, or rows of tiles, are compressed independently. So some of them, with the tags of the file, are a TIFF with
-fewer rows, which Pillow decodes to the same pixels.
+Strips, or rows of tiles, are compressed independently. So some of them, together with the tags of the file, form a TIFF
+with fewer rows, which Pillow decodes to the same pixels.
 """
 
 import io
@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR = 256, 257, 258, 259, 262, 284
 _STRIPS, _ROWS_PER_STRIP, _STRIP_BYTES = 273, 278, 279
 _TILE_WIDTH, _ROWS_PER_TILE, _TILES, _TILE_BYTES = 322, 323, 324, 325
-# What else pixels depend on: colours and their order, prediction, extra samples, the tables of JPEG, YCbCr.
+# Further tags that pixels depend on: colours and their order, predictor, extra samples, JPEG tables, YCbCr.
 _OTHERS = (_PHOTOMETRIC, 266, 277, 317, 320, 332, 338, 339, 347, 529, 530, 531, 532)
 _UNCOMPRESSED, _YCBCR = 1, 6
 _COMPRESSIONS = (_UNCOMPRESSED, 5, 7, 8, 32773, 32946, 34925, 50000, 50001)  # LZW, JPEG, Deflate and the like
@@ -27,7 +27,7 @@ _Places = list[list[tuple[int, int]]]  # start and length in the file of strips 
 
 @dataclass
 class TiffRows:
-    """The rows of a TIFF file, of which as many are decoded at once as `rows` says.
+    """The rows of a TIFF file, of which `rows` are decoded at a time.
 
     Attributes:
       size: width and height as stored, whatever the orientation.
@@ -51,10 +51,10 @@ class TiffRows:
     def pieces(self, first: int, last: int) -> Iterator[tuple[int, Image.Image]]:
         """Yield the pixels of the rows from `first` to before `last` in pieces, each with the number of its first row.
 
-        Ask for rows from top to bottom: few of those decoded are kept.
+        Request rows from top to bottom, since only a few decoded rows are kept.
 
         Raises:
-          Exception: the file is damaged; of any type, like those of Pillow's plug-ins.
+          Exception: the file is damaged; it may be of any type, as with Pillow's plug-ins.
         """
         indices = range(first // self.rows, -(-last // self.rows))
         self._decoded = {index: image for index, image in self._decoded.items() if index in indices}
@@ -79,7 +79,7 @@ class TiffRows:
         return self._file.read(length)
 
     def _tiff(self, height: int, parts: list[bytes]) -> bytes:
-        """Return a TIFF file of so many rows, which are in these strips or tiles."""
+        """Return a TIFF file with this many rows, from these strips or tiles."""
         ifd = ImageFileDirectory_v2(prefix=self._prefix)
         for tag, value in {**self._tags, _HEIGHT: height}.items():
             ifd[tag] = value
@@ -88,7 +88,7 @@ class TiffRows:
             starts.append(starts[-1] + len(part))
         ifd[_TILE_BYTES if self._tiled else _STRIP_BYTES] = tuple(map(len, parts))
         ifd[_TILES if self._tiled else _STRIPS] = tuple(starts[:-1])
-        if self._tiled:  # Pillow makes only those of strips relative to the end of the tags
+        if self._tiled:  # Pillow adds the size of the tags only to the offsets of strips
             end = ifd.save(io.BytesIO())
             ifd[_TILES] = tuple(end + start for start in starts[:-1])
         buffer = io.BytesIO()
@@ -125,7 +125,7 @@ def _tiles(tags: ImageFileDirectory_v2) -> tuple[int, _Places]:
 
 
 def _strips(tags: ImageFileDirectory_v2) -> tuple[int, _Places]:
-    """Return how many rows a strip has, and where each is in the file; divide a single one if it is uncompressed."""
+    """Return how many rows a strip has, and where each is in the file; split a single uncompressed strip."""
     width, height = tags[_WIDTH], tags[_HEIGHT]
     rows = min(height, tags.get(_ROWS_PER_STRIP, height))
     places = list(zip(tags[_STRIPS], tags[_STRIP_BYTES], strict=True))

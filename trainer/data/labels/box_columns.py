@@ -1,4 +1,4 @@
-"""The columns of a list of labels that hold the box of a number: upright, or its four corners."""
+"""Read the box of a number from the columns of a label list: an upright box, or four corners."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ CORNERS = ("x0", "y0", "x1", "y1", "x2", "y2", "x3", "y3")
 
 
 def columns_of(columns: Sequence[str], path: str) -> tuple[str, ...]:
-    """Return those of a file's columns that hold a box; none if it has no boxes.
+    """Return the columns of a file that hold a box; empty if it has no boxes.
 
     Raises:
       UserError: they are incomplete, or there are both an upright box and corners.
@@ -36,7 +36,7 @@ def corners_in(row: Mapping[str, str], columns: tuple[str, ...]) -> Corners | No
     """Return the corners, in pixels, of the box in a row; None if its values are all empty.
 
     Raises:
-      ValueError: a value is not a number; the message says which values there are.
+      ValueError: a value is not a number; the message contains the values.
     """
     texts = [row[column].strip() for column in columns]
     if not any(texts):

@@ -13,10 +13,10 @@ def of_box(box: Box) -> Corners:
 
 
 def of_values(values: Iterable[float]) -> Corners:
-    """Return the corners that eight values are.
+    """Return eight values as corners.
 
     Raises:
-      ValueError: there are fewer or more.
+      ValueError: there are fewer or more than eight.
     """
     x0, y0, x1, y1, x2, y2, x3, y3 = values
     return x0, y0, x1, y1, x2, y2, x3, y3
@@ -28,12 +28,12 @@ def box_around(corners: Corners) -> Box:
 
 
 def area(corners: Corners) -> float:
-    """Return the area between corners by the shoelace formula: positive if they run clockwise in an image."""
+    """Return the area within corners by the shoelace formula: positive if they are in clockwise order in an image."""
     points = list(zip(corners[::2], corners[1::2], strict=True))
     return sum(x * v - u * y for (x, y), (u, v) in zip(points, points[1:] + points[:1], strict=True)) / 2
 
 
 def relative(corners: Corners, crop: Box) -> Corners:
-    """Return corners in the coordinates of a crop, 0-1 within it; not clipped, so that a turned box keeps its shape."""
+    """Return corners relative to a crop, 0-1 within it; they are not clipped, so that a rotated box keeps its shape."""
     origin, size = crop[:2], (crop[2] - crop[0], crop[3] - crop[1])
     return of_values((c - origin[i % 2]) / size[i % 2] for i, c in enumerate(corners))

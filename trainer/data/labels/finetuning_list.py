@@ -1,4 +1,4 @@
-"""The list of a person's labelled images by which a model is fine-tuned: their splits, alphabet and longest label."""
+"""The list of the user's labelled images for fine-tuning a model: their splits, alphabet and longest label."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from trainer.files import local_file, whole_file
 from trainer.vocab import DIGITS
 
 TRAIN, VALIDATION = "train", "validation"
-HELD_OUT = 5  # one in so many images is kept for validation, where the list does not say which
+HELD_OUT = 5  # one in this many images is held out for validation, if the list has no splits
 FEWEST = 10  # images
 
 
@@ -23,7 +23,7 @@ FEWEST = 10  # images
 class FinetuningList:
     """Images with one number each, in the splits `train` and `validation`, and how many others there are.
 
-    If the list has boxes, each number with one is an image of its own once `cut` has cut it out.
+    If the list has boxes, `cut` makes each number with a box a separate image.
     """
 
     files: tuple[LabelledFile, ...]
@@ -57,10 +57,10 @@ class FinetuningList:
         return replace(self, files=tuple(files), left_out=self.left_out + len(self.files) - len(files))
 
     def write(self, folder: str) -> None:
-        """Write `labels.csv` into a folder, whole or not at all, unless it is there.
+        """Write `labels.csv` into a folder, completely or not at all, unless it exists already.
 
         Raises:
-          UserError: there is another list, or the folder is not one.
+          UserError: another list exists there, or the path is not a folder.
         """
         out = io.StringIO(newline="")
         writer = csv.writer(out, lineterminator="\n")
@@ -89,11 +89,12 @@ def _holds(path: str, content: bytes) -> bool:
 def read(folder: str, alphabet: str, images: str | None = None) -> FinetuningList:
     """Return the labelled images of a folder, see `labelled_folder.read`, each with its split.
 
-    Splits are those of its list; without, one in five images is held out, whichever have the lowest hash of their name.
-    If the list has boxes, there is an entry for each number that has one.
+    Splits are those of its list. If it has none, one in five images is held out: those whose names have the lowest
+    hashes. If the list has boxes, there is an entry for each number that has one.
 
     Raises:
-      UserError: as there; there are fewer than ten images with one number; or the list has other splits, or lacks one.
+      UserError: as `labelled_folder.read`; there are fewer than ten images with one number; or the list has other
+        splits, or lacks one.
     """
     found = labelled_folder.read(folder, alphabet, images=images)
     files = [replace(one, path=os.path.abspath(one.path)) for file in found for one in _single(file)]
@@ -112,7 +113,7 @@ def read(folder: str, alphabet: str, images: str | None = None) -> FinetuningLis
 
 
 def _single(file: LabelledFile) -> list[LabelledFile]:
-    """Return an image for each number that has a box; without boxes, the image itself if it shows one number."""
+    """Return an entry for each number that has a box; without boxes, the image itself if it shows one number."""
     if not any(file.boxes):
         return [replace(file, boxes=())] if len(file.texts) == 1 and not file.boxes else []
     numbers = zip(file.texts, file.boxes, strict=True)

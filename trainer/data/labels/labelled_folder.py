@@ -1,4 +1,4 @@
-"""A folder of labelled images: with a list, with labels as file names, or with a sub-folder for each label."""
+"""Read a folder of labelled images: with a list, with labels as file names, or with a sub-folder for each label."""
 
 import csv
 import io
@@ -18,9 +18,9 @@ LABELS_FILE = "labels.csv"
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """An image file, the texts of its numbers (none if it shows no number), and its split, "" if none is given.
+    """An image file, the texts of its numbers (none if it shows no number), and its split ("" if none is given).
 
-    `boxes` has the corners of each number in pixels, None for one without; it is empty if the list has no boxes.
+    `boxes` has the corners of each number in pixels, None for one without a box; it is empty if the list has no boxes.
     """
 
     path: str
@@ -32,16 +32,17 @@ class LabelledFile:
 def read(folder: str, alphabet: str, split: str | None = None, images: str | None = None) -> list[LabelledFile]:
     """Return the labelled images of a folder, sorted by path.
 
-    Labels are taken from `labels.csv` with the columns `file`, `label` and, optionally, `split`: several rows of one
-    file are several numbers, an empty label is none; the columns of a box may follow. Without it, an image in a
-    sub-folder whose name consists of characters of the alphabet has that name as its label, any other the beginning of
-    its file name, up to the first underscore. With `split`, only the rows with this value in the column `split` count.
+    Labels are taken from `labels.csv` with the columns `file`, `label` and, optionally, `split` and the columns of a
+    box. Several rows of one file are several numbers; an empty label means that the image shows none. Without the list,
+    an image in a sub-folder whose name consists of characters of the alphabet has that name as its label; the label of
+    any other image is its file name up to the first underscore. With `split`, only rows with this value in the column
+    `split` are used.
 
-    Listed names are relative to `images`, by default the folder or its sub-folder `images`, and may not lead out of it.
-    If `images` is given, they may also be absolute, or relative to the folder, as long as they lead into `images`.
+    Listed names are relative to `images`, by default the folder or its sub-folder `images`, and must stay inside it. If
+    `images` is given, they may also be absolute, or relative to the folder, as long as they are inside `images`.
 
     Raises:
-      UserError: the folder does not exist, has no images, an image has no label, or a name leads out of the folder.
+      UserError: the folder does not exist, has no images, an image has no label, or a name is outside the folder.
     """
     top = Path(folder)
     if not top.is_dir():
@@ -95,7 +96,7 @@ def _listed(top: Path, split: str | None, images: str | None) -> list[LabelledFi
 
 
 def _box(row: dict[str, str], path: Path, line: int) -> tuple[Corners | None, ...]:
-    """Return the box of a row as the only item, nothing if the list has no columns for it."""
+    """Return the box of a row as the only item; empty if the list has no columns for it."""
     columns = box_columns.columns_of(tuple(row), str(path))
     try:
         return (box_columns.corners_in(row, columns),) if columns else ()
@@ -129,7 +130,7 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, st
 
 
 def _place(top: Path, images: str | None, name: str) -> str | None:
-    """Return the path of a listed file; None if it leads out of the folder of the images."""
+    """Return the path of a listed file; None if it is outside the folder of the images."""
     inside = listed_names.inside(name)
     if images is None:
         choices = [os.path.join(top, part, inside) for part in ("", "images")] if inside else []

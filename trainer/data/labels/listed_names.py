@@ -1,4 +1,4 @@
-"""Names of images as lists give them, relative to a folder, and which of them lead out of it."""
+"""Check the names of images in lists, which are relative to a folder and must stay inside it."""
 
 import os
 import posixpath
@@ -6,9 +6,9 @@ import re
 
 
 def inside(written: str) -> str | None:
-    """Return the canonical form of an image's name relative to a folder; None if it leads out of the folder.
+    """Return the canonical form of an image's name relative to a folder; None if it is outside the folder.
 
-    Backslashes are treated as slashes: lists written under Windows have them.
+    Backslashes are treated as slashes, since lists written on Windows have them.
     """
     name = written.replace("\\", "/")
     if "://" in name:

@@ -1,4 +1,4 @@
-"""Numbers cut out of the images that a list names, as a recogniser sees what a finder has found."""
+"""Cut numbers out of the images in a list, as a recogniser would get them from a finder."""
 
 import logging
 import os
@@ -18,21 +18,21 @@ from trainer.files import whole_file
 
 log = logging.getLogger(__name__)
 
-MARGIN = 0.3  # relative to the shorter side of a box: between those with which a model that finds numbers reads
+MARGIN = 0.3  # relative to the shorter side of a box; between the margins with which `regions` cuts
 SIDE = 320  # pixels of the longer side, at most
-LARGEST = 1e6  # pixels that a corner may be away from the image
+LARGEST = 1e6  # the largest distance of a corner from the image, in pixels
 
 
 def write(numbers: Sequence[LabelledFile], folder: str) -> list[LabelledFile]:
-    """Cut numbers out, upright and with a margin, into PNG files in a folder; those that are there already stay.
+    """Cut numbers out, upright and with a margin, into PNG files in a folder; existing files are kept.
 
     Args:
-      numbers: each a text with its box; those of one image follow each other.
-      folder: created if need be.
+      numbers: one text with its box each; numbers of the same image are consecutive.
+      folder: created if needed.
     Returns:
-      The list of the new files; numbers whose image cannot be read are missing, and logged.
+      The list of the new files; numbers whose image cannot be read are left out and logged.
     Raises:
-      UserError: the folder cannot be one.
+      UserError: the path is not a folder and none can be created there.
     """
     try:
         os.makedirs(folder, exist_ok=True)

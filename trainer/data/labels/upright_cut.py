@@ -1,4 +1,4 @@
-"""Cut a number out of a photo, turned upright, with what is around it."""
+"""Cut a number out of a photo, rotated upright, with its surroundings."""
 
 import math
 
@@ -12,7 +12,7 @@ LEAST = 8  # pixels of a side
 
 
 def widened(corners: Corners, margin: float) -> Corners:
-    """Return the corners of a box with a margin on each side, relative to the shorter of its sides."""
+    """Return the corners of a box with a margin on each side, given relative to the box's shorter side."""
     points = np.array(corners, float).reshape(4, 2)
     across, down = points[1] - points[0], points[3] - points[0]
     sides = np.maximum([np.linalg.norm(across), np.linalg.norm(down)], 1e-6)
@@ -22,7 +22,7 @@ def widened(corners: Corners, margin: float) -> Corners:
 
 
 def cut(image: Image.Image, corners: Corners, *, most: int, least: int = LEAST) -> Image.Image:
-    """Cut the area between corners out of an image; beyond its border, the nearest pixel is repeated.
+    """Cut the area within corners out of an image; beyond its border, the nearest pixel is repeated.
 
     Args:
       image: RGB.
@@ -57,7 +57,7 @@ def _around(image: Image.Image, points: np.ndarray) -> tuple[Image.Image, np.nda
 
 
 def _shrunk(image: Image.Image, scale: float) -> tuple[Image.Image, np.ndarray]:
-    """Return an image shrunk with antialiasing, which a transform does not have, and the exact factors."""
+    """Return an image shrunk with antialiasing, which Pillow's transforms lack, and the exact factors."""
     size = tuple(max(1, round(side * scale)) for side in image.size)
     small = image.resize((size[0], size[1]), Image.Resampling.BOX) if scale < 1 else image
     return small, np.array(small.size) / np.array(image.size)

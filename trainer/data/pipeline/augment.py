@@ -40,7 +40,7 @@ def move(points: tf.Tensor, height: int, width: int, config: Distortion, *, seed
     """Return where `distort` with the same seed moves points, float32 [B, P, 2]: x, y in pixels of the image."""
     maps = _random_maps(tf.shape(points)[0], height, width, config, tf.unstack(tf.random.split(seed, 5))[0])
     to_input = tf.reshape(tf.pad(maps, [[0, 0], [0, 1]], constant_values=1.0), [-1, 3, 3])
-    # Pixel i covers i to i + 1, and the maps are between the middles of pixels.
+    # Points count pixel i as i to i + 1; the maps have pixel centres at integers.
     moved = tf.linalg.matmul(
         tf.pad(points - 0.5, [[0, 0], [0, 0], [0, 1]], constant_values=1.0), tf.linalg.inv(to_input), transpose_b=True
     )
@@ -72,8 +72,8 @@ def distort_colour(images: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
     )
 
 
-# XLA is 4.5 times faster: in one pass over the pixels. It would take four times as long to compile with the drawing of
-# the random numbers, which is most of what a short training run waits for.
+# With XLA this is one pass over the pixels, 4.5 times faster. The random numbers are drawn outside, or compilation
+# would take four times as long, which is most of the startup time of a short training run.
 @functools.partial(graph.compiled, jit_compile=True)
 def _adjust_colour(
     images: tf.Tensor,
@@ -112,9 +112,9 @@ def _noise(shape: tf.Tensor, largest: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _coarsen(images: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
-    """Shrink a fraction of the images to 0.3 to 0.8 of their size and enlarge them again.
+    """Shrink a proportion of the images to 0.3 to 0.8 of their size and enlarge them again.
 
-    All images of a batch get the same size: a resize for each would cost more than the training step.
+    All images of a batch are shrunk to the same size: a separate resize for each would take longer than the step.
     """
     height, width = images.shape[1], images.shape[2]
     seeds = tf.unstack(tf.random.split(seed, 2))

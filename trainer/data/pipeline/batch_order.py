@@ -8,10 +8,10 @@ from trainer.cli import UserError
 
 
 def slots(counts: list[int], shares: tuple[float, ...], batch_size: int) -> list[int]:
-    """Return how many places of a batch each dataset gets: by its share, at least one, `batch_size` in total.
+    """Return how many places in a batch each dataset gets: by its share, at least one, `batch_size` in total.
 
     Raises:
-      UserError: the number of shares is not that of the datasets, or the batch is too small for them.
+      UserError: there are not as many shares as datasets, or the batch is too small for them.
     """
     if len(counts) != len(shares):
         raise UserError(f"data.shares={list(shares)}: give one for each of the {len(counts)} datasets of --data")
@@ -31,7 +31,7 @@ def slots(counts: list[int], shares: tuple[float, ...], batch_size: int) -> list
 def batch_indices(step: tf.Tensor, counts: list[int], places: list[int], *, seed: int) -> tf.Tensor:
     """Return the indices of the images in a step's batch, int64 [sum(places)], one dataset after the other.
 
-    Each dataset has its own permutation for each of its epochs (`RandomIndexShuffle`), so that each of its images is
+    Each dataset has a separate permutation for each of its epochs (`RandomIndexShuffle`), so that each of its images is
     seen once per epoch.
 
     Args:

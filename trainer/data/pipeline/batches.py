@@ -1,4 +1,4 @@
-"""Batches of images that are bounded in bytes, too."""
+"""Form batches of images that are limited in number and in bytes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -12,9 +12,9 @@ def of(images: Iterable[Image], count: int, size: Callable[[Image], int]) -> Ite
     """Yield lists of consecutive images.
 
     Args:
-      images: taken one by one.
-      count: of a full list; one ends earlier once it has `MOST_BYTES`.
-      size: returns the bytes of an image.
+      images: read one by one.
+      count: length of a full list; a list ends earlier once it has `MOST_BYTES`.
+      size: returns the size of an image in bytes.
     """
     batch: list[Image] = []
     room = MOST_BYTES

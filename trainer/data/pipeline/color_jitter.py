@@ -1,4 +1,4 @@
-"""Ranges of the reference's colour distortion, for both the trainer and the synthesiser.
+"""Ranges of the reference's colour distortion, for the trainer and the synthesiser.
 
 The two orders are those of the Inception preprocessing: even threads distort brightness, saturation,
 hue, contrast; odd ones brightness, contrast, saturation, hue.

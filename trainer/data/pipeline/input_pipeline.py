@@ -1,6 +1,6 @@
-"""Load datasets into memory, and form batches from them whose order is a function of (seed, step).
+"""Load datasets into memory, and form batches from them in an order that is a function of (seed, step).
 
-So the step alone is the position in the input: a resumed run sees exactly the same batches.
+So the step alone is the position in the input, and a resumed run sees exactly the same batches.
 """
 
 import functools
@@ -191,10 +191,10 @@ def _parse_all(paths: list[str], model: Model, *, decode: bool) -> Any:
 
 
 def _check_images(paths: list[str]) -> None:
-    """Find a record whose image cannot be decoded, if that is the problem.
+    """Check that all images can be decoded, to find the cause of a failure.
 
     Raises:
-      UserError: there is one; the message names it.
+      UserError: one cannot be decoded; the message names it.
     """
     for path in paths:
         records_of = tf.data.TFRecordDataset(path).apply(tf.data.experimental.ignore_errors())
@@ -226,7 +226,7 @@ def _with_end(ids: np.ndarray, model: Model) -> np.ndarray:
 def hold_out(images: LabelledImages, config: Config) -> tuple[LabelledImages, LabelledImages]:
     """Split images into those to train on and those to validate on, by a rank that depends only on an image's key.
 
-    An image that is held out under one key is not trained on under another.
+    Copies of held-out images that have other keys are left out of the training.
     """
     held = min(int(len(images) * config.data.holdout), config.data.holdout_max)
     if not held:
@@ -238,14 +238,14 @@ def hold_out(images: LabelledImages, config: Config) -> tuple[LabelledImages, La
     training, validating = np.sort(order[held:]), np.sort(order[:held])
     twins = leakage.seen(images.fingerprints[training], images.fingerprints[validating])
     if twins.any():
-        log.info("%d images are not trained on, since the same images are held out under other keys", twins.sum())
+        log.info("%d images are not trained on, since copies of them with other keys are held out", twins.sum())
     return images.select(training[~twins]), images.select(validating)
 
 
 def training_batches(
     images: LabelledImages, config: Config, *, first_step: int, index: int = 0, slices: int = 1
 ) -> tf.data.Dataset:
-    """Return endless batches from `first_step` on, or only one replica's slice of each: see `training_batch`."""
+    """Return an endless dataset of batches from `first_step` on, or of one replica's slices; see `training_batch`."""
     images = replace(images, tokens=tf.constant(images.tokens), corners=tf.constant(images.corners))
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     batches = steps.map(
@@ -261,11 +261,11 @@ def training_batch(
 ) -> dict[str, tf.Tensor]:
     """Return the batch of a step, int64 []: `image` float32 [B, H, W, 3] in -1..1, `tokens` int32 [B, T].
 
-    For a finder, it has `corners` float32 [B, N, 8] in pixels of the distorted image in place of the tokens.
+    For a finder, it has `corners` float32 [B, N, 8] in pixels of the distorted image instead of the tokens.
 
     `batch_order` chooses the images: from all datasets shuffled together or, if `data.shares` are given, in these
-    proportions. With several `slices`, return the slice at `index`, where B is its size: every `slices`-th image, so
-    that each slice has its share of every dataset.
+    proportions. With several `slices`, return only the slice at `index`, of size B: every `slices`-th image, so that
+    each slice has images of every dataset in the same proportions.
 
     Raises:
       UserError: the shares do not fit the datasets.
@@ -282,7 +282,7 @@ def training_batch(
 
 
 def places(images: LabelledImages, config: Config) -> tuple[list[int], list[int]]:
-    """Return how many images each dataset has, and how many places of a batch it gets.
+    """Return how many images each dataset has, and how many places in a batch it gets.
 
     Raises:
       UserError: the shares do not fit the datasets.

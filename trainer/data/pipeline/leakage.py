@@ -1,4 +1,4 @@
-"""Find images that were trained on among those on which a model is evaluated.
+"""Detect evaluation images that the model was trained on.
 
 Images are matched by key, by encoded bytes and, if they were decoded, by pixels as the model sees them,
 so a copy that was renamed or re-encoded is found, too.
@@ -14,7 +14,7 @@ from trainer.cli import UserError
 from trainer.files import whole_file
 
 TRAINED_ON_FILE = "trained_on.npy"
-EVALUATE_OTHERS = "evaluate on other images, or give --allow-seen and use the figures only as a diagnosis"
+EVALUATE_OTHERS = "evaluate on other images, or give --allow-seen and use the figures only for diagnosis"
 
 
 def fingerprints(keys: tf.Tensor, encoded: tf.Tensor, images: tf.Tensor | None) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The corners of all numbers of records, as a finder learns them."""
+"""Parse the corners of all numbers in records, the training targets of a finder."""
 
 import numpy as np
 import tensorflow as tf
@@ -28,10 +28,10 @@ def parse(serialized: tf.Tensor, encoded: tf.Tensor, box: tf.Tensor, model: Mode
 
 
 def check(fields: dict[str, np.ndarray], folders: list[str]) -> None:
-    """Check that the place of every number is known.
+    """Check that every number has a box.
 
     Raises:
-      UserError: one is not.
+      UserError: one has none.
     """
     without = np.isnan(fields["corners"]).all(axis=(1, 2)) & (fields["label/text"] != b"")
     if without.any():

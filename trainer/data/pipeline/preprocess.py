@@ -8,7 +8,7 @@ import tensorflow as tf
 from trainer.config.model import Model
 from trainer.data.pipeline.rounding import HALF_WITHIN
 
-PADDING = 114  # of 255: what letterboxed images are padded with
+PADDING = 114  # of 255: the grey level with which letterboxed images are padded
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -36,8 +36,8 @@ def fit(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 def rounded(values: tf.Tensor) -> tf.Tensor:
     """Round float 0..255, halves upwards, on every runtime.
 
-    Where the sides have a simple ratio, such as 640 to 384, many resized values are halves but for the last bit, which
-    depends on the runtime.
+    If the sides have a simple ratio, such as 640 to 384, many resized values are exact halves except for the last bit,
+    which depends on the runtime.
     """
     return tf.floor(tf.clip_by_value(values, 0.0, 255.0) + (0.5 + HALF_WITHIN))
 
@@ -63,7 +63,7 @@ def size_of(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     def of_jpeg() -> tf.Tensor:
         return tf.io.extract_jpeg_shape(encoded)[:2]
 
-    def of_png() -> tf.Tensor:  # width and height stand at bytes 16 to 24, most significant byte first
+    def of_png() -> tf.Tensor:  # width and height are at bytes 16 to 24, most significant byte first
         sides = tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, little_endian=False)
         return sides[::-1]
 
@@ -72,7 +72,7 @@ def size_of(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def decode_and_fit(encoded: tf.Tensor, model: Model) -> tf.Tensor:
-    """Decode each of string [B] files and fit it to the model's input: uint8 [B, height, width, 3]."""
+    """Decode files, string [B], and fit each image to the model's input: uint8 [B, height, width, 3]."""
     height, width = model.image_height, model.image_width
     fitted = letterbox if model.finds else fit
     return tf.map_fn(

@@ -1,3 +1,3 @@
-"""How resized pixels are rounded, the same with TensorFlow as without."""
+"""How resized pixels are rounded, identically with and without TensorFlow."""
 
-HALF_WITHIN = 0.01  # of a level: values at most so far below a half are rounded upwards
+HALF_WITHIN = 0.01  # of a level: values at most this far below a half are rounded up

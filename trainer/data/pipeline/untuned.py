@@ -4,11 +4,11 @@ import tensorflow as tf
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Return the dataset with the parallelism that it states itself.
+    """Return the dataset with exactly the parallelism that its operations specify.
 
-    TensorFlow's autotuning starts a thread for each iterator. It sleeps for up to a minute at a time, and deleting an
-    iterator waits for the thread, which sometimes misses that it has been woken (TensorFlow 2.21): training then
-    stood still for a minute at its end, and after each validation.
+    TensorFlow's autotuning starts a thread for each iterator, which sleeps for up to a minute at a time. Deleting an
+    iterator waits for that thread, which sometimes misses its wake-up (TensorFlow 2.21): then training hung for a
+    minute at its end and after each validation.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

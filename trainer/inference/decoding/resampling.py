@@ -1,4 +1,4 @@
-"""Bilinear interpolation from operations that TensorFlow, XLA and ONNX all have, as fast as TensorFlow's own kernel."""
+"""Bilinear interpolation with operations that TensorFlow, XLA and ONNX all have, as fast as TensorFlow's own kernel."""
 
 import tensorflow as tf
 
@@ -7,11 +7,11 @@ from trainer import graph
 
 @graph.compiled  # so that a graph holds it once, not for each view
 def bilinear(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Return the colours of points of images, float32 [..., *P, C]; beyond the border, the nearest pixel is repeated.
+    """Return the colours at points of images, float32 [..., *P, C]; beyond the border, the nearest pixel is repeated.
 
     Args:
       images: uint8 or float32 [..., H, W, C].
-      x, y: float32 [*P], the points, the same in each image; whole numbers are the middles of pixels.
+      x, y: float32 [*P], the points, the same in each image; pixel centres have integer coordinates.
     """
     height, width = tf.shape(images)[-3], tf.shape(images)[-2]
     pixels = tf.reshape(images, tf.concat([tf.shape(images)[:-3], [height * width], tf.shape(images)[-1:]], axis=0))
@@ -20,7 +20,7 @@ def bilinear(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def bilinear_of_each(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Return what `bilinear` does for images [B, H, W, C] that each have points of their own, float32 [B, h, w]."""
+    """Interpolate as `bilinear` does, images [B, H, W, C] at separate points for each image, float32 [B, h, w]."""
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     first = tf.range(tf.shape(images)[0])[:, tf.newaxis, tf.newaxis] * (height * width)
     return _interpolated(tf.reshape(images, [-1, images.shape[-1]]), first, (height, width), x, y)
@@ -29,7 +29,7 @@ def bilinear_of_each(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor
 def _interpolated(
     pixels: tf.Tensor, first: tf.Tensor | int, size: tuple[tf.Tensor, tf.Tensor], x: tf.Tensor, y: tf.Tensor
 ) -> tf.Tensor:
-    """Return the colours of points, given pixels [..., N, C] of which `first` is the top left one of the image."""
+    """Return the colours at points, given pixels [..., N, C]; `first` is the index of the image's top left pixel."""
     height, width = size
     x = tf.clip_by_value(x, 0.0, tf.cast(width - 1, tf.float32))
     y = tf.clip_by_value(y, 0.0, tf.cast(height - 1, tf.float32))

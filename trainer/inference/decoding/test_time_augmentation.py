@@ -1,4 +1,4 @@
-"""Test-time augmentation: several views of an image at once: zoomed in or out, rotated, cropped to the attended region.
+"""Test-time augmentation: read several views of an image together: zoomed, rotated, cropped to the attended region.
 
 Views are concatenated on the batch axis, all images of the first view, then all of the second; the state that beam
 search carries along has the view as its third axis, so that it can reorder hypotheses without knowing about views.

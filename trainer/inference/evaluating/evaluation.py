@@ -106,7 +106,7 @@ def _confidences(workdir: str, summary: dict[str, Any], answers: list[metrics.An
 
 
 def _rows(answers: list[metrics.Answer], confidences: np.ndarray, images: LabelledImages) -> list[dict[str, Any]]:
-    """Return the answers as JSON values, each with its confidence and what is known of its image."""
+    """Return the answers as JSON values, each with its confidence and what is known about its image."""
     return [
         dataclasses.asdict(answer) | {"confidence": float(confidence)} | facts
         for answer, confidence, facts in zip(answers, confidences, image_facts.of(images), strict=True)

@@ -1,4 +1,4 @@
-"""How well a model reads a folder of labelled images."""
+"""Measure how well a model reads a folder of labelled images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class FolderEvaluation:
       coverage_99: the same at 99 %.
       by_length: by length of the number, how many show one and how they were read.
       empty: how many images show no number.
-      empty_right: for how many of these none is listed.
+      empty_right: for how many of these the model lists no number.
       judged: all images that could be read, sorted by path.
       unread: why the others could not be read, by path.
     """

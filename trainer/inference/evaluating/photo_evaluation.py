@@ -77,7 +77,7 @@ def evaluate(
     answers = [_confident(answer, calibrated) for answer in answers]
     if calibrate:
         stored_too = {**calibrated.to_json(), "thresholds": _thresholds(answers)}
-        # Exported models show it to whoever gets them: without the command line and the folder of this machine.
+        # Exported models contain this file, so it leaves out the command line and the local folder.
         whole_file.write_json(f"{workdir}/{files.CALIBRATION_FILE}", {**measured, **stored_too})
     summary = {**measured, "datasets": dataset_info.identities(data), "made": made}
     summary["finding"] = finding_metrics.summarise([Found(a.truth, a.corners[1:], a.scores[1:]) for a in answers])

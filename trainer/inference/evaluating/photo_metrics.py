@@ -1,4 +1,4 @@
-"""How well numbers in photos are found and read: by photo, and by number with its box and its text."""
+"""Measure how well numbers in photos are found and read: per photo, and per number with its box and its text."""
 
 import math
 from collections import defaultdict
@@ -115,19 +115,19 @@ def summarise(answers: Sequence[PhotoAnswer]) -> dict[str, Any]:
 
 
 def area_of(answer: PhotoAnswer) -> str:
-    """Return the class of the share of the photo that the largest number takes."""
+    """Return the size class of the largest number: the proportion of the photo that it covers."""
     area = abs(box_corners.area(tuple(answer.truth[0].tolist())))
     return _class_of(area / (answer.size[0] * answer.size[1]), AREAS)
 
 
 def layout_of(answer: PhotoAnswer) -> str:
-    """Return whether the largest number is side by side, or stacked."""
+    """Return whether the characters of the largest number are side by side or stacked."""
     width, height = _sides(answer.truth[0])
     return "stacked" if len(answer.labels[0]) > 1 and height > TALL * width else "side by side"
 
 
 def angle_of(answer: PhotoAnswer) -> str:
-    """Return the class of the angle by which the largest number is turned."""
+    """Return the class of the largest number's rotation angle."""
     corners = answer.truth[0]
     return _class_of(abs(math.degrees(math.atan2(corners[3] - corners[1], corners[2] - corners[0]))), ANGLES)
 

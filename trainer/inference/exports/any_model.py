@@ -1,4 +1,4 @@
-"""Load whatever can read images: a model of the package, an exported one, or a work folder."""
+"""Load whatever can read images: a released model, an exported one, or the model of a work folder."""
 
 import os
 import tempfile
@@ -24,8 +24,8 @@ def load(model: str, engine: str | None = None, precision: str = FLOAT32) -> Mod
         model is in a local folder and was exported with `--onnx`.
       precision: for TensorFlow, see `exported_model.load`.
     Raises:
-      UserError: it is missing or damaged, its bucket does not answer, a work folder without a trained model, or without
-        the file that the engine needs.
+      UserError: it is missing or damaged, its bucket does not answer, it is a work folder without a trained model, or
+        it lacks the file that the engine needs.
     """
     folder = released.folder_of(model)
     if "://" in folder:

@@ -34,7 +34,7 @@ class Answer:
       candidates: best first, each with `text`, `log_prob` and `probability`.
       confidence: the calibrated probability that the first candidate is correct.
       characters: the probability of each of its characters, given those before it; empty for older exports.
-      box: where that number is: x and y of each corner in pixels, clockwise from the top left as one reads. None if the
+      box: where that number is: x and y of each corner in pixels, clockwise from the top left of the text. None if the
         model does not find numbers.
       numbers: all numbers with a confidence of at least `LEAST_CONFIDENCE`, most confident first, each with `text`,
         `confidence`, `box`, `candidates` and `characters`; None if the model does not find numbers. If empty, the
@@ -140,7 +140,7 @@ def parse_info(content: bytes, model: str) -> dict[str, Any]:
 
 
 def reading_info(info: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """Return the metadata with the calibration of the answers: of whole images, or of what a finder finds."""
+    """Return the metadata with the calibration that applies: for whole images, or for the regions that are found."""
     return info["reader"] if whole and "reader" in info else info
 
 
@@ -240,7 +240,7 @@ def _with_numbers(answer: Answer, row: dict[str, Any], most: int) -> Answer:
         )
         if confidence >= LEAST_CONFIDENCE and text
     ]
-    full = len(numbers) >= len(texts) - 1  # as many as the model reads at most, beside the whole photo
+    full = len(numbers) >= len(texts) - 1  # as many as the model reads at most, besides the whole photo
     return dataclasses.replace(
         answer, box=boxes[0], numbers=numbers[:most], numbers_cut_off=full or len(numbers) > most
     )

@@ -15,14 +15,14 @@ from tf2onnx import optimizer, tf_loader, tfonnx
 from trainer import graph
 from trainer.inference.exports import onnx_operations
 
-LARGE = 1000  # values of a constant, from which on float16 is worth it
-# Batch normalisation becomes part of the convolutions only when a model is loaded: their product would need float32.
-KEPT_APART = ["ConvBNFusion", "ConvMulFusion", "ConvAddFusion"]  # of ONNX Runtime
+LARGE = 1000  # constants with at least this many values are stored as float16
+# Batch normalisation is fused into the convolutions only when a model is loaded: fused weights would need float32.
+KEPT_APART = ["ConvBNFusion", "ConvMulFusion", "ConvAddFusion"]  # optimisations of ONNX Runtime
 OPTIMIZERS = {name: one for name, one in optimizer._get_optimizers().items() if name != "remove_back_to_back"}
 
 
 def convert(function: Callable[..., dict[str, Any]], inputs: list[tf.TensorSpec], *, half: bool) -> onnx.ModelProto:
-    """Return a function of tensors as an ONNX model with the same names of inputs and outputs.
+    """Return a function of tensors as an ONNX model whose inputs and outputs have the same names.
 
     Args:
       function: returns a tensor for each name.
@@ -57,7 +57,7 @@ def convert(function: Callable[..., dict[str, Any]], inputs: list[tf.TensorSpec]
 
 
 def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model as simple as a runtime would make it on loading, with its functions replaced by their nodes."""
+    """Return a model optimised as a runtime would do on loading, with its functions inlined."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3  # errors
@@ -73,7 +73,7 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model that stores as float16 what loses nothing by it, weights that were float16, and casts it."""
+    """Return a model that stores as float16 the constants that lose nothing, i.e. weights that were float16."""
     casts = []
     for stored in model.graph.initializer:
         values = numpy_helper.to_array(stored)

@@ -16,7 +16,7 @@ from trainer.inference.photos.photo_reader import PhotoReader
 from trainer.inference.predictor import Predictor
 
 DESCRIBED = ("alphabet", "max_length", "image_size", "fingerprint")  # of `model_info.json`, in the metadata
-# What `PhotoReader` calls texts are tokens here, since few ONNX runtimes have strings.
+# The texts of `PhotoReader` are tokens here, since few ONNX runtimes support strings.
 PHOTO_OUTPUTS = {
     "text": "tokens",
     "log_prob": "log_prob",
@@ -34,7 +34,7 @@ def of_recogniser(predictor: Predictor, info: dict[str, Any], *, half: bool) -> 
     """Return a recogniser as ONNX.
 
     It takes `images`, uint8 [B, H, W, 3] of any size; `beam_width` and `candidates`, int32 [], are optional. It returns
-    what `Predictor.read` does, but for `text`. Its metadata are `DESCRIBED`, each as JSON.
+    what `Predictor.read` does, except `text`. Its metadata are `DESCRIBED`, each as JSON.
 
     Args:
       predictor: reads the images.

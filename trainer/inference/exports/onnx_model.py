@@ -1,4 +1,4 @@
-"""Read images with a model's ONNX file: the same answers as its SavedModel gives, without TensorFlow."""
+"""Read images with a model's ONNX file, which gives the same answers as its SavedModel, without TensorFlow."""
 
 import io
 from collections.abc import Sequence
@@ -63,14 +63,14 @@ class OnnxModel:
         return height, width
 
     def attention(self, file: bytes) -> None:
-        """Return None: only the SavedModel says where it looked."""
+        """Return None: only the SavedModel can tell where it looked."""
 
     def _run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         names = [output.name for output in self.session.get_outputs()]
         return dict(zip(names, self.session.run(names, inputs), strict=True))
 
     def _with_texts(self, row: dict[str, NDArray[Any]]) -> dict[str, Any]:
-        """Return the outputs for an image as the SavedModel returns them, with texts for tokens."""
+        """Return the outputs for an image as the SavedModel returns them, with texts instead of tokens."""
         decode = Vocab(self.info["alphabet"]).decode
         named = {name: value.tolist() for name, value in row.items() if "tokens" not in name}
         named["text"] = [decode(tokens).encode() for tokens in row["tokens"]]
@@ -101,11 +101,12 @@ def load(folder: str) -> OnnxModel:
     if content is None:
         raise UserError(f"{folder} has no {ONNX_FILE}: {again}")
     options = onnxruntime.SessionOptions()
-    # The export did the optimisations that pay; more of them take a second to load, and threads that wait take a CPU.
+    # The export has already applied the useful optimisations; others take a second at loading. Waiting threads must not
+    # spin, which would keep a CPU busy.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3  # errors: it warns that sizes with a default are not constant
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return OnnxModel(onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), info)
-    except Exception as error:  # its errors have no common class but this
+    except Exception as error:  # ONNX Runtime's errors have no other common class
         raise UserError(f"{folder}/{ONNX_FILE} cannot be loaded ({str(error).splitlines()[0]}): {again}") from error

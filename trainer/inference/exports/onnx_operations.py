@@ -49,13 +49,13 @@ _BODIES = {
 
 
 def _call(context: Graph, node: Node, name: str, args: Any) -> None:
-    """Let a node call the function of its name; its attributes are constants in there."""
+    """Make a node call the function of the same name, in which the node's attributes are constants."""
     for attribute in list(node.attr):
         del node.attr[attribute]
     node.domain = DOMAIN
 
 
-# For tf2onnx: what to do with an operation, and further arguments.
+# For tf2onnx: the handler of each operation, and its further arguments.
 HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {operation: (_call, []) for operation in _BODIES}
 FUNCTIONS = onnx.helper.make_opsetid(DOMAIN, 1)
 

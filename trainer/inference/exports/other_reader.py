@@ -18,9 +18,9 @@ from trainer.models.finder import PureFinder
 def export(photos: ExportedModel, reader: ExportedModel, output: str) -> dict[str, Any]:
     """Write the finder of an exported model with another recogniser.
 
-    The confidence of regions stays as it was fitted for the former recogniser, as a first estimate, so the thresholds
-    for target accuracies are left out. If the new recogniser is not calibrated, the former one's calibration is applied
-    to what it says, too.
+    The calibration of regions, fitted for the former recogniser, is kept as a first estimate, so the thresholds for
+    target accuracies are left out. If the new recogniser is not calibrated, its probabilities are calibrated as those
+    of the former one.
 
     Args:
       photos: a model that finds numbers.
@@ -57,7 +57,7 @@ def finder_of(photos: ExportedModel) -> LoadedFinder:
     """Return the finder of an exported model.
 
     Raises:
-      UserError: it has none, or one of another architecture than that of its experiment.
+      UserError: it has none, or the architecture of the finder is not that of its experiment.
     """
     info = photos.info
     if "finder" not in info:

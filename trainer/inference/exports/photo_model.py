@@ -71,8 +71,8 @@ def write(
     Args:
       found: the finder.
       reader, output, half, onnx, serving: as there.
-      calibrated: turns what both say of a region into a confidence.
-      stored: what `model_info.json` says about that.
+      calibrated: combines what both say about a region into a confidence.
+      stored: how `model_info.json` describes `calibrated`.
     """
     finder, config = found.finder, found.finder.config
     params, state = dict(finder.params), dict(finder.state)
@@ -113,7 +113,7 @@ def _extras(
     onnx: bool,
     serving: bool,
 ) -> dict[str, Callable[[], bytes]]:
-    """Return what makes each further file, by its path in the model; see `export`."""
+    """Return a function that makes the content of each further file, by its path in the model; see `export`."""
     extras: dict[str, Callable[[], bytes]] = {}
     if onnx:
         from trainer.inference.exports import onnx_export  # needs the extra `onnx`

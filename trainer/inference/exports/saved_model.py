@@ -75,7 +75,7 @@ def export(
 def _extras(
     predictor: Predictor, info: dict[str, Any], *, half: bool, tflite: bool, onnx: bool, serving: bool
 ) -> dict[str, Callable[[], bytes]]:
-    """Return what makes each further file, by its path in the model; see `export`."""
+    """Return a function that makes the content of each further file, by its path in the model; see `export`."""
     extras: dict[str, Callable[[], bytes]] = {}
     if tflite:
         extras[exported_folder.TFLITE_FILE] = lambda: signatures.lite(predictor)

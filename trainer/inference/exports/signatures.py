@@ -23,8 +23,8 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
     [B, h, w, 3], instead; `fitted` takes uint8 [B, H, W, 3] of the model's size, and also returns `tokens`. TensorFlow
     Serving fills in the configured values of the last two inputs; tf.saved_model.load requires them.
 
-    `images` takes the files alone, and reads them with these configured values, for callers that cannot give several
-    inputs: `keras.layers.TFSMLayer`, and batching in TensorFlow Serving, for which each input must have a batch.
+    `images` takes only the files, and reads them with these configured values, for callers that cannot pass scalars:
+    `keras.layers.TFSMLayer`, and batching in TensorFlow Serving, where each input needs a batch dimension.
 
     `attention`, if the model has any, takes `images`, string [B], and returns `text` string [B] and `attention`,
     float32 [B, T, rows, columns]: where the model looked for each of the T tokens of the best candidate, sum 1.
@@ -53,7 +53,7 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
     def read_alone(images):
         return of_candidates(read_files(images, followed, configured), predictor.config.decode.beam_width)
 
-    # Traced here: while it saves, TensorFlow would not share with them what was traced before.
+    # Traced here: if TensorFlow traced them while saving, they would not share graphs that were traced before.
     found = {
         name: graph.compiled(function, input_signature=inputs).get_concrete_function()
         for name, function, inputs in (
@@ -85,7 +85,7 @@ def _attention(predictor: Predictor, followed: tf.Tensor) -> Any:
 
 
 def without_tokens(out: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Return outputs but for `tokens`: `text` says the same, more conveniently."""
+    """Return the outputs without `tokens`, since `text` says the same more conveniently."""
     return {name: value for name, value in out.items() if name != "tokens"}
 
 

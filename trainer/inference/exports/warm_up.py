@@ -1,8 +1,8 @@
-"""Write what TensorFlow Serving wants beside a model: requests to warm it up with, and how to batch.
+"""Write two more files for TensorFlow Serving: requests that warm up a model, and the batching configuration.
 
 The requests are a TFRecord file of `tensorflow.serving.PredictionLog`. The package `tensorflow-serving-api`, which has
-that message, needs another build of TensorFlow than `tensorflow-cpu`; so the few fields that are needed are declared
-here, under the numbers of its `prediction_log.proto`, `predict.proto` and `model.proto`.
+that message, needs another build of TensorFlow than `tensorflow-cpu`. So the few fields that are needed are declared
+here, with the field numbers of its `prediction_log.proto`, `predict.proto` and `model.proto`.
 """
 
 import io
@@ -33,14 +33,14 @@ num_batch_threads {{ value: 2 }}
 
 
 def next_version(folder: str) -> str:
-    """Return the folder for the next version of a model, below that of all versions: one more than the highest."""
+    """Return the folder for the next version of a model, in the folder of all versions: one more than the highest."""
     names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
     numbers = [int(name) for name in (name.rstrip("/") for name in names) if name.isascii() and name.isdigit()]
     return f"{folder.rstrip('/')}/{max(numbers, default=0) + 1}"
 
 
 def write_batching(folder: str) -> str | None:
-    """Write the batching configuration into the folder of all versions; return its path, None if it has one."""
+    """Write the batching configuration into the folder of all versions; return its path, None if it existed before."""
     path = f"{folder.rstrip('/')}/{BATCHING_FILE}"
     if tf.io.gfile.exists(path):
         return None
@@ -64,7 +64,7 @@ def requests(size: Sequence[int]) -> bytes:
 
 @lru_cache(maxsize=1)
 def _log_class() -> Any:
-    """Return the message class, in which a tensor is bytes: on the wire these are the same as a message."""
+    """Return the message class; tensors are bytes fields, which have the same wire format as nested messages."""
     types = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="serving/log.proto", package="tensorflow.serving", syntax="proto3")
 

@@ -1,4 +1,4 @@
-"""Intervals of figures that are not simple proportions, by resampling the images (Efron 1979)."""
+"""Compute confidence intervals of figures that are not simple proportions, by bootstrapping (Efron 1979)."""
 
 from collections.abc import Callable, Sequence
 

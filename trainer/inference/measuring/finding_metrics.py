@@ -1,4 +1,4 @@
-"""How well numbers are found: precision, recall and F1 at an intersection over union of 0.5 of oriented boxes."""
+"""Measure how well numbers are found: precision, recall and F1 of oriented boxes at 0.5 intersection over union."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainer.inference.measuring.metrics import wilson_interval
 
-SAME = 0.5  # intersection over union from which a box counts as that of a number, as in COCO's AP50 and ICDAR
+SAME = 0.5  # intersection over union at which a box matches a number, as in COCO's AP50 and ICDAR
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def overlaps(ones: NDArray[np.floating], others: NDArray[np.floating]) -> NDArra
 
 
 def matches(found: Found) -> NDArray[np.bool_]:
-    """Return which of the boxes found are right, bool [K]: best first, each takes the free number it overlaps most."""
+    """Return which boxes found are correct, bool [K]: best first, each takes the unmatched number it overlaps most."""
     shared = overlaps(found.truth, found.corners)
     right = np.zeros(len(found.scores), bool)
     for i in np.argsort(-found.scores, kind="stable"):
@@ -55,8 +55,8 @@ def summarise(answers: Sequence[Found]) -> dict[str, Any]:
     Returns:
       `examples`; `numbers`; `f1`, the highest over all thresholds, with the `threshold`, `precision` and `recall` that
       give it and `interval_95` of the recall; `best_recall`, the proportion of images with a number whose best box is
-      right; `empty`, how many images have no number; `empty_answered`, the proportion of them with a box from the
-      threshold on.
+      correct; `empty`, how many images have no number; `empty_answered`, the proportion of them with a box at or above
+      the threshold.
     """
     scores = np.concatenate([a.scores for a in answers]) if answers else np.zeros(0)
     right = np.concatenate([matches(a) for a in answers]) if answers else np.zeros(0, bool)

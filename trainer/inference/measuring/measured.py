@@ -1,4 +1,4 @@
-"""What a validation measured, and what it shows."""
+"""The result of a validation, and labelled images to show with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Shown:
-    """What to show of a labelled image: a line of text, and boxes.
+    """What to show about a labelled image: a line of text, and boxes.
 
     Attributes:
       caption: the label, and what the model answered.

@@ -116,5 +116,5 @@ def by_group(groups: dict[str, list[bool]], count: str, accuracy: str) -> dict[s
 
 
 def share(part: float, whole: float) -> float:
-    """Return a proportion, 0 of nothing."""
+    """Return the proportion `part / whole`, 0 if the whole is 0."""
     return part / whole if whole else 0.0

@@ -40,14 +40,14 @@ class NumberFinder:
     def find(
         self, images: tf.Tensor, most: int | tf.Tensor = 10, *, views: Sequence[float] = ()
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the boxes of numbers, best first, for float32 [B, H, W, 3] in -1..1; for use inside a graph.
+        """Return the boxes of numbers, best first, in images, float32 [B, H, W, 3] in -1..1; for use inside a graph.
 
         Args:
           images: of the largest view; H and W are multiples of 32.
           most: K, how many to return of each image.
           views: zoom factors at which the images are searched, by default as configured; the boxes of all are merged.
         Returns:
-          The corners, float32 [B, K, 8] in pixels of the images: x, y, clockwise from the top left as one reads; the
+          The corners, float32 [B, K, 8] in pixels of the images: x, y, clockwise from the top left of the text; the
           scores, float32 [B, K] in 0..1, 0 where there are fewer than K.
         """
         return tf.map_fn(
@@ -57,12 +57,12 @@ class NumberFinder:
         )
 
     def find_in_one(self, image: tf.Tensor, most: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return what `find` does, without its first dimension, for one image, float32 [H, W, 3], without a loop."""
+        """Find numbers in one image, float32 [H, W, 3]: as `find`, without the batch dimension and without a loop."""
         corners, scores = self._all_peaks(image[tf.newaxis], self.config.decode.views)
         return _apart(corners[0], scores[0], most)
 
     def _all_peaks(self, images: tf.Tensor, views: Sequence[float]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return what `_peaks` does, for all views."""
+        """Return the peaks of all views together, as `_peaks` returns those of one."""
         found = [self._peaks(_resized(images, view / max(views))) for view in views]
         corners, scores = (tf.concat(parts, axis=1) for parts in zip(*found, strict=True))
         return corners, scores
@@ -100,7 +100,7 @@ class NumberFinder:
         return found
 
     def shown(self, labelled: input_pipeline.LabelledImages) -> list[Shown]:
-        """Return how many numbers each image has and how many boxes were found, with both; right if these match."""
+        """Return, for each image, its boxes and those found; right if all of them match."""
         return [
             Shown(
                 f"{len(one.truth)} numbers, {len(one.corners)} found",

@@ -11,12 +11,12 @@ from trainer.inference.photos.region_calibration import RegionCalibration
 
 OF_TEXTS, CHARACTERS = ("text", "log_prob", "probability"), "characters"  # of what a recogniser returns
 LENGTH, SAME = "length", "same"  # of the best text, see `PhotoReader`
-MOST_REGIONS = 60  # per photo, beside the whole photo
+MOST_REGIONS = 60  # per photo, besides the whole photo
 Reader = Callable[..., dict[str, tf.Tensor]]
 
 
 class Finder(Protocol):
-    """What finds the regions: a `NumberFinder`."""
+    """The interface of what finds the regions, e.g. a `NumberFinder`."""
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -34,13 +34,13 @@ class PhotoReader(tf.Module):
 
     Args:
       finder: finds the regions.
-      reader: what `of_strings` or `of_tokens` makes of an exported recogniser: images uint8 [N, H, W, 3], `beam_width`
-        and `candidates` int32 [] to `text`, string [N, C] or int32 [N, C, T]; `log_prob`, `probability` float32 [N, C];
-        `confidence` float32 [N]; `length` int32 [N] of the best text; `same` int32 [N], equal where it is the same;
-        and, but for older exports, `characters` float32 [N, T].
+      reader: what `of_strings` or `of_tokens` makes of an exported recogniser. It maps images, uint8 [N, H, W, 3],
+        `beam_width` and `candidates`, int32 [], to `text`, string [N, C] or int32 [N, C, T]; `log_prob`, `probability`
+        float32 [N, C]; `confidence` float32 [N]; `length` int32 [N] of the best text; `same` int32 [N], equal for
+        images with the same best text; and, except for older exports, `characters` float32 [N, T].
       reader_size: height and width of its input.
-      calibrated: turns what both say of a region into a confidence.
-      most: the most regions per photo beside the whole photo.
+      calibrated: combines what finder and reader say about a region into a confidence.
+      most: the most regions per photo besides the whole photo.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class PhotoReader(tf.Module):
           Of the most probable region: `text` string [B, C]; `log_prob`, `probability` float32 [B, C]; `confidence`
           float32 [B]. Of all regions, most confident first: `numbers/text` string [B, R], `numbers/confidence` float32
           [B, R], the probability that a number with this text is there, and `numbers/corners` float32 [B, R, 8]; the
-          whole photo only counts where it comes first. There are R - 1 regions at most; the rest has confidence 0. Of
-          the same regions, `numbers/candidates` string [B, R, C], and `numbers/characters` float32 [B, R, T], the
+          whole photo only counts if it comes first. At most R - 1 regions are found; the confidence of the others is 0.
+          Of the same regions, `numbers/candidates` string [B, R, C], and `numbers/characters` float32 [B, R, T], the
           probability of each character, if the recogniser returns it.
         """
         return self._ranked(self.regions(files, beam_width, candidates))
@@ -83,7 +83,7 @@ class PhotoReader(tf.Module):
         return self._ranked(self._read(cuts, *of_all, beam_width, candidates))
 
     def _ranked(self, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return what `read` does, for all regions as `regions` returns them."""
+        """Rank the regions as `regions` returns them, and return what `read` returns."""
         confidence = self.calibrated.confidence(found["score"], found["confidence"], found[LENGTH])
         boxes_best = tf.reduce_max(confidence[:, 1:], axis=1)
         whole = tf.where(confidence[:, 0] > boxes_best, confidence[:, 0], 0.0)
@@ -120,13 +120,13 @@ class PhotoReader(tf.Module):
         return self._read(self._cuts(photos, corners, scores), corners, scores, sizes, beam_width, candidates)
 
     def _scales(self, sizes: tf.Tensor) -> tf.Tensor:
-        """Return how much photos of heights and widths, int32 [..., 2], shrink when they are letterboxed."""
+        """Return the factors by which letterboxing shrinks photos of these heights and widths, int32 [..., 2]."""
         return tf.reduce_min(tf.constant(self.size, tf.float32) / tf.cast(sizes, tf.float32), axis=-1)
 
     def _read(
         self, cut: tuple[tf.Tensor, ...], corners: tf.Tensor, scores: tf.Tensor, sizes: tf.Tensor, *widths: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Return what `regions` does.
+        """Read the cuts, and return what `regions` returns.
 
         Args:
           cut: as `_cuts` returns it.
@@ -155,7 +155,7 @@ class PhotoReader(tf.Module):
         return {"corners": tf.concat([whole[:, tf.newaxis], corners], axis=1), "score": whole_scores, **read}
 
     def _decoded(self, files: tf.Tensor) -> tuple[tf.TensorArray, tf.Tensor, tf.Tensor]:
-        """Return the decoded photos, and letterboxed ones, uint8 [B, H, W, 3], and their sizes, int32 [B, 2]."""
+        """Return the decoded photos, the letterboxed ones, uint8 [B, H, W, 3], and the original sizes, int32 [B, 2]."""
         count, (height, width) = tf.size(files), self.size
         photos = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=[None, None, 3])
         padded = tf.TensorArray(tf.uint8, count, element_shape=[height, width, 3])
@@ -170,11 +170,11 @@ class PhotoReader(tf.Module):
         return photos, padded.stack(), sizes.stack()
 
     def _cuts(self, photos: tf.TensorArray, corners: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Cut out the regions that are there, of each photo the whole photo first.
+        """Cut out the regions with a score above 0; for each photo, the whole photo comes first.
 
         Returns:
-          uint8 [N, H, W, 3]; which region each is of, counted over all photos, int32 [N]; and how many characters that
-          were below each other it shows side by side, int32 [N], 0 for a plain cut.
+          The cuts, uint8 [N, H, W, 3]; the region of each, counted over all photos, int32 [N]; and the number of
+          stacked characters that the cut shows side by side, int32 [N], 0 for a plain cut.
         """
         height, width = self.reader_size
         batch, shape = tf.shape(scores)[0], [None, height, width, 3]
@@ -193,7 +193,7 @@ class PhotoReader(tf.Module):
         return tf.ensure_shape(cuts.concat(), shape), regions_of.concat(), stacked.concat()
 
     def _cuts_of(self, photo: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Cut the regions `found`, float32 [K, 8], out of one photo, as `_cuts` does, counting from its own 0."""
+        """Cut the regions `found`, float32 [K, 8], out of one photo, as `_cuts` does; regions count from 0."""
         height, width = self.reader_size
         count = 1 + tf.shape(found)[0]
         parts = [regions.widened(found, margin) for margin in regions.MARGINS]
@@ -248,9 +248,9 @@ def of_tokens(exported: Reader, end: int) -> Reader:
 def _agreed(out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor) -> tf.Tensor:
     """Return how confident each cut is, float32 [N]; -1 if a cut of stacked characters reads as fewer or more.
 
-    A wrong number of equal parts may well be read with high confidence, but seldom the same at several margins. The
-    confidence of stacked characters is therefore half their own, half the mean of all margins, where one that reads
-    otherwise counts as 0.
+    A region that is cut into the wrong number of parts may be read with high confidence, but seldom as the same text
+    with several margins. So the confidence of stacked characters is the mean of the cut's own and of the mean over all
+    margins, where margins with another text count as 0.
 
     Args:
       out: of the reader, for N cuts.
@@ -273,7 +273,7 @@ def _most_confident(confidence: tf.Tensor, regions_of: tf.Tensor, count: int | t
       count: how many regions there are.
     """
     best = tf.gather(tf.math.unsorted_segment_max(confidence, regions_of, count), regions_of)
-    # ONNX has the highest of a segment, and only of floats; these are exact up to 16 million.
+    # ONNX has a segment maximum, but only for floats, which are exact up to 16 million.
     backwards = -tf.cast(tf.range(tf.size(regions_of)), tf.float32)
     last = tf.fill(tf.shape(backwards), backwards.dtype.min)
     first = tf.math.unsorted_segment_max(tf.where(confidence >= best, backwards, last), regions_of, count)

@@ -1,10 +1,10 @@
-"""The confidence of a region of a photo, from what the finder and the recogniser say about it.
+"""Compute the confidence of a region of a photo from what the finder and the recogniser say about it.
 
-It is the probability that a number is there and its text is right. A logistic regression (Cox 1958) combines the log
+It is the probability that a number is there and its text is correct. A logistic regression (Cox 1958) combines the log
 odds of both, with an offset by the length of the text: part of a number, a letter or an edge is easily read as one
-digit, but hardly ever as four. The whole photo has weights of its own, with the log odds of the best box in place of
-its own, since a photo in which a small number is found is not itself a number. Where the recogniser reads an empty
-text, there is no number: the confidence is 0.
+digit, but hardly ever as four. The whole photo, which has no finder score, has separate weights and uses the score of
+the best box instead, since a photo in which a small number is found is not itself a number. If the recogniser reads an
+empty text, the confidence is 0.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ class RegionCalibration:
     whole: tuple[float, float, float] = (1.0, -0.5, -1.0)
 
     def confidence(self, scores: tf.Tensor, confidences: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Return the confidence of regions, the whole photo first, float32 [B, R]; 0 for those without a number.
+        """Return the confidence of regions, float32 [B, R], the whole photo first; 0 if absent or with an empty text.
 
         Args:
           scores: of the finder, float32 [B, R], 0 for absent regions; ignored for whole photos.
@@ -53,11 +53,11 @@ class RegionCalibration:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "RegionCalibration":
-        """Return the calibration that `to_json` described."""
+        """Return the calibration that `to_json` stored."""
         return cls(**{field.name: tuple(stored[field.name]) for field in dataclasses.fields(cls)})
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `model_info.json` holds."""
+        """Return the calibration as `model_info.json` stores it."""
         return dataclasses.asdict(self)
 
 
@@ -76,7 +76,7 @@ def fit(
 
     Args:
       scores, confidences, lengths: as in `RegionCalibration.confidence`, [B, R].
-      right: whether there is a number in the region whose text was read right, bool [B, R].
+      right: whether the region contains a number whose text was read correctly, bool [B, R].
     """
     present, before = (scores > 0) & (lengths > 0), RegionCalibration()
     read = _log_odds(tf.constant(confidences)).numpy()

@@ -1,4 +1,4 @@
-"""Command-line options on which regions of a photo are read, how, and by what."""
+"""Add command-line options for which regions of a photo are read, how, and with which engine."""
 
 import argparse
 
@@ -14,8 +14,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         choices=[ONNX, TENSORFLOW],
-        help="what computes: onnx starts ten seconds sooner and needs no TensorFlow; by default it, if the model was "
-        "exported with --onnx, as those of the package are",
+        help="what runs the model: onnx starts ten seconds sooner and needs no TensorFlow; it is the default for "
+        "models exported with --onnx, as the released ones were",
     )
 
 
@@ -25,7 +25,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=[AUTO, FLOAT32],
         default=AUTO,
-        help="auto: bfloat16 on CPUs with instructions for it; float32: the same confidences on all CPUs but for rounding",
+        help="auto: bfloat16 on CPUs with instructions for it; float32: the same confidences on all CPUs, up to rounding",
     )
 
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regions",
         choices=["found", "whole"],
         default="found",
-        help="found: read each number that is found in a photo, and the whole photo; whole: read only the whole photo",
+        help="found: read each number found in a photo, and the whole photo; whole: read only the whole photo",
     )
     parser.add_argument(
         "--max-numbers",

@@ -1,4 +1,4 @@
-"""Cut oriented regions out of photos at full resolution, turned upright, and stacked characters laid side by side."""
+"""Cut oriented regions out of photos at full resolution, rotated upright, with stacked characters laid side by side."""
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,7 @@ PITCH = (1.2, 2.5)  # from one stacked character to the next, relative to their 
 
 
 def widened(corners: tf.Tensor, margin: tuple[float, float]) -> tf.Tensor:
-    """Return numbers with a margin, float32 [K, 8], for their corners; in tall ones, characters are stacked."""
+    """Return the corners of numbers with a margin, float32 [K, 8]; in tall ones, characters count as stacked."""
     box = oriented_box.from_corners(corners)
     character = tf.minimum(box.width, box.height)
     width, height = (box.width + 2 * margin[0] * character, box.height + 2 * margin[1] * character)
@@ -42,7 +42,7 @@ def cut(image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, w
     """
     across, down = corners[:, 2:4] - corners[:, 0:2], corners[:, 6:8] - corners[:, 0:2]
     counts, columns = tf.cast(stacked, tf.float32), tf.gather(_part_widths(width), stacked - 1)
-    # No reductions: those of ONNX Runtime before 1.24 fail where there is no region.
+    # No reductions: those of ONNX Runtime before 1.24 fail if there are no regions.
     across, down = (tf.sqrt(side[:, 0] ** 2 + side[:, 1] ** 2) for side in (across, down))
     shrunk = tf.maximum(across / columns, down / (height * counts))
     fineness = tf.clip_by_value(tf.cast(tf.math.ceil(shrunk), tf.int32), 1, FINEST)
@@ -57,13 +57,13 @@ def cut(image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, w
 def _averaged(
     image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, width: int, fine: int
 ) -> tf.Tensor:
-    """Return what `cut` does, with `fine` samples per pixel and direction; one at a time, to bound the memory."""
+    """Cut as `cut` does, with `fine` samples per pixel and direction, computed one at a time to bound the memory."""
     parts = tf.cast(stacked, tf.float32)[:, tf.newaxis, tf.newaxis]
     rows = tf.range(height, dtype=tf.float32)[:, tf.newaxis]
     x, y = corners[:, ::2, tf.newaxis, tf.newaxis], corners[:, 1::2, tf.newaxis, tf.newaxis]  # [K, 4, 1, 1]
     sums = tf.zeros([tf.shape(corners)[0], height, width, 3])
     for i in range(fine * fine):
-        # Pixel i covers i to i + 1, and whole numbers are the middles of pixels.
+        # Corners count pixel i as i to i + 1; `bilinear` has pixel centres at integers.
         inside, part = _places(width, (i % fine + 0.5) / fine)
         right = tf.gather(inside, stacked - 1)[:, tf.newaxis]  # [K, 1, W]
         below = (tf.gather(part, stacked - 1)[:, tf.newaxis] + (rows + (i // fine + 0.5) / fine) / height) / parts
@@ -81,9 +81,9 @@ def _part_widths(width: int) -> NDArray[np.float32]:
 
 
 def _places(width: int, shift: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return how far across its part, 0..1, a sample of each column is, and in which part; each [MOST_STACKED, W].
+    """Return each column's sample position within its part, 0..1, and the index of the part; both [MOST_STACKED, W].
 
-    Columns that are left over beside the parts mirror the last ones.
+    Columns left over beyond the last part mirror the columns before them.
 
     Args:
       width: of the cut, in pixels.

@@ -3,13 +3,13 @@
 const $ = (id) => document.getElementById(id);
 const PAGE = Array.from(crypto.getRandomValues(new Uint8Array(9)), (byte) => byte.toString(16)).join("");
 const AHEAD = 2; // rows that are loaded before they are shown
-const MOST_UNDONE = 50; // answers that can be taken back, whose images are kept
-const KINDS = { none: "no number", unreadable: "unreadable", withdrawn: "taken back" };
+const MOST_UNDONE = 50; // answers that can be undone, whose images are kept
+const KINDS = { none: "no number", unreadable: "unreadable", withdrawn: "withdrawn" };
 const ahead = []; // rows with their images, to be shown next
 const answered = []; // rows that this page has answered, the last one last
 const skipped = new Set();
 let shown = null; // the row on the page
-let refused = null; // an answer that was not stored, as others had answered
+let refused = null; // an answer that was not stored, since others had answered
 let busy = false;
 let filling = null;
 
@@ -42,7 +42,7 @@ async function asJson(response) {
   return body;
 }
 
-// Load the image of a row; what failed is told in its place.
+// Load the image of a row, or the reason why that failed.
 async function withImage(row, view) {
   const response = await ask(`v1/rows/${row.row}/${view}`);
   if (response.ok) {
@@ -53,7 +53,7 @@ async function withImage(row, view) {
   return { trouble: body.error ? body.error.detail : `status ${response.status}` };
 }
 
-// One at a time, or two would load the same row.
+// One at a time, or two calls would load the same row.
 function fill() {
   filling ??= load().finally(() => (filling = null));
   return filling;
@@ -76,13 +76,13 @@ function showImage(loaded, whole) {
   $("no-image").hidden = Boolean(loaded.url);
   if (loaded.url) image.src = loaded.url;
   else $("no-image").textContent = `This image cannot be shown: ${loaded.trouble}`;
-  image.alt = whole ? "the whole image" : "the number and what is around it";
+  image.alt = whole ? "the whole image" : "the number and its surroundings";
   $("view").setAttribute("aria-pressed", String(whole));
   $("figure").classList.toggle("drawing", whole && Boolean(loaded.url) && shown.row.has_box);
   showDrawn();
 }
 
-// Return where the whole image stands in the figure: its left and top edge, and CSS pixels for each of its pixels.
+// Return the position of the whole image in the figure: its left and top edge, and CSS pixels per image pixel.
 function placement() {
   const figure = $("figure").getBoundingClientRect();
   const [width, height] = shown.whole.size;
@@ -127,7 +127,7 @@ function display(one) {
   $("box-wrong").checked = false;
   if (!one) {
     showImage({ trouble: "" }, false);
-    $("no-image").textContent = skipped.size ? "Only skipped rows are left: load the page again to see them." : "Everything is answered.";
+    $("no-image").textContent = skipped.size ? "Only skipped rows are left: reload the page to see them." : "Everything is answered.";
     $("about").textContent = "";
     say("Done.");
     return;
@@ -190,7 +190,7 @@ function post(answer) {
   return ask("v1/answers", { method: "POST", headers: { "Content-Type": "application/json" }, body });
 }
 
-// Run one action at a time: keys that are hit while one is stored are not lost answers, they do nothing.
+// Run one action at a time: keys that are pressed while an answer is being stored do nothing.
 async function alone(action) {
   if (busy) return;
   busy = true;
@@ -264,7 +264,7 @@ async function undo() {
     last.row = error.row; // others have answered since: theirs stays, and the row is shown with it
   }
   display(last);
-  say("Your last answer is taken back.");
+  say("Your last answer was withdrawn.");
 }
 
 async function toggleView() {
@@ -281,7 +281,7 @@ async function skip() {
   await advance();
 }
 
-// Enter says that the model has read the image right.
+// Enter confirms that the model has read the image correctly.
 function confirmRead(row) {
   if (row.shows_none || !row.candidates.length) give("none");
   else give("number", row.candidates[0]);
@@ -299,7 +299,7 @@ const KEYS = {
   },
 };
 
-// A wrong frame is replaced by one that is drawn in the whole image.
+// A wrong frame is replaced by one that the reviewer draws in the whole image.
 $("box-wrong").addEventListener("change", () => {
   if (!$("box-wrong").checked) shown.drawn = null;
   const whole = $("view").getAttribute("aria-pressed") === "true";
@@ -331,7 +331,7 @@ for (const name of ["pointerup", "pointercancel"]) {
 }
 window.addEventListener("resize", showDrawn);
 
-// A digit that is not the key of a candidate begins the typed answer, as does t; within a field, keys are its own.
+// A digit that is not a candidate's key begins the typed answer, as does t; within a field, keys go to the field.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !shown || !$("meanwhile").hidden) return;
   if (event.target.closest("input:not([type=checkbox])")) {
@@ -382,7 +382,7 @@ try {
   $("reviewer").value = localStorage.getItem("reviewer") || "";
   $("reviewer").addEventListener("change", () => localStorage.setItem("reviewer", $("reviewer").value));
 } catch {
-  // without storage, the name is asked for again
+  // without storage, the page asks for the name again
 }
 
 async function begin() {

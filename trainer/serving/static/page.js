@@ -64,7 +64,7 @@ function list(result) {
     ...result.numbers.map((n) => row([n.text, percent(n.confidence), n.candidates.slice(1).filter(Boolean).join(", ")])),
   );
   const best = result.numbers[0];
-  shown(best ? `${best.text}, ${percent(best.confidence)} sure.` : "No number found.");
+  shown(best ? `${best.text}, confidence ${percent(best.confidence)}.` : "No number found.");
 }
 
 function remember(name, result) {
@@ -127,11 +127,11 @@ async function start() {
   await watch(video, stream);
 }
 
-// Read one frame after the other, each once the one before is read.
+// Read one frame at a time: the next once the previous one has been read.
 async function watch(video, mine) {
   const shot = document.createElement("canvas");
   const times = [];
-  let last = null; // what the page says of the frame before; null after an error
+  let last = null; // what the page says about the previous frame; null after an error
   while (stream === mine) {
     const scale = Math.min(1, LONGEST / Math.max(video.videoWidth, video.videoHeight));
     shot.width = video.videoWidth * scale;

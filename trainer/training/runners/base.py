@@ -13,8 +13,8 @@ from trainer.training.train_state import TrainState
 class Runner(abc.ABC):
     """Runs training steps.
 
-    A runner is created first, as it may connect to other tasks, which must precede any other TensorFlow operation;
-    `begin` is called once the train state has its values. The defaults are those of a process that trains alone.
+    A runner is created first: it may connect to other tasks, which must precede any other TensorFlow operation.
+    `begin` is called once the train state has its values. The defaults are for a process that trains alone.
 
     Attributes:
       has_evaluator: whether another process validates while this one trains.
@@ -53,7 +53,7 @@ class Runner(abc.ABC):
         """Readmit tasks that respond again, now that no step can be lost.
 
         Raises:
-          Interrupted: some do, and the cluster has to be rebuilt for them.
+          Interrupted: some respond, and the cluster has to be rebuilt to include them.
         """
 
     def agree_to_stop(self, enough: bool) -> bool:
@@ -74,6 +74,6 @@ class Runner(abc.ABC):
 
 
 def mean_figures(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the mean of each figure over steps; empty if there were none."""
+    """Return the mean of each figure over steps; an empty dictionary if there were no steps."""
     names = figures[0] if figures else {}
     return {name: sum(float(of_step[name]) for of_step in figures) / len(figures) for name in names}

@@ -1,8 +1,8 @@
 """Run steps on workers that update variables on parameter servers, each at its own speed (Dean et al. 2012).
 
-The chief schedules step numbers, and a step's number determines its batch: whichever worker runs it, and however
-often a worker is lost, every batch is trained on, in the order of a single process. Steps are scheduled in bounded
-chunks, and the chief waits for each chunk to complete, so no update is staler than a chunk, and between chunks the
+The chief schedules step numbers, and a step's number determines its batch. So every batch is trained on, in the order
+of a single process, whichever worker runs a step and however often workers are lost. Steps are scheduled in bounded
+chunks, and the chief waits for each chunk to complete. So no update is staler than a chunk, and between chunks the
 chief can verify the step count, save, and stop.
 """
 
@@ -113,7 +113,7 @@ class ParameterServers(Runner):
         log.warning("recovered in %.1f s: %d steps lost, from step %d (%s)", seconds, lost, self.step, path)
 
     def _reconnect(self) -> None:
-        """Connect to the tasks that answer now, and begin with the values of the local train state."""
+        """Connect to the tasks that answer now, and distribute the values of the local train state."""
         self._disconnect()
         self.connect()
         self.begin(self.train_state, self.images, self.restore)
@@ -152,12 +152,12 @@ class ParameterServers(Runner):
             self.served.collect()
 
     def after_checkpoint(self) -> None:
-        """Readmit workers that were left out and now answer: the cluster has to be rebuilt for them."""
+        """Readmit workers that were left out and answer again: interrupt training, so that the cluster is rebuilt."""
         if self.absent and (back := set(self.absent) - set(liveness.silent(self.task.jobs, seconds=1.0))):
             raise Interrupted(f"{liveness.names(back)} answers again")
 
     def _present(self) -> dict[str, list[str]]:
-        """Return the addresses of all servers and of the workers that answer, as a cluster."""
+        """Return the addresses of all servers and of the workers that answer, by job."""
         jobs = {job: list(self.task.jobs[job]) for job in ("ps", "worker")}
         missing = liveness.wait_for(jobs, self.limits.wait)
         self.absent = [member for member in missing if member.job == "worker"]
@@ -174,7 +174,7 @@ class ParameterServers(Runner):
         return {"chief": list(self.task.jobs["chief"]), "worker": here, "ps": jobs["ps"]}
 
     def _resident(self, _: Any = None) -> tf.data.Dataset:
-        """Return all images in a worker's memory, repeated as one element, which costs no copy."""
+        """Return a dataset that repeats all images in a worker's memory as one element, which copies nothing."""
         element = {
             "images": self.images.read_images(),
             "tokens": tf.constant(self.images.tokens),
@@ -183,7 +183,7 @@ class ParameterServers(Runner):
         return untuned(tf.data.Dataset.from_tensors(element).repeat())
 
     def _train_on(self, number: tf.Tensor, there: Any) -> dict[str, tf.Tensor]:
-        """Run a step on a worker, on the batch of that number."""
+        """Run a step on a worker, with the batch that belongs to its number."""
         images = replace(self.images, **next(there))
         return self.served.train_state.train_step(input_pipeline.training_batch(images, self.config, number))
 

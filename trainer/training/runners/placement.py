@@ -114,7 +114,7 @@ class Served:
         return held
 
     def collect(self) -> None:
-        """Update the local train state. No step may run meanwhile."""
+        """Update the local train state; no step may run at the same time."""
         variables = [variable for group in self.local.groups().values() for variable in group.values()]
         for variable, value in zip(variables, self._fetch(), strict=True):
             variable.assign(value)

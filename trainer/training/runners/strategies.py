@@ -1,4 +1,4 @@
-"""Choose the runner, by the command line and the cluster that the environment describes."""
+"""Choose the runner by the command line and the cluster that the environment describes."""
 
 import logging
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def choose(wanted: str, task: Task) -> str:
-    """Return one of `environment.STRATEGIES`; `auto` follows the cluster, and on a single host uses all its GPUs.
+    """Return one of `environment.STRATEGIES`; `auto` follows the cluster, or uses all GPUs of a single host.
 
     Raises:
       UserError: the requested strategy does not fit the cluster.

@@ -82,9 +82,9 @@ class Synchronous(Runner):
             return bool(self._agree_together(tf.constant(float(enough))).numpy())
 
     def close(self) -> None:
-        """Meet the other workers at a final barrier, so that none exits while another still fetches a sum from it.
+        """Meet the other workers at a final barrier, so that none exits while another still needs a sum from it.
 
-        Failures are ignored: the others may exit as soon as all have arrived.
+        Failures are ignored, since other workers may exit as soon as all have arrived.
         """
         with self.watchdog.limit("waiting at the final barrier"), contextlib.suppress(tf.errors.OpError):
             self._agree_together(tf.constant(0.0)).numpy()
@@ -128,7 +128,7 @@ def _sum_over_replicas(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def check_batch(config: Config, replicas: int) -> None:
-    """Log each replica's share of the batch.
+    """Log how many images of the batch each replica gets.
 
     Raises:
       UserError: the batch cannot be divided equally.
