@@ -38,7 +38,7 @@ PLAN = {
     "training": ("--repeats 15", "--repeats 3 --models compact"),
     "scoring": (
         f"IMAGES --count 20000 --few 400 --repeats 3 --memory 1000 10000 {ONE_VIEW}",
-        f"IMAGES --count 256 --few 64 --repeats 1 --memory 64 {ONE_VIEW}",
+        f"IMAGES --count 2000 --few 64 --repeats 1 --memory 64 {ONE_VIEW}",
     ),
     "pipelines": (
         "--images PHOTOS --count 50000 --repeats 3 --few 10000 --many 500000",
