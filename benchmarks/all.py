@@ -51,6 +51,11 @@ PLAN = {
         "--kinds 'portrait JPEG' PNG WebP --count 24 --others 8 --distinct 2",
         "--kinds 'portrait JPEG' --count 2",
     ),
+    "cost": (
+        "--images SHARED/scenes/wild_dev/images --models released-fast released released-photos "
+        "--count 400 --repeats 3",
+        "--images SHARED/scenes/wild_dev/images --models released-fast --count 100",
+    ),
     "strategies": ("--experiment compact --steps 60", "--experiment smoke --steps 40"),
     "wild": ("--photos SHARED/scenes/wild_dev --models released-photos",) * 2,
 }

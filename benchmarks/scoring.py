@@ -39,7 +39,10 @@ TFLITE = "assets.extra/model.tflite"
 
 @dataclass
 class Way:
-    """One way to read: images, seconds of reading, proportion of correct numbers, seconds to start, peak megabytes."""
+    """One way to read.
+
+    Its images, seconds of reading, proportion of correct numbers, seconds to start, peak megabytes and CPU seconds.
+    """
 
     name: str
     images: int
@@ -47,6 +50,7 @@ class Way:
     accuracy: float
     start: float = 0.0
     megabytes: float = 0.0
+    cpu_seconds: float = 0.0
 
     @property
     def speed(self) -> float:
@@ -77,7 +81,18 @@ def links(photos: list[tuple[Path, str]], folder: Path, count: int) -> tuple[lis
 
 def job(model: Path, photos: Path, output: Path, labels: list[str], batch_size: int) -> Way:
     """Run the command itself; its peak memory is that of the process."""
-    command = [sys.executable, "-m", "beam_pipelines.score", "--model", model, "--input", photos, "--output", output]
+    command = [
+        sys.executable,
+        "-m",
+        "beam_pipelines.score",
+        "-q",
+        "--model",
+        model,
+        "--input",
+        photos,
+        "--output",
+        output,
+    ]
     begin = time.perf_counter()
     process = subprocess.Popen([*map(str, command), "--batch-size", str(batch_size)], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -89,7 +104,9 @@ def job(model: Path, photos: Path, output: Path, labels: list[str], batch_size: 
         for path in sorted(output.glob("predictions-*"))
         for line in path.open()
     ]
-    return Way(JOB, len(texts), seconds, share(texts, labels), megabytes=usage.ru_maxrss / 1024)
+    return Way(
+        JOB, len(texts), seconds, share(texts, labels), 0.0, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
+    )
 
 
 def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tuple[int, ...]) -> list[Way]:

@@ -59,7 +59,7 @@ LAYERS = {
         "rows restored stepwise peer wild_peers review_scenes ablation",
         "machine serving_peer",
         "training scoring pipelines listing first_answer strategies wild serving",
-        "beam memory quality",
+        "beam cost memory quality",
         "compare",
         "all",
         "page",
