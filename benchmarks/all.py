@@ -29,7 +29,6 @@ from trainer.cluster import environment
 from trainer.exit_status import BAD_RESULT_STATUS
 
 RESULTS = provenance.ROOT / "benchmarks" / "results"
-BUSY = 0.5  # load average at the start from which other work affects the figures
 MOST_SECONDS = 1500  # of one benchmark
 
 # What each benchmark is run with, in full and with --quick. Capitals stand for what differs between machines.
@@ -80,7 +79,7 @@ def _run(argv: list[str] | None) -> None:
     results = begin(args.output, args.quick)
     path = args.output or _default_output(results)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if results["load"] > BUSY:
+    if results["load"] > machine.BUSY:
         print(f"\nWARNING: THIS MACHINE IS BUSY, load average {results['load']}: do not publish these figures\n")
     peers = {name: str(python.absolute()) for name in PEERS if (python := getattr(args, name))}
     with tempfile.TemporaryDirectory() as scratch:

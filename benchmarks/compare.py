@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import BUSY
 from benchmarks.rows import HIGHER, NEITHER, Row, number
 from trainer import cli
 from trainer.exit_status import BAD_RESULT_STATUS
@@ -112,6 +113,9 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
     before, after = (load(path) for path in (args.before, args.after))
+    for path, results in ((args.before, before), (args.after, after)):
+        if results["load"] > BUSY:
+            print(f"{path}: measured on a busy machine, load average {results['load']}: repeat it before you trust it")
     found = list(changes(before, after, any_machine=args.any_machine))
     for change in found:
         medians = " to ".join(number(statistics.median(values)) for values in (change.before, change.after))
@@ -129,7 +133,7 @@ def load(path: Path) -> dict[str, Any]:
       UserError: it is not such a file.
     """
     advice = "give a file of benchmarks.all"
-    results = whole_file.read_json(str(path), advice=advice, keys=("machine", "commit", "quick", "benchmarks"))
+    results = whole_file.read_json(str(path), advice=advice, keys=("machine", "commit", "quick", "load", "benchmarks"))
     if results is None:
         raise cli.UserError(f"{path} does not exist: {advice}")
     return results

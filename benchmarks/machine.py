@@ -10,6 +10,7 @@ from benchmarks.rows import HIGHER, Row
 from trainer import provenance
 
 INSTRUCTION_SETS = {"avx2": "avx2", "avx512f": "avx512", "avx512_bf16": "avx512_bf16", "amx_bf16": "amx_bf16"}
+BUSY = 0.5  # load average at the start from which other work affects the figures
 PEAK_SIDE = 2048  # of the matrices
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compare
-from benchmarks.all import BUSY
+from benchmarks.machine import BUSY
 from benchmarks.rows import Row, number
 from trainer import cli, provenance
 

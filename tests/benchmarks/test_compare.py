@@ -80,6 +80,13 @@ def test_regressions_are_named_and_the_exit_status_is_1(tmp_path: Path, capsys: 
     assert ran(tmp_path, good, good) == 0
 
 
+def test_a_busy_machine_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(tmp_path, results(speeds(100.0)), results(speeds(100.0), load=3.0)) == 0
+    out = capsys.readouterr().out
+    assert "after.json: measured on a busy machine, load average 3.0" in out
+    assert "before.json" not in out
+
+
 def test_a_benchmark_that_fails_now_is_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = results(speeds(1.0))
     broken["benchmarks"]["training"] = {"command": "python -m benchmarks.training", "failed": "out of memory"}
