@@ -146,7 +146,7 @@ def measure(name: str, command: str, places: Mapping[str, str], scratch: Path) -
         return done | {"skipped": f"SHARED{missing[0].removeprefix(places['SHARED'])} does not exist"}
     if "DRAWN" in command:
         draw(Path(places["DRAWN"]))
-    peaks = [asdict(row) for row in machine.peaks(repeats=5)]
+    peaks = [asdict(row) for row in machine.peaks(repeats=15)]
     output, errors = scratch / f"{name}.json", scratch / f"{name}.err"
     arguments = [sys.executable, "-m", f"benchmarks.{name}", *words, "--json", str(output)]
     status = _status(arguments, errors)
