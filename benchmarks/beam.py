@@ -6,12 +6,12 @@ All widths return the same number of candidates, and are measured in turn in one
 """
 
 import argparse
-import statistics
 import sys
 import time
 from pathlib import Path
 
-from benchmarks import scoring
+from benchmarks import rows, scoring
+from benchmarks.rows import LOWER, Row
 from trainer import cli
 from trainer.cluster import environment
 
@@ -47,13 +47,17 @@ def _run(argv: list[str] | None) -> None:
             begin = time.process_time()
             candidates(width, files)
             seconds[width].append(time.process_time() - begin)
-    first = statistics.median(seconds[args.widths[0]])
+    first, *wider = (
+        Row(f"beam width {width}", "CPU ms/image", [1000 * each / len(files) for each in seconds[width]], LOWER)
+        for width in args.widths
+    )
+    found = [first, *(row.relative_to(first) for row in wider)]
     print(f"{len(files)} images, {args.candidates} candidates, medians of {args.rounds} rounds\n")
     print(f"| beam width | CPU ms an image | relative | others than with {args.reference}, of {len(few)} |")
     print("|---|---|---|---|")
-    for width in args.widths:
-        median = statistics.median(seconds[width])
-        print(f"| {width} | {1000 * median / len(files):.2f} | {median / first:.3f} | {differ[width]} |")
+    for width, row in zip(args.widths, found, strict=True):
+        print(f"| {width} | {row.median:.2f} | {row.median / first.median:.3f} | {differ[width]} |")
+    rows.write(args.json, found)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=256, help="images to measure CPU time on")
     parser.add_argument("--few", type=int, default=64, help="of them, images to compare the candidates of")
     parser.add_argument("--rounds", type=int, default=5, help="times that each width is measured")
+    rows.add_argument(parser)
     return parser
 
 

@@ -8,14 +8,17 @@ environment's packages without pip and setuptools.
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from benchmarks import rows
+from benchmarks.rows import LOWER, NEITHER, Row
+
+OURS = "svhn"
 SYSTEMS = {
-    "svhn": """
+    OURS: """
 from trainer import Reader
 reader = Reader()
 print([(number.text, number.confidence) for number in reader.read(IMAGE).numbers])
@@ -53,14 +56,22 @@ print(sum(path.stat().st_size for path in files) / 1e6)
 def main() -> None:
     args = _parser().parse_args()
     print(f"{'':<16}{'lines':>6}{'s':>8}{'CPU s':>8}{'MB':>8}  answer")
+    found: list[Row] = []
     for system in args.systems:
         name, _, python = system.partition("=")
         lines = SYSTEMS[name].strip()
         size = float(_run(python, SIZE)[2])
         _run(python, lines, args.image)
         runs = [_run(python, lines, args.image) for _ in range(args.runs)]
-        seconds, cpu = statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs)
-        print(f"{name:<16}{len(lines.splitlines()):>6}{seconds:>8.1f}{cpu:>8.1f}{size:>8,.0f}  {runs[0][2]}")
+        better = LOWER if name == OURS else NEITHER
+        seconds = Row(f"{name}, s", "s", [run[0] for run in runs], better)
+        cpu = Row(f"{name}, CPU s", "CPU s", [run[1] for run in runs], better)
+        print(
+            f"{name:<16}{len(lines.splitlines()):>6}{seconds.median:>8.1f}{cpu.median:>8.1f}{size:>8,.0f}  {runs[0][2]}"
+        )
+        # Others are relative to the system that was given first.
+        found += [seconds.relative_to(found[0]), cpu.relative_to(found[1])] if found else [seconds, cpu]
+    rows.write(args.json, found)
 
 
 def _run(python: str, lines: str, image: str = "") -> tuple[float, float, str]:
@@ -79,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("systems", nargs="+", metavar="NAME=PYTHON", help=f"of {', '.join(SYSTEMS)}")
     parser.add_argument("--image", required=True, help="the image to read", type=lambda path: str(Path(path).resolve()))
     parser.add_argument("--runs", type=int, default=3, help="runs that count, after one that does not")
+    rows.add_argument(parser)
     return parser
 
 

@@ -7,7 +7,6 @@ resident set.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,7 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks import scoring
+from benchmarks import rows, scoring
+from benchmarks.rows import LOWER, Row
 from trainer import cli
 
 PHOTO = (4000, 3000)  # 12 megapixels
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> None:
     args = _parser().parse_args(argv)
-    found = {}
+    found = []
     print("| images | count | MB of files | peak MB | images/s, including startup |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         everything = Path(name) / "everything"
@@ -86,11 +86,10 @@ def _run(argv: list[str] | None) -> None:
             _fill(folder, MAKERS[kind], count, args.distinct)
             for path in folder.iterdir():
                 (everything / f"{path.stem} {kind}{path.suffix}").symlink_to(path.resolve())
-            found[kind] = _show(kind, args.model, folder, Path(name))
+            found.append(_show(kind, args.model, folder, Path(name)))
         if len(args.kinds) > 1:
-            found["all of them, mixed"] = _show("all of them, mixed", args.model, everything, Path(name))
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
+            found.append(_show("all of them, mixed", args.model, everything, Path(name)))
+    rows.write(args.json, found)
 
 
 def _fill(folder: Path, make: Callable[[Path, int], None], count: int, distinct: int) -> None:
@@ -102,12 +101,12 @@ def _fill(folder: Path, make: Callable[[Path, int], None], count: int, distinct:
         (folder / f"{i:04d}{first[0].suffix}").symlink_to(first[i % len(first)])
 
 
-def _show(kind: str, model: str, folder: Path, top: Path) -> dict[str, float]:
+def _show(kind: str, model: str, folder: Path, top: Path) -> Row:
     count = len(list(folder.iterdir()))
     done = scoring.job(Path(model), folder, top / f"out-{kind}", [""] * count, 128)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     print(f"| {kind} | {done.images} of {count} | {size:,.0f} | {done.megabytes:,.0f} | {done.speed:.1f} |", flush=True)
-    return {"count": count, "read": done.images, "megabytes": done.megabytes, "images_per_second": done.speed}
+    return Row(f"{kind}, {count} images", "MB", [done.megabytes], LOWER)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=140, help="number of portrait JPEGs")
     parser.add_argument("--others", type=int, default=24, help="number of files of each other kind")
     parser.add_argument("--distinct", type=int, default=4, help="number of distinct files of each kind")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    rows.add_argument(parser)
     return parser
 
 

@@ -5,14 +5,12 @@ Each measurement runs in its own process; the ways to do the same work alternate
 
 import argparse
 import csv
-import json
 import multiprocessing
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,16 @@ from beam_pipelines.inputs.crops import CropPolicy
 from beam_pipelines.runs.prepare import MakeLabelledRecord
 from beam_pipelines.sharding import beam_options, shards
 from beam_pipelines.sharding.shards import Reject, ShardSpec
+from benchmarks import rows
+from benchmarks.rows import LOWER, Row
 from trainer import cli
 from trainer.data.formats import dataset_info, records, tfrecord
 from trainer.data.formats.output_names import DATASET
 from trainer.data.images.megapixels import DEFAULT_MEGAPIXELS
 from trainer.vocab import DIGITS, Vocab
 
+PLAIN, BEAM = "plain loop", "Beam, in process"
+MOST_FOR_BEAM = 1.10  # times the seconds of a plain loop: the target
 SHARDS = 16
 TWO_WORKERS = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
 MEGABYTE = 2**20
@@ -83,8 +85,8 @@ def images_as_records(way: str, count: int, images: str, output: str) -> None:
     make = MakeLabelledRecord(source, frozenset(), whole, Vocab(DIGITS), 5, "png", DEFAULT_MEGAPIXELS)
     specs = shards.deal(items, output=output, split="train", num_shards=SHARDS, name=dataset_info.shard_name)
     ways: dict[str, Callable[[], None]] = {
-        "plain loop": lambda: plain_loop(specs, make),
-        "Beam, in process": lambda: beam(specs, make, []),
+        PLAIN: lambda: plain_loop(specs, make),
+        BEAM: lambda: beam(specs, make, []),
         "Beam, 2 workers": lambda: beam(specs, make, TWO_WORKERS),
     }
     ways[way]()
@@ -139,40 +141,34 @@ def measure(work: Work, way: str, count: int, images: str) -> dict[str, float]:
     return answer
 
 
-def compare(count: int, repeats: int, images: str) -> dict[str, Any]:
+def compare(count: int, repeats: int, images: str) -> list[Row]:
     """Compare the three ways, alternating. Other load on the machine affects CPU seconds less than seconds."""
-    ways = ("plain loop", "Beam, in process", "Beam, 2 workers")
+    ways = (PLAIN, BEAM, "Beam, 2 workers")
     runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way in ways:
             runs[way].append(measure(images_as_records, way, count, images))
     sizes = {done["bytes"] for way in ways for done in runs[way]}
     assert len(sizes) == 1, f"the ways wrote different amounts: {sizes}"
-    print(f"\n{count:,} images, {sizes.pop() / MEGABYTE:,.0f} MB, medians of {repeats}")
-    print(f"{'way':<20}{'seconds':>10}{'x plain':>10}{'CPU s':>10}{'x plain':>10}{'records/s':>12}")
-    medians = {
-        way: {unit: statistics.median(done[unit] for done in runs[way]) for unit in ("seconds", "cpu_seconds")}
-        for way in ways
-    }
-    plain = medians["plain loop"]
-    for way, median in medians.items():
-        seconds, cpu = median["seconds"], median["cpu_seconds"]
-        print(
-            f"{way:<20}{seconds:>10.2f}{seconds / plain['seconds']:>10.2f}"
-            f"{cpu:>10.2f}{cpu / plain['cpu_seconds']:>10.2f}{count / seconds:>12,.0f}"
-        )
-    return {"count": count, "runs": runs, "medians": medians}
+    print(f"\n{count:,} images, {sizes.pop() / MEGABYTE:,.0f} MB")
+    found = []
+    for key, unit in (("seconds", "s"), ("cpu_seconds", "CPU s")):
+        plain, *others = (Row(f"{way}, {unit}", unit, [done[key] for done in runs[way]], LOWER) for way in ways)
+        one, two = (row.relative_to(plain) for row in others)
+        found += [plain, replace(one, at_most=MOST_FOR_BEAM if key == "seconds" else None), two]
+    return found
 
 
-def memory(few: int, many: int, images: str) -> dict[str, Any]:
+def memory(few: int, many: int, images: str) -> list[Row]:
     """Measure peak memory with few and with many records, in process."""
-    print(f"\n{'peak MB, in process':<34}{few:>12,}{many:>12,}{'seconds':>10}")
-    result = {}
+    found = []
     for name, work in (("records from indices", constant_records), ("records from CSV rows", rows_of_a_table)):
-        small, large = (measure(work, "", count, images) for count in (few, many))
-        result[name] = {str(few): small, str(many): large}
-        print(f"{name:<34}{small['peak_megabytes']:>12.0f}{large['peak_megabytes']:>12.0f}{large['seconds']:>10.0f}")
-    return result
+        small, large = (
+            Row(f"{name}, {count:,}", "MB", [measure(work, "", count, images)["peak_megabytes"]], LOWER)
+            for count in (few, many)
+        )
+        found += [small, large.relative_to(small)]
+    return found
 
 
 def main() -> None:
@@ -183,18 +179,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="repetitions of each way")
     parser.add_argument("--few", type=int, default=10_000, help="records in the small memory measurement")
     parser.add_argument("--many", type=int, default=500_000, help="records in the large one")
-    parser.add_argument("--json", help="also write the figures to this file")
+    rows.add_argument(parser)
     args: argparse.Namespace = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if not args.images:
             draw.main(["--count", "500", "--output", f"{folder}/drawn"])
         images = args.images or f"{folder}/drawn"
-        found = {
-            "compare": compare(args.count, args.repeats, images),
-            "memory": memory(args.few, args.many, images),
-        }
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
+        found = [*compare(args.count, args.repeats, images), *memory(args.few, args.many, images)]
+    print("\n".join(map(rows.line, found)))
+    rows.write(args.json, found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Compare the accuracy of the three models after training on the same data, and how soon they reach it.
 
-`python -m benchmarks.training --output runs/speed.json`, with nothing else running, and then
+`python -m benchmarks.training --json runs/speed.json`, with nothing else running, and then
 `python -m benchmarks.quality --data data/released --synthetic data/released/fonts-validation --speeds runs/speed.json
 --workdir runs/quality` trains each model in its own folder and resumes where it was stopped. Seconds are computed from
 the images seen and the speeds in `--speeds`, so other work may run at the same time; startup and validation are not
@@ -12,7 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import rows
 from benchmarks.ablation import SHARES, run
+from benchmarks.training import TRAINING
 from trainer.config import experiments
 from trainer.workdir import files
 
@@ -68,10 +70,10 @@ def measure(name: str, args: argparse.Namespace, speed: float) -> dict[str, Any]
     return {"model": name, **soonest(folder, speed), "figures": read}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(measured: list[dict[str, Any]]) -> str:
     names = [*(f"synthetic {target:.0%}" for target in TARGETS), "best synthetic", "best photos"]
     lines = ["| model | images | seconds | " + " | ".join(names) + " |", "|---" * (3 + len(names)) + "|"]
-    for row in rows:
+    for row in measured:
         cells = [f"{row['reached'][n]:,.0f} s" if n in row["reached"] else "not reached" for n in names]
         lines.append(f"| {row['model']} | {row['images']:,} | {row['seconds']:,.0f} | " + " | ".join(cells) + " |")
     lines += [
@@ -79,7 +81,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "| model | images | correct | 95 % interval | coverage at 98 % | at 99 % | by length |",
         "|---" * 7 + "|",
     ]
-    for row in rows:
+    for row in measured:
         for data, read in row["figures"].items():
             low, high = read["interval_95"]
             lengths = (f"{k}: {v['sequence_accuracy']:.1%} of {v['examples']}" for k, v in read["by_length"].items())
@@ -96,12 +98,12 @@ def main() -> None:
     parser.add_argument("--synthetic", type=Path, required=True, help="a synthetic dataset with a validation split")
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--steps", type=json.loads, default=STEPS, help="training steps of each model, as JSON")
-    parser.add_argument("--speeds", type=Path, required=True, help="the output of benchmarks.training --output")
+    parser.add_argument("--speeds", type=Path, required=True, help="the figures of benchmarks.training --json")
     args = parser.parse_args()
-    speeds = {row["model"]: row["training_examples_per_second"] for row in json.loads(args.speeds.read_text())}
-    rows = [measure(name, args, speeds[name]) for name in args.steps]
-    (args.workdir / "quality.json").write_text(json.dumps(rows, indent=2) + "\n")
-    print(table(rows))
+    speeds = {row.name: row.median for row in rows.read(args.speeds)}
+    done = [measure(name, args, speeds[f"{name}: {TRAINING}"]) for name in args.steps]
+    (args.workdir / "quality.json").write_text(json.dumps(done, indent=2) + "\n")
+    print(table(done))
 
 
 if __name__ == "__main__":

@@ -12,29 +12,37 @@ import csv
 import json
 import multiprocessing
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import restored, rows
+from benchmarks.rows import HIGHER, LOWER, NEITHER, Row
 from trainer import cli
 from trainer.cluster import environment
 from trainer.inference.decoding import beam_width
 
 BATCH_SIZES = (1, 32, 64, 128, 256, 512)
 WARM = 3  # warm-up calls before timing starts
+LIMIT = "SavedModel, plain loop"  # of the best batch size
+JOB, PEER = "the job", "RapidOCR's recogniser"
+TIMES_THE_PEER = 20.0  # the target for the limit
+TFLITE = "assets.extra/model.tflite"
 
 
 @dataclass
 class Way:
-    """One way to read: images, seconds of reading, proportion of correct numbers, seconds to start, peak megabytes."""
+    """One way to read.
+
+    Its images, seconds of reading, proportion of correct numbers, seconds to start, peak megabytes and CPU seconds.
+    """
 
     name: str
     images: int
@@ -42,6 +50,7 @@ class Way:
     accuracy: float
     start: float = 0.0
     megabytes: float = 0.0
+    cpu_seconds: float = 0.0
 
     @property
     def speed(self) -> float:
@@ -72,7 +81,18 @@ def links(photos: list[tuple[Path, str]], folder: Path, count: int) -> tuple[lis
 
 def job(model: Path, photos: Path, output: Path, labels: list[str], batch_size: int) -> Way:
     """Run the command itself; its peak memory is that of the process."""
-    command = [sys.executable, "-m", "beam_pipelines.score", "--model", model, "--input", photos, "--output", output]
+    command = [
+        sys.executable,
+        "-m",
+        "beam_pipelines.score",
+        "-q",
+        "--model",
+        model,
+        "--input",
+        photos,
+        "--output",
+        output,
+    ]
     begin = time.perf_counter()
     process = subprocess.Popen([*map(str, command), "--batch-size", str(batch_size)], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -84,7 +104,9 @@ def job(model: Path, photos: Path, output: Path, labels: list[str], batch_size: 
         for path in sorted(output.glob("predictions-*"))
         for line in path.open()
     ]
-    return Way("the job", len(texts), seconds, share(texts, labels), megabytes=usage.ru_maxrss / 1024)
+    return Way(
+        JOB, len(texts), seconds, share(texts, labels), 0.0, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
+    )
 
 
 def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tuple[int, ...]) -> list[Way]:
@@ -108,8 +130,12 @@ def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tu
             out = read(images=files, beam_width=width, candidates=candidates)
             texts += [text.decode() for text in out["text"].numpy()[:, 0]]
         seconds = time.perf_counter() - begin
-        ways.append(Way(f"SavedModel, plain loop, batch {size}", len(paths), seconds, share(texts, labels), start))
+        ways.append(Way(_loop_name(size), len(paths), seconds, share(texts, labels), start))
     return ways
+
+
+def _loop_name(size: int) -> str:
+    return f"SavedModel, plain loop, batch {size}"
 
 
 def step_by_step(workdir: str, paths: list[Path], labels: list[str]) -> list[Way]:
@@ -119,7 +145,7 @@ def step_by_step(workdir: str, paths: list[Path], labels: list[str]) -> list[Way
     return [_timed("one image, one step at a time, in one view", stepwise.reader(workdir), paths, labels)]
 
 
-def lite(file: str, model: str, paths: list[Path], labels: list[str]) -> list[Way]:
+def lite(model: str, paths: list[Path], labels: list[str]) -> list[Way]:
     """Run the TFLite model on images resized by Pillow."""
     from ai_edge_litert.interpreter import Interpreter
     from PIL import Image
@@ -128,15 +154,13 @@ def lite(file: str, model: str, paths: list[Path], labels: list[str]) -> list[Wa
 
     info = json.loads(Path(model, "assets/model_info.json").read_text())
     vocab, (height, width) = Vocab(info["alphabet"]), info["image_size"]
-    run = Interpreter(model_path=file).get_signature_runner()
+    run = Interpreter(model_path=f"{model}/{TFLITE}").get_signature_runner()
 
     def read(path: Path) -> str:
         image = Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
         return vocab.decode(run(images=np.asarray(image)[np.newaxis])["tokens"][0, 0])
 
-    return [
-        _timed(f"TFLite, {os.path.getsize(file) / 1e6:.2f} MB, one image at a time, in one view", read, paths, labels)
-    ]
+    return [_timed("TFLite, one image at a time, in one view", read, paths, labels)]
 
 
 def peer(python: str, paths: list[Path], labels: list[str]) -> Way:
@@ -146,7 +170,7 @@ def peer(python: str, paths: list[Path], labels: list[str]) -> Way:
         [python, script], input="\n".join(map(str, paths)), capture_output=True, text=True, check=True
     )
     found = json.loads(done.stdout.splitlines()[-1])
-    return Way("RapidOCR's recogniser", len(paths), found["seconds"], share(found["texts"], labels), found["start"])
+    return Way(PEER, len(paths), found["seconds"], share(found["texts"], labels), found["start"])
 
 
 def share(texts: list[str], labels: list[str]) -> float:
@@ -167,37 +191,6 @@ def _apart(work: Callable[..., list[Way]], *args: object) -> list[Way]:
         return pool.submit(work, *args).result()
 
 
-def _export(workdir: str, output: str, settings: list[str]) -> list[Way]:
-    from trainer.inference.exports.saved_model import export
-
-    export(workdir, output, tflite=True, settings=settings)
-    return []
-
-
-def _restore(model: str, workdir: str) -> list[Way]:
-    """Create a work folder from an exported model: all ways use its weights, which may be stored as float16."""
-    import tensorflow as tf
-
-    from trainer import released
-    from trainer.config import experiments
-    from trainer.models.recogniser import PureRecogniser
-    from trainer.workdir import checkpoint, files, warm_start
-
-    info = json.loads(Path(released.folder_of(model), "assets/model_info.json").read_text())
-    config = experiments.find(info["experiment"])
-    recogniser = PureRecogniser(config.model, seed=config.seed)
-    params, state = (
-        {path: tf.Variable(value, name=path) for path, value in values.items()}
-        for values in (recogniser.params, recogniser.state)
-    )
-    warm_start.initialise(warm_start.find(model), params, state, averages={})
-    files.start(workdir, config)
-    weights = {"averages" if config.optimizer.ema_decay else "params": params}
-    saved = tf.train.Checkpoint(step=tf.Variable(info["step"], dtype=tf.int64), state=state, **weights)
-    checkpoint.Checkpoints(workdir, saved, keep=1).save(info["step"])
-    return []
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command line, and return the exit status."""
     return cli.exit_status(_run, argv)
@@ -209,58 +202,72 @@ def _run(argv: list[str] | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         workdir, model = args.workdir or f"{name}/run", f"{name}/model"
         if not args.workdir:
-            _apart(_restore, args.model, workdir)
-        _apart(_export, workdir, model, args.set)
-        ways = compare(args, photos, workdir, Path(name))
-        memory = measure_memory(args, photos, Path(name))
-    if args.json:
-        machine = f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
-        found = {"machine": machine, "ways": [asdict(way) for way in ways], "megabytes": memory}
-        Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
+            _apart(restored.restore, args.model, workdir)
+        _apart(restored.export, workdir, model, args.set)
+        found = [*compare(args, photos, workdir, Path(name)), *measure_memory(args, photos, Path(name))]
+    rows.write(args.json, found)
 
 
-def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: str, top: Path) -> list[Way]:
-    """Print a row for each way as it completes, with the model in the folder `top` that was exported from `workdir`."""
+def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: str, top: Path) -> list[Row]:
+    """Print a line for each way as it completes, with the model in `top` that was exported from `workdir`."""
     model = str(top / "model")
     paths, labels = links(photos, top / "photos", args.count)
     few = paths[: args.few], labels[: args.few]
     sizes = tuple(size for size in BATCH_SIZES if size <= len(few[0]))
     loops = _apart(plain_loop, model, *few, sizes)
     size = sizes[loops.index(max(loops, key=lambda way: way.speed))]
-    (limit,) = _apart(plain_loop, model, paths, labels, (size,))
+    print(f"TFLite: {Path(model, TFLITE).stat().st_size / 1e6:.2f} MB; the limit: {LIMIT}, batch {size}")
     print("| way | images | s | images/s | of the limit | accuracy | startup, s |\n|---|---|---|---|---|---|---|")
-    ways: list[Way] = []
+    links(photos, top / "one", 1)
+    runs: dict[str, list[Way]] = {}
 
-    def show(*done: Way) -> None:
-        for way in done:
+    def show(limit: Way, ways: list[Way]) -> None:
+        for way in ways:
+            runs.setdefault(way.name, []).append(way)
             print(
                 f"| {way.name} | {way.images:,} | {way.seconds:.1f} | {way.speed:,.0f} "
                 f"| {way.speed / limit.speed:.2f} | {way.accuracy:.1%} | {way.start:.1f} |",
                 flush=True,
             )
-            ways.append(way)
 
-    show(*loops, replace(limit, name=f"the limit: {limit.name}"))
-    links(photos, top / "one", 1)
-    start = job(top / "model", top / "one", top / "out-one", labels, args.batch_size).seconds
-    whole = job(top / "model", top / "photos", top / "out", labels, args.batch_size)
-    show(replace(whole, start=start), replace(whole, name="the job, without startup", seconds=whole.seconds - start))
-    show(*_apart(step_by_step, workdir, *few))
-    show(*_apart(lite, f"{model}/assets.extra/model.tflite", model, *few))
-    if args.peer_python:
-        show(peer(args.peer_python, *few))
-    return ways
+    for i in range(args.repeats):
+        (limit,) = _apart(plain_loop, model, paths, labels, (size,))
+        show(limit, [replace(limit, name=LIMIT), *(() if i else loops)])
+        start = job(top / "model", top / "one", top / f"out-one-{i}", labels, args.batch_size).seconds
+        whole = job(top / "model", top / "photos", top / f"out-{i}", labels, args.batch_size)
+        reading = replace(whole, name=f"{whole.name}, without startup", seconds=whole.seconds - start)
+        show(limit, [replace(whole, start=start), reading])
+        show(limit, _apart(step_by_step, workdir, *few))
+        show(limit, _apart(lite, model, *few))
+        if args.peer_python:
+            show(limit, [peer(args.peer_python, *few)])
+    return as_rows(runs)
 
 
-def measure_memory(args: argparse.Namespace, photos: list[tuple[Path, str]], top: Path) -> dict[int, float]:
+def as_rows(runs: Mapping[str, list[Way]]) -> list[Row]:
+    """Return the speed of each way, relative to the limit, and the job's startup; of loops, those of batch size 1."""
+    larger = [_loop_name(size) for size in BATCH_SIZES[1:]]
+    limit, *others = (
+        Row(name, "images/s", [way.speed for way in ways], NEITHER if name == PEER else HIGHER)
+        for name, ways in runs.items()
+        if name not in larger
+    )
+    found = [limit, *(row.relative_to(limit) for row in others)]
+    if PEER in runs:
+        (theirs,) = (row for row in others if row.name == PEER)
+        found.append(replace(limit, name=f"{LIMIT}, beside the peer").relative_to(theirs, at_least=TIMES_THE_PEER))
+    return [*found, Row("the job, startup", "s", [way.start for way in runs[JOB]], LOWER)]
+
+
+def measure_memory(args: argparse.Namespace, photos: list[tuple[Path, str]], top: Path) -> list[Row]:
     """Return the peak megabytes of the job by the number of images, with the model in `top`."""
-    found = {}
+    found = []
     for count in args.memory:
         _, labels = links(photos, top / f"photos-{count}", count)
-        done = job(top / "model", top / f"photos-{count}", top / f"out-{count}", labels, args.batch_size)
-        found[count] = done.megabytes
-        print(f"peak memory of the job at {count:>9,} images: {done.megabytes:,.0f} MB", flush=True)
-    return found
+        done = job(top / "model", top / f"photos-{count}", top / f"out-memory-{count}", labels, args.batch_size)
+        found.append(Row(f"the job, memory at {count:,} images", "MB", [done.megabytes], LOWER))
+        print(rows.line(found[-1]), flush=True)
+    return [*found[:1], *(row.relative_to(found[0]) for row in found[1:])]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -276,7 +283,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=128, help="batch size of the job")
     parser.add_argument("--memory", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="photos in each run")
     parser.add_argument("--peer-python", metavar="PATH", help="compare with rapidocr-onnxruntime in this Python")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--repeats", type=int, default=1, help="repetitions of the comparison")
+    rows.add_argument(parser)
     return parser
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer import graph
 from trainer.data.pipeline import preprocess
 from trainer.inference.load import load_model
 
@@ -16,21 +17,22 @@ def reader(workdir: str) -> Callable[[Path], str]:
     config, recogniser, params, state, _ = load_model(workdir)
     model, vocab, width = config.model, recogniser.layer.vocab, config.decode.beam_width
 
-    @tf.function
+    @graph.compiled
     def encode(file: tf.Tensor) -> Any:
         image = preprocess.decode_and_fit(file[tf.newaxis], model)
         return recogniser.encode(params, state, preprocess.normalise(image))
 
-    @tf.function(reduce_retracing=True)
     def step(tokens: tf.Tensor, carried: Any, memory: Any) -> Any:
         logits, following, _ = recogniser.step(params, tokens, carried, memory)
         return tf.nn.log_softmax(logits), following
+
+    next_step = graph.compiled(step, reduce_retracing=True)
 
     def read(path: Path) -> str:
         memory, carried = encode(tf.constant(path.read_bytes()))
         beams, ended = [(0.0, [vocab.start])], []
         for t in range(model.max_length + 1):
-            log_probs, carried = step(tf.constant([[tokens[-1] for _, tokens in beams]]), carried, memory)
+            log_probs, carried = next_step(tf.constant([[tokens[-1] for _, tokens in beams]]), carried, memory)
             gains = log_probs.numpy()[0].copy()
             gains[:, vocab.start] = -np.inf
             if t == 0:

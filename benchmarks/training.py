@@ -4,36 +4,18 @@
 """
 
 import argparse
-import json
-import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from benchmarks import machine, rows
+from benchmarks.rows import HIGHER, Row
+from trainer.cluster import environment
+
 MODELS = ("compact", "five_heads", "svhn_rnn")
-PEAK_SIDE = 2048  # of the matrix product that measures the machine's peak
-
-
-def median_seconds(work: Callable[[], Any], repeats: int) -> float:
-    work()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
-def peak_flops(repeats: int) -> float:
-    """Return the floating-point operations per second of a large float32 matrix product."""
-    import tensorflow as tf
-
-    matrix = tf.random.stateless_normal([PEAK_SIDE, PEAK_SIDE], [1, 2])
-    product = tf.function(lambda: tf.matmul(matrix, matrix))
-    return 2 * PEAK_SIDE**3 / median_seconds(lambda: product().numpy(), repeats)
+TRAINING = "training"  # the row of a model with both, steps and input
 
 
 def flops(function: Any, batch: dict[str, Any]) -> int:
@@ -69,10 +51,9 @@ def random_images(model: Any, count: int) -> Any:
     )
 
 
-def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
+def speed(name: str, repeats: int, peak: Row) -> list[Row]:
     """Measure the examples per second of one model: steps on one batch, input alone, and both together."""
-    import tensorflow as tf
-
+    from trainer import graph
     from trainer.config import experiments
     from trainer.data.pipeline import input_pipeline
     from trainer.training.train_state import TrainState
@@ -83,36 +64,34 @@ def speed(name: str, repeats: int, peak: float) -> dict[str, Any]:
     train_state = TrainState(wanted)
     batches = iter(input_pipeline.training_batches(images, wanted, first_step=0))
     batch = next(batches)
-    step = tf.function(train_state.train_step)
-    forward = tf.function(lambda b: train_state.loss(train_state.params, train_state.state, b, train_state.step).mean)
-    work = flops(forward, batch) / size
-    alone = median_seconds(lambda: step(batch)["loss"].numpy(), repeats)
-    reading = median_seconds(lambda: next(batches)["image"].numpy(), repeats)
-    together = median_seconds(lambda: step(next(batches))["loss"].numpy(), repeats)
-    return {
-        "model": name,
-        "batch_size": size,
-        "parameters": sum(int(tf.size(p)) for p in train_state.params.values()),
-        "forward_mflop": work / 1e6,
-        "step_examples_per_second": size / alone,
-        "input_examples_per_second": size / reading,
-        "training_examples_per_second": size / together,
-        "share_of_peak": 3 * work * size / alone / peak,  # a step is counted as three forward passes
-    }
+    step = graph.compiled(train_state.train_step)
+    loss = graph.compiled(lambda b: train_state.loss(train_state.params, train_state.state, b, train_state.step).mean)
+    work = flops(loss, batch) / size
+    parameters = sum(variable.shape.num_elements() for variable in train_state.params.values())
+    print(f"{name}: batch {size}, {parameters:,} parameters, {work / 1e6:,.0f} MFLOP forward for each example")
+
+    def rate(what: str, work: Callable[[], Any]) -> Row:
+        return Row(f"{name}: {what}", "examples/s", [size / each for each in machine.seconds(work, repeats)], HIGHER)
+
+    alone = rate("steps", lambda: step(batch)["loss"].numpy())
+    reading = rate("input", lambda: next(batches)["image"].numpy())
+    together = rate(TRAINING, lambda: step(next(batches))["loss"].numpy())
+    shares = [3 * work * value / 1e9 / peak.median for value in alone.values]  # a step counts as three forward passes
+    alone = replace(alone, ratio_to=peak.name, ratios=shares)
+    return [alone, reading, together.relative_to(alone)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--output", type=Path, help="also write the results to this file, as JSON")
+    rows.add_argument(parser)
     args = parser.parse_args()
-    peak = peak_flops(args.repeats)
-    print(f"peak {peak / 1e9:.0f} GFLOP/s, float32 matrix product of side {PEAK_SIDE}")
-    rows = [speed(name, args.repeats, peak) for name in MODELS]
-    for row in rows:
-        print("  ".join(f"{k} {v:,.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
-    if args.output:
-        args.output.write_text(json.dumps(rows, indent=2) + "\n")
+    environment.configure()
+    peaks = machine.peaks(args.repeats)
+    done = [*peaks, *(row for name in args.models for row in speed(name, args.repeats, peaks[0]))]
+    print("\n".join(map(rows.line, done)))
+    rows.write(args.json, done)
 
 
 if __name__ == "__main__":

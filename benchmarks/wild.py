@@ -16,29 +16,36 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import wild_peers
+from benchmarks import rows, wild_peers
+from benchmarks.rows import HIGHER, NEITHER, Row
 from trainer.inference.measuring.metrics import wilson_interval
+
+OURS, RAPIDOCR = "ours", ("rapidocr_1", "rapidocr_3")
+PEERS = (*RAPIDOCR, "tesseract")
+PERCENT_CORRECT, TIMES_RAPIDOCR = 92.0, 10.0  # the targets
 
 
 def main() -> None:
     args = _parser().parse_args()
-    rows = list(csv.DictReader((args.photos / "labels.csv").open()))
-    paths = [str(args.photos / "images" / row["file"]) for row in rows]
+    labels = list(csv.DictReader((args.photos / "labels.csv").open()))
+    paths = [str(args.photos / "images" / row["file"]) for row in labels]
     empty = sorted(str(path) for path in args.empty.iterdir()) if args.empty else []
-    results = {f"ours, {model}": _ours(model, paths, empty) for model in args.models}
+    results = {f"{OURS}, {model}": _ours(model, paths, empty) for model in args.models}
     if args.batches:
-        results[f"{args.batches}, batches"] = _in_batches(args.batches, paths)
-    peers = {"rapidocr_1": args.rapidocr_1, "rapidocr_3": args.rapidocr_3, "tesseract": args.tesseract}
-    for name, python in peers.items():
-        if python:
+        results[f"{OURS}, {args.batches}, batches"] = _in_batches(args.batches, paths)
+    for name in PEERS:
+        if python := getattr(args, name):
             results[name] = _peer(name, python, paths, empty)
-    print(f"{len(rows)} photos with a number, {len(empty)} without")
+    print(f"{len(labels)} photos with a number, {len(empty)} without")
     print(f"{'':<28}{'right':>8}{'95 % interval':>18}{'listed, right':>14}{'empty answered':>16}{'photos/s':>10}")
     for name, result in results.items():
-        print(_line(name, result, rows))
+        print(_line(name, result, labels))
+    rows.write(args.json, as_rows(results, labels))
     if args.output:
         args.output.write_text(json.dumps(results, indent=1) + "\n")
 
@@ -93,17 +100,40 @@ def _peer(name: str, python: str, paths: list[str], empty: list[str]) -> dict[st
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _line(name: str, result: dict[str, Any], rows: list[dict[str, str]]) -> str:
-    """Return the line of a system; of several ways to choose among its texts, the one that is right most often."""
-    pairs = list(zip(result["answers"], rows, strict=True))
+def as_rows(results: Mapping[str, dict[str, Any]], labels: list[dict[str, str]]) -> list[Row]:
+    """Return the proportion that each system reads correctly and its speed; that of ours beside each of the others."""
+    speeds = {name: len(labels) / result["seconds"] for name, result in results.items()}
+    found = []
+    for name, result in results.items():
+        ours = name.startswith(OURS)
+        right, better = 100 * _right(result, labels) / len(labels), HIGHER if ours else NEITHER
+        found.append(Row(f"{name}, correct", "%", [right], better, at_least=PERCENT_CORRECT if ours else None))
+        found.append(Row(f"{name}, speed", "photos/s", [speeds[name]], better))
+    for name in results:
+        for other in results:
+            if name.startswith(OURS) and other in PEERS:
+                ratio = speeds[name] / speeds[other]
+                row = Row(f"{name}, beside {other}", "photos/s", [speeds[name]], HIGHER, f"{other}, speed", [ratio])
+                found.append(replace(row, at_least=TIMES_RAPIDOCR if other in RAPIDOCR else None))
+    return found
+
+
+def _right(result: dict[str, Any], labels: list[dict[str, str]]) -> int:
+    """Return how many answers are right; of several ways to choose among the texts, by the one that is right most."""
+    pairs = list(zip(result["answers"], labels, strict=True))
     ways = range(max(len(answer["texts"]) for answer, _ in pairs))
-    right = max(sum(answer["texts"][way] == row["label"] for answer, row in pairs) for way in ways)
-    low, high = wilson_interval(right, len(rows))
+    return max(sum(answer["texts"][way] == row["label"] for answer, row in pairs) for way in ways)
+
+
+def _line(name: str, result: dict[str, Any], labels: list[dict[str, str]]) -> str:
+    """Return the line of a system."""
+    pairs, right = zip(result["answers"], labels, strict=True), _right(result, labels)
+    low, high = wilson_interval(right, len(labels))
     listed = [(answer["numbers"], row) for answer, row in pairs if answer.get("numbers")]
     shown = f"{sum(n[0]['text'] == row['label'] for n, row in listed)} of {len(listed)}" if listed else "-"
     empty = f"{result['empty_answered']} of {result['empty']}" if result["empty"] else "-"
-    interval, speed = f"{low:.1%} to {high:.1%}", len(rows) / result["seconds"]
-    return f"{name:<28}{right / len(rows):>8.1%}{interval:>18}{shown:>14}{empty:>16}{speed:>10.1f}"
+    interval, speed = f"{low:.1%} to {high:.1%}", len(labels) / result["seconds"]
+    return f"{name:<28}{right / len(labels):>8.1%}{interval:>18}{shown:>14}{empty:>16}{speed:>10.1f}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rapidocr-3", metavar="PYTHON", help="a Python with rapidocr and onnxruntime")
     parser.add_argument("--tesseract", metavar="PYTHON", help="a Python with pytesseract, and tesseract in the path")
     parser.add_argument("--output", type=Path, metavar="JSON", help="every answer")
+    rows.add_argument(parser)
     return parser
 
 

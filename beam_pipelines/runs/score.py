@@ -23,7 +23,7 @@ from beam_pipelines.scoring.check_readable import check_readable
 from beam_pipelines.scoring.image_list import IMAGES_FILE, ImageList, Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
 from beam_pipelines.scoring.predictions import KIND, DescribePredictions
-from beam_pipelines.sharding import beam_options, partition, write_output
+from beam_pipelines.sharding import beam_options, partition, templates, write_output
 from beam_pipelines.sharding.listing import File
 from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import ShardSpec
@@ -59,6 +59,7 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
     num_shards = args.num_shards or _default_shards(len(images.items), share)
     items, path = _items(args, images, scratch)
     request = _request(args, items, num_shards, reading, model)
+    templates.refuse(options, f"--output {args.output}, one file for all rows,", given=flat is not None)
     if flat:
         flat.check()
         if args.overwrite:

@@ -22,7 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TestOptions
 
-from beam_pipelines.sharding import beam_options, interrupts, outputs, progress
+from beam_pipelines.sharding import beam_options, interrupts, outputs, progress, templates
 from beam_pipelines.sharding.whole_file import whole_file
 from trainer import logs
 from trainer.cli import UserError
@@ -205,7 +205,7 @@ def run(
     Returns:
       The seconds of each step, summed over all workers, if the engine reports them.
     Raises:
-      SystemExit: with --dry_run=True, with status 0: nothing was run.
+      SystemExit: with --dry_run=True or --template_location, with status 0: nothing was run.
       RuntimeError: the engine reported success, but the output is not complete.
     """
     asked = {spec.path: len(spec.items) for spec in specs}
@@ -268,4 +268,7 @@ def _execute(
     if options.view_as(TestOptions).dry_run:
         print(f"dry run: the job that writes {output} can be submitted; nothing was run")
         sys.exit(0)
+    if templates.is_asked_for(options):
+        print(f"template: the job that writes {output} is described; Dataflow runs it")
+        raise templates.Described(0)
     return progress.seconds_by_step(result)

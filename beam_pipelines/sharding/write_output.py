@@ -21,7 +21,7 @@ import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, TestOptions
 
-from beam_pipelines.sharding import listing, outputs, shards
+from beam_pipelines.sharding import listing, outputs, shards, templates
 from beam_pipelines.sharding.outputs import Kind
 from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import Describe, ShardResult, ShardSpec
@@ -55,9 +55,9 @@ def write(
       prepare: called by every partition before its first shard: writes files in the output that workers read.
       finish: called with the seconds of each step once the output is complete.
     Raises:
-      UserError or Locked: as `_opened`.
-      RuntimeError: as `shards.run`.
+      UserError, Locked, SystemExit or RuntimeError: as `_opened` and `shards.run`.
     """
+    templates.refuse(options, "--partition", given=share is not None)
     with _opened(output, kind, same, overwrite=overwrite, partition=share, request=request) as ticket:
         if ticket is None:
             print(f"{output} is already complete: nothing to do (use --overwrite to regenerate it)")
@@ -108,6 +108,9 @@ def _opened(
             done = outputs.is_done(output, kind, same, overwrite=overwrite)
             try:
                 yield None if done else lock.ticket
+            except templates.Described:
+                lock.leave()
+                raise
             except Exception:
                 lock.check()  # engines wrap what their workers raise, so a lost lock must be found here
                 raise
@@ -171,12 +174,12 @@ def _run(
     """Remove what other runs left; return the seconds of each step, or None if other partitions are not done yet."""
     names = [outputs.name_of(spec.path) for spec in specs]
     specs = [replace(spec, ticket=ticket) for spec in specs]
-    if options.view_as(TestOptions).dry_run:  # nothing is written, so nothing is removed
-        return shards.run(specs, work, describe, output=output, names=kind.names, options=options, ticket=ticket)
-    if partition is None:
+    dry_run = options.view_as(TestOptions).dry_run  # writes nothing, so nothing is removed
+    if partition is None and not dry_run:
         outputs.remove(output, kind)
         outputs.mark(output, kind, names, forget=True)
         prepare()
+    if partition is None or dry_run:
         return shards.run(specs, work, describe, output=output, names=kind.names, options=options, ticket=ticket)
     outputs.mark(output, kind, names)
     seconds: dict[str, float] = {}

@@ -1,10 +1,12 @@
-"""The Dockerfile passes a real linter, and its images contain only what they need."""
+"""The Dockerfiles pass a real linter, and the images of Kubernetes contain only what they need."""
 
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from k8s import render
 from k8s.render import Choices
@@ -14,10 +16,11 @@ from tests.k8s import pods
 DOCKERFILE = ROOT / "k8s" / "Dockerfile"
 
 
-def test_the_linter_has_no_complaint() -> None:
+@pytest.mark.parametrize("file", [DOCKERFILE, ROOT / "dataflow" / "Dockerfile"], ids=["k8s", "dataflow"])
+def test_the_linter_has_no_complaint(file: Path) -> None:
     linter = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     assert linter, "hadolint is not installed: pip install '.[test]'"
-    done = subprocess.run([linter, DOCKERFILE], capture_output=True, text=True)
+    done = subprocess.run([linter, file], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

@@ -76,7 +76,7 @@ class Lock:
         other = self._file.take(self.claim)
         if other is not None:
             raise Locked(describe(path, other))
-        self._ended = threading.Event()
+        self._left, self._ended = False, threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True, name="lock")
         self._thread.start()
 
@@ -103,11 +103,16 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    def leave(self) -> None:
+        """Let `release` keep the file: workers with a ticket write until another process takes over the folder."""
+        self._left = True
+
     def release(self) -> None:
         """End the claim, and remove the file unless another process has taken it."""
         self._ended.set()
         self._thread.join()
-        self._file.release(self.claim)
+        if not self._left:
+            self._file.release(self.claim)
 
     def _renew(self) -> None:
         wait, failed = RENEW_SECONDS, False

@@ -25,7 +25,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=[AUTO, FLOAT32],
         default=AUTO,
-        help="auto: bfloat16 on CPUs with instructions for it; float32: the same confidences on all CPUs, up to rounding",
+        help="auto: bfloat16 if the CPU supports it; float32: the same confidences on all CPUs, up to rounding",
     )
 
 
