@@ -56,7 +56,7 @@ PLAN = {
         "--images SHARED/scenes/wild_dev/images --models released-fast --count 100",
     ),
     "strategies": ("--experiment compact --steps 60", "--experiment smoke --steps 40"),
-    "wild": ("--photos SHARED/scenes/wild_dev --models released-photos",) * 2,
+    "wild": ("--photos SHARED/scenes/wild_dev --models released-photos --batches released-photos",) * 2,
 }
 PEERS = {  # what each benchmark is given in addition for the environment of another system
     "rapidocr_1": {

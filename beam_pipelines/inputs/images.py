@@ -12,6 +12,7 @@ from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.data.images import image_io, image_kinds
 from trainer.data.images.image_io import DecodedImage, ShrunkImage
+from trainer.data.images.model_input import ModelInput
 from trainer.data.labels.box_corners import Box
 from trainer.files.local_file import NotAFile, open_regular
 
@@ -61,10 +62,10 @@ def load_file(file: BinaryIO) -> DecodedImage:
         return image_io.load_file(file)
 
 
-def for_model(file: BinaryIO, size: tuple[int, int], reserve: Callable[[int], None] = lambda _: None) -> ShrunkImage:
+def for_model(file: BinaryIO, wanted: ModelInput, reserve: Callable[[int], None] = lambda _: None) -> ShrunkImage:
     """Call `image_io.for_model`. Raise `Reject` if it fails."""
     with _rejecting():
-        return image_io.for_model(file, size, reserve)
+        return image_io.for_model(file, wanted, reserve)
 
 
 @contextmanager

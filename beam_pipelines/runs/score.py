@@ -52,7 +52,7 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
     reading = _reading(args, model)
     images = find_images.find(args.input, scratch)
     image_kinds.limit_megapixels(args.max_megapixels)
-    check_readable(images, model["image_size"])
+    check_readable(images, exported_model.input_of(model))
     share = partition.parse(args.share)
     flat = flat_file.of(args.output)
     output = flat.folder if flat else args.output

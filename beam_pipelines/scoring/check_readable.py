@@ -6,11 +6,12 @@ from beam_pipelines.scoring.find_images import Found
 from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
+from trainer.data.images.model_input import ModelInput
 
 _EXPECTED = "give images, folders, .tar or .zip archives, TFRecords, or @FILE for a list of paths"
 
 
-def check_readable(found: Found, size: tuple[int, int]) -> None:
+def check_readable(found: Found, wanted: ModelInput) -> None:
     """Check that not everything is a reject.
 
     A folder, a pattern or a list may contain anything: unreadable files in it are counted, and the job succeeds. But if
@@ -19,7 +20,7 @@ def check_readable(found: Found, size: tuple[int, int]) -> None:
 
     Args:
       found: the result of `find_images.find`.
-      size: height and width of the model's input.
+      wanted: the model's input.
     Raises:
       UserError: there are only rejects, or only other files.
     """
@@ -30,7 +31,7 @@ def check_readable(found: Found, size: tuple[int, int]) -> None:
         return
     rejects = []
     for item in found.items:
-        if (reject := item.reject or _reject(item.path, size)) is None:
+        if (reject := item.reject or _reject(item.path, wanted)) is None:
             return
         rejects.append((item.key, *reject))
     key, reason, detail = rejects[0]
@@ -44,11 +45,11 @@ def _is_named(item: Item, found: Found) -> bool:
     return item.kind == "file" and item.path in found.named
 
 
-def _reject(path: str, size: tuple[int, int]) -> tuple[str, str] | None:
+def _reject(path: str, wanted: ModelInput) -> tuple[str, str] | None:
     """Return why a file cannot be read as an image, None if it can."""
     try:
         with images.opened(path) as file:
-            images.for_model(file, size)
+            images.for_model(file, wanted)
     except Reject as reject:
         return reject.reason, reject.detail
     return None

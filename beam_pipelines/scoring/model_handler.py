@@ -18,7 +18,9 @@ from beam_pipelines.sharding.shards import ShardResult, ShardSpec
 from trainer.data.images import memory_budget
 from trainer.data.images.image_kinds import limit_megapixels
 from trainer.data.images.megapixels import DEFAULT_MEGAPIXELS
+from trainer.data.images.model_input import ModelInput
 from trainer.data.pipeline import batches
+from trainer.inference.exports import exported_model
 from trainer.inference.exports.exported_model import Answer, ExportedModel
 from trainer.inference.photos.region_options import AUTO, MOST_NUMBERS
 
@@ -123,7 +125,7 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
 
         with ThreadPoolExecutor(1) as ahead:
             running = None
-            for batch in self._batches(spec, model.info["image_size"], result):
+            for batch in self._batches(spec, exported_model.input_of(model.info), result):
                 following = ahead.submit(answer, batch)
                 if running:
                     yield running.result()
@@ -131,12 +133,12 @@ class ReadShards(ModelHandler[ShardSpec, ShardResult, ExportedModel]):
             if running:
                 yield running.result()
 
-    def _batches(self, spec: ShardSpec, size: tuple[int, int], result: ShardResult) -> Iterator[list[FetchedImage]]:
+    def _batches(self, spec: ShardSpec, wanted: ModelInput, result: ShardResult) -> Iterator[list[FetchedImage]]:
         """Yield full batches of the readable images; the last batch, and those of large images, may be smaller."""
 
         def readable() -> Iterator[FetchedImage]:
             items = [item for item in spec.items if item.kind != carried_rows.ROW]
-            for outcome in fetched(items, self.reading.batch_size, size):
+            for outcome in fetched(items, self.reading.batch_size, wanted):
                 if isinstance(outcome, FetchedImage):
                     yield outcome
                 else:

@@ -17,6 +17,7 @@ from trainer.data.formats import records
 from trainer.data.formats.tfrecord import Damaged
 from trainer.data.images import image_io
 from trainer.data.images.image_io import ShrunkImage
+from trainer.data.images.model_input import ModelInput
 
 LOCAL_THREADS, REMOTE_THREADS = 4, 32  # object stores have a high latency per file
 WAITING_BYTES = 64 << 20
@@ -41,13 +42,13 @@ class FetchedImage(NamedTuple):
     found_as: str = "file"
 
 
-def fetched(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterator[FetchedImage | tuple[str, Reject]]:
+def fetched(items: Sequence[Item], ahead: int, wanted: ModelInput) -> Iterator[FetchedImage | tuple[str, Reject]]:
     """Yield the items in order, each as an image or as its key and reject.
 
     Args:
       items: what to read.
       ahead: maximum number of images waiting in memory; fewer if images are large, see `Backlog`.
-      size: the height and width of the model's input.
+      wanted: the model's input.
     """
     coming, containers, backlog = enumerate(items), Containers(), Backlog(WAITING_BYTES)
     waiting: deque[tuple[Item, Future[FetchedImage]]] = deque()
@@ -57,7 +58,7 @@ def fetched(items: Sequence[Item], ahead: int, size: tuple[int, int]) -> Iterato
         def begin(count: int) -> None:
             for place, item in islice(coming, count):
                 reserve = partial(backlog.reserve, place)
-                waiting.append((item, pool.submit(_read, item, containers, size, reserve)))
+                waiting.append((item, pool.submit(_read, item, containers, wanted, reserve)))
 
         try:
             begin(ahead)
@@ -168,7 +169,7 @@ class _Part(io.RawIOBase):
         return len(data)
 
 
-def _read(item: Item, containers: Containers, size: tuple[int, int], reserve: Callable[[int], None]) -> FetchedImage:
+def _read(item: Item, containers: Containers, wanted: ModelInput, reserve: Callable[[int], None]) -> FetchedImage:
     """Read and decode an item.
 
     Raises:
@@ -180,18 +181,18 @@ def _read(item: Item, containers: Containers, size: tuple[int, int], reserve: Ca
         if item.size > LARGE_RECORD:
             reserve(item.size)
         with containers.part(item) as file:
-            return _from_record(item, file.read(), size, reserve)
+            return _from_record(item, file.read(), wanted, reserve)
     with images.opened(item.path) if item.kind == "file" else containers.part(item) as file:
         found_as = "file" if item.kind == "file" else "member"
-        return _fetched(item.key, images.for_model(file, size, reserve), None, found_as)
+        return _fetched(item.key, images.for_model(file, wanted, reserve), None, found_as)
 
 
-def _from_record(item: Item, data: bytes, size: tuple[int, int], reserve: Callable[[int], None]) -> FetchedImage:
+def _from_record(item: Item, data: bytes, wanted: ModelInput, reserve: Callable[[int], None]) -> FetchedImage:
     try:
         record = records.from_example(data)
     except Damaged as error:
         raise Reject("damaged-record", str(error)) from error
-    shrunk = images.for_model(io.BytesIO(record.encoded), size, reserve)
+    shrunk = images.for_model(io.BytesIO(record.encoded), wanted, reserve)
     return _fetched(item.key, shrunk, record.text, "record")
 
 

@@ -18,6 +18,7 @@ from beam_pipelines.inputs import images
 from tests.beam_pipelines.inputs.test_images import encoded
 from trainer.data.formats.output_names import PREDICTIONS
 from trainer.data.images import image_io
+from trainer.data.images.model_input import ModelInput
 from trainer.data.pipeline import preprocess
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
@@ -26,7 +27,7 @@ READ = ""  # instead of a reason
 
 def for_model(data: bytes) -> bytes:
     """Return what the model receives if its input is so large that nothing is shrunk."""
-    return image_io.encode(images.for_model(io.BytesIO(data), (1000, 1000)).image, "bmp")
+    return image_io.encode(images.for_model(io.BytesIO(data), ModelInput(1000, 1000)).image, "bmp")
 
 
 def truncated() -> dict[str, tuple[bytes, str]]:

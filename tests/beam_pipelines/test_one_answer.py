@@ -27,6 +27,7 @@ from trainer.config import experiments
 from trainer.data.formats import dataset_info
 from trainer.data.formats.output_names import PREDICTIONS
 from trainer.data.images import image_io
+from trainer.data.images.model_input import ModelInput
 from trainer.data.pipeline import input_pipeline, preprocess
 from trainer.files.local_file import open_regular
 
@@ -86,7 +87,11 @@ def answers(data: bytes, path: Path) -> list[object]:
         found.append(preprocess.decode(tf.constant(kept)).numpy())
     except Exception as error:
         found.append(error.reason)  # type: ignore[attr-defined]
-    for model in ((1000, 1000), (1, 1)):  # in the first, nothing is shrunk
+    for model in (
+        ModelInput(1000, 1000),
+        ModelInput(1, 1),
+        ModelInput(1, 1, letterboxed=True),
+    ):  # in the first, nothing is shrunk
         for read in (images.for_model, image_io.for_model):  # as score, as predict
             try:
                 with open_regular(str(path)) as file:

@@ -53,7 +53,7 @@ def _read_all(model: Model, args: argparse.Namespace) -> None:
     for path in args.images:
         try:
             with _opened(path) as source:
-                shrunk = image_io.for_model(source, model.image_size)
+                shrunk = image_io.for_model(source, exported_model.input_of(model.info))
                 file = image_io.encode(shrunk.image, "bmp")
                 [answer] = model.read([file], beam_width=width, candidates=candidates, most=most, whole=whole)
                 answer = answer.scaled(shrunk.factors)

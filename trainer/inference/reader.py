@@ -14,7 +14,7 @@ from trainer.data.pipeline import batches
 from trainer.inference.decoding import beam_width
 from trainer.inference.evaluating import folder_evaluation
 from trainer.inference.evaluating.folder_evaluation import FolderEvaluation, Judged
-from trainer.inference.exports import any_model
+from trainer.inference.exports import any_model, exported_model
 from trainer.inference.exports.exported_model import LEAST_CONFIDENCE, Answer
 from trainer.inference.reading import ImageLike, Number, Reading, file_of
 
@@ -86,7 +86,7 @@ class Reader:
           As `read`.
         """
         with file_of(image) as file:
-            shrunk = image_io.for_model(file, self.model.image_size)
+            shrunk = image_io.for_model(file, exported_model.input_of(self.model.info))
             return Prepared(image, image_io.encode(shrunk.image, "bmp"), shrunk.factors)
 
     def read_prepared(self, images: Sequence[Prepared]) -> list[Reading]:

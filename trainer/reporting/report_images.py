@@ -15,6 +15,7 @@ from trainer import graph
 from trainer.cli import UserError
 from trainer.data.formats import dataset_info, prediction_rows, records
 from trainer.data.images import image_io, image_kinds
+from trainer.data.images.model_input import ModelInput
 from trainer.data.pipeline.untuned import untuned
 from trainer.files import first_contact, local_file
 from trainer.reporting.section import located
@@ -98,7 +99,7 @@ def of_attention(weights: list[list[int]]) -> str:
 def _thumbnail(file: Any) -> Thumbnail:
     """Return an image file; `MISSING` if it cannot be decoded."""
     try:
-        shrunk = image_io.for_model(file, (SIDE, SIDE))
+        shrunk = image_io.for_model(file, ModelInput(SIDE, SIDE))
     except image_kinds.UnreadableImage:
         return MISSING
     image = shrunk.image

@@ -9,9 +9,10 @@ from PIL import Image, ImageDraw, ImageOps
 from beam_pipelines.inputs import images
 from beam_pipelines.sharding.shards import Reject
 from beam_pipelines.synthesis import surfaces
+from trainer.data.images.model_input import ROOM, ModelInput
 
 SHRUNK_TO = 800  # pixels of the longer side to which photos are shrunk
-WORKING_SIZE = (SHRUNK_TO // 6, SHRUNK_TO // 6)  # `for_model` keeps six times as much
+WORKING_SIZE = ModelInput(SHRUNK_TO // ROOM, SHRUNK_TO // ROOM)
 
 
 @lru_cache(maxsize=1)

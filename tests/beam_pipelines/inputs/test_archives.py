@@ -28,6 +28,7 @@ from tests.beam_pipelines import finding
 from tests.beam_pipelines.inputs.test_images import encoded
 from tests.beam_pipelines.scoring.test_find_images import archive, rejects
 from trainer.cli import UserError
+from trainer.data.images.model_input import ModelInput
 
 PNG = encoded(Image.new("RGB", (20, 10), "red"), "PNG")
 
@@ -90,7 +91,7 @@ def test_a_compressed_archive_is_named(tmp_path: Path, compress: Callable[[bytes
     out = finding.find([str(path)])
     assert contents(out.items, tmp_path) == {name: "compressed-archive"}
     with pytest.raises(UserError, match=r"compressed with .*: repack it as a plain \.tar"):
-        check_readable(out, (8, 8))
+        check_readable(out, ModelInput(8, 8))
     written(tmp_path / "2.png", PNG)
     assert contents(finding.find([str(tmp_path)]).items, tmp_path).keys() >= {"2.png"}
 

@@ -12,12 +12,13 @@ from tests.beam_pipelines import finding
 from tests.beam_pipelines.conftest import BUCKET
 from tests.beam_pipelines.inputs.test_images import encoded
 from trainer.cli import UserError
+from trainer.data.images.model_input import ModelInput
 
 PNG = encoded(Image.new("RGB", (20, 10), "red"), "PNG")
 
 
 def check(*inputs: object) -> None:
-    check_readable(finding.find(map(str, inputs)), (8, 8))
+    check_readable(finding.find(map(str, inputs)), ModelInput(8, 8))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.beam_pipelines import finding
 from tests.beam_pipelines.conftest import BUCKET
 from trainer.cli import UserError
 from trainer.data.formats import records
+from trainer.data.images.model_input import ModelInput
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -166,7 +167,7 @@ def unprivileged() -> Iterator[Path]:
 
 def rejects(items: Sequence[Item]) -> dict[str, str]:
     """Return the reasons by key."""
-    read = prefetch.fetched(items, ahead=2, size=(8, 8))
+    read = prefetch.fetched(items, ahead=2, wanted=ModelInput(8, 8))
     return {key: reject.reason for key, reject in (one for one in read if not isinstance(one, prefetch.FetchedImage))}
 
 

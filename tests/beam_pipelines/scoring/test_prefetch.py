@@ -14,6 +14,7 @@ from beam_pipelines.scoring.image_list import Item
 from tests.beam_pipelines import finding
 from trainer.data.formats import dataset_info, records, tfrecord
 from trainer.data.formats.records import Record
+from trainer.data.images.model_input import ModelInput
 from trainer.vocab import DIGITS, Vocab
 
 SIDE = 120
@@ -37,7 +38,7 @@ def items(tmp_path: Path) -> Sequence[Item]:
 def shades(items: Sequence[Item]) -> list[int | None]:
     return [
         int(np.asarray(Image.open(io.BytesIO(one.file)))[0, 0, 0]) if isinstance(one, prefetch.FetchedImage) else None
-        for one in prefetch.fetched(items, len(items), (SIDE, SIDE))
+        for one in prefetch.fetched(items, len(items), ModelInput(SIDE, SIDE))
     ]
 
 
@@ -61,7 +62,7 @@ def test_only_so_many_wait(items: Sequence[Item], room: int, monkeypatch: pytest
     monkeypatch.setattr(prefetch, "WAITING_BYTES", room * BYTES)
     monkeypatch.setattr(prefetch.image_io, "encode", encode)
     taken = 0
-    for one in prefetch.fetched(items, len(items), (SIDE, SIDE)):
+    for one in prefetch.fetched(items, len(items), ModelInput(SIDE, SIDE)):
         taken += isinstance(one, prefetch.FetchedImage)
         time.sleep(0.05)  # for as many as could be decoded meanwhile
         assert len(decoded) - taken <= room + 1
@@ -69,7 +70,7 @@ def test_only_so_many_wait(items: Sequence[Item], room: int, monkeypatch: pytest
 
 def test_nothing_waits_for_what_is_not_taken(items: Sequence[Item], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefetch, "WAITING_BYTES", 1)
-    coming = prefetch.fetched(items, len(items), (SIDE, SIDE))
+    coming = prefetch.fetched(items, len(items), ModelInput(SIDE, SIDE))
     next(coming)
     del coming  # which closes it
 

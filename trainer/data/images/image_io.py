@@ -15,6 +15,7 @@ from PIL import Image
 from trainer.data.images import image_files, image_kinds, reduced_scale, tiff_rows
 from trainer.data.images.image_kinds import UnreadableImage
 from trainer.data.images.memory_budget import MemoryBudget
+from trainer.data.images.model_input import ModelInput
 
 ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -32,9 +33,6 @@ _SIDEWAYS = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_90,
 )
-# An image for a model is shrunk by integer factors to no less than this multiple of the sides of the model's input.
-# With 6, confidences for photos of 12 megapixels change by at most 0.006, and no text changes.
-ROOM = 6
 _BAND = 1 << 20  # pixels converted at once
 _DECODED_AT_ONCE = 256 << 20  # bytes, of all threads together; a larger image is decoded alone
 _decoding = MemoryBudget(_DECODED_AT_ONCE)
@@ -96,19 +94,19 @@ class ShrunkImage:
         return self.original[0] / self.image.width, self.original[1] / self.image.height
 
 
-def for_model(file: BinaryIO, size: tuple[int, int], reserve: Callable[[int], None] = lambda _: None) -> ShrunkImage:
-    """Decode an image file for a model whose input has this height and width: like `load`, but shrunk if far larger.
+def for_model(file: BinaryIO, wanted: ModelInput, reserve: Callable[[int], None] = lambda _: None) -> ShrunkImage:
+    """Decode an image file for a model: like `load`, but shrunk if it is far larger than what the model takes.
 
     Little more memory is used than the decoded pixels take; for JPEG, less.
 
     Args:
       file: the image.
-      size: height and width of the model's input.
+      wanted: the model's input.
       reserve: called, before the pixels are decoded, with how many bytes the shrunk image takes; may block.
     Raises:
       UnreadableImage: as `load`.
     """
-    decoded = _decode(file, size, reserve)
+    decoded = _decode(file, wanted, reserve)
     return ShrunkImage(decoded.image, decoded.original)
 
 
@@ -132,11 +130,11 @@ class _Decoded(NamedTuple):
 
 
 def _decode(
-    file: BinaryIO, size: tuple[int, int] | None = None, reserve: Callable[[int], None] = lambda _: None
+    file: BinaryIO, wanted: ModelInput | None = None, reserve: Callable[[int], None] = lambda _: None
 ) -> _Decoded:
     file = _in_memory_if_tiny(file)
     try:
-        return _decode_as_it_is(file, size, reserve)
+        return _decode_as_it_is(file, wanted, reserve)
     except UnreadableImage as error:
         if error.reason != "undecodable" or file.seek(0, io.SEEK_END) > _MOST_MENDED:
             raise
@@ -144,7 +142,7 @@ def _decode(
         mended = image_files.mended(file.read())
         if mended is None:
             raise
-    return _decode_as_it_is(io.BytesIO(mended), size, reserve)._replace(plain=False)
+    return _decode_as_it_is(io.BytesIO(mended), wanted, reserve)._replace(plain=False)
 
 
 def _in_memory_if_tiny(file: BinaryIO) -> BinaryIO:
@@ -156,15 +154,15 @@ def _in_memory_if_tiny(file: BinaryIO) -> BinaryIO:
         raise image_kinds.undecodable(error) from error
 
 
-def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None, reserve: Callable[[int], None]) -> _Decoded:
+def _decode_as_it_is(file: BinaryIO, wanted: ModelInput | None, reserve: Callable[[int], None]) -> _Decoded:
     image = image_kinds.open_image(file)
     try:
         # In a PNG, the orientation may come after the pixels.
         turn = None if image.format == "PNG" else _orientation(image)
         original = decoded = reduced_scale.stored_size(image)
-        if size:
-            decoded = reduced_scale.reduced(image, min(_factors(original, size, turn)))
-            across, down = _factors(decoded, size, turn)
+        if wanted:
+            decoded = reduced_scale.reduced(image, min(wanted.factors(*original, sideways=turn in _SIDEWAYS)))
+            across, down = wanted.factors(*decoded, sideways=turn in _SIDEWAYS)
             reserve(3 * (decoded[0] // across) * (decoded[1] // down))
             if shrunk := _shrunk_tiff(image, file, (across, down), turn):
                 return _Decoded(shrunk, _upright_size(original, turn), plain=False)
@@ -174,7 +172,7 @@ def _decode_as_it_is(file: BinaryIO, size: tuple[int, int] | None, reserve: Call
                 raise ValueError("32-bit pixels have no standard white level")
             turn = _orientation(image) if image.format == "PNG" else turn
             stored = image.im.size  # that of `image` would be wrong for a rotated TIFF
-            factors = _factors(stored, size, turn) if size else (1, 1)
+            factors = wanted.factors(*stored, sideways=turn in _SIDEWAYS) if wanted else (1, 1)
             rgb = image.mode == "RGB" and "transparency" not in image.info
             shrunk = image if rgb and factors == (1, 1) else _shrunk_rgb(stored, factors, _whole(image))
             plain = rgb and turn is None and image.format in ("PNG", "JPEG")
@@ -220,12 +218,6 @@ def _orientation(image: Image.Image) -> Image.Transpose | None:
     for tag in list(exif):
         del exif[tag]  # otherwise Pillow rotates a TIFF by itself
     return turn
-
-
-def _factors(size: tuple[int, int], model: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
-    """Return the factors by which to shrink the width and height of a file's image for a model's input size."""
-    height, width = model if turn not in _SIDEWAYS else model[::-1]
-    return max(1, size[0] // (ROOM * width)), max(1, size[1] // (ROOM * height))
 
 
 def _working_bytes(image: Image.Image, stored: tuple[int, int], decoded: tuple[int, int]) -> int:

@@ -12,6 +12,7 @@ from trainer import released
 from trainer.cli import UserError
 from trainer.cluster import cpu, environment
 from trainer.config.schema import CONFIG_FILE
+from trainer.data.images.model_input import ModelInput
 from trainer.data.pipeline import batches
 from trainer.files import json_content, whole_file
 from trainer.inference.photos import region_options
@@ -142,6 +143,12 @@ def parse_info(content: bytes, model: str) -> dict[str, Any]:
 def reading_info(info: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """Return the metadata with the calibration that applies: for whole images, or for the regions that are found."""
     return info["reader"] if whole and "reader" in info else info
+
+
+def input_of(info: dict[str, Any]) -> ModelInput:
+    """Return the input of a model, given its metadata."""
+    height, width = info["image_size"]
+    return ModelInput(height, width, letterboxed="finder" in info)
 
 
 def check_files(model: str, read: Callable[[str], bytes | None]) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.trainer.data.images.test_image_io import encoded, png_chunk
 from trainer.data.images import image_files, image_io, image_kinds
+from trainer.data.images.model_input import ModelInput
 from trainer.data.pipeline import preprocess
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -126,5 +127,5 @@ def test_a_png_without_its_checksum_is_read_but_not_kept() -> None:
     decoded = image_io.load(data)
     assert decoded.image.tobytes() == image.tobytes()
     assert decoded.file_type is None
-    kept = image_io.for_model(io.BytesIO(data), (56, 96)).image
+    kept = image_io.for_model(io.BytesIO(data), ModelInput(56, 96)).image
     np.testing.assert_array_equal(preprocess.decode(tf.constant(image_io.encode(kept, "bmp"))), np.asarray(image))

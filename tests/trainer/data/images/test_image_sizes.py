@@ -12,8 +12,9 @@ from PIL import Image
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from tests.trainer.data.images.test_image_io import KINDS, NOISE, RNG, SMOOTH, encoded, png_chunk, reject
-from trainer.data.images import image_io, image_kinds, megapixels
+from trainer.data.images import image_io, image_kinds, megapixels, model_input
 from trainer.data.images.memory_budget import MemoryBudget
+from trainer.data.images.model_input import ModelInput
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -61,14 +62,28 @@ def test_large_images_are_shrunk_for_a_model_and_look_the_same(kind: str, orient
     whole = image_io.load(data).image
     for size in ((10, 40), (40, 10), (60, 96)):
         reserved: list[int] = []
-        kept = image_io.for_model(io.BytesIO(data), size, reserved.append).image
+        kept = image_io.for_model(io.BytesIO(data), ModelInput(*size), reserved.append).image
         assert 0.8 < 3 * kept.width * kept.height / reserved[0] < 1.25  # how a PNG is turned is read after its pixels
         assert len(reserved) == 1
-        assert 3 * kept.width * kept.height <= 3 * (2 * image_io.ROOM) ** 2 * size[0] * size[1]
-        assert kept.width >= min(whole.width, image_io.ROOM * size[1])
-        assert kept.height >= min(whole.height, image_io.ROOM * size[0])
+        assert 3 * kept.width * kept.height <= 3 * (2 * model_input.ROOM) ** 2 * size[0] * size[1]
+        assert kept.width >= min(whole.width, model_input.ROOM * size[1])
+        assert kept.height >= min(whole.height, model_input.ROOM * size[0])
         fitted = [image.resize(size[::-1], Image.Resampling.BILINEAR) for image in (kept, whole)]
         assert np.abs(np.asarray(fitted[0], int) - np.asarray(fitted[1], int)).mean() < 2
+
+
+@pytest.mark.parametrize("size", [(1600, 1200), (3000, 400), (400, 3000), (100, 80)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_what_is_letterboxed_keeps_its_aspect_ratio(size: tuple[int, int], orientation: int) -> None:
+    made = Image.Exif()
+    made[0x0112] = orientation
+    data = encoded(SMOOTH.resize(size), "JPEG", exif=made)
+    shrunk = image_io.for_model(io.BytesIO(data), ModelInput(30, 40, letterboxed=True))
+    across, down = shrunk.factors
+    assert across == pytest.approx(down, rel=0.06)  # sides are whole pixels, the shorter one perhaps only 22
+    kept, before = (max(width / 40, height / 30) for width, height in (shrunk.image.size, shrunk.original))
+    assert min(model_input.LETTERBOXED_ROOM, before) <= kept + 0.1
+    assert kept < 2 * model_input.LETTERBOXED_ROOM
 
 
 @pytest.mark.parametrize("size", [(1600, 1200), (1601, 1203)])
@@ -86,7 +101,7 @@ def test_a_jpeg_2000_is_decoded_at_the_scale_that_it_has(
         return loaded
 
     monkeypatch.setattr(Jpeg2KImageFile, "load", load)
-    shrunk = image_io.for_model(io.BytesIO(data), (20, 20))
+    shrunk = image_io.for_model(io.BytesIO(data), ModelInput(20, 20))
     assert shrunk.original == size
     if resolutions == 6:
         assert decoded[0][0] <= size[0] // 2 + 1
@@ -97,7 +112,7 @@ def test_a_jpeg_2000_is_decoded_at_the_scale_that_it_has(
 def test_small_images_stay_as_they_are() -> None:
     for kind in ("JPEG", "PNG"):
         data = encoded(NOISE, kind)
-        assert image_io.for_model(io.BytesIO(data), (10, 10)).image == image_io.load(data).image
+        assert image_io.for_model(io.BytesIO(data), ModelInput(10, 10)).image == image_io.load(data).image
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "I;16", "L"])
@@ -107,10 +122,10 @@ def test_bands_leave_no_trace(mode: str, monkeypatch: pytest.MonkeyPatch) -> Non
         mode if mode != "P" else "RGB"
     )
     data = encoded(image.quantize(32) if mode == "P" else image, "TIFF" if mode == "CMYK" else "PNG")
-    expected = [image_io.load(data).image, image_io.for_model(io.BytesIO(data), (7, 5)).image]
+    expected = [image_io.load(data).image, image_io.for_model(io.BytesIO(data), ModelInput(7, 5)).image]
     monkeypatch.setattr(image_io, "_BAND", 3000)
     for one, other in zip(
-        expected, [image_io.load(data).image, image_io.for_model(io.BytesIO(data), (7, 5)).image], strict=True
+        expected, [image_io.load(data).image, image_io.for_model(io.BytesIO(data), ModelInput(7, 5)).image], strict=True
     ):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 

@@ -14,8 +14,9 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from trainer.data.images import image_io, image_kinds
+from trainer.data.images.model_input import ModelInput
 
-INPUT = (16, 24)  # of a model: the images here are shrunk to it
+INPUT = ModelInput(16, 24)  # of a model: the images here are shrunk to it
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 30, 3), np.uint8)).resize((1301, 907))
 ROW_BYTES = 3 * PHOTO.width
 
@@ -133,6 +134,7 @@ def test_a_damaged_one_is_rejected_as_when_decoded_whole(compression: str | None
 MEASURE = """
 import sys
 from trainer.data.images import image_io
+from trainer.data.images.model_input import ModelInput
 
 def megabytes(name):
     with open("/proc/self/status") as status:
@@ -140,7 +142,7 @@ def megabytes(name):
 
 before = megabytes("VmRSS")
 with open(sys.argv[1], "rb") as file:
-    image_io.for_model(file, (384, 384))
+    image_io.for_model(file, ModelInput(384, 384))
 print(megabytes("VmHWM") - before)
 """
 
