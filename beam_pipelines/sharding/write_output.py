@@ -1,9 +1,8 @@
 """Write an output under its lock, in one process or partitioned among several, of which the last completes it.
 
 Each process writes the shards of its partition, and next to them a note of their results. A process that finds the
-notes of all partitions has all results: it checks them as a single process would, and completes the output. If two do
-so at once, they write the same bytes. A partition that has its note is not written again, so any process can be
-restarted.
+notes of all partitions checks their results as a single process would, and completes the output. If two do so at once,
+they write the same bytes. A partition that has its note is not written again, so any process can be restarted.
 """
 
 import functools
