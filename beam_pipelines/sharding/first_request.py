@@ -52,15 +52,15 @@ def _list_google(client: Any, path: str) -> None:
 
 def _ask_amazon(path: str) -> None:
     import boto3
+    from botocore import exceptions
     from botocore.config import Config
-    from botocore.exceptions import HTTPClientError
 
     limit = first_contact.SECONDS / 3
     config = Config(connect_timeout=limit, read_timeout=limit, retries={"total_max_attempts": 2})
     client = boto3.Session().client("s3", config=config)
     try:
         client.list_objects_v2(Bucket=path.removeprefix("s3://").partition("/")[0], MaxKeys=1)
-    except HTTPClientError as error:
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         raise ConnectionError(_root(error)) from error
 
 

@@ -56,12 +56,12 @@ def test_images_and_datasets_are_read_from_s3(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("listens", [True, False])
+@pytest.mark.parametrize(("listens", "seconds"), [(True, 0.5), (False, 0.5), (False, 9)])
 def test_a_server_that_does_not_answer_is_one_line(
-    listens: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    listens: bool, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("boto3", reason="boto3 is not installed")
-    monkeypatch.setattr(first_contact, "SECONDS", 0.5)
+    monkeypatch.setattr(first_contact, "SECONDS", seconds)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with socket.socket() as server:
