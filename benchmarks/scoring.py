@@ -28,10 +28,12 @@ from benchmarks.rows import HIGHER, LOWER, NEITHER, Row
 from trainer import cli
 from trainer.cluster import environment
 from trainer.inference.decoding import beam_width
+from trainer.inference.photos.region_options import AUTO, FLOAT32
 
 BATCH_SIZES = (1, 32, 64, 128, 256, 512)
 WARM = 3  # warm-up calls before timing starts
-LIMIT = "SavedModel, plain loop"  # of the best batch size
+LIMIT = "SavedModel, plain loop"  # of the best batch size, in the precision that the job chooses
+IN_FLOAT32 = f"{LIMIT}, float32"
 JOB, PEER = "the job", "RapidOCR's recogniser"
 TIMES_THE_PEER = 20.0  # the target for the limit
 TFLITE = "assets.extra/model.tflite"
@@ -109,15 +111,19 @@ def job(model: Path, photos: Path, output: Path, labels: list[str], batch_size: 
     )
 
 
-def plain_loop(model: str, paths: list[Path], labels: list[str], batch_sizes: tuple[int, ...]) -> list[Way]:
+def plain_loop(
+    model: str, paths: list[Path], labels: list[str], batch_sizes: tuple[int, ...], precision: str = AUTO
+) -> list[Way]:
     """Read files and call the SavedModel, nothing else, once for each batch size."""
     import tensorflow as tf
 
+    from trainer.inference.exports import exported_model, in_bfloat16
+
     begin = time.perf_counter()
-    loaded = tf.saved_model.load(model)
-    read = loaded.signatures["serving_default"]
-    configured = json.loads(Path(model, "assets/model_info.json").read_text())["beam_width"]
-    width, candidates = map(tf.constant, beam_width.sizes(None, None, configured))
+    loaded = exported_model.load(model, precision)
+    signature = loaded.loaded.signatures["serving_default"]
+    read = in_bfloat16.calling(signature) if loaded.in_bfloat16 else signature
+    width, candidates = map(tf.constant, beam_width.sizes(None, None, loaded.info["beam_width"]))
     start = time.perf_counter() - begin
     ways = []
     for size in batch_sizes:
@@ -232,7 +238,8 @@ def compare(args: argparse.Namespace, photos: list[tuple[Path, str]], workdir: s
 
     for i in range(args.repeats):
         (limit,) = _apart(plain_loop, model, paths, labels, (size,))
-        show(limit, [replace(limit, name=LIMIT), *(() if i else loops)])
+        (exact,) = _apart(plain_loop, model, paths, labels, (size,), FLOAT32)
+        show(limit, [replace(limit, name=LIMIT), replace(exact, name=IN_FLOAT32), *(() if i else loops)])
         start = job(top / "model", top / "one", top / f"out-one-{i}", labels, args.batch_size).seconds
         whole = job(top / "model", top / "photos", top / f"out-{i}", labels, args.batch_size)
         reading = replace(whole, name=f"{whole.name}, without startup", seconds=whole.seconds - start)
