@@ -87,11 +87,8 @@ def answers(data: bytes, path: Path) -> list[object]:
         found.append(preprocess.decode(tf.constant(kept)).numpy())
     except Exception as error:
         found.append(error.reason)  # type: ignore[attr-defined]
-    for model in (
-        ModelInput(1000, 1000),
-        ModelInput(1, 1),
-        ModelInput(1, 1, letterboxed=True),
-    ):  # in the first, nothing is shrunk
+    not_shrunk, *small = ModelInput(1000, 1000), ModelInput(1, 1), ModelInput(1, 1, letterboxed=True)
+    for model in (not_shrunk, *small):
         for read in (images.for_model, image_io.for_model):  # as score, as predict
             try:
                 with open_regular(str(path)) as file:

@@ -31,5 +31,5 @@ class ModelInput:
         rows, columns = (self.width, self.height) if sideways else (self.height, self.width)
         if self.letterboxed:
             factor = max(1, int(max(width / columns, height / rows) / LETTERBOXED_ROOM))
-            return factor, factor
+            return min(factor, width), min(factor, height)  # a strip of one row keeps it
         return max(1, width // (ROOM * columns)), max(1, height // (ROOM * rows))

@@ -86,6 +86,13 @@ def test_what_is_letterboxed_keeps_its_aspect_ratio(size: tuple[int, int], orien
     assert kept < 2 * model_input.LETTERBOXED_ROOM
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("size", [(3000, 1), (1, 3000)])
+def test_a_strip_of_one_pixel_is_still_an_image(kind: str, size: tuple[int, int]) -> None:
+    data = encoded(SMOOTH.resize(size), kind)
+    assert min(image_io.for_model(io.BytesIO(data), ModelInput(30, 40, letterboxed=True)).image.size) == 1
+
+
 @pytest.mark.parametrize("size", [(1600, 1200), (1601, 1203)])
 @pytest.mark.parametrize("resolutions", [1, 2, 6])
 def test_a_jpeg_2000_is_decoded_at_the_scale_that_it_has(
