@@ -35,7 +35,7 @@ def walkthrough(run: Run, forked: Run, tmp_path_factory: pytest.TempPathFactory)
     (top / "pictures" / "images" / "text.png").write_text("no image")
     Image.new("L", (30, 20)).save(top / "pictures" / "images" / "grey.tiff")
     scored = run("beam_pipelines.score", "--model", top / "model", "--input", top / "pictures", "--num-shards", 3,
-                 "--output", top / "predictions")  # fmt: skip
+                 "--precision", "float32", "--output", top / "predictions")  # fmt: skip
     assert "rejected, undecodable" in scored.stdout
     assert "WARNING" not in scored.stderr
     args = ["--workdir", top / "run", "--predictions", top / "predictions", "--output", top / "report.html"]
@@ -76,6 +76,8 @@ def test_scoring_again_writes_the_same_bytes(walkthrough: Path, forked: Run, tmp
         walkthrough / "pictures",
         "--num-shards",
         3,
+        "--precision",
+        "float32",
         "--output",
         tmp_path / "again",
     ]

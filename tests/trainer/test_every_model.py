@@ -39,7 +39,8 @@ def test_every_command_takes_every_model(
     assert "12 images" in capsys.readouterr().out
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["step"] in (4, 6)
     assert export.main(["--workdir", run, "--output", exported]) == 0
-    assert score.main(["--model", exported, "--input", f"{photos}/pictures", "--output", scored]) == 0
+    args = ["--model", exported, "--input", f"{photos}/pictures", "--precision", "float32"]
+    assert score.main([*args, "--output", scored]) == 0
     answers = [json.loads(line) for line in (tmp_path / "run" / "answers.jsonl").read_text().splitlines()]
     lines = [line for path in Path(scored).glob("predictions-*.jsonl") for line in path.read_text().splitlines()]
     rows = {row["key"].rsplit("/", 1)[-1]: row for row in map(json.loads, lines)}
