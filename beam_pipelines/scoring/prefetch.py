@@ -20,7 +20,7 @@ from trainer.data.images.image_io import ShrunkImage
 from trainer.data.images.model_input import ModelInput
 
 LOCAL_THREADS, REMOTE_THREADS = 4, 32  # object stores have a high latency per file
-WAITING_BYTES = 64 << 20
+WAITING_BYTES = 32 << 20
 LARGE_RECORD = 4 << 20  # bytes; larger records count as waiting while they are read, since they are wholly in memory
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-MOST_BYTES = 32 << 20  # of images; enough for a full batch unless they are large
+MOST_BYTES = 16 << 20  # of images; enough for a full batch unless they are large
 
 Image = TypeVar("Image")
 
