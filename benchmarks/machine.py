@@ -3,11 +3,11 @@
 import re
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import HIGHER, Row
 from trainer import provenance
+from trainer.cluster import cpu
 
 INSTRUCTION_SETS = {"avx2": "avx2", "avx512f": "avx512", "avx512_bf16": "avx512_bf16", "amx_bf16": "amx_bf16"}
 BUSY = 0.5  # load average at the start from which other work affects the figures
@@ -28,7 +28,7 @@ def instruction_sets(flags: Collection[str]) -> list[str]:
 
 def describe() -> dict[str, Any]:
     """Return the machine's name, its instruction sets and what `provenance.hardware` says of it."""
-    hardware, flags = provenance.hardware(), _flags()
+    hardware, flags = provenance.hardware(), cpu.flags()
     own = name(hardware["processor"], flags, hardware["cores"])
     return {"name": own, "instruction_sets": instruction_sets(flags), **hardware}
 
@@ -38,7 +38,7 @@ def peaks(repeats: int) -> list[Row]:
 
     Of float32 and, where the CPU has instructions for it, of bfloat16.
     """
-    kinds = ["float32", *(["bfloat16"] if {"avx512_bf16", "amx_bf16"} & _flags() else [])]
+    kinds = ["float32", *(["bfloat16"] if cpu.computes_in_bfloat16() else [])]
     return [_peak(kind, repeats) for kind in kinds]
 
 
@@ -62,13 +62,3 @@ def seconds(work: Callable[[], Any], repeats: int) -> list[float]:
         work()
         times.append(time.perf_counter() - begin)
     return times
-
-
-def _flags() -> set[str]:
-    """Return the CPU's flags, as Linux names them; none on other systems."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return set()
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    return set(found[1].split()) if found else set()
