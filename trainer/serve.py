@@ -69,7 +69,8 @@ async def _serve(server: "uvicorn.Server", socket_: socket.socket, loaded: "dict
         tasks.add(task)  # the loop itself does not keep it
         task.add_done_callback(tasks.discard)
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     await server.serve([socket_])
 
 

@@ -8,12 +8,13 @@ Layouts follow the HDF5 File Format Specification 3.0: object headers of version
 dataset contents in the header (compact) or in one block (contiguous); little-endian, as in all files from MATLAB.
 """
 
-import os
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
 from struct import Struct
 from typing import BinaryIO
+
+from trainer.files import file_descriptor
 
 _DATASPACE, _DATATYPE, _LAYOUT, _CONTINUATION, _SYMBOL_TABLE = 0x01, 0x03, 0x08, 0x10, 0x11
 _IGNORED = {0x00, 0x04, 0x05, 0x0C, 0x12}  # padding, fill values, attributes, modification time
@@ -74,7 +75,7 @@ class Hdf5:
         self._base = starts[0]
 
     def _read_block(self, number: int) -> bytes:
-        return os.pread(self._file.fileno(), _BLOCK_BYTES + _BEGINNING_BYTES, number * _BLOCK_BYTES)
+        return file_descriptor.read_at(self._file.fileno(), _BLOCK_BYTES + _BEGINNING_BYTES, number * _BLOCK_BYTES)
 
     def _at(self, address: int) -> tuple[bytes, int]:
         """Return the block that contains an address, and the position in it."""

@@ -18,6 +18,7 @@ from trainer.data.formats.tfrecord import Damaged
 from trainer.data.images import image_io
 from trainer.data.images.image_io import ShrunkImage
 from trainer.data.images.model_input import ModelInput
+from trainer.files import file_descriptor
 
 LOCAL_THREADS, REMOTE_THREADS = 4, 32  # object stores have a high latency per file
 WAITING_BYTES = 32 << 20
@@ -163,7 +164,7 @@ class _Part(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         count = min(len(memoryview(buffer)), max(0, self._size - self._position))
-        data = os.pread(self._descriptor, count, self._start + self._position)
+        data = file_descriptor.read_at(self._descriptor, count, self._start + self._position)
         memoryview(buffer)[: len(data)] = data
         self._position += len(data)
         return len(data)

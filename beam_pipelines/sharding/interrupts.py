@@ -18,15 +18,23 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from trainer import logs
+from trainer.cli import UserError
+from trainer.cluster.stopping import STOP_SIGNALS
 
 SEPARATE = "multi_processing"  # a value of Beam's --direct_running_mode
 
 
 def local_runner(options: PipelineOptions) -> FnApiRunner:
-    """Return Beam's local engine; its worker processes, if any, run the `worker` module."""
+    """Return Beam's local engine; its worker processes, if any, run the `worker` module.
+
+    Raises:
+      UserError: worker processes on Windows, which has no shell to start them.
+    """
     direct = options.view_as(DirectOptions)
     if direct.direct_running_mode != SEPARATE:
         return FnApiRunner()
+    if sys.platform == "win32":
+        raise UserError(f"--direct_running_mode {SEPARATE} needs Linux or macOS: leave it out")
     direct.direct_running_mode = "in_memory"  # otherwise the engine would start Beam's own processes
     command = shlex.join([sys.executable, "-m", "beam_pipelines.sharding.worker", str(os.getpid())])
     ignoring = f"trap '' INT HUP; exec {command}"  # until the worker has its own process group
@@ -39,12 +47,13 @@ def ended_at_once(message: str) -> Iterator[None]:
 
     A signal that is ignored, such as SIGHUP under nohup, stays ignored.
     """
-    numbers = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    numbers = [n for n in STOP_SIGNALS if n != signal.SIGTERM and signal.getsignal(n) is not signal.SIG_IGN]
     if not numbers or threading.current_thread() is not threading.main_thread():
         yield
         return
     reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(writing, False)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     wakened = signal.set_wakeup_fd(writing)  # Python's own handlers would wait until the main thread is free
     waiting = threading.Thread(target=_wait, args=(reading, numbers, message), daemon=True, name="interrupts")

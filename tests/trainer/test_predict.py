@@ -29,6 +29,7 @@ def test_predict_gives_json_and_a_drawing(
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["key"] for row in found] == list(map(str, chosen))
     assert all(len(row["candidates"]) == 2 and 0 < row["confidence"] < 1 for row in found)
+    assert all(row["text"] == row["candidates"][0]["text"] for row in found)
     height, width, _ = tf.io.decode_png((tmp_path / "read.png").read_bytes()).shape
     assert height > 2 * 120
     assert width > 2 * 120

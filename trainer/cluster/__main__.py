@@ -9,8 +9,6 @@ import sys
 
 from trainer import cli, logs
 from trainer.cluster import environment
-from trainer.cluster.isolation import isolate_network
-from trainer.cluster.local import LocalCluster
 from trainer.cluster.stopping import Stopped, command_again, stoppable
 from trainer.config import typed
 
@@ -41,6 +39,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> int:
     args = _parser().parse_args(argv)
+    if sys.platform == "win32":
+        raise cli.UserError("a local cluster needs Linux or macOS: train with svhn train, or in a Linux container")
+    from trainer.cluster.isolation import isolate_network
+    from trainer.cluster.local import LocalCluster
+
     environment.configure(use_tensorflow=False)
     remote = any("://" in argument for argument in args.arguments)
     if args.host_network or remote or not isolate_network():

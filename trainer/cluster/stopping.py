@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from trainer.exit_status import STOPPED_STATUS
 
 _started_up = threading.Event()
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = [signal.Signals[name] for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
 class Stopped(Exception):
@@ -48,7 +48,8 @@ def stoppable(on_signal: Callable[[int], None]) -> Iterator[None]:
     for number in handled:
         signal.signal(number, handle)
     _started_up.set()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
@@ -63,8 +64,12 @@ def ended_by_sigterm_at_start() -> Iterator[None]:
     Until TensorFlow connects to other tasks, Linux does that itself, whatever holds the GIL. Then, at a moment that the
     caller cannot know, TensorFlow installs a SIGTERM handler that ignores the signal. So all threads block the signal
     except one, which waits until TensorFlow's handler has run in it, and then ends the process. For that it needs the
-    GIL: see `connecting.threads_may_run`. Enter the block before any other thread is started.
+    GIL: see `connecting.threads_may_run`. Enter the block before any other thread is started. On Windows, where other
+    processes cannot send SIGTERM, nothing is done.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     _started_up.clear()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     if os.getpid() == 1:  # Linux ignores signals to the first process of a container for which it has no handler

@@ -8,6 +8,7 @@ import stat
 from typing import BinaryIO
 
 from trainer.cli import UserError
+from trainer.files import file_descriptor
 
 MOST_TEXT = 256 << 20  # bytes of a list or table from the user
 
@@ -32,8 +33,8 @@ def open_regular(path: str) -> BinaryIO:
       OSError: it cannot be opened.
     """
     check_regular(path)
-    # It may have been replaced by a pipe in the meantime, which O_NONBLOCK opens without waiting.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # It may have been replaced by a pipe in the meantime, which is then opened without waiting.
+    descriptor = os.open(path, file_descriptor.READ_ONLY)
     try:
         _check(os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")

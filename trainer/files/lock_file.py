@@ -13,6 +13,7 @@ from trainer import troubles
 from trainer.cli import UserError
 from trainer.files import claims
 from trainer.files.claims import Claim
+from trainer.files.file_descriptor import READ_WRITE, read_at, write_at
 
 try:
     import fcntl
@@ -110,7 +111,7 @@ class _Local:
         while True:
             self._open(os.O_CREAT)
             held = _flock(self.fd, PROBE_SECONDS)
-            content = os.pread(self.fd, BLOCK + 1, 0)
+            content = read_at(self.fd, BLOCK + 1, 0)
             if len(content) > BLOCK or claims.is_strange(content):
                 os.close(self.fd)
                 raise _strange(self.path)
@@ -139,7 +140,7 @@ class _Local:
         except FileNotFoundError:
             return None
         held = _flock(self.fd)
-        content = os.pread(self.fd, BLOCK + 1, 0)
+        content = read_at(self.fd, BLOCK + 1, 0)
         if len(content) > BLOCK or claims.is_strange(content):  # somebody else's file, which stays
             os.close(self.fd)
             return None
@@ -147,7 +148,7 @@ class _Local:
         if held is False and (other is None or claims.lives(other, None) is False):
             # Another process is taking the file right now, or inspecting it.
             held = _flock(self.fd, PROBE_SECONDS)
-            other = claims.parse(os.pread(self.fd, BLOCK, 0))
+            other = claims.parse(read_at(self.fd, BLOCK, 0))
         if held is False or (other is not None and _is_alive(other, held, self._read)):
             os.close(self.fd)
             return other or {}
@@ -163,14 +164,12 @@ class _Local:
             self._write(claim)
 
     def release(self, claim: Claim) -> None:
-        if self.is_ours(claim):
-            os.unlink(self.path)
-        os.close(self.fd)
+        self._close(remove=self.is_ours(claim))
 
     def _open(self, flags: int) -> None:
         while True:
             try:
-                self.fd = os.open(self.path, os.O_RDWR | flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+                self.fd = os.open(self.path, READ_WRITE | flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
                 return
             except FileNotFoundError:
                 if not flags:
@@ -189,12 +188,18 @@ class _Local:
                 ) from error
 
     def _write(self, claim: Claim) -> None:
-        os.pwrite(self.fd, _renewed(claim).encode(), 0)
+        write_at(self.fd, _renewed(claim).encode(), 0)
 
     def _discard(self) -> None:
-        if self._is_linked():
+        self._close(remove=self._is_linked())
+
+    def _close(self, *, remove: bool) -> None:
+        if fcntl is None:  # Windows removes no open file
+            os.close(self.fd)
+        if remove:
             os.unlink(self.path)
-        os.close(self.fd)
+        if fcntl is not None:  # the file is removed while it is locked
+            os.close(self.fd)
 
     def _is_linked(self) -> bool:
         """Return whether the open file is still the one at the path."""

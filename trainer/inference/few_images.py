@@ -68,7 +68,8 @@ def _read_all(model: Model, args: argparse.Namespace) -> None:
             unread.append(str(error))
             continue
         if args.format == "json":
-            print(json.dumps({"key": path, **dataclasses.asdict(answer)}, ensure_ascii=False))
+            row = {"key": path, "text": answer.candidates[0]["text"], **dataclasses.asdict(answer)}
+            print(json.dumps(row, ensure_ascii=False))
         elif answer.numbers is not None:
             print(f"{path}\n{numbers_table(answer, calibrated=calibrated)}")
         else:

@@ -7,16 +7,15 @@ begins on a new line. Servers that share the file read each other's answers befo
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from trainer.cli import UserError
-from trainer.files import local_file
+from trainer.files import file_descriptor, local_file
+from trainer.files.file_descriptor import READ_WRITE
 
 NAME = "answers.jsonl"
 CORNERS = 8  # values of a box
@@ -70,12 +69,12 @@ class Journal:
             os.makedirs(folder, exist_ok=True)
             if os.path.lexists(self.path):
                 local_file.check_regular(self.path)
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(self.path, READ_WRITE | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:
             raise UserError(
                 f"--answers {folder}: {self.path} cannot be used ({error.strerror or error}): give another folder"
             ) from error
-        _sync_folder(folder)
+        file_descriptor.sync_folder(folder)
         self.refresh()
 
     def close(self) -> None:
@@ -110,13 +109,13 @@ class Journal:
           Newer: there are more answers by now; nothing is stored.
           OSError: it cannot be written, e.g. since the disk is full; a partly written answer does not count.
         """
-        with self._mutex, self._alone():
+        with self._mutex, file_descriptor.locked(self._descriptor):
             self._read()
             if len(self._histories.get(answer.key, ())) != seen:
                 raise Newer
             size = os.fstat(self._descriptor).st_size
             line = json.dumps(dataclasses.asdict(answer)).encode() + b"\n"
-            torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
+            torn = size > 0 and file_descriptor.read_at(self._descriptor, 1, size - 1) != b"\n"
             self._write((b"\n" if torn else b"") + line)
             os.fsync(self._descriptor)
             self._read()
@@ -125,20 +124,12 @@ class Journal:
         while content:
             content = content[os.write(self._descriptor, content) :]
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
     def _read(self) -> None:
         """Read the complete lines that were not read before."""
         size = os.fstat(self._descriptor).st_size
         content = bytearray()
         while len(content) < size - self._position:
-            chunk = os.pread(self._descriptor, 1 << 24, self._position + len(content))
+            chunk = file_descriptor.read_at(self._descriptor, 1 << 24, self._position + len(content))
             if not chunk:
                 break
             content += chunk
@@ -165,13 +156,3 @@ def _parsed(line: bytes) -> Answer | None:
         if sound and all(isinstance(text, str) for text in texts):
             return answer
     return None
-
-
-def _sync_folder(folder: str) -> None:
-    """Flush the folder's entry of the file to the disk, so that it survives a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):  # some file systems refuse this
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

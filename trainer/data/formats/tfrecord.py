@@ -8,7 +8,7 @@ from typing import Protocol
 
 import google_crc32c
 
-from trainer.files import local_file
+from trainer.files import file_descriptor, local_file
 
 HEADER_BYTES, FRAME_BYTES = 12, 16  # before the data of a record, and in total
 LARGEST_RECORD = 2**31 - 1  # bytes that a tf.train.Example may have
@@ -81,7 +81,7 @@ def count_records(path: str) -> int:
         size = os.fstat(file.fileno()).st_size
         while position < size:
             where = f"record {number} at byte {position:,}"
-            header = os.pread(file.fileno(), HEADER_BYTES, position)
+            header = file_descriptor.read_at(file.fileno(), HEADER_BYTES, position)
             position += FRAME_BYTES + _length(header, where, first=number == 0)
             if position > size:
                 raise Damaged(f"{where}: the file ends within it")

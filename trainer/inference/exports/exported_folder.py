@@ -5,6 +5,7 @@ import ctypes
 import os
 import re
 import shutil
+import sys
 import uuid
 from collections.abc import Callable
 
@@ -130,8 +131,7 @@ def _swap(new: str, output: str, *, aside: str) -> None:
 
 def _exchange(one: str, other: str) -> bool:
     """Exchange two folders atomically; return False if the system or the file system cannot."""
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "renameat2"):
+    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "renameat2"):
         return False
     return libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
 
