@@ -7,6 +7,8 @@ from beam_pipelines import beam_import, options, place_checks
 from trainer import cli
 from trainer.config import typed
 
+STYLES = ("bib", "counter", "dots", "handwritten", "house", "plate", "segment")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
@@ -50,6 +52,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
     parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
     options.add_texts(parser)
+    parser.add_argument(
+        "--style",
+        nargs="+",
+        choices=STYLES,
+        default=["house"],
+        help="fonts: what the numbers are on; several occur equally often. bib: a runner's bib or a jersey; counter: a "
+        "mechanical counter; dots: dots of ink or light; handwritten: paper or a board; house: walls and plates of "
+        "houses; plate: a vehicle's plate; segment: a seven-segment display",
+    )
     _add_sources(parser)
     _add_scenes(parser)
     parser.add_argument("--preview", metavar="PNG", help="write a PNG showing the images instead of a dataset")

@@ -9,13 +9,14 @@ from beam_pipelines.inputs import identity, splits
 from beam_pipelines.sharding import beam_options, listing, shards
 from beam_pipelines.synthesis import crops, given_texts, mnist, texts, typefaces
 from beam_pipelines.synthesis.crops import RecombinedDigits
-from beam_pipelines.synthesis.fonts import Drawn, Fonts
+from beam_pipelines.synthesis.fonts import HOUSE, Drawn, Fonts
 from beam_pipelines.synthesis.given_texts import LONGEST
 from beam_pipelines.synthesis.make_records import MakeDrawnRecord, MakeSceneRecord
 from beam_pipelines.synthesis.mnist import Mnist
 from beam_pipelines.synthesis.regions import NumberRegions
 from beam_pipelines.synthesis.scenes import backdrop, cutouts
 from beam_pipelines.synthesis.scenes.scene import Scenes
+from beam_pipelines.synthesis.styles import looks
 from trainer.cli import UserError
 from trainer.data.formats import dataset_info
 from trainer.data.images.image_kinds import IMAGE_ENDINGS
@@ -33,7 +34,8 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     numbers = given_texts.of(args, lengths=args.lengths, digits=args.digits)
     if args.source == "fonts":
         typefaces.check(numbers.characters)
-        return Fonts(args.seed, numbers)
+        _check_styles(args.style, numbers.characters)
+        return Fonts(args.seed, numbers, tuple(args.style))
     if set(args.alphabet) - set(DIGITS):
         raise UserError(f"--source {args.source} draws digits only, but --alphabet is {args.alphabet!r}")
     if args.source == "mnist":
@@ -50,6 +52,12 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     if lacking:
         raise UserError(f"--records has no usable {', '.join(lacking)}: give more records, or other --digits")
     return RecombinedDigits(args.seed, numbers, paths, args.record_limit)
+
+
+def _check_styles(styles: Sequence[str], characters: frozenset[str]) -> None:
+    for style in styles:
+        if style in looks.LOOKS and looks.LOOKS[style].digits_only and characters - set(DIGITS):
+            raise UserError(f"--style {style} draws digits only, but the texts have other characters: leave it out")
 
 
 def regions_of(args: argparse.Namespace) -> NumberRegions:
@@ -112,6 +120,8 @@ def _train_shards(folders: list[str]) -> tuple[str, ...]:
 def run(args: argparse.Namespace, beam_args: Sequence[str], argv: list[str] | None) -> None:
     """Write the dataset or the preview that the command line asks for."""
     beam_options.parse(beam_args)
+    if args.style != [HOUSE] and args.source != "fonts":
+        raise UserError(f"--style is for --source fonts, not for --source {args.source}: leave it out")
     if len(splits.parse_split(args.split)) > 1:
         raise UserError(f"--split {args.split}: synthetic numbers all go to one split; run the command once per split")
     if args.count < 1:

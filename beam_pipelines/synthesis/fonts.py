@@ -1,5 +1,6 @@
-"""Draw numbers in many typefaces on plates and walls, as a pure function of (seed, index)."""
+"""Draw numbers in many typefaces on plates and walls, or in other styles, as a pure function of (seed, index)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,17 +8,24 @@ from PIL import Image, ImageChops, ImageFilter
 
 from beam_pipelines.synthesis import camera, glyphs, surfaces, typefaces
 from beam_pipelines.synthesis.glyphs import View
+from beam_pipelines.synthesis.styles import flat, looks
 from beam_pipelines.synthesis.texts import TextSource
 from trainer.data.formats.records import Box
+
+HOUSE = "house"
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """An RGB image of a number, its text, and the boxes of its characters in pixels; empty if they are unknown."""
+    """An RGB image of a number, its text, and the boxes of its characters in pixels; empty if they are unknown.
+
+    `style` is that of the number, if there are several.
+    """
 
     image: Image.Image
     text: str
     char_boxes: tuple[Box, ...]
+    style: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,18 +33,29 @@ class Fonts:
     """Draws image `index` of a seed, independently of which other images are drawn.
 
     Attributes:
+      styles: each is drawn equally often: `house`, or one of `looks.LOOKS`.
       faces: the fingerprint of the typefaces; a worker with other typefaces would draw different images, so it fails.
     """
 
     seed: int
     texts: TextSource
+    styles: tuple[str, ...] = (HOUSE,)
     faces: str = field(default_factory=typefaces.fingerprint)
 
     def __call__(self, index: int) -> Drawn:
         if self.faces != typefaces.fingerprint():
             raise RuntimeError("a worker has other typefaces than the machine that launched it: install the same there")
         rng = np.random.default_rng([self.seed, index])
+        style = self.styles[np.random.default_rng([self.seed, index, 3]).integers(len(self.styles))]
         text = self.texts.draw(rng)
+        if style != HOUSE:
+            made = looks.LOOKS[style].look(rng, text)
+            canvas, seen = flat.place(rng, made)
+            image = camera.photograph(rng, canvas)
+            return Drawn(image, text, _boxes(made.boxes, seen, image), style)
+        return self._house_number(rng, index, text)
+
+    def _house_number(self, rng: np.random.Generator, index: int, text: str) -> Drawn:
         before, after = self.texts.surroundings(np.random.default_rng([self.seed, index, 2]))
         plane = glyphs.typeset(rng, text, before=before, after=after)
         seen = glyphs.view(rng, plane.mask.size)
@@ -49,14 +68,14 @@ class Fonts:
             surfaces.plate(rng, canvas, seen, plane.mask.size, plate, ink)
         paint(rng, canvas, seen.project(plane.mask), ink)
         image = camera.photograph(rng, canvas)
-        return Drawn(image, text, _boxes(plane, seen, image))
+        return Drawn(image, text, _boxes(plane.boxes, seen, image))
 
 
-def _boxes(plane: glyphs.Plane, seen: View, image: Image.Image) -> tuple[Box, ...]:
+def _boxes(boxes: Iterable[Box], seen: View, image: Image.Image) -> tuple[Box, ...]:
     """Return the glyphs' boxes in the photo, whose size may differ from the scene's."""
     across, down = image.width / seen.size[0], image.height / seen.size[1]
-    boxes = (seen.project_box(box) for box in plane.boxes)
-    return tuple((left * across, top * down, right * across, bottom * down) for left, top, right, bottom in boxes)
+    projected = (seen.project_box(box) for box in boxes)
+    return tuple((left * across, top * down, right * across, bottom * down) for left, top, right, bottom in projected)
 
 
 def paint(rng: np.random.Generator, canvas: Image.Image, mask: Image.Image, ink: surfaces.Colour) -> None:

@@ -30,7 +30,7 @@ class MakeDrawnRecord:
             self.file_type,
             self.key(item),
             drawn.text,
-            self.source,
+            f"synthetic-{drawn.style}" if drawn.style else self.source,
             images.relative(images.union(drawn.char_boxes), whole) if drawn.char_boxes else None,
             [images.relative(box, whole) for box in drawn.char_boxes],
         )

@@ -1,0 +1,1 @@
+"""Numbers as they look elsewhere than on houses: displays, counters, plates, bibs, handwriting."""
