@@ -1,14 +1,11 @@
 """Open and decode image files, local or remote, rejecting broken ones by name; and compute boxes in images."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from apache_beam.io.filesystems import FileSystems
-
-from beam_pipelines.sharding import listing
+from beam_pipelines.sharding import listing, objects
 from beam_pipelines.sharding.shards import Reject
 from trainer.data.images import image_io, image_kinds
 from trainer.data.images.image_io import DecodedImage, ShrunkImage
@@ -44,8 +41,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
 
 def _remote_copy(path: str) -> BinaryIO:
     copy = tempfile.SpooledTemporaryFile(SMALL)  # noqa: SIM115 - the caller closes it
-    with FileSystems.open(path, compression_type="uncompressed") as file:
-        shutil.copyfileobj(file, copy, 1 << 20)
+    objects.copy(path, cast(BinaryIO, copy))
     copy.seek(0)
     return cast(BinaryIO, copy)
 

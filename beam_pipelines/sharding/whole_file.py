@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.sharding import listing
+from beam_pipelines.sharding import listing, objects
 from trainer import troubles
 
 _AMAZON = "s3://"
@@ -26,13 +26,12 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
 @contextmanager
 def _uploaded(path: str) -> Iterator[BinaryIO]:
     """Write to a local file and upload it as a whole, which S3 does atomically; Beam cannot upload an empty file."""
-    import boto3  # of Beam's extra `aws`
-
     with troubles.naming(path), tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
         bucket, _, key = path.removeprefix(_AMAZON).partition("/")
-        boto3.Session().client("s3").upload_fileobj(file, bucket, key)
+        client, _ = objects.amazon()
+        client.upload_fileobj(file, bucket, key)
 
 
 @contextmanager

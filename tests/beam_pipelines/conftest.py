@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from google.cloud import storage
 
+from beam_pipelines.sharding import objects
 from trainer.inference.exports import exported_model
 from trainer.inference.exports.exported_model import ExportedModel
 
@@ -41,6 +42,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def _new_clients() -> None:
+    """Forget the clients of the servers of other tests."""
+    objects.amazon.cache_clear()
+    objects.google.cache_clear()
 
 
 @pytest.fixture
