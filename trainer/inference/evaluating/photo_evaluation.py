@@ -82,8 +82,7 @@ def evaluate(
     summary = {**measured, "datasets": dataset_info.identities(data), "made": made}
     summary["finding"] = finding_metrics.summarise([Found(a.truth, a.corners[1:], a.scores[1:]) for a in answers])
     summary["reading"] = photo_metrics.summarise(answers)
-    rows = [_row(answer) for answer in answers]
-    attention.add_to_photos(rows, _shards(data, split), reader)
+    attention.add_to_photos(rows := [_row(answer) for answer in answers], _shards(data, split), reader)
     whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
     whole_file.write_json(f"{workdir}/{files.EVALUATION_FILE}", summary)
     return summary
