@@ -9,6 +9,7 @@ import pytest
 
 from beam_pipelines import synthesize
 from tests.trainer.reporting.pages import Page, evaluated_photos, keys_of, page_of, trained
+from trainer.inference.evaluating import notable_photos
 
 BOX = [8.0, 4.0, 40.0, 4.0, 40.0, 28.0, 8.0, 28.0]
 WHOLE = [0.0, 0.0, 60.0, 0.0, 60.0, 30.0, 0.0, 30.0]
@@ -74,6 +75,21 @@ def test_a_card_has_where_the_recogniser_looked_in_what_it_saw(page: Page) -> No
 def test_boxes_are_those_of_labels_and_answers(page: Page) -> None:
     assert len(page.all("polygon", class_="label")) == 3 + 3
     assert len(page.all("polygon", class_="found")) == 4 + 5
+
+
+def test_no_photos_and_ten_thousand_are_shown(tmp_path: Path) -> None:
+    trained(tmp_path / "run", experiment="finder")
+    evaluated_photos(tmp_path / "run", [], data=["gone"])
+    assert "Worst mistakes" not in page_of(tmp_path / "a.html", "--workdir", tmp_path / "run").text
+    numbers = [number("7" * 200, 0.9), *(number(str(i), 0.3) for i in range(5))]
+    rows = [
+        {"key": str(i), "labels": ["1"], "right": False, "numbers": numbers, "size": [60, 30]} for i in range(10_000)
+    ]
+    evaluated_photos(tmp_path / "run", rows, data=["gone"])
+    page = page_of(tmp_path / "b.html", "--workdir", tmp_path / "run")
+    assert len(page.all("li", class_="card")) == 2 * notable_photos.SHOWN
+    assert f"{notable_photos.SHOWN} of 10,000 are shown" in page.text
+    assert len(page.html) < 1_000_000
 
 
 def test_damaged_answers_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
