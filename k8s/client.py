@@ -35,6 +35,7 @@ APIS = {
     "JobSet": ("jobset.x-k8s.io/v1alpha2", "jobsets"),
     "Job": ("batch/v1", "jobs"),
     "Deployment": ("apps/v1", "deployments"),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "Service": ("v1", "services"),
@@ -45,7 +46,7 @@ APIS = {
     "Event": ("v1", "events"),
 }
 # The kinds of a run's objects, in the order of their removal: first those that create Pods.
-OF_A_RUN = ("JobSet", "Job", "Deployment", "PodDisruptionBudget", "NetworkPolicy", "Service", "ConfigMap")
+OF_A_RUN = tuple(APIS)[: list(APIS).index("ServiceAccount")]
 
 TRIES = 6
 PAUSE = 0.5  # seconds; the pauses between tries are 0, 2, 4, 8 and 16 times as long, or as in Retry-After
@@ -102,8 +103,8 @@ class Cluster:
 
         If the cluster does not know the kind, the list is empty.
         """
-        # For an unknown kind the answer is 404, but 403 if the user may not list objects of that operator.
-        with suppress(NotFound, *([Forbidden] if kind == "JobSet" else [])):
+        # For an unknown kind the answer is 404, but 403 if the user's Role leaves out what only some overlays need.
+        with suppress(NotFound, *([Forbidden] if kind in ("JobSet", "HorizontalPodAutoscaler") else [])):
             answer = self._call("get", kind, label_selector=_of(run), serializer=lambda _, content: content)
             if not isinstance(answer, dict):
                 raise UserError(f"{self.host} did not answer in JSON: is it a cluster? See kubectl config view")

@@ -19,8 +19,9 @@ from trainer.cli import UserError
 ROOT = Path(__file__).parent
 FILE = "kustomization.yaml"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if libyaml is installed
-IMAGES = ("svhn-trainer", "svhn-trainer-gpu", "svhn-pipelines")
-STORAGES = ("volume", "shared-volume")
+IMAGES = ("svhn-trainer", "svhn-trainer-gpu", "svhn-pipelines", "svhn-server")
+STORAGES = {"volume": ["volume"], "shared-volume": ["volume", "shared-volume"]}  # the components of each
+VOLUME = "../../components/volume"
 OPTIONAL = ("gpu", "kueue", "spot")  # the components that a user may add
 OF_A_POD = {"JOB_COMPLETION_INDEX", "CLUSTER_ROLE"}  # variables that do not come from a ConfigMap
 
@@ -109,7 +110,7 @@ def chosen(overlay: str, choices: Choices) -> Iterator[Path]:
         for part in ("base", "components", "overlays"):
             shutil.copytree(ROOT / part, Path(top, part))
         _edit(Path(top, "overlays", overlay, "run.yaml"), lambda run: _set_sizes(run, overlay, choices))
-        _edit(Path(top, "overlays", overlay, FILE), lambda content: _set_components(content, choices))
+        _edit(Path(top, "overlays", overlay, FILE), lambda content: _set_components(content, overlay, choices))
         _write_arguments(Path(top, "components", "arguments"), choices.args)
         if choices.storage and choices.storage not in STORAGES:
             _edit(Path(top, "components", "bucket", FILE), lambda content: _set_bucket(content, choices.storage or ""))
@@ -141,26 +142,30 @@ def _set_sizes(run: Object, overlay: str, choices: Choices) -> None:
         raise UserError(f"overlay {overlay} has no GPUS to change: only training uses GPUs; leave out component gpu")
 
 
-def _set_components(overlay: dict[str, Any], choices: Choices) -> None:
-    components = overlay["components"]
+def _set_components(content: dict[str, Any], overlay: str, choices: Choices) -> None:
+    components = content["components"]
     for name in choices.components:
         if name not in OPTIONAL:
             raise UserError(f"--component {name}: choose from {', '.join(OPTIONAL)}")
-    of_storage = {None: ["volume"], "volume": ["volume"], "shared-volume": ["volume", "shared-volume"]}
-    added = [*of_storage.get(choices.storage, ["bucket"]), *choices.components, "arguments"]
-    place = components.index("../../components/volume")
-    components[place : place + 1] = [f"../../components/{name}" for name in added]
+    stored = VOLUME in components  # a server needs no storage
+    if not stored and "://" in (choices.storage or ""):
+        raise UserError(f"--storage {choices.storage}: overlay {overlay} reads no bucket; use {', '.join(STORAGES)}")
+    storage = choices.storage or ("volume" if stored else "")
+    of_storage = STORAGES.get(storage, ["bucket"]) if storage else []
+    place = components.index(VOLUME) if stored else len(components) - 1  # components/run is the last
+    added = [*of_storage, *choices.components, "arguments"]
+    components[place : place + stored] = [f"../../components/{name}" for name in added]
     if choices.image:
         name, colon, tag = choices.image.rpartition(":")
         if not colon or "/" in tag or tag == "latest":
             raise UserError(f"--image {choices.image}: add a tag other than latest, e.g. registry/svhn-trainer:0.1.0")
-        overlay["images"] = [{"name": image, "newName": name, "newTag": tag} for image in IMAGES]
+        content["images"] = [{"name": image, "newName": name, "newTag": tag} for image in IMAGES]
 
 
 def _write_arguments(folder: Path, args: Sequence[str]) -> None:
-    """Write a component that sets these arguments in all Jobs."""
+    """Write a component that sets these arguments in all Pods."""
     change = [{"op": "add", "path": "/spec/template/spec/containers/0/args", "value": list(args)}]
-    patches = [{"target": {"kind": "Job"}, "patch": yaml.safe_dump(change)}] if args else []
+    patches = [{"target": {"kind": "(Job|Deployment)"}, "patch": yaml.safe_dump(change)}] if args else []
     content = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches}
     folder.mkdir()
     (folder / FILE).write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -41,12 +41,10 @@ class Snapshot:
         return next((by_role[role] for role in DECIDING if role in by_role), next(iter(self.jobs), None))
 
     def chief(self) -> Object | None:
-        """Return the newest Pod of the deciding Job's first index, whose log shows the progress."""
+        """Return the newest Pod of the deciding Job's first index, whose log shows the progress; else any Pod."""
         job = self.deciding()
-        return self.newest(job["metadata"]["name"], "0") if job else None
-
-    def newest(self, job: str, index: str) -> Object | None:
-        return next(reversed(self.of(job, index)), None)
+        pods = self.of(job["metadata"]["name"], "0") if job else self.pods
+        return max(pods, key=_created, default=None)
 
     def newest_of_all(self) -> list[Object]:
         """Return the newest Pod of each Job and index."""
@@ -54,8 +52,7 @@ class Snapshot:
 
     def of(self, job: str, index: str) -> list[Object]:
         """Return all Pods that a Job has had at an index, oldest first."""
-        pods = [pod for pod in self.pods if place(pod) == (job, index)]
-        return sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
+        return sorted((pod for pod in self.pods if place(pod) == (job, index)), key=_created)
 
     def places(self) -> list[tuple[str, str]]:
         return sorted({place(pod) for pod in self.pods}, key=lambda at: (at[0], int(at[1] or 0)))
@@ -98,9 +95,13 @@ class Snapshot:
 
 
 def place(pod: Object) -> tuple[str, str]:
-    """Return the Job and the index of a Pod; a Deployment's Pod has neither."""
+    """Return the Job and the index of a Pod; a Deployment's Pod has neither, and stands for itself."""
     labels, notes = pod["metadata"].get("labels", {}), pod["metadata"].get("annotations", {})
-    return labels.get(JOB, labels.get(COMPONENT, "")), labels.get(INDEX, notes.get(INDEX, ""))
+    return labels.get(JOB, pod["metadata"]["name"]), labels.get(INDEX, notes.get(INDEX, ""))
+
+
+def _created(pod: Object) -> str:
+    return pod["metadata"].get("creationTimestamp", "")
 
 
 def look(cluster: Cluster, name: str) -> Snapshot:
@@ -130,7 +131,8 @@ def start(cluster: Cluster, name: str, objects: list[Object], tell: Callable[[st
     Args:
       tell: called with a line about the progress of the removal.
     Returns:
-      False if exactly this run is already under way, so that nothing was done.
+      False if exactly this run is already under way, so that nothing was done. A server with other options is updated
+      Pod by Pod.
     Raises:
       UserError: another run with this name is under way, or one that was started by kubectl.
     """
@@ -139,13 +141,16 @@ def start(cluster: Cluster, name: str, objects: list[Object], tell: Callable[[st
     # Leave out those that a JobSet created.
     existing = [metadata for metadata in existing if not metadata.get("ownerReferences")]
     if existing and look(cluster, name).result() is None:
-        if any(metadata.get("annotations", {}).get(DIGEST) != digest for metadata in existing):
+        workloads = {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] in WORKLOADS}
+        same = workloads.keys() == {metadata["name"] for metadata in existing}
+        rolls = same and all("rollingUpdate" in spec.get("strategy", {}) for spec in workloads.values())
+        known = all(metadata.get("annotations", {}).get(DIGEST) == digest for metadata in existing)
+        if not (known or rolls):
             raise UserError(
                 f"run {name} is under way with other options, or was started by kubectl: inspect it with "
                 f"python -m k8s.submit status --name {name}, remove it with delete, or choose another --name"
             )
-        expected = {manifest["metadata"]["name"] for manifest in objects if manifest["kind"] in WORKLOADS}
-        if expected == {metadata["name"] for metadata in existing}:
+        if known and same:
             return False  # otherwise only some objects were applied: apply all now
     elif existing or cluster.list("Pod", name)[0]:
         tell(f"removing what an earlier run left under the name {name}")

@@ -55,21 +55,22 @@ def _submit(args: argparse.Namespace, training: list[str]) -> int:
     if args.dry_run:
         print(render.to_yaml(objects), end="")
         return 0
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     cluster = client.connect(args.namespace)
     name = next(o["data"]["CLUSTER_NAME"] for o in objects if "CLUSTER_NAME" in o.get("data", {}))
-    if run.start(cluster, name, objects, lambda line: console.print(line, markup=False)):
-        console.print(f"run {name}: applied {len(objects)} objects in namespace {cluster.namespace}", markup=False)
+    server = next((o for o in objects if o["kind"] == "Deployment"), None)  # it runs until it is deleted
+    if run.start(cluster, name, objects, console.print):
+        console.print(f"run {name}: applied {len(objects)} objects in namespace {cluster.namespace}")
     else:
-        what = "" if args.overlay == "tensorboard" else ": following it"
-        console.print(f"run {name} is under way already{what}", markup=False)
-    if args.overlay == "tensorboard":
-        console.print(f"kubectl port-forward -n {cluster.namespace} deployment/{name}-tensorboard 6006")
+        console.print(f"run {name} is under way already{'' if server else ': following it'}")
+    if server:
+        port = server["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
+        console.print(f"kubectl port-forward -n {cluster.namespace} deployment/{server['metadata']['name']} {port}")
         return 0
     try:
         return watch.follow(cluster, name, console, give_up=args.give_up)
     except KeyboardInterrupt:
-        console.print(f"run {name} continues; the same command follows it, delete --name {name} ends it", markup=False)
+        console.print(f"run {name} continues; the same command follows it, delete --name {name} ends it")
         raise
 
 
@@ -79,14 +80,11 @@ def _choices(args: argparse.Namespace, training: list[str]) -> Choices:
         "CLUSTER_SERVERS": args.parameter_servers,
         "GPUS": args.gpus,
         "SHARES": args.partitions,
+        "BACKOFF_LIMIT": args.restarts,
     }
-    sizes = {key: value for key, value in given.items() if value is not None}
-    if args.restarts is not None:
-        sizes["BACKOFF_LIMIT"] = args.restarts
-    components = list(dict.fromkeys(args.component))
-    if args.gpus and "gpu" not in components:
-        components.insert(0, "gpu")
-    return Choices(args.name, tuple(sizes.items()), args.storage, tuple(components), args.image, tuple(training))
+    sizes = tuple((key, value) for key, value in given.items() if value is not None)
+    components = tuple(dict.fromkeys([*(["gpu"] if args.gpus else []), *args.component]))
+    return Choices(args.name, sizes, args.storage, components, args.image, tuple(training))
 
 
 def _delete(namespace: str | None, name: str) -> int:
@@ -122,11 +120,11 @@ def _status(namespace: str | None, name: str) -> int:
 
     from k8s import client, run, watch
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     snapshot = run.find(client.connect(namespace), name)
     console.print(watch.table(name, snapshot))
     for line in snapshot.problems().values():
-        console.print(line, markup=False)
+        console.print(line)
     return 0
 
 

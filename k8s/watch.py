@@ -46,21 +46,20 @@ def follow(cluster: Cluster, name: str, console: Console, *, give_up: float) -> 
     """Show a run until it is over; return its exit status (0 complete, 2 user error, 1 failed).
 
     Args:
-      console: a terminal shows a live table below the log; otherwise each change of state is a line.
+      console: without markup; a terminal shows a live table below the log; otherwise each change of state is a line.
       give_up: seconds that an outage of the API server, or a problem which only people can solve, may last.
     Raises:
       UserError: such a problem lasted longer (the run is kept), or somebody has removed the run.
       Outage: an outage lasted longer.
     """
-    log = _Log(cluster, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    log, warn = _Log(cluster, console.print), partial(console.print, style="yellow")
     with Live(
         console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as live:
         states: dict[str, str] = {}
-        problems = _Problems(console, give_up)
+        problems = _Problems(warn, give_up)
         while True:
-            look = partial(run.look, cluster, name)
-            snapshot = outlast(look, name, partial(_warn, console), seconds=give_up, pause=PAUSE)
+            snapshot = outlast(partial(run.look, cluster, name), name, warn, seconds=give_up, pause=PAUSE)
             if not snapshot.jobs and not snapshot.job_sets:
                 raise UserError(f"run {name} no longer exists: somebody has removed it")
             log.chief = snapshot.chief()
@@ -81,19 +80,15 @@ def _changes(snapshot: Snapshot, before: dict[str, str], console: Console) -> di
     states = {pod["metadata"]["name"]: diagnose.state(pod) for pod in snapshot.newest_of_all()}
     for name, state in states.items():
         if before.get(name) != state:
-            console.print(f"{name}: {state}", markup=False, highlight=False)
+            console.print(f"{name}: {state}")
     return states
-
-
-def _warn(console: Console, line: str) -> None:
-    console.print(line, style="yellow", markup=False, highlight=False)
 
 
 class _Problems:
     """Prints each problem once, and gives up on one that lasts, even if its message changes, as those of kubelet do."""
 
-    def __init__(self, console: Console, give_up: float) -> None:
-        self.console, self.give_up = console, give_up
+    def __init__(self, warn: Callable[[str], None], give_up: float) -> None:
+        self.warn, self.give_up = warn, give_up
         self._since: dict[str, float] = {}
         self._told: set[str] = set()
 
@@ -103,7 +98,7 @@ class _Problems:
         self._since = {about: self._since.get(about, now) for about in problems}
         for about, line in problems.items():
             if line not in self._told:
-                _warn(self.console, line)
+                self.warn(line)
             self._told.add(line)
             if now - self._since[about] > self.give_up and snapshot.result() is None:
                 raise UserError(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.conftest import Run, assert_no_chatter
 from tests.forking import ForkedCluster
+from trainer.inference.evaluating import notable_photos
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +93,15 @@ def test_a_finder_has_a_report(forked: Run, trained: Path, model: Path, tmp_path
     page = (tmp_path / "report.html").read_text()
     assert "best number right" in page
     assert "Incorrect" not in page
+    rows = [json.loads(line) for line in (trained / "answers.jsonl").open()]
+    best = [number for row in rows for number in notable_photos.answers(row)[:1]]
+    attended = [number for number in best if "attention" in number]
+    assert attended
+    for number in attended:
+        assert len(number["attention"]) == len(number["text"])
+        assert len(number["cut"]) == 8
+        assert number["candidates"][0] == number["text"]
+    assert 'class="looks"' in page
 
 
 def test_photos_are_read_from_their_files_alone(model: Path, photos: Path) -> None:

@@ -40,7 +40,7 @@ def test_each_image_of_the_manifests_has_a_stage_of_its_version() -> None:
         if not components or overlay in ("local", "multi-worker", "parameter-server")
         for work in pods.workloads(render.render(overlay, Choices(components=components)))
     }
-    assert images == {f"svhn-{name}:{version[1]}" for name in ("trainer", "trainer-gpu", "pipelines")}
+    assert images == {f"svhn-{name}:{version[1]}" for name in ("trainer", "trainer-gpu", "pipelines", "server")}
     assert {image.split(":")[0].removeprefix("svhn-") for image in images} <= stages().keys()
 
 

@@ -38,7 +38,7 @@ def sized(overlay: str, size: int) -> tuple[tuple[str, int], ...]:
 
 
 def test_the_overlays_are_those_that_are_tested() -> None:
-    assert set(render.overlays()) == set(OVERLAYS)
+    assert set(render.overlays()) == {*OVERLAYS, "serve"}  # see test_serving.py
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -99,11 +99,11 @@ def test_what_guards_pods_is_applied_before_them(overlay: str) -> None:
 def test_overlays_of_one_run_do_not_change_what_is_immutable() -> None:
     """One overlay after another may be applied under the same name, e.g. local, then export."""
     maps: dict[str, Object] = {}
-    for overlay in OVERLAYS:
+    for overlay in (*OVERLAYS, "serve"):
         for found in render.render(overlay, Choices("my-run")):
             if found.get("immutable"):
                 assert maps.setdefault(found["metadata"]["name"], found) == found
-    assert len(maps) == len(OVERLAYS)
+    assert len(maps) == len(OVERLAYS) + 1
 
 
 def test_spot_takes_the_evaluator_in_a_job_set_and_without_one() -> None:
@@ -111,6 +111,11 @@ def test_spot_takes_the_evaluator_in_a_job_set_and_without_one() -> None:
         works = pods.workloads(render.render(overlay, Choices(components=("spot",))))
         on_spot = [work.labels["app.kubernetes.io/component"] for work in works if "nodeSelector" in work.pod]
         assert on_spot == ["worker", "evaluator"]
+
+
+def test_arguments_reach_tensorboard() -> None:
+    (work,) = pods.workloads(render.render("tensorboard", Choices(args=("--reload_interval", "5"))))
+    assert work.container["args"] == ["--reload_interval", "5"]
 
 
 def test_the_rules_of_a_job_set_have_names() -> None:

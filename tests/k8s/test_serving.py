@@ -7,26 +7,28 @@ import pytest
 import yaml
 
 from k8s import Object, render
+from k8s.render import Choices
 from tests.conftest import ROOT
 from tests.k8s import check, pods
 from tests.k8s.pods import Workload
 from tests.k8s.test_images import stages
 from trainer import serve
+from trainer.cli import UserError
 from trainer.serving import app
 from trainer.serving.limits import Limits
 from trainer.serving.metrics import Metrics
 
-FOLDERS = ("serving", "serving-own-model")
+DEFAULT = Choices()
+OWN_MODEL = Choices("my-run", storage="volume", args=("--model", "run7=$(STORAGE)/models/run7"))
 # Of a server, not of a run: no Jobs, no TensorFlow.
 STAGES = (
     (check.identities, check.references),
     (check.selectors, check.enums, check.resources, check.security),
 )
-CLAIM = ROOT / "k8s" / "components" / "volume" / "claim.yaml"
 
 
-def rendered(folder: str) -> list[Object]:
-    return render.kustomize(ROOT / "k8s" / folder)
+def rendered(choices: Choices = DEFAULT) -> list[Object]:
+    return render.render("serve", choices)
 
 
 def deployment(objects: list[Object]) -> Workload:
@@ -39,17 +41,54 @@ def only(objects: list[Object], kind: str) -> dict[str, Any]:
     return found["spec"]
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_the_manifests_are_sound(folder: str) -> None:
-    objects = rendered(folder)
-    storage = [yaml.safe_load(CLAIM.read_text())] if folder == "serving-own-model" else []
-    assert check.findings([*objects, *storage], STAGES) == []
-    assert {found["metadata"]["labels"]["app.kubernetes.io/instance"] for found in objects} == {"svhn-serve"}
+@pytest.mark.parametrize(("choices", "name"), [(DEFAULT, "svhn"), (OWN_MODEL, "my-run")])
+def test_the_manifests_are_sound(choices: Choices, name: str) -> None:
+    objects = rendered(choices)
+    assert check.findings(objects, STAGES) == []
+    shared = {"ServiceAccount", "PersistentVolumeClaim"}
+    own = [found["metadata"] for found in objects if found["kind"] not in shared]
+    assert len(own) == 6
+    for metadata in own:
+        assert metadata["name"] == f"{name}-serve"
+        assert metadata["labels"]["app.kubernetes.io/instance"] == name
+    assert "name: run" not in render.to_yaml(objects)
 
 
-def broken(folder: str, old: str, new: str) -> list[str]:
+def test_kubectl_alone_renders_the_same() -> None:
+    assert render.kustomize(ROOT / "k8s" / "overlays" / "serve") == rendered()
+
+
+@pytest.mark.parametrize("storage", ["volume", "shared-volume"])
+def test_a_model_in_the_storage_is_only_read(storage: str) -> None:
+    objects = rendered(Choices(storage=storage))
+    assert check.findings(objects, STAGES) == []
+    work = deployment(objects)
+    claim = {"claimName": "svhn-storage", "readOnly": True}
+    assert [volume.get("persistentVolumeClaim") for volume in work.pod["volumes"]] == [None, claim]
+    assert work.container["volumeMounts"][1] == {"name": "storage", "mountPath": "/storage", "readOnly": True}
+    (claimed,) = [found for found in objects if found["kind"] == "PersistentVolumeClaim"]
+    assert claimed["spec"]["accessModes"] == ["ReadWriteMany" if storage == "shared-volume" else "ReadWriteOnce"]
+
+
+def test_without_storage_nothing_is_claimed() -> None:
+    objects = rendered()
+    assert not [found for found in objects if found["kind"] == "PersistentVolumeClaim"]
+    assert [volume["name"] for volume in deployment(objects).pod["volumes"]] == ["tmp"]
+
+
+def test_a_bucket_is_refused() -> None:
+    with pytest.raises(UserError, match="overlay serve reads no bucket; use volume, shared-volume"):
+        rendered(Choices(storage="gs://my-bucket/svhn"))
+
+
+def test_a_server_has_an_identity_of_its_own() -> None:
+    """That of the other Pods may have access to a bucket."""
+    assert deployment(rendered()).pod["serviceAccountName"] == "svhn-serve"
+
+
+def broken(old: str, new: str) -> list[str]:
     """Return what is found if a text in the manifests is another one."""
-    text = render.to_yaml(rendered(folder))
+    text = render.to_yaml(rendered())
     assert old in text
     return check.findings(list(yaml.safe_load_all(text.replace(old, new))), STAGES)
 
@@ -59,21 +98,20 @@ def broken(folder: str, old: str, new: str) -> list[str]:
     [
         ("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "a read-only root file system"),
         ("runAsNonRoot: true", "runAsNonRoot: false", "runAsNonRoot"),
-        ("selector:\n    app.kubernetes.io/component: serve", "selector:\n    a: b", "does not select"),
+        ("selector:\n    app.kubernetes.io/component: serve\n", "selector:\n    a: b\n", "does not select"),
         ("serviceAccountName: svhn-serve", "serviceAccountName: other", "there is no ServiceAccount other"),
         ("averageUtilization: 70", "averageUse: 70", "averageUse"),
     ],
 )
 def test_what_is_broken_is_found(old: str, new: str, finding: str) -> None:
-    assert finding in "\n".join(broken("serving", old, new))
+    assert finding in "\n".join(broken(old, new))
 
 
-@pytest.mark.parametrize(
-    ("folder", "model"), [("serving", "released-photos"), ("serving-own-model", "run7=/storage/models/run7")]
-)
-def test_the_command_is_taken_by_the_real_parser(folder: str, model: str) -> None:
-    work = deployment(rendered(folder))
-    words = pods.command(work.container, pods.environment(work, 0, []))
+@pytest.mark.parametrize(("choices", "model"), [(DEFAULT, "released-photos"), (OWN_MODEL, "run7=/storage/models/run7")])
+def test_the_command_is_taken_by_the_real_parser(choices: Choices, model: str) -> None:
+    objects = rendered(choices)
+    work = deployment(objects)
+    words = pods.command(work.container, pods.environment(work, 0, objects))
     assert words[:3] == ["python", "-m", "trainer.serve"]
     args = serve._parser().parse_args(words[3:])
     assert (args.host, args.model) == ("0.0.0.0", [model])
@@ -83,14 +121,14 @@ def test_the_command_is_taken_by_the_real_parser(folder: str, model: str) -> Non
 
 
 def test_the_probes_ask_what_the_server_answers() -> None:
-    container = deployment(rendered("serving")).container
+    container = deployment(rendered()).container
     paths = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
     assert paths == {"/readyz", "/healthz"}
     assert paths <= app.create({}, Limits(), Metrics()).openapi()["paths"].keys()
 
 
 def test_everything_is_about_the_same_pods() -> None:
-    objects = rendered("serving")
+    objects = rendered()
     work = deployment(objects)
     (port,) = work.container["ports"]
     assert only(objects, "Service")["ports"][0]["targetPort"] == port["name"]
@@ -110,7 +148,7 @@ def test_everything_is_about_the_same_pods() -> None:
 def test_the_image_has_a_stage_without_beam_and_needs_no_root() -> None:
     version = re.search(r'version="(.*?)"', (ROOT / "setup.py").read_text())
     assert version
-    assert deployment(rendered("serving")).container["image"] == f"svhn-server:{version[1]}"
+    assert deployment(rendered()).container["image"] == f"svhn-server:{version[1]}"
     found = stages()
     assert "beam" not in found["server"] + found["build-server"]
     assert "serve" in found["build-server"]

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainer.config.model import Model
+from trainer.inference.evaluating import notable_photos
 from trainer.inference.measuring import notable
 from trainer.reporting import report_images
 from trainer.reporting.report_images import MISSING, Thumbnail
 
 Corners = list[float]
+MOST_LOOKS = 12  # characters of a card; more would make the page large
+MOST_FOUND = 8  # numbers of a photo
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class Card:
       right: whether the answer is correct, None if unknown.
       facts: more about it, for display.
       frames: boxes in pixels of the original image.
-      looks: for each character, a highlight of where the model looked, as a data URL.
-      area: the part of the image that the highlights cover: left, top, width, height, 0-1.
+      looks: for each of the first characters, a highlight of where the model looked, as a data URL.
+      cut: the region of the image that the model saw; `MISSING` if that was the whole image.
+      area: the part of this that the highlights cover: left, top, width, height, 0-1.
       source: where the image is from, for the filter.
     """
 
@@ -53,8 +57,14 @@ class Card:
     facts: list[str] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
     looks: list[tuple[str, str]] = field(default_factory=list)
+    cut: Thumbnail = MISSING
     area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     source: str = ""
+
+    @property
+    def seen(self) -> Thumbnail:
+        """What the model saw."""
+        return self.cut if self.cut.url else self.image
 
     @property
     def kind(self) -> str:
@@ -109,13 +119,16 @@ def _of_answer(row: dict[str, Any], image: Thumbnail, area: tuple[float, float, 
         right=notable.is_right(row),
         facts=facts,
         frames=frames,
-        looks=[
-            (char, report_images.of_attention(look))
-            for char, look in zip(row["candidates"][0], row.get("attention", []), strict=False)
-        ],
+        looks=_looks(row["candidates"][0], row),
         area=area,
         source=str(row.get("source", "")),
     )
+
+
+def _looks(text: str, row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the first characters and where the model looked for each; nothing if that is not stored."""
+    pairs = zip(text[:MOST_LOOKS], row.get("attention", []), strict=False)
+    return [(char, report_images.of_attention(look)) for char, look in pairs]
 
 
 def _area(model: Model) -> tuple[float, float, float, float]:
@@ -125,20 +138,31 @@ def _area(model: Model) -> tuple[float, float, float, float]:
     return (1 - width) / 2, (1 - height) / 2, width, height
 
 
-def of_photo(row: dict[str, Any], image: Thumbnail) -> Card:
-    """Return the card of a row of a finder's `answers.jsonl`, with the boxes of the labels and those found."""
-    right = row["right"] if row["labels"] else not row["numbers"]
+def of_photo(row: dict[str, Any], image: Thumbnail, cut: Thumbnail) -> Card:
+    """Return the card of a row of a finder's `answers.jsonl`, with the boxes of the labels and those found.
+
+    Args:
+      row: the row.
+      image: the photo.
+      cut: what the recogniser saw of the best number, `MISSING` if it is not known.
+    """
+    numbers = notable_photos.answers(row)
+    best: dict[str, Any] = numbers[0] if numbers else {"text": ""}
     frames = [Frame(corners, "label", text) for corners, text in zip(row.get("truth", []), row["labels"], strict=False)]
     facts = [f"{image.width} x {image.height} pixels"] if image.url else []
+    if len(numbers) > 1:
+        facts.append("also " + ", ".join(number["text"] for number in numbers[1:MOST_FOUND]))
     return Card(
         key=row["key"],
         image=image,
-        confidence=float(row["numbers"][0]["confidence"]) if row["numbers"] else 0.0,
-        candidates=[number["text"] for number in row["numbers"][:3]] or [""],
+        confidence=notable_photos.confidence(row),
+        candidates=best.get("candidates", [best["text"]]),
         label=" ".join(row["labels"]),
-        right=right,
+        right=notable_photos.is_right(row),
         facts=facts,
-        frames=frames + [_found(number) for number in row["numbers"][:8]],
+        frames=frames + [_found(number) for number in numbers[:MOST_FOUND]],
+        looks=_looks(best["text"], best) if cut.url else [],
+        cut=cut,
     )
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainer.files import whole_file
-from trainer.inference.evaluating import photo_evaluation
-from trainer.inference.measuring import notable
-from trainer.reporting import cards, groups
-from trainer.reporting.cards import Card, Gallery
-from trainer.reporting.reading import AGAIN, thumbnails
+from trainer.inference.evaluating import notable_photos, photo_evaluation
+from trainer.reporting import cards, groups, report_images
+from trainer.reporting.cards import Gallery
+from trainer.reporting.reading import AGAIN, image_files
+from trainer.reporting.report_images import MISSING, Thumbnail
 from trainer.reporting.section import Figure, Section, interval, named_if_damaged, percent
 from trainer.workdir import files
 
@@ -62,26 +62,24 @@ def _measured(summary: Row, rows: Sequence[Row]) -> Row:
 
 def _images(summary: Row, rows: Sequence[Row]) -> Section:
     """Return the section with photos: wrong answers first, then the least certain."""
-
-    def confidence(row: Row) -> float:
-        return float(row["numbers"][0]["confidence"]) if row["numbers"] else 0.0
-
-    wrong = sorted((row for row in rows if not (row["right"] or _rightly_empty(row))), key=lambda row: -confidence(row))
-    least = sorted((row for row in rows if row["numbers"]), key=confidence)
-    half = notable.SHOWN // 2  # photos are larger than cut-out numbers
-    images = thumbnails(summary, {row["key"] for row in [*wrong[:half], *least[:half]]})
-
-    def made(chosen: Sequence[Row]) -> list[Card]:
-        return [cards.of_photo(row, images.get(row["key"], cards.MISSING)) for row in chosen[:half]]
-
+    shown = notable_photos.shown(rows)
+    cuts = {row["key"]: number["cut"] for kind in shown.values() for row in kind
+            for number in notable_photos.answers(row)[:1] if "cut" in number}  # fmt: skip
+    images: dict[str, tuple[Thumbnail, Thumbnail]] = {}
+    for key, file in image_files(summary, {row["key"] for kind in shown.values() for row in kind}):
+        images[key] = (
+            report_images.of_file(file),
+            report_images.of_cut(file, cuts[key]) if key in cuts else MISSING,
+        )
+    made = {
+        name: [cards.of_photo(row, *images.get(row["key"], (MISSING, MISSING))) for row in kind]
+        for name, kind in shown.items()
+    }
     note = "The best answer is not the largest number, or there is none; the most confident first."
+    counts = len(notable_photos.worst(rows)), len(notable_photos.most_uncertain(rows))
     galleries = [
-        Gallery("Worst mistakes", made(wrong), len(wrong), note, large=True),
-        Gallery("Most uncertain", made(least), len(least), "Answers, the least confident first.", large=True),
+        Gallery("Worst mistakes", made["worst"], counts[0], note, large=True),
+        Gallery("Most uncertain", made["uncertain"], counts[1], "Answers, the least confident first.", large=True),
     ]
     values = {"galleries": galleries, "filter": True, "calibrated": True, "workdir_file": files.ANSWERS_FILE}
     return Section("Photos", "galleries.html", values)
-
-
-def _rightly_empty(row: Row) -> bool:
-    return not row["labels"] and not row["numbers"]

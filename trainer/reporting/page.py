@@ -10,6 +10,7 @@ import tensorflow as tf
 from trainer import cli
 from trainer.files import replaceable, whole_file
 from trainer.reporting import comparison, data, finding, predictions, provenance, reading, search, training
+from trainer.reporting.report_images import Thumbnail
 from trainer.reporting.section import Figure, Section, named_if_damaged
 from trainer.workdir import files
 
@@ -35,6 +36,7 @@ def report(workdir: str | None, predicted: str | None, output: str, compare: Seq
         "title": _title(workdir, predicted, compare),
         "figures": figures,
         "sections": sections,
+        "images": _images(sections),
         "css": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
         "script": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
     }
@@ -47,6 +49,13 @@ def report(workdir: str | None, predicted: str | None, output: str, compare: Seq
         page = environment.get_template("report.html").render(values)
     tf.io.gfile.makedirs(output.rpartition("/")[0] or ".")
     whole_file.write(output, page.encode(errors="replace"))
+
+
+def _images(sections: Sequence[Section]) -> list[Thumbnail]:
+    """Return the images of all cards, each once."""
+    cards = (card for section in sections for gallery in section.values.get("galleries", ()) for card in gallery.cards)
+    found = {image.id: image for card in cards for image in (card.image, card.seen) if image.url}
+    return list(found.values())
 
 
 def _title(workdir: str | None, predicted: str | None, compare: Sequence[str]) -> str:

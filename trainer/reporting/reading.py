@@ -1,7 +1,7 @@
 """The sections on the evaluation of a recogniser."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
 
 from trainer.config.schema import Config
 from trainer.files import whole_file
@@ -92,7 +92,8 @@ def _measured(summary: Row, rows: Sequence[Row]) -> Row:
 def _images(summary: Row, rows: Sequence[Row], config: Config) -> list[Section]:
     """Return the sections with images: mistakes, and the least certain answers."""
     shown, near = notable.shown(rows), {row["key"] for row in notable.near_misses(rows)}
-    images = thumbnails(summary, {row["key"] for kind in shown.values() for row in kind})
+    read = image_files(summary, {row["key"] for kind in shown.values() for row in kind})
+    images = {key: report_images.of_file(file) for key, file in read}
     made = {name: cards.of_answers(kind, images, config.model, near) for name, kind in shown.items()}
     wrong = sum(not notable.is_right(row) for row in rows)
     mistakes = [
@@ -108,10 +109,10 @@ def _images(summary: Row, rows: Sequence[Row], config: Config) -> list[Section]:
     ]
 
 
-def thumbnails(summary: Row, keys: set[str]) -> dict[str, report_images.Thumbnail]:
-    """Return the images of an evaluation's datasets by their keys, those that can still be read."""
+def image_files(summary: Row, keys: set[str]) -> Iterator[tuple[str, BinaryIO]]:
+    """Yield the keys and image files of an evaluation's datasets, those that can still be read."""
     folder = (summary.get("made") or {}).get("folder")
-    return report_images.of_datasets(keys, [located(data, folder) for data in summary["data"]], summary["split"])
+    return report_images.in_datasets(keys, [located(data, folder) for data in summary["data"]], summary["split"])
 
 
 def paired(first: Sequence[Row], other: Sequence[Row]) -> dict[str, tuple[Row, Row]]:

@@ -1,11 +1,13 @@
 """Load images for the report, as thumbnails embedded in the page: from dataset records, and from scored files."""
 
 import base64
+import hashlib
 import io
 import logging
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +25,8 @@ from trainer.reporting.section import located
 log = logging.getLogger(__name__)
 
 SIDE = 320  # pixels, of the longer side
+CUT_SIDE = 160  # of a region cut out of an image
+MOST_PIXELS = 4000  # of a side of a region before it is shrunk
 QUALITY = 85
 GLOW = (255, 120, 0)  # of attention, visible on dark and bright images
 OPACITY = 0.75
@@ -36,13 +40,18 @@ class Thumbnail:
     width: int = 1
     height: int = 1
 
+    @property
+    def id(self) -> str:
+        """The id in the page, which holds each image once."""
+        return "image-" + hashlib.sha256(f"{self.width} {self.height} {self.url}".encode()).hexdigest()[:12]
+
 
 MISSING = Thumbnail()
 
 
-def of_datasets(keys: Iterable[str], folders: Iterable[str], split: str) -> dict[str, Thumbnail]:
-    """Return the images of records by their keys; records that can no longer be read are missing."""
-    wanted, found = set(keys), dict[str, Thumbnail]()
+def in_datasets(keys: Iterable[str], folders: Iterable[str], split: str) -> Iterator[tuple[str, BinaryIO]]:
+    """Yield the keys and image files of records; records that can no longer be read are missing."""
+    wanted = set(keys)
     for folder in folders:
         try:
             info = dataset_info.read_info(folder)
@@ -52,12 +61,12 @@ def of_datasets(keys: Iterable[str], folders: Iterable[str], split: str) -> dict
             for batch in untuned(batches).as_numpy_iterator():
                 for key, encoded in zip(batch["image/key"], batch["image/encoded"], strict=True):
                     if key.decode() in wanted:
-                        found[key.decode()] = _thumbnail(io.BytesIO(encoded))
-                if len(found) == len(wanted):
-                    return found
+                        wanted.remove(key.decode())
+                        yield key.decode(), io.BytesIO(encoded)
+                if not wanted:
+                    return
         except (UserError, tf.errors.OpError) as error:
             log.warning("the report lacks images of %s: %s", folder, str(error).splitlines()[0])
-    return found
 
 
 def of_row(row: dict[str, Any], folder: str | None = None) -> Thumbnail:
@@ -74,9 +83,9 @@ def of_row(row: dict[str, Any], folder: str | None = None) -> Thumbnail:
         if "://" in path:
             first_contact.check_bucket("the image", path)
             with tf.io.gfile.GFile(path, "rb") as file:
-                return _thumbnail(io.BytesIO(file.read()))
+                return of_file(io.BytesIO(file.read()))
         with local_file.open_regular(located(path, folder)) as file:
-            return _thumbnail(file)
+            return of_file(file)
     except (OSError, ValueError, tf.errors.OpError):
         return MISSING
 
@@ -96,7 +105,7 @@ def of_attention(weights: list[list[int]]) -> str:
     return _url(Image.fromarray(pixels, "RGBA"), "PNG")
 
 
-def _thumbnail(file: Any) -> Thumbnail:
+def of_file(file: BinaryIO) -> Thumbnail:
     """Return an image file; `MISSING` if it cannot be decoded."""
     try:
         shrunk = image_io.for_model(file, ModelInput(SIDE, SIDE))
@@ -105,6 +114,30 @@ def _thumbnail(file: Any) -> Thumbnail:
     image = shrunk.image
     image.thumbnail((SIDE, SIDE))
     return Thumbnail(_smallest_url(image), *shrunk.original)
+
+
+def of_cut(file: BinaryIO, corners: Sequence[float]) -> Thumbnail:
+    """Return a region of an image file, turned upright; `MISSING` if it cannot be decoded.
+
+    Args:
+      file: the image.
+      corners: x and y of each in pixels, clockwise from what becomes the top left.
+    """
+    try:
+        shrunk = image_io.for_model(file, ModelInput(SIDE, SIDE))
+    except image_kinds.UnreadableImage:
+        return MISSING
+    xs, ys = (
+        [edge / factor for edge in edges]
+        for edges, factor in zip((corners[::2], corners[1::2]), shrunk.factors, strict=True)
+    )
+    sides = (math.hypot(xs[i] - xs[0], ys[i] - ys[0]) for i in (1, 3))
+    size = [max(1, min(round(side), MOST_PIXELS)) for side in sides]
+    # Pillow wants the corners anticlockwise.
+    around = [edge for i in (0, 3, 2, 1) for edge in (xs[i], ys[i])]
+    image = shrunk.image.transform((size[0], size[1]), Image.Transform.QUAD, around, Image.Resampling.BICUBIC)
+    image.thumbnail((CUT_SIDE, CUT_SIDE))
+    return Thumbnail(_smallest_url(image), *image.size)
 
 
 def _smallest_url(image: Image.Image) -> str:

@@ -40,9 +40,10 @@ def write(config: schema.Config, folder: str) -> None:
 
 
 def table(values: dict[str, Any], changed: list[str]) -> str:
-    """Return the settings as a Markdown table; those that differ from the experiment's are bold."""
-    rows = (f"| {'**' * (key in changed)}{key}{'**' * (key in changed)} | `{value}` |" for key, value in values.items())
-    return "\n".join(["| setting | value |", "|---|---|", *rows])
+    """Return the settings as a Markdown table; those that differ from the experiment's come first, in bold."""
+    first = [f"| **{key}** | `{values[key]}` |" for key in changed]
+    rest = [f"| {key} | `{value}` |" for key, value in values.items() if key not in changed]
+    return "\n".join(["| setting | value |", "|---|---|", *first, *rest])
 
 
 def hyper_parameters(config: schema.Config) -> dict[str, Any]:

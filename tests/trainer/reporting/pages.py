@@ -12,6 +12,8 @@ import numpy as np
 
 from trainer import report
 from trainer.config import experiments, schema
+from trainer.data.formats import dataset_info, records, tfrecord
+from trainer.inference.evaluating import photo_metrics
 from trainer.inference.measuring import calibration, metrics
 from trainer.inference.measuring.metrics import Answer
 from trainer.workdir import files
@@ -57,16 +59,35 @@ def evaluated(workdir: Path, rows: list[Row], *, data: list[str], split: str = "
     (workdir / files.ANSWERS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def trained(workdir: Path, *settings: str, data: Sequence[str] = (), **made: str) -> None:
+def evaluated_photos(workdir: Path, rows: list[Row], *, data: list[str], split: str = "train") -> None:
+    """Write the evaluation of a finder into a work folder."""
+    finding = {"f1": 0.5, "precision": 0.5, "recall": 0.5, "threshold": 0.3, "best_recall": 0.5}
+    summary = {"step": 7, "data": data, "split": split, "finding": finding, "reading": photo_metrics.summarise([])}
+    (workdir / files.EVALUATION_FILE).write_text(json.dumps(summary))
+    (workdir / files.ANSWERS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def keys_of(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the keys and the labels of a dataset."""
+    info = dataset_info.read_info(str(folder))
+    found = []
+    for path in dataset_info.shard_paths(str(folder), info, "train"):
+        with open(path, "rb") as file:
+            found += [records.from_example(data) for data in tfrecord.read_framed(file)]
+    return [record.key for record in found], [record.text for record in found]
+
+
+def trained(workdir: Path, *settings: str, experiment: str = "smoke", data: Sequence[str] = (), **made: str) -> None:
     """Write a work folder of a short training."""
     workdir.mkdir(parents=True, exist_ok=True)
-    config = schema.override(experiments.find("smoke"), list(settings))
+    config = schema.override(experiments.find(experiment), list(settings))
     files.start(str(workdir), config, {"data": list(data), "validation_data": []})
     files.record_start(str(workdir), {"date": "2026-11-27T10:00:00+00:00", "command": "train it", **made})
     for step in (10, 20):
         figures = {"loss": 2.0 / step, "token_accuracy": 0.5, "examples_per_second": 100.0}
         files.append_metrics(str(workdir), {"kind": "training", "step": step, **figures})
         figures = {"sequence_accuracy": step / 40, "digit_accuracy": step / 30, "examples": 40}
+        figures |= dict.fromkeys(("f1", "precision", "recall"), step / 40)  # of a finder
         files.append_metrics(str(workdir), {"kind": "validation", "step": step, **figures})
 
 
@@ -104,6 +125,12 @@ class Page(HTMLParser):
             for name, found in self.elements
             if name == tag and all(value in found.get(key, "").split() for key, value in wanted.items())
         ]
+
+    @property
+    def images_used(self) -> list[str]:
+        """The ids of the images that the cards show."""
+        links = (found.get("href", "") for found in self.all("use"))
+        return [link.removeprefix("#") for link in links if link.startswith("#image-")]
 
 
 def page_of(output: Path, *args: object) -> Page:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines import synthesize
-from tests.trainer.reporting.pages import Page, answers, evaluated, page_of, trained
+from tests.trainer.reporting.pages import Page, answers, evaluated, keys_of, page_of, trained
 from trainer import report
-from trainer.data.formats import dataset_info, records, tfrecord
 from trainer.inference.measuring import notable
+from trainer.reporting import cards
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +20,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "data"
     assert synthesize.main(["--count", "30", "--seed", "3", "--num-shards", "1", "--output", str(folder)]) == 0
     return folder
-
-
-def keys_of(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the keys and the labels of a dataset."""
-    info = dataset_info.read_info(str(folder))
-    found = []
-    for path in dataset_info.shard_paths(str(folder), info, "train"):
-        with open(path, "rb") as file:
-            found += [records.from_example(data) for data in tfrecord.read_framed(file)]
-    return [record.key for record in found], [record.text for record in found]
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +96,24 @@ def test_mistakes_have_image_box_candidates_attention_and_calibrated_confidence(
     assert worst[0] > max(row["probabilities"][0] for row in rows[:9])  # not the raw probability
     assert "no image" not in whole.text
     assert {"text", "length", "low", "high"} <= {found.get("name") for found in whole.all("input")}
+
+
+def test_each_image_is_in_the_page_once(whole: Page) -> None:
+    images = [found["id"] for found in whole.all("image") if "id" in found]
+    assert set(whole.images_used) == set(images)
+    assert len(whole.images_used) > 2 * len(whole.all("ol", class_="looks"))  # and once more for each character
+
+
+def test_long_numbers_have_the_attention_of_their_first_characters(drawn: Path, tmp_path: Path) -> None:
+    keys, _ = keys_of(drawn)
+    rows = answers(30, wrong=1, keys=keys, labels=["1" * 40] * 30)
+    for row in rows:
+        row["attention"] = [[[0, 255], [128, 0]]] * 40
+    trained(tmp_path / "run", data=[str(drawn)])
+    evaluated(tmp_path / "run", rows, data=[str(drawn)])
+    page = page_of(tmp_path / "report.html", "--workdir", tmp_path / "run")
+    assert len(page.images_used) == 32 * (1 + cards.MOST_LOOKS)
+    assert page.text.count("and 28 more characters") == 32
 
 
 def test_the_data_is_described_with_samples(whole: Page) -> None:

@@ -126,6 +126,9 @@ def test_a_page_of_text_has_all_settings_and_marks_those_that_are_not_of_the_exp
     assert "| optimizer.learning_rate | `" in text
     assert "| **tensorboard.pictures** | `3` |" in text
     assert len(text.splitlines()) == 2 + len(schema.keys(made.config))
+    bold = ["**" in line for line in text.splitlines()[2:]]
+    assert 1 < sum(bold) < len(bold)
+    assert all(bold[: sum(bold)])  # the page shows a dozen lines before one scrolls
 
 
 def test_each_weight_has_a_histogram_and_its_gradient_too(shown: tuple[Board, Path]) -> None:

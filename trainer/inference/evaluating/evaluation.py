@@ -8,23 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from trainer import cli, provenance
 from trainer.config.schema import Decode
 from trainer.data.formats import dataset_info
-from trainer.data.pipeline import input_pipeline, leakage, preprocess
+from trainer.data.pipeline import input_pipeline, leakage
 from trainer.data.pipeline.input_pipeline import LabelledImages
 from trainer.files import whole_file
-from trainer.inference.evaluating import image_facts
+from trainer.inference.evaluating import attention, image_facts
 from trainer.inference.load import load_model, read_calibration
-from trainer.inference.measuring import calibration, metrics, notable
+from trainer.inference.measuring import calibration, metrics
 from trainer.inference.predictor import Predictor
 from trainer.workdir import files
 
 log = logging.getLogger(__name__)
-
-ATTENDED_AT_ONCE = 64  # images
 
 
 def evaluate(
@@ -78,7 +75,7 @@ def evaluate(
     if calibrate:
         _store_calibration(workdir, summary, config.decode)
     rows = _rows(answers, _confidences(workdir, summary, answers, config.decode), images)
-    _add_attention(rows, images, predictor)
+    attention.add(rows, images, predictor)
     whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
     whole_file.write_json(f"{workdir}/{files.EVALUATION_FILE}", summary)
     return summary
@@ -111,24 +108,6 @@ def _rows(answers: list[metrics.Answer], confidences: np.ndarray, images: Labell
         dataclasses.asdict(answer) | {"confidence": float(confidence)} | facts
         for answer, confidence, facts in zip(answers, confidences, image_facts.of(images), strict=True)
     ]
-
-
-def _add_attention(rows: list[dict[str, Any]], images: LabelledImages, predictor: Predictor) -> None:
-    """Add to the rows in `notable.shown` where the model looked for each character of its answer, as `attention`.
-
-    It is a list of rows of columns for each character, in integers from 0 to 255, the character's highest weight.
-    """
-    chosen = {id(row) for kind in notable.shown(rows).values() for row in kind}
-    places = [i for i, row in enumerate(rows) if id(row) in chosen and row["candidates"][0]]
-    for first in range(0, len(places), ATTENDED_AT_ONCE):
-        part = places[first : first + ATTENDED_AT_ONCE]
-        pixels = preprocess.normalise(images.at(tf.constant(part)))
-        looks = predictor.attention_to(pixels, [rows[i]["candidates"][0] for i in part])
-        if looks is None:
-            return
-        for i, look in zip(part, looks, strict=True):
-            highest = np.maximum(look.max(axis=(1, 2), keepdims=True), 1e-9)
-            rows[i]["attention"] = np.round(255 * look / highest).astype(int).tolist()
 
 
 def _store_calibration(workdir: str, summary: dict[str, Any], reading: Decode) -> None:

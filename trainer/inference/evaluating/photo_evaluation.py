@@ -17,7 +17,7 @@ from trainer.data.pipeline import leakage
 from trainer.data.pipeline.untuned import untuned
 from trainer.files import whole_file
 from trainer.inference.decoding import beam_width
-from trainer.inference.evaluating import photo_metrics
+from trainer.inference.evaluating import attention, photo_metrics
 from trainer.inference.evaluating.photo_metrics import PhotoAnswer
 from trainer.inference.exports.exported_model import ExportedModel
 from trainer.inference.load import load_finder, read_region_calibration
@@ -82,7 +82,8 @@ def evaluate(
     summary = {**measured, "datasets": dataset_info.identities(data), "made": made}
     summary["finding"] = finding_metrics.summarise([Found(a.truth, a.corners[1:], a.scores[1:]) for a in answers])
     summary["reading"] = photo_metrics.summarise(answers)
-    whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(_row(a)) + "\n" for a in answers))
+    attention.add_to_photos(rows := [_row(answer) for answer in answers], _shards(data, split), reader)
+    whole_file.write(f"{workdir}/{files.ANSWERS_FILE}", "".join(json.dumps(row) + "\n" for row in rows))
     whole_file.write_json(f"{workdir}/{files.EVALUATION_FILE}", summary)
     return summary
 
@@ -95,16 +96,16 @@ def _answers(
     Raises:
       UserError: a dataset is not usable, or photos were trained on and `allow_seen` is not set.
     """
-    width = tf.constant(beam_width.width_for(reader.info["beam_width"]))
+    candidates = reader.info["beam_width"]
+    width = tf.constant(beam_width.width_for(candidates))
     regions = graph.compiled(
-        lambda encoded: photos.regions(encoded, width, tf.constant(1)),
+        lambda encoded: photos.regions(encoded, width, tf.constant(candidates)),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
-    infos = {folder: dataset_info.read_info(folder) for folder in data}
-    paths = [path for folder, info in infos.items() for path in dataset_info.shard_paths(folder, info, split)]
-    total = sum(info.splits[split].records for info in infos.values())
+    shards = _shards(data, split)
+    total = sum(dataset_info.read_info(folder).splits[split].records for folder in data)
     trained_on, answers = leakage.remembered(workdir), []
-    read = (serialized.numpy() for serialized in untuned(tf.data.TFRecordDataset(paths).batch(BATCH)))
+    read = (serialized.numpy() for serialized in untuned(tf.data.TFRecordDataset(shards).batch(BATCH)))
     for serialized in progress.batches("evaluating", read, total):
         batch = [records.from_example(one) for one in serialized]
         encoded = tf.constant([record.encoded for record in batch])
@@ -118,6 +119,15 @@ def _answers(
     return answers
 
 
+def _shards(data: list[str], split: str) -> list[str]:
+    """Return the files of a split.
+
+    Raises:
+      UserError: a dataset is not usable, or has no such split.
+    """
+    return [path for one in data for path in dataset_info.shard_paths(one, dataset_info.read_info(one), split)]
+
+
 def _answer(record: Record, regions: dict[str, np.ndarray]) -> PhotoAnswer:
     width, height = (float(side) for side in regions["corners"][0, 4:6])
     truth = np.array([number.corners for number in record.numbers]).reshape(-1, 8) * np.tile([width, height], 4)
@@ -126,7 +136,7 @@ def _answer(record: Record, regions: dict[str, np.ndarray]) -> PhotoAnswer:
         size=(int(width), int(height)),
         labels=tuple(number.text for number in record.numbers),
         truth=truth,
-        texts=tuple(text.decode() for text in regions["text"][:, 0]),
+        candidates=tuple(tuple(text.decode() for text in texts) for texts in regions["text"]),
         corners=regions["corners"],
         scores=regions["score"],
         readings=regions["confidence"],
@@ -159,6 +169,7 @@ def _row(answer: PhotoAnswer) -> dict[str, Any]:
     numbers = [
         {
             "text": answer.texts[i],
+            "candidates": list(answer.candidates[i]),
             "confidence": round(float(answer.confidences[i]), 4),
             "score": round(float(answer.scores[i]), 4),
             "reading": round(float(answer.readings[i]), 4),

@@ -28,7 +28,7 @@ class PhotoAnswer:
       size: width and height in pixels.
       labels: the texts of its numbers, the largest first.
       truth: their corners in pixels, float [N, 8].
-      texts: of the regions that were read, the whole photo first.
+      candidates: of the regions that were read, the whole photo first: the texts of each, best first.
       corners: of these regions in pixels, float [R, 8].
       scores: of the finder, float [R], 0 for absent regions.
       readings: the confidence of the recogniser, float [R].
@@ -39,11 +39,16 @@ class PhotoAnswer:
     size: tuple[int, int]
     labels: tuple[str, ...]
     truth: NDArray[np.floating]
-    texts: tuple[str, ...]
+    candidates: tuple[tuple[str, ...], ...]
     corners: NDArray[np.floating]
     scores: NDArray[np.floating]
     readings: NDArray[np.floating]
     confidences: NDArray[np.floating]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The best text of each region."""
+        return tuple(texts[0] for texts in self.candidates)
 
     @property
     def best(self) -> int:

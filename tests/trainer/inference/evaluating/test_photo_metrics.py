@@ -21,7 +21,7 @@ def answer(
         size=(100, 100),
         labels=tuple(numbers),
         truth=np.array(list(numbers.values()), float).reshape(-1, 8),
-        texts=texts,
+        candidates=tuple((text,) for text in texts),
         corners=np.array(corners, float),
         scores=np.array([1.0, *([0.9] * len(regions))]),
         readings=np.array(confidences),
