@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from apache_beam.ml.inference.base import RunInference
 
 from beam_pipelines.inputs import identity
 from beam_pipelines.options import IMAGES_PER_SHARD, MOST_SHARDS
-from beam_pipelines.scoring import carried_rows, find_images, flat_file, image_list, model_store, predictions
+from beam_pipelines.scoring import carried_rows, endings, find_images, flat_file, image_list, model_store, predictions
 from beam_pipelines.scoring.check_readable import check_readable
 from beam_pipelines.scoring.image_list import IMAGES_FILE, ImageList, Item
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
@@ -248,4 +247,4 @@ def _number_rows(counts: dict[str, int] | None, cut_off: int) -> list[tuple[str,
 
 
 def _endings(counts: dict[str, int]) -> str:
-    return f"  {find_images.endings_text(Counter(counts))}" if counts else ""
+    return f"  {endings.text(counts)}" if counts else ""
