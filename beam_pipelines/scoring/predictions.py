@@ -171,7 +171,7 @@ class DescribePredictions:
 
     model: dict[str, Any]
     request: dict[str, Any]
-    others: Counter[str]
+    others: dict[str, int]
     begin: float
     made: dict[str, Any]
 
@@ -189,7 +189,7 @@ class DescribePredictions:
             "for_review": accepted["False"],
             "carried_over": total.get("carried over", Counter())["True"],
             "rejects": shards.reject_counts(results),
-            "other_files": self.others.total(),
+            "other_files": sum(self.others.values()),
             "other_files_by_ending": endings.most_frequent(self.others),
             "accuracy": _accuracy(total),
             "numbers": dict(sorted(total["numbers"].items())) if "numbers" in total else None,
