@@ -160,14 +160,7 @@ def _copied(output: str, asked: Mapping[str, Any], local: str) -> Images | None:
 
 def _note(output: str) -> dict[str, Any]:
     """Return the note in an output; empty if there is none."""
-    path = FileSystems.join(output, NOTE_FILE)
-    try:
-        with listing.opened(path) as file:
-            text = file.read()
-    except Exception:  # each file system has its own exception for a missing file
-        if listing.exists(path):
-            raise
-        return {}
+    text = output_lock.SmallFiles().read(FileSystems.join(output, NOTE_FILE)) or "{}"
     with suppress(ValueError):  # somebody else's
         return json.loads(text)
     return {}

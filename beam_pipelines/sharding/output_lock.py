@@ -15,6 +15,8 @@ from beam_pipelines.sharding.whole_file import whole_file
 from trainer.cli import Locked
 from trainer.files.lock import Lock, describe, owner
 
+_READS = 3  # attempts to read a file
+
 
 def for_list(output: str) -> Lock:
     """Take the lock of the partition that makes a list for all; it excludes no other run.
@@ -22,7 +24,7 @@ def for_list(output: str) -> Lock:
     Raises:
       Locked: another process holds it.
     """
-    return Lock(FileSystems.join(output, outputs.LIST_LOCK_FILE), _Store())
+    return Lock(FileSystems.join(output, outputs.LIST_LOCK_FILE), SmallFiles())
 
 
 @contextmanager
@@ -37,27 +39,31 @@ def locked(output: str, partition: Partition | None, request: dict[str, Any]) ->
         asked = google_crc32c.value(json.dumps(request, sort_keys=True).encode())
         name += f"-{asked:08x}-{partition.index:05d}-of-{partition.count:05d}"
         friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{partition.count:05d}")
-    with Lock(FileSystems.join(output, name), _Store()) as lock:
+    with Lock(FileSystems.join(output, name), SmallFiles()) as lock:
         for other in outputs.sizes(output):
             if outputs.is_lock(other) and other != name and not (friends and friends.fullmatch(other)):
                 path = FileSystems.join(output, other)
-                claim = owner(path, _Store())  # removes the file of a dead one
+                claim = owner(path, SmallFiles())  # removes the file of a dead one
                 if claim is not None and other != outputs.LIST_LOCK_FILE:
                     raise Locked(describe(path, claim))
         yield lock
 
 
-class _Store:
-    """The files of an object store, through Beam."""
+class SmallFiles:
+    """Files that other processes write and remove at any moment, through Beam."""
 
     def read(self, path: str) -> str | None:
-        try:
-            with FileSystems.open(path) as file:
-                return file.read().decode()
-        except Exception:  # each file system has its own exception for a missing file
-            if listing.exists(path):
-                raise
-            return None
+        """Return the content of a file; None if it is missing."""
+        for attempt in range(_READS):
+            try:
+                with FileSystems.open(path) as file:
+                    return file.read().decode()
+            except Exception:  # each file system has its own exception for a missing file
+                if not listing.exists(path):
+                    return None
+                if attempt == _READS - 1:  # before, it may have been written after it was found missing
+                    raise
+        return None
 
     def write(self, path: str, text: str) -> None:
         with whole_file(path) as file:
