@@ -56,7 +56,7 @@ LAYERS = {
     ],
     "k8s": ["outage", "client diagnose render", "run", "watch", "submit"],
     "benchmarks": [
-        "rows restored stepwise peer wild_peers review_scenes ablation",
+        "rows restored stepwise listed_store peer wild_peers review_scenes ablation",
         "machine serving_peer",
         "training scoring pipelines listing first_answer strategies wild serving",
         "beam cost memory quality",

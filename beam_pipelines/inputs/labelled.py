@@ -123,18 +123,25 @@ def survey(source: Source, shares: list[tuple[str, float]], seed: int, *, groupe
     for name in names:
         if not re.fullmatch(splits.SPLIT_NAME, name):
             raise UserError(f"the input names a split {name!r}: it must consist of lower-case letters and digits")
-    at, owner, hashes = np.array(places), np.array(owners), np.array(keys)
+    at, owner, hashes = (np.frombuffer(one, one.typecode) for one in (places, owners, keys))  # without a copy
+    again, first = repeats.find(hashes)
     order = np.random.default_rng(seed).permutation(len(at))
-    again, first = repeats.find(at, hashes)
     if grouped:
         _check_one_split(source, at[again[owner[again] != owner[first]]])
         order = order[~np.isin(order, again)]
     return Survey(
-        splits={name: array("q", at[order][owner[order] == i].tobytes()) for name, i in names.items()},
+        splits={name: _as_array(at[order[owner[order] == i]]) for name, i in names.items()},
         duplicates=frozenset() if grouped else frozenset(at[again].tolist()),
         unlabelled=_unlabelled(source, hashes),
         repeats=repeats.by_image(at, again, first) if grouped else NO_REPEATS,
     )
+
+
+def _as_array(places: np.ndarray) -> Sequence[int]:
+    """Return places as an array that is pickled in 4 bytes for each, if the input is smaller than 4 GB, else in 8."""
+    made = array("I" if places.max(initial=0) < 2**32 else "q")
+    made.frombytes(places.astype(made.typecode).data.cast("B"))
+    return made
 
 
 def _check_one_split(source: Source, apart: np.ndarray) -> None:
@@ -188,7 +195,8 @@ def _unlabelled(source: Source, hashes: np.ndarray) -> int:
     paths = (file.path for file in below if file.path.lower().endswith(IMAGE_ENDINGS))
     names = (path[len(folder) :].lstrip("/") if folder else path.removeprefix("./") for path in paths)
     keys = (posixpath.join(prefix, name) for name in names)
-    return len(np.setdiff1d(np.fromiter(map(_hash, keys), np.uint64), hashes))
+    found = np.unique(np.fromiter(map(_hash, keys), np.uint64))
+    return len(found) - int(np.isin(found, hashes).sum()) if len(found) else 0
 
 
 def _hash(key: str) -> int:

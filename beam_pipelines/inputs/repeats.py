@@ -24,11 +24,20 @@ class Repeats:
 NO_REPEATS = Repeats()
 
 
-def find(places: NDArray[np.int64], hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def find(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices of all further entries of images, and for each the index of the image's first entry."""
-    _, first, image = np.unique(hashes, return_index=True, return_inverse=True)
-    again = np.delete(np.arange(len(places)), first)
-    return again, first[image[again]]
+    # np.unique can return this, too, but takes three times as much memory.
+    order = np.argsort(hashes, kind="stable")
+    by_hash = hashes[order]
+    is_further = np.zeros(len(hashes), bool)
+    np.equal(by_hash[1:], by_hash[:-1], out=is_further[1:])
+    del by_hash
+    if not is_further.any():
+        return np.array([], np.int64), np.array([], np.int64)
+    further, begins = np.flatnonzero(is_further), np.flatnonzero(~is_further)
+    again, first = order[further], order[begins[np.searchsorted(begins, further, side="right") - 1]]
+    ascending = np.argsort(again)
+    return again[ascending], first[ascending]
 
 
 def by_image(places: NDArray[np.int64], again: NDArray[np.int64], first: NDArray[np.int64]) -> Repeats:

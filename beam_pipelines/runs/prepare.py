@@ -14,7 +14,7 @@ from beam_pipelines.sharding import beam_options
 from beam_pipelines.sharding.shards import Reject
 from trainer.cli import UserError
 from trainer.data.formats.records import Number, Record
-from trainer.data.images import image_io, image_kinds
+from trainer.data.images import image_io, image_kinds, memory_budget
 from trainer.data.labels import box_corners
 from trainer.vocab import Vocab
 
@@ -101,6 +101,7 @@ class MakeLabelledRecord:
 def run(args: argparse.Namespace, beam_args: Sequence[str], argv: list[str] | None) -> None:
     """Write the dataset that the command line asks for."""
     beam_options.parse(beam_args)
+    memory_budget.return_large_blocks()  # the light pass frees arrays of all rows
     shares = splits.parse_split(args.split)
     source = _open(args)
     args.crop = args.crop or ("tight" if source.has_boxes and args.format != "coco" else "whole")

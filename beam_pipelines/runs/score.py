@@ -5,35 +5,43 @@ import functools
 import json
 import logging
 import os
-import shutil
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import RunInference
+from apache_beam.options.pipeline_options import PipelineOptions, TestOptions
 
-from beam_pipelines.inputs import identity
 from beam_pipelines.options import IMAGES_PER_SHARD, MOST_SHARDS
-from beam_pipelines.scoring import carried_rows, find_images, flat_file, image_list, model_store, predictions
+from beam_pipelines.scoring import (
+    carried_rows,
+    endings,
+    find_images,
+    flat_file,
+    image_list,
+    model_store,
+    predictions,
+    shared_list,
+)
 from beam_pipelines.scoring.check_readable import check_readable
-from beam_pipelines.scoring.image_list import IMAGES_FILE, ImageList, Item
+from beam_pipelines.scoring.flat_file import FlatFile
+from beam_pipelines.scoring.image_list import IMAGES_FILE, ImageList
 from beam_pipelines.scoring.model_handler import Reading, ReadShards
 from beam_pipelines.scoring.predictions import KIND, DescribePredictions
+from beam_pipelines.scoring.shared_list import Images
 from beam_pipelines.sharding import beam_options, partition, templates, write_output
-from beam_pipelines.sharding.listing import File
 from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import ShardSpec
-from beam_pipelines.sharding.whole_file import whole_file
 from trainer import provenance
 from trainer.cli import UserError
 from trainer.data.formats.output_names import PREDICTIONS
 from trainer.data.images import image_kinds
 from trainer.inference.decoding import beam_width
 from trainer.inference.exports import exported_model
+
+LIST_VERSION = 1  # of how images are found and listed
 
 
 def run(args: argparse.Namespace, beam_args: Sequence[str]) -> None:
@@ -50,46 +58,63 @@ def _run(args: argparse.Namespace, beam_args: Sequence[str], scratch: str) -> No
     _check_resumption(args)
     model = model_store.read_info(args.model)
     reading = _reading(args, model)
-    images = find_images.find(args.input, scratch)
-    image_kinds.limit_megapixels(args.max_megapixels)
-    check_readable(images, exported_model.input_of(model))
     share = partition.parse(args.share)
+    templates.refuse(options, "--partition", given=share is not None)
     flat = flat_file.of(args.output)
     output = flat.folder if flat else args.output
-    num_shards = args.num_shards or _default_shards(len(images.items), share)
-    items, path = _items(args, images, scratch)
-    request = _request(args, items, num_shards, reading, model)
-    templates.refuse(options, f"--output {args.output}, one file for all rows,", given=flat is not None)
-    if flat:
-        flat.check()
-        if args.overwrite:
-            flat.remove()
-    listed = ImageList(FileSystems.join(output, IMAGES_FILE), 0, len(items))
-    write_output.write(
-        slices(listed, output, num_shards, reading.file_format),
-        RunInference(ReadShards(args.model, reading)),
-        DescribePredictions(model, request, images.endings, begin, provenance.gather()),
-        output=output,
-        kind=KIND,
-        same=lambda text: json.loads(text).get("request") == request,
-        overwrite=args.overwrite,
-        share=share,
-        request=request,
-        options=options,
-        prepare=functools.partial(_copy, path, listed.path),
-        finish=lambda _: _print_table(output),
-    )
+    local = os.path.join(scratch, IMAGES_FILE)
+    list_images = functools.partial(_list, args, model, local)
+    # A dry run writes nothing, and --overwrite with --partition is an error.
+    is_shared = share is not None and not args.overwrite and not options.view_as(TestOptions).dry_run
+    with shared_list.opened(output, _asked(args), list_images, local, share=is_shared) as (images, publish):
+        image_kinds.limit_megapixels(args.max_megapixels)
+        if flat:
+            _make_way(flat, args, options)
+        num_shards = args.num_shards or _default_shards(images.count, share)
+        request = _request(args, images, num_shards, reading, model)
+        write_output.write(
+            slices(images.count, output, num_shards, reading.file_format),
+            RunInference(ReadShards(args.model, reading)),
+            DescribePredictions(model, request, images.endings, begin, provenance.gather()),
+            output=output,
+            kind=KIND,
+            same=lambda text: json.loads(text).get("request") == request,
+            overwrite=args.overwrite,
+            share=share,
+            request=request,
+            options=options,
+            prepare=publish,
+            finish=lambda _: _print_table(output),
+        )
     if flat:
         flat.complete()
 
 
-def _items(args: argparse.Namespace, images: find_images.Found, scratch: str) -> tuple[Sequence[Item], str]:
-    """Return the items, in which rows to carry over replace their images, and the local file that lists them."""
-    if not args.resume_from:
-        return images.items, os.path.join(scratch, IMAGES_FILE)
-    path = os.path.join(scratch, "carried")
-    with open(path, "wb") as file:
-        return image_list.write(file, path, carried_rows.replace(images.items, args.resume_from, args.only_below)), path
+def _make_way(flat: FlatFile, args: argparse.Namespace, options: PipelineOptions) -> None:
+    """Check that the one file for all rows can be written; remove an earlier one with --overwrite."""
+    templates.refuse(options, f"--output {args.output}, one file for all rows,", given=True)
+    flat.check()
+    if args.overwrite:
+        flat.remove()
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    """Return everything that determines the list of images, besides the files themselves."""
+    named = {name: vars(args)[name] for name in ("input", "resume_from", "only_below")}
+    return {"version": LIST_VERSION, "folder": os.getcwd(), **named}
+
+
+def _list(args: argparse.Namespace, model: dict[str, Any], local: str) -> Images:
+    """List the images in a local file; rows to carry over replace theirs."""
+    found = find_images.find(args.input, os.path.dirname(local))
+    image_kinds.limit_megapixels(args.max_megapixels)
+    check_readable(found, exported_model.input_of(model))
+    items = found.items
+    if args.resume_from:
+        with open(f"{local}.carried", "wb") as file:
+            items = image_list.write(file, local, carried_rows.replace(items, args.resume_from, args.only_below))
+        os.replace(f"{local}.carried", local)
+    return shared_list.describe(items, found.endings)
 
 
 def _check_resumption(args: argparse.Namespace) -> None:
@@ -117,21 +142,15 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--min-confidence {args.min_confidence:g}: it must be between 0 and 1")
 
 
-def _copy(path: str, to: str) -> None:
-    """Copy a local file to an output."""
-    with open(path, "rb") as file, whole_file(to) as copy:
-        shutil.copyfileobj(file, copy)
-
-
 def _request(
-    args: argparse.Namespace, items: Sequence[Item], num_shards: int, reading: Reading, model: dict[str, Any]
+    args: argparse.Namespace, images: Images, num_shards: int, reading: Reading, model: dict[str, Any]
 ) -> dict[str, Any]:
     """Return everything that determines the rows."""
     carried = {"resume_from": args.resume_from, "only_below": args.only_below} if args.resume_from else {}
     return {
-        "images": len(items),
-        "images_crc32c": _checksum(items),
-        "files": identity.of_files(_files(items)),
+        "images": images.count,
+        "images_crc32c": images.checksum,
+        "files": images.files,
         "num_shards": num_shards,
         "batch_size": reading.batch_size,
         "beam_width": reading.beam_width,
@@ -148,10 +167,11 @@ def _request(
     }
 
 
-def slices(items: ImageList, output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
-    """Divide the items into one range per shard, so that the rows of all shards, in order, are sorted by key."""
-    count = min(num_shards, len(items))
-    bounds = [len(items) * shard // count for shard in range(count + 1)]
+def slices(images: int, output: str, num_shards: int, file_format: str) -> list[ShardSpec]:
+    """Divide the images into one range per shard, so that the rows of all shards, in order, are sorted by key."""
+    items = ImageList(FileSystems.join(output, IMAGES_FILE), 0, images)
+    count = min(num_shards, images)
+    bounds = [images * shard // count for shard in range(count + 1)]
     names = (predictions.shard_name(file_format, shard, count) for shard in range(count))
     return [
         ShardSpec(FileSystems.join(output, name), "predictions", items[begin:end])
@@ -182,29 +202,6 @@ def _reading(args: argparse.Namespace, model: dict[str, Any]) -> Reading:
 def _is_of_use(record: logging.LogRecord) -> bool:
     """Return False for RunInference's warning that it cannot measure memory, logged if PyTorch is not installed."""
     return "Resource module is not available" not in record.getMessage()
-
-
-def _files(items: Iterable[Item]) -> Iterator[File]:
-    """Yield each file that contains an item once, and the file of each image whose row is carried over."""
-    shared: dict[str, tuple[int, float] | None] = {}
-    for item in items:
-        if item.kind == carried_rows.ROW:
-            shared[item.path] = None
-            if item.file:
-                yield File(item.key, *item.file)
-        elif item.file and item.kind == "file" and not item.reject:
-            yield File(item.path, *item.file)
-        else:
-            shared[item.path] = item.file
-    yield from (File(path, *file) for path, file in shared.items() if file)
-    yield from identity.looked_up(path for path, file in shared.items() if not file)
-
-
-def _checksum(items: Sequence[Item]) -> str:
-    checksum = google_crc32c.Checksum()
-    for item in items:
-        checksum.update(f"{item.key}\n".encode())
-    return checksum.hexdigest().decode()
 
 
 def _print_table(output: str) -> None:
@@ -248,4 +245,4 @@ def _number_rows(counts: dict[str, int] | None, cut_off: int) -> list[tuple[str,
 
 
 def _endings(counts: dict[str, int]) -> str:
-    return f"  {find_images.endings_text(Counter(counts))}" if counts else ""
+    return f"  {endings.text(counts)}" if counts else ""

@@ -1,7 +1,7 @@
 """Check that the scorer's --input contains something to read, before anything is written."""
 
 from beam_pipelines.inputs import images
-from beam_pipelines.scoring import find_images
+from beam_pipelines.scoring import endings
 from beam_pipelines.scoring.find_images import Found
 from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.sharding.shards import Reject
@@ -25,8 +25,8 @@ def check_readable(found: Found, wanted: ModelInput) -> None:
       UserError: there are only rejects, or only other files.
     """
     if not found.items:
-        endings = find_images.endings_text(found.endings) or "none"
-        raise UserError(f"--input contains no images; other files: {endings}")
+        others = endings.text(found.endings) or "none"
+        raise UserError(f"--input contains no images; other files: {others}")
     if any(item.reject is None and not _is_named(item, found) for item in found.items):
         return
     rejects = []

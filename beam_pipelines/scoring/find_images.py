@@ -7,14 +7,13 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.dataset import writer
 from beam_pipelines.inputs import archives
-from beam_pipelines.scoring import image_list
+from beam_pipelines.scoring import endings, image_list, sorting
 from beam_pipelines.scoring.image_list import Item
 from beam_pipelines.scoring.sorting import Collection
 from beam_pipelines.sharding import listing, places
@@ -62,7 +61,7 @@ def find(inputs: Iterable[str], scratch: str) -> Found:
     Raises:
       UserError: an input matches nothing, contains nothing readable, or is an unfinished dataset.
     """
-    with closing(Collection()) as collected:
+    with sorting.collection() as collected:
         found, buckets = Found([]), set[str]()
         for one in inputs:
             _collect(one, found, collected, buckets)
@@ -90,18 +89,13 @@ def _collect(one: str, found: Found, collected: Collection, buckets: set[str]) -
             buckets.add(bucket)
             places.check("--input", bucket)
     if not count and collected.count == before:
-        other = f" (other files: {endings_text(found.endings)})" if found.endings else ""
+        other = f" (other files: {endings.text(found.endings)})" if found.endings else ""
         raise UserError(
             f"--input {one} matches no images{other}: give files, folders, .tar or .zip archives, TFRecords or a "
             "list of paths; quote a pattern, e.g. 'photos/*.png'"
         )
     if count == 1 and path in (one, os.path.normpath(one)):
         found.named.add(path)
-
-
-def endings_text(endings: Counter[str]) -> str:
-    """Return extensions and their counts in a line, the most frequent first, e.g. `12 .txt, 3 without extension`."""
-    return ", ".join(f"{count} {ending or 'without extension'}" for ending, count in endings.most_common(8))
 
 
 def printable(name: str) -> str:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
+from beam_pipelines.scoring import endings
 from beam_pipelines.scoring.image_list import IMAGES_FILE
 from beam_pipelines.sharding import listing, shards
 from beam_pipelines.sharding.counted_file import CountedFile
@@ -170,7 +171,7 @@ class DescribePredictions:
 
     model: dict[str, Any]
     request: dict[str, Any]
-    others: Counter[str]
+    others: dict[str, int]
     begin: float
     made: dict[str, Any]
 
@@ -188,8 +189,8 @@ class DescribePredictions:
             "for_review": accepted["False"],
             "carried_over": total.get("carried over", Counter())["True"],
             "rejects": shards.reject_counts(results),
-            "other_files": self.others.total(),
-            "other_files_by_ending": dict(self.others.most_common()),
+            "other_files": sum(self.others.values()),
+            "other_files_by_ending": endings.most_frequent(self.others),
             "accuracy": _accuracy(total),
             "numbers": dict(sorted(total["numbers"].items())) if "numbers" in total else None,
             "numbers_cut_off": total["numbers cut off"]["True"] if "numbers" in total else None,

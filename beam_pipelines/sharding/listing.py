@@ -9,9 +9,9 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from beam_pipelines.sharding import object_stores
 from trainer.files.local_file import open_regular
 
 _AZURE = "azfs://"
@@ -65,7 +65,9 @@ def files(folder: str) -> dict[str, File]:
 
 
 def below(folder: str, on_error: Callable[[OSError], None]) -> Iterator[File]:
-    """Yield all files below a folder or a prefix; a link to a folder is not followed, but yielded as not regular.
+    """Yield all files below a folder or a prefix, in any order.
+
+    A link to a folder is not followed, but yielded as not regular.
 
     Args:
       folder: a local folder, or a prefix in an object store, with or without a final `/`.
@@ -158,22 +160,10 @@ def _prefix(folder: str) -> str:
 
 
 def _below_prefix(prefix: str) -> Iterator[File]:
-    """Yield files while the store lists them; Beam's `match` would return them all at once, at 300 bytes each."""
-    if prefix.startswith("gs://"):
-        return _below_google(prefix)
+    """Yield files, if possible while the store lists them; Beam's `match` takes 300 bytes for each."""
+    if object_stores.is_known(prefix):
+        return (File(*one) for one in object_stores.below(prefix))
     return (one for one in _matched(prefix, "**") if one.path.startswith(prefix))
-
-
-def _below_google(prefix: str) -> Iterator[File]:
-    from apache_beam.io.gcp import gcsio
-
-    bucket, name = gcsio.parse_gcs_path(prefix, object_optional=True)
-    fields = "items(name,size,updated),nextPageToken"
-    try:
-        for blob in gcsio.GcsIO().client.list_blobs(bucket, prefix=name, fields=fields):
-            yield File(f"gs://{bucket}/{blob.name}", blob.size, blob.updated.timestamp())
-    except Exception as error:  # as Beam does
-        raise BeamIOError("List operation failed", {prefix: error}) from error
 
 
 def _matched(literal: str, pattern: str = "") -> Iterator[File]:

@@ -20,12 +20,13 @@ from trainer.data.formats.output_names import OutputNames
 
 MARKER_FILE = ".svhn-output.json"
 LOCK_FILE = ".svhn-lock"  # of a run; partitions append a hash of the request and their number
+LIST_LOCK_FILE = f"{LOCK_FILE}-list"  # of the partition that lists the images for all
 NOTE = ".tmp-share-"  # in the name of a partition's note: what it wrote, until the output is complete
 _OURS = "written by"
 _PROGRAM = "svhn-sequences"
 _SHARD = re.compile(r"(?P<before>.+)-(?P<index>\d{5,})-of-(?P<count>\d{5,})(?P<after>[.\w]*)")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}$")
-_LOCK = re.compile(rf"{re.escape(LOCK_FILE)}(-[0-9a-f]{{8}}-\d{{5,}}-of-\d{{5,}})?")
+_LOCK = re.compile(rf"{re.escape(LOCK_FILE)}(-list|-[0-9a-f]{{8}}-\d{{5,}}-of-\d{{5,}})?")
 _NOTE_END = re.compile(rf"{re.escape(NOTE)}\d{{5,}}-of-\d{{5,}}$")
 
 
@@ -92,7 +93,7 @@ def is_done(output: str, kind: Kind, same: Callable[[str], bool], *, overwrite: 
             f"{output} is complete, but was written from other inputs or with other options: choose another --output, "
             "or replace it with --overwrite"
         )
-    _check_place(output)
+    check_place(output)
     return False
 
 
@@ -219,7 +220,8 @@ def _read(output: str, name: str) -> str:
         return file.read().decode()
 
 
-def _check_place(output: str) -> None:
+def check_place(output: str) -> None:
+    """Raise UserError if a local folder cannot be written to, nor made."""
     if "://" in output:
         return
     place = os.path.abspath(output)

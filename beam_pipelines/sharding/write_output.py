@@ -8,7 +8,6 @@ they write the same bytes. A partition that has its note is not written again, s
 import functools
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,17 +15,15 @@ from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
-import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, TestOptions
 
-from beam_pipelines.sharding import listing, outputs, shards, templates
+from beam_pipelines.sharding import listing, output_lock, outputs, shards, templates
 from beam_pipelines.sharding.outputs import Kind
 from beam_pipelines.sharding.partition import Partition
 from beam_pipelines.sharding.shards import Describe, ShardResult, ShardSpec
-from beam_pipelines.sharding.whole_file import whole_file
-from trainer.cli import Locked, UserError
-from trainer.files.lock import Lock, Ticket, describe, owner
+from trainer.cli import UserError
+from trainer.files.lock import Ticket
 
 
 def write(
@@ -102,7 +99,7 @@ def _opened(
         return
     is_new = not listing.is_remote(output) and not os.path.isdir(output)
     try:
-        with _locked(output, partition, request) as lock:
+        with output_lock.locked(output, partition, request) as lock:
             # Another run may have completed the output since.
             done = outputs.is_done(output, kind, same, overwrite=overwrite)
             try:
@@ -118,43 +115,6 @@ def _opened(
         if is_new:
             with suppress(OSError):  # not empty: something was written
                 os.rmdir(output)
-
-
-@contextmanager
-def _locked(output: str, partition: Partition | None, request: dict[str, Any]) -> Iterator[Lock]:
-    name, friends = outputs.LOCK_FILE, None
-    if partition:  # the name tells which others may run: partitions of the same request and count
-        asked = google_crc32c.value(json.dumps(request, sort_keys=True).encode())
-        name += f"-{asked:08x}-{partition.index:05d}-of-{partition.count:05d}"
-        friends = re.compile(rf"{re.escape(outputs.LOCK_FILE)}-{asked:08x}-\d+-of-{partition.count:05d}")
-    with Lock(FileSystems.join(output, name), _Store()) as lock:
-        for other in outputs.sizes(output):
-            if outputs.is_lock(other) and other != name and not (friends and friends.fullmatch(other)):
-                path = FileSystems.join(output, other)
-                claim = owner(path, _Store())
-                if claim is not None:
-                    raise Locked(describe(path, claim))
-        yield lock
-
-
-class _Store:
-    """The files of an object store, through Beam."""
-
-    def read(self, path: str) -> str | None:
-        try:
-            with FileSystems.open(path) as file:
-                return file.read().decode()
-        except Exception:  # each file system has its own exception for a missing file
-            if listing.exists(path):
-                raise
-            return None
-
-    def write(self, path: str, text: str) -> None:
-        with whole_file(path) as file:
-            file.write(text.encode())
-
-    def remove(self, path: str) -> None:
-        listing.delete(path)
 
 
 def _run(

@@ -1,10 +1,12 @@
 """The list of images: what was written is read, and neither listing nor a shard needs memory for all of it."""
 
 import pickle
+import sqlite3
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,8 @@ from beam_pipelines.scoring.image_list import ImageList, Item
 from beam_pipelines.scoring.sorting import Collection
 from beam_pipelines.sharding import listing
 from beam_pipelines.sharding.listing import File
+from trainer.cli import UserError
+from trainer.exit_status import FAILED_STATUS
 
 NAMES = st.binary(max_size=6).map(lambda data: data.decode("utf-8", "surrogateescape"))
 NUMBERS = st.integers(0, 2**50)
@@ -90,3 +94,21 @@ def test_neither_listing_nor_a_shard_takes_more_memory_for_more_images(
     peak(10)  # what the first run loads
     # Garbage that waits for its collector makes a few 100 KB of difference; 37,000 paths alone would take 5 MB.
     assert abs(peak(40_000) - peak(3_000)) < 1_000_000
+
+
+def test_a_disk_without_room_to_sort_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def below(folder: str, on_error: object) -> Iterator[File]:
+        return (File(f"{folder}/{i}.jpg", 10**6, 1e9) for i in range(1_000))
+
+    connect = sqlite3.connect
+
+    def small(*args: Any, **options: Any) -> sqlite3.Connection:
+        made = connect(*args, **options)
+        made.execute("PRAGMA max_page_count = 10")
+        return made
+
+    monkeypatch.setattr(listing, "below", below)
+    monkeypatch.setattr(sqlite3, "connect", small)
+    with pytest.raises(UserError, match=r"cannot be sorted \(database or disk is full\): free space in") as raised:
+        find_images.find([str(tmp_path)], str(tmp_path))
+    assert raised.value.status == FAILED_STATUS
