@@ -20,7 +20,7 @@ from pathlib import Path
 
 from beam_pipelines.scoring import find_images, image_list, sorting
 from beam_pipelines.scoring.sorting import Collection
-from beam_pipelines.sharding import listing, object_stores
+from beam_pipelines.sharding import list_objects, listing
 from beam_pipelines.sharding.listing import File
 from benchmarks import listed_store, rows
 from benchmarks.rows import LOWER, Row
@@ -63,7 +63,7 @@ def _apart(count: int, args: argparse.Namespace) -> dict[str, float]:
 
 def _measured(count: int, args: argparse.Namespace) -> dict[str, float]:
     """List simulated images in this process."""
-    object_stores.THREADS = args.threads
+    list_objects.THREADS = args.threads
     listed: list[float] = []
 
     class Timed(Collection):
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", choices=["gs", "s3"], help="list a simulated bucket")
     parser.add_argument("--folders", type=int, default=100, help="in the bucket; 0 for none")
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="of each answer of the bucket")
-    parser.add_argument("--threads", type=int, default=object_stores.THREADS, help="that list a bucket")
+    parser.add_argument("--threads", type=int, default=list_objects.THREADS, help="that list a bucket")
     rows.add_argument(parser)
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     return parser

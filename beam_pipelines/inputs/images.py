@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from beam_pipelines.sharding import listing, objects
+from beam_pipelines.sharding import copy_object, listing
 from beam_pipelines.sharding.shards import Reject
 from trainer.data.images import image_io, image_kinds
 from trainer.data.images.image_io import DecodedImage, ShrunkImage
@@ -41,7 +41,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
 
 def _remote_copy(path: str) -> BinaryIO:
     copy = tempfile.SpooledTemporaryFile(SMALL)  # noqa: SIM115 - the caller closes it
-    objects.copy(path, cast(BinaryIO, copy))
+    copy_object.copy(path, cast(BinaryIO, copy))
     copy.seek(0)
     return cast(BinaryIO, copy)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.sharding import object_stores
+from beam_pipelines.sharding import list_objects
 from trainer.files.local_file import open_regular
 
 _AZURE = "azfs://"
@@ -161,8 +161,8 @@ def _prefix(folder: str) -> str:
 
 def _below_prefix(prefix: str) -> Iterator[File]:
     """Yield files, if possible while the store lists them; Beam's `match` takes 300 bytes for each."""
-    if object_stores.is_known(prefix):
-        return (File(*one) for one in object_stores.below(prefix))
+    if list_objects.is_known(prefix):
+        return (File(*one) for one in list_objects.below(prefix))
     return (one for one in _matched(prefix, "**") if one.path.startswith(prefix))
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.sharding import listing, objects
+from beam_pipelines.sharding import listing, store_clients
 from trainer import troubles
 
 _AMAZON = "s3://"
@@ -30,8 +30,7 @@ def _uploaded(path: str) -> Iterator[BinaryIO]:
         yield file
         file.seek(0)
         bucket, _, key = path.removeprefix(_AMAZON).partition("/")
-        client, _ = objects.amazon()
-        client.upload_fileobj(file, bucket, key)
+        store_clients.amazon().upload_fileobj(file, bucket, key)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.cloud import storage
 
-from beam_pipelines.sharding import objects
+from beam_pipelines.sharding import store_clients
 from trainer.inference.exports import exported_model
 from trainer.inference.exports.exported_model import ExportedModel
 
@@ -47,8 +47,7 @@ def free_port() -> int:
 @pytest.fixture(autouse=True)
 def _new_clients() -> None:
     """Forget the clients of the servers of other tests."""
-    objects.amazon.cache_clear()
-    objects.google.cache_clear()
+    store_clients.forget()
 
 
 @pytest.fixture

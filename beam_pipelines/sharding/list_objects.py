@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 
 from apache_beam.io.filesystem import BeamIOError
 
+from beam_pipelines.sharding import store_clients
+
 GOOGLE, AMAZON = "gs://", "s3://"
 THREADS = 8  # requests at the same time; Google's client keeps ten connections open
 RANGES = 4 * THREADS  # at most, so that a few large folders do not leave threads without work
@@ -119,9 +121,7 @@ def _between(objects: Iterator[Listed], after: str, before: str) -> list[Listed]
 
 class _Google:
     def __init__(self, bucket: str) -> None:
-        from apache_beam.io.gcp import gcsio
-
-        self._bucket, self._client = bucket, gcsio.GcsIO().client
+        self._bucket, self._client = bucket, store_clients.google()
 
     def pages(self, prefix: str, after: str = "", before: str = "", delimiter: str = "") -> Iterator[Page]:
         found = self._client.list_blobs(
@@ -139,9 +139,7 @@ class _Google:
 
 class _Amazon:
     def __init__(self, bucket: str) -> None:
-        import boto3  # of Beam's extra `aws`
-
-        self._bucket, self._client = bucket, boto3.Session().client("s3")
+        self._bucket, self._client = bucket, store_clients.amazon()
 
     def pages(self, prefix: str, after: str = "", before: str = "", delimiter: str = "") -> Iterator[Page]:
         asked = {"Bucket": self._bucket, "Prefix": prefix, "StartAfter": after, "Delimiter": delimiter}

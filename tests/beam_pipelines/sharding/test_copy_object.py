@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from google.cloud import storage
 
 from beam_pipelines.inputs import images
-from beam_pipelines.sharding import objects
+from beam_pipelines.sharding import copy_object
 from beam_pipelines.sharding.shards import Reject
 from tests.beam_pipelines.conftest import BUCKET
 
@@ -20,7 +20,7 @@ CONTENTS = {f"folder/{i} ü?.png": os.urandom(1000 * i) for i in range(8)} | {"f
 
 def copied(path: str) -> bytes:
     file = io.BytesIO()
-    objects.copy(path, file)
+    copy_object.copy(path, file)
     return file.getvalue()
 
 
