@@ -55,12 +55,13 @@ Weights = dict[str, tf.Variable]
 Loaded = tuple[Config, PureRecogniser, Weights, Weights, int]
 
 
-def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
+def load_model(workdir: str, settings: Sequence[str] = (), precision: str = "float32") -> Loaded:
     """Load the model of a work folder for inference: its best checkpoint, or else its newest.
 
     Args:
       workdir: a work folder of trainer.train.
       settings: `--set` values of `decode` that override the configured ones.
+      precision: in which it computes, whatever it was trained in: an export must run on every CPU.
     Returns:
       The config; the recogniser; its parameters and its state, by path; the step they are from.
     Raises:
@@ -69,7 +70,7 @@ def load_model(workdir: str, settings: Sequence[str] = ()) -> Loaded:
     config = _config(workdir, settings)
     if config.model.finds:
         raise UserError(f"{workdir} holds a finder: give the work folder of a recogniser")
-    recogniser = PureRecogniser(config.model, seed=config.seed, precision=config.precision)
+    recogniser = PureRecogniser(config.model, seed=config.seed, precision=precision)
     return config, recogniser, *_read(workdir, config, recogniser)
 
 
@@ -128,7 +129,7 @@ def load_finder(workdir: str, settings: Sequence[str] = ()) -> LoadedFinder:
     config = _config(workdir, settings)
     if not config.model.finds:
         raise UserError(f"{workdir} holds a recogniser, {config.experiment}: give the work folder of a finder")
-    network = PureFinder(config.model, seed=config.seed, precision=config.precision)
+    network = PureFinder(config.model, seed=config.seed)
     params, state, step = _read(workdir, config, network)
     return LoadedFinder(NumberFinder(network, params, state, config), step)
 

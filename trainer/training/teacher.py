@@ -9,6 +9,7 @@ import tensorflow as tf
 from trainer.cli import UserError
 from trainer.config.model import Model
 from trainer.inference import load
+from trainer.workdir import files
 
 
 class Teacher:
@@ -20,7 +21,9 @@ class Teacher:
         Raises:
           UserError: there is none, or its alphabet or maximum length is not that of the student.
         """
-        config, self.recogniser, params, state, _ = load.load_model(workdir)
+        config, self.recogniser, params, state, _ = load.load_model(
+            workdir, precision=files.read_config(workdir).precision
+        )
         for name in ("alphabet", "max_length"):
             own, wanted = getattr(config.model, name), getattr(student, name)
             if own != wanted:

@@ -71,7 +71,7 @@ def finder_of(photos: ExportedModel) -> LoadedFinder:
         model=replace(config.model, image_height=height, image_width=width),
         decode=replace(config.decode, views=views),
     )
-    network = PureFinder(config.model, seed=config.seed, precision=config.precision)
+    network = PureFinder(config.model, seed=config.seed)
     params, state = dict(photos.loaded.params), dict(photos.loaded.state)
     shapes = {path: value.shape for path, value in {**network.params, **network.state}.items()}
     if shapes != {path: tuple(value.shape) for path, value in {**params, **state}.items()}:
