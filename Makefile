@@ -2,6 +2,7 @@
 # make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
 # make finder   the model that finds numbers in whole photos and reads them; FINDER_STEPS=12000 take about an hour and a half, and
 #             READER_STEPS=6000 one more; after make release
+# make reader  trains the recogniser on for letters, displays, plates and longer numbers (48 minutes with bfloat16); after make finder
 # make free    the recogniser that commercial use may be made of, from drawn numbers and MNIST; FREE_STEPS=12000 take about three hours
 # make site   builds the documentation into build/site; make notebook runs docs/notebook.ipynb and stores what it shows
 # make test   sets everything up, then: formatting, lint, types and the tests, of tests/faults a sample; make test-fast: the quick tests alone
@@ -13,7 +14,7 @@ PY := $(VENV)/bin/python
 TWO_WORKERS := --direct_num_workers=2 --direct_running_mode=multi_processing
 SAY := @printf '\n== %s\n'
 
-.PHONY: demo release finder free soak fuzz faults test test-fast check site notebook clean
+.PHONY: demo release finder reader free soak fuzz faults test test-fast check site notebook clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: setup.py
@@ -103,6 +104,7 @@ SHARED ?= ../shared/data
 RELEASE := data/released
 STEPS ?= 8000
 ONE_VIEW := decode.views=[1.0] decode.tilts=[] decode.closer=false
+SIX_VIEWS := decode.views=[0.8,0.9,1.0,1.1,1.2] decode.tilts=[] decode.closer=true
 RECIPE := --data $(foreach part,photos format1-test format1-train fonts crops,$(RELEASE)/$(part))
 
 release: $(VENV)/installed
@@ -178,6 +180,35 @@ finder: $(VENV)/installed
 	$(PY) -m trainer.evaluate --workdir runs/finder --reader runs/photo_reader/export --calibrate --set $(THREE_ZOOMS) \
 	    --data $(FOUND)/calibration $(FOUND)/photos-validation-as-validation
 	$(PY) -m trainer.export --workdir runs/finder --reader runs/photo_reader/export --half --onnx --set $(THREE_ZOOMS) \
+	    --output runs/finder/export
+
+TUNED := data/reader
+TUNED_STEPS ?= 9500
+OTHER_SHARES := data.shares=[0.20,0.14,0.02,0.09,0.11,0.07,0.21,0.13,0.03]
+
+# After `make finder`: the recogniser is trained on, in bfloat16 where that is faster, for letters beside numbers, displays, plates, bibs,
+# counters, handwriting, and up to eight digits; then it reads for the finder, too.
+reader: $(VENV)/installed
+	$(SAY) "1/3 data: numbers with letters beside them, in other styles, of MNIST's digits"
+	$(PY) -m beam_pipelines.synthesize --source fonts --beside 1 --count 24000 --lengths house --seed 113 --num-shards 16 \
+	    --output $(TUNED)/letters $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source fonts --style bib counter dots handwritten house plate segment --max-digits 8 \
+	    --count 42000 --seed 311 --num-shards 16 --output $(TUNED)/styles $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source mnist --mnist $(SHARED)/mnist --count 6000 --seed 312 --output $(TUNED)/mnist \
+	    $(TWO_WORKERS)
+	$(SAY) "2/3 train on"
+	$(PY) -m trainer.train --experiment photo_reader --init-from runs/photo_reader --workdir runs/reader \
+	    --data $(foreach part,photos format1-test format1-train fonts,$(RELEASE)/$(part)) $(TUNED)/letters $(RELEASE)/crops \
+	    $(FOUND)/regions $(TUNED)/styles $(TUNED)/mnist --validation-data $(RELEASE)/photos \
+	    --set precision=auto train.steps=$(TUNED_STEPS) optimizer.learning_rate=1e-3 optimizer.warmup_steps=300 $(OTHER_SHARES)
+	$(SAY) "3/3 evaluate, calibrate and export: in one view, in all, and with the finder"
+	$(PY) -m trainer.evaluate --workdir runs/reader --data $(RELEASE)/photos --calibrate --set $(SIX_VIEWS)
+	$(PY) -m trainer.export --workdir runs/reader --output runs/reader/export --half --onnx --set $(SIX_VIEWS)
+	$(PY) -m trainer.evaluate --workdir runs/reader --data $(RELEASE)/photos --calibrate --set $(ONE_VIEW)
+	$(PY) -m trainer.export --workdir runs/reader --output runs/reader/export-fast --half --onnx --set $(ONE_VIEW)
+	$(PY) -m trainer.evaluate --workdir runs/finder --reader runs/reader/export-fast --calibrate --set $(THREE_ZOOMS) \
+	    --data $(FOUND)/calibration $(FOUND)/photos-validation-as-validation
+	$(PY) -m trainer.export --workdir runs/finder --reader runs/reader/export-fast --half --onnx --set $(THREE_ZOOMS) \
 	    --output runs/finder/export
 
 FREE_DATA := data/free

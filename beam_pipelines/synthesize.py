@@ -61,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
         "mechanical counter; dots: dots of ink or light; handwritten: paper or a board; house: walls and plates of "
         "houses; plate: a vehicle's plate; segment: a seven-segment display",
     )
+    parser.add_argument(
+        "--beside",
+        type=_share,
+        default=0.2,
+        help="fonts, scenes: proportion of drawn numbers with a letter, a prefix or a word beside them, which is not "
+        "part of their text, 0 to 1",
+    )
     _add_sources(parser)
     _add_scenes(parser)
     parser.add_argument("--preview", metavar="PNG", help="write a PNG showing the images instead of a dataset")

@@ -35,7 +35,7 @@ def source_of(args: argparse.Namespace) -> Callable[[int], Drawn]:
     if args.source == "fonts":
         typefaces.check(numbers.characters)
         _check_styles(args.style, numbers.characters)
-        return Fonts(args.seed, numbers, tuple(args.style))
+        return Fonts(args.seed, numbers, tuple(args.style), args.beside)
     if set(args.alphabet) - set(DIGITS):
         raise UserError(f"--source {args.source} draws digits only, but --alphabet is {args.alphabet!r}")
     if args.source == "mnist":
@@ -94,7 +94,7 @@ def scenes_of(args: argparse.Namespace) -> Scenes:
     for paths in (photos, records):
         cutouts.load(paths, args.record_limit)
     size, limit = args.scene_size, args.record_limit
-    return Scenes(args.seed, numbers, size, args.empty, backgrounds, photos, records, limit)
+    return Scenes(args.seed, numbers, size, args.empty, backgrounds, photos, records, limit, args.beside)
 
 
 def _backgrounds(folder: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageFilter
 from beam_pipelines.synthesis import camera, glyphs, surfaces, typefaces
 from beam_pipelines.synthesis.glyphs import View
 from beam_pipelines.synthesis.styles import flat, looks
-from beam_pipelines.synthesis.texts import TextSource
+from beam_pipelines.synthesis.texts import BESIDE, TextSource, surroundings
 from trainer.data.formats.records import Box
 
 HOUSE = "house"
@@ -33,6 +33,7 @@ class Fonts:
     """Draws image `index` of a seed, independently of which other images are drawn.
 
     Attributes:
+      beside: share of house numbers with a letter, a prefix or a word beside them.
       styles: each is drawn equally often: `house`, or one of `looks.LOOKS`.
       faces: the fingerprint of the typefaces; a worker with other typefaces would draw different images, so it fails.
     """
@@ -40,6 +41,7 @@ class Fonts:
     seed: int
     texts: TextSource
     styles: tuple[str, ...] = (HOUSE,)
+    beside: float = BESIDE
     faces: str = field(default_factory=typefaces.fingerprint)
 
     def __call__(self, index: int) -> Drawn:
@@ -56,7 +58,7 @@ class Fonts:
         return self._house_number(rng, index, text)
 
     def _house_number(self, rng: np.random.Generator, index: int, text: str) -> Drawn:
-        before, after = self.texts.surroundings(np.random.default_rng([self.seed, index, 2]))
+        before, after = surroundings(np.random.default_rng([self.seed, index, 2]), self.texts.characters, self.beside)
         plane = glyphs.typeset(rng, text, before=before, after=after)
         seen = glyphs.view(rng, plane.mask.size)
         wall, plate, ink = surfaces.colours(rng)

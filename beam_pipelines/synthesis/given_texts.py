@@ -9,7 +9,7 @@ import numpy as np
 import rstr
 
 from beam_pipelines.synthesis import texts
-from beam_pipelines.synthesis.texts import TextSource, surroundings
+from beam_pipelines.synthesis.texts import TextSource
 from trainer.cli import UserError
 from trainer.files import local_file
 from trainer.vocab import DIGITS, Vocab
@@ -37,10 +37,6 @@ class Listed:
     def draw(self, rng: np.random.Generator) -> str:
         """Return a random text."""
         return self.texts[rng.integers(len(self.texts))]
-
-    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
-        """Return what is written before and after a text."""
-        return surroundings(rng, self.characters)
 
 
 @dataclass(frozen=True)
@@ -71,10 +67,6 @@ class Matching:
             f"--pattern {self.pattern}: of {TRIES} texts that match, none has 1 to {self.longest} characters of "
             f"{self.alphabet!r}: give other --max-digits or another --alphabet"
         )
-
-    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
-        """Return what is written before and after a text."""
-        return surroundings(rng, self.characters)
 
 
 class _TooManyDraws(Exception):

@@ -21,7 +21,7 @@ HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
 
 # What is written around a number but is not part of it. Letters that look like digits are left out, except in known
 # words and from A to F: these are common next to a number, so a recogniser must tell a 5D from a 50 and a 2B from a 28.
-ALONE = 0.1, 0.9  # the range of random values for which nothing is written there
+BESIDE = 0.2  # the usual share of numbers that have something there
 PREFIXES = ("No", "No.", "no.", "No ", "N°", "N ", "Nr.", "Nr ", "n°", "#")
 CAPITALS, SMALL_LETTERS = "ACDEFHKMNPRTUVWXY", "acdefhkmnprtuvwxy"
 FLATS = "ABCDEFabcdef"
@@ -41,9 +41,6 @@ class TextSource(Protocol):
 
     def draw(self, rng: np.random.Generator) -> str:
         """Return a random text."""
-
-    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
-        """Return what is written before and after a text."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +67,16 @@ class Texts:
         """All characters that a text may have."""
         return frozenset(character for character, _ in self.first + self.rest)
 
-    def surroundings(self, rng: np.random.Generator) -> tuple[str, str]:
-        """Return what is written before and after a text."""
-        return surroundings(rng, self.characters)
 
+def surroundings(rng: np.random.Generator, characters: Iterable[str], share: float) -> tuple[str, str]:
+    """Return what is written before and after a number: a prefix, a letter or a word, or nothing.
 
-def surroundings(rng: np.random.Generator, characters: Iterable[str]) -> tuple[str, str]:
-    """Return what is written before and after a number: usually nothing, else a prefix, a letter or a word.
-
-    It is always nothing if the numbers themselves may contain letters.
+    Args:
+      rng: the source of randomness.
+      characters: all that the numbers may have; if a letter is among them, it is always nothing.
+      share: of numbers with something before or after them, 0 to 1.
     """
-    if ALONE[0] <= rng.random() < ALONE[1] or any(character.isalpha() for character in characters):
+    if share / 2 <= rng.random() < 1 - share / 2 or any(character.isalpha() for character in characters):
         return "", ""
     rng = rng.spawn(1)[0]  # a separate random stream, so that everything else is drawn as if nothing were added
     kind = rng.random()

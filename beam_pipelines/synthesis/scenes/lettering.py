@@ -9,7 +9,7 @@ from PIL import Image
 from beam_pipelines.inputs import images
 from beam_pipelines.synthesis import fonts, glyphs, surfaces
 from beam_pipelines.synthesis.glyphs import Plane, View
-from beam_pipelines.synthesis.texts import TextSource
+from beam_pipelines.synthesis.texts import BESIDE, TextSource, surroundings
 from trainer.data.formats.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
@@ -25,12 +25,12 @@ class Layer:
     corners: NDArray[np.float64]
 
 
-def number(rng: np.random.Generator, texts: TextSource, height: float) -> tuple[str, Layer]:
+def number(rng: np.random.Generator, texts: TextSource, height: float, beside: float = BESIDE) -> tuple[str, Layer]:
     """Typeset a random number whose characters are about `height` pixels high; a quarter of them is stacked."""
     text = texts.draw(rng)
     if len(text) > 1 and rng.random() < STACKED:
         return text, _layer(rng, glyphs.stack(rng, text), 0.5 * height, _angle(rng, turned=0.0))
-    before, after = texts.surroundings(rng)
+    before, after = surroundings(rng, texts.characters, beside)
     return text, _layer(rng, glyphs.typeset(rng, text, before=before, after=after), height, _angle(rng, turned=0.05))
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from beam_pipelines.synthesis import camera, typefaces
 from beam_pipelines.synthesis.scenes import backdrop, cutouts, distractors, lettering, placing
 from beam_pipelines.synthesis.scenes.placing import Places
-from beam_pipelines.synthesis.texts import TextSource
+from beam_pipelines.synthesis.texts import BESIDE, TextSource
 from trainer.data.formats.records import Number
 from trainer.data.labels import box_corners
 
@@ -38,6 +38,7 @@ class Scenes:
       backgrounds: photos without numbers; if empty, walls and house fronts are drawn.
       photos: shards of records with boxes; scenes show these photos whole, and also their numbers alone.
       records: shards of records with boxes; scenes show only their numbers, and stacks of their digits.
+      beside: share of drawn numbers with a letter, a prefix or a word beside them.
       record_limit: how many records of each kind a worker holds in memory.
       faces: the fingerprint of the typefaces; a worker with other typefaces would draw different images, so it fails.
     """
@@ -50,6 +51,7 @@ class Scenes:
     photos: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
     record_limit: int = 20_000
+    beside: float = BESIDE
     faces: str = field(default_factory=typefaces.fingerprint)
 
     def __call__(self, index: int) -> Scene:
@@ -78,7 +80,7 @@ class Scenes:
         height = placing.height(rng, places.size, tallest=TALLEST)
         if stock and rng.random() < REAL:
             return _paste(rng, canvas, places, stock, height)
-        text, layer = lettering.number(rng, self.texts, height)
+        text, layer = lettering.number(rng, self.texts, height, self.beside)
         spot = places.take(rng, layer.seen.size)
         if spot is None:
             return []

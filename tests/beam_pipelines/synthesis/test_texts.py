@@ -57,7 +57,7 @@ def test_no_number_is_longer_than_allowed(max_digits: int, seed: int) -> None:
 def beside() -> list[tuple[str, str]]:
     """What is written before and after each of 6,000 numbers."""
     wanted = texts.from_options("house", "uniform", max_digits=5, alphabet=DIGITS)
-    return [wanted.surroundings(np.random.default_rng(seed)) for seed in range(6000)]
+    return [texts.surroundings(np.random.default_rng(seed), wanted.characters, texts.BESIDE) for seed in range(6000)]
 
 
 def test_a_fifth_stands_beside_letters_of_which_none_is_part_of_a_number(beside: list[tuple[str, str]]) -> None:
@@ -85,9 +85,19 @@ def test_letters_that_look_like_digits_are_otherwise_in_known_words_alone(beside
     assert not set("".join(words - known)) & set("OIlSZBGQ")
 
 
+def test_the_share_with_something_beside_can_be_chosen() -> None:
+    drawn = {
+        share: [texts.surroundings(np.random.default_rng(i), DIGITS, share) for i in range(200)] for share in (0, 1)
+    }
+    assert set(drawn[0]) == {("", "")}
+    assert ("", "") not in drawn[1]
+
+
 def test_where_letters_belong_to_the_numbers_none_stand_beside_them() -> None:
     wanted = texts.from_options("uniform", "uniform", max_digits=5, alphabet="0123456789ABC")
-    assert {wanted.surroundings(np.random.default_rng(seed)) for seed in range(200)} == {("", "")}
+    assert {texts.surroundings(np.random.default_rng(seed), wanted.characters, 1.0) for seed in range(200)} == {
+        ("", "")
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from trainer.files import whole_file
 from trainer.inference.exports import exported_folder, signatures, warm_up
@@ -114,12 +115,29 @@ def write(
         whole_file.write_json(described, info)
         module.info = tf.saved_model.Asset(described)
         tf.saved_model.save(module, folder, found)
+        _leave_out_shapes(folder)
         tf.io.gfile.makedirs(f"{folder}/assets.extra")
         for path, content in extras.items():
             whole_file.write(f"{folder}/{path}", content())
         whole_file.write_json(f"{folder}/{CHECKSUMS}", checksums(folder))
 
     exported_folder.replace(output, write_into)
+
+
+def _leave_out_shapes(folder: str) -> None:
+    """Remove the shapes of all values from a graph, a sixth of its size: TensorFlow infers them when it loads it.
+
+    TensorFlow's optional fingerprint, a checksum of the graph before, goes with them.
+    """
+    path = f"{folder}/saved_model.pb"
+    with tf.io.gfile.GFile(path, "rb") as file:
+        model = saved_model_pb2.SavedModel.FromString(file.read())
+    for function in model.meta_graphs[0].graph_def.library.function:
+        for node in function.node_def:
+            node.attr.pop("_output_shapes", None)
+    whole_file.write(path, model.SerializeToString(deterministic=True))
+    if tf.io.gfile.exists(f"{folder}/fingerprint.pb"):
+        tf.io.gfile.remove(f"{folder}/fingerprint.pb")
 
 
 def checksums(folder: str) -> dict[str, str]:

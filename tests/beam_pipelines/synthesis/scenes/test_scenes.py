@@ -40,7 +40,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "photograph", lambda rng, canvas: canvas)
     monkeypatch.setattr(lettering, "_worn", lambda rng, mask: mask)
     monkeypatch.setattr(fonts, "paint", lambda rng, canvas, mask, ink: canvas.paste(INK, mask=mask))
-    monkeypatch.setattr(texts.Texts, "surroundings", lambda *_: ("", ""))
+    monkeypatch.setattr(lettering, "surroundings", lambda *_: ("", ""))
     monkeypatch.setattr(scene, "NUMBERS", ((1, 1.0),))
     monkeypatch.setattr(scene, "DISTRACTORS", ((0, 1.0),))
 
