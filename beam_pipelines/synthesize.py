@@ -52,6 +52,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lengths", default="uniform", help="uniform, house, or a CSV file: length,weight or label")
     parser.add_argument("--digits", default="uniform", help="uniform, benford, or a CSV file: digit,weight or label")
     options.add_texts(parser)
+    _add_drawing(parser)
+    _add_sources(parser)
+    _add_scenes(parser)
+    parser.add_argument("--preview", metavar="PNG", help="write a PNG showing the images instead of a dataset")
+    options.add_dataset(parser, output_required=False)
+    parser.set_defaults(alphabet=None, max_digits=None)  # then those of --texts or --pattern, else 5 digits
+    return parser
+
+
+def _add_drawing(parser: argparse.ArgumentParser) -> None:
+    """Add the options of drawn numbers."""
     parser.add_argument(
         "--style",
         nargs="+",
@@ -68,12 +79,6 @@ def _parser() -> argparse.ArgumentParser:
         help="fonts, scenes: proportion of drawn numbers with a letter, a prefix or a word beside them, which is not "
         "part of their text, 0 to 1",
     )
-    _add_sources(parser)
-    _add_scenes(parser)
-    parser.add_argument("--preview", metavar="PNG", help="write a PNG showing the images instead of a dataset")
-    options.add_dataset(parser, output_required=False)
-    parser.set_defaults(alphabet=None, max_digits=None)  # then those of --texts or --pattern, else 5 digits
-    return parser
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:

@@ -142,7 +142,7 @@ def test_a_partition_of_an_earlier_version_counts(
 ) -> None:
     out = tmp_path / "out"
     assert run(out, "--partition", "0/2") == 0
-    (note,) = out.glob(f"*{outputs.NOTE}*")
+    (note,) = out.glob(f"{PREDICTIONS.completed}{outputs.NOTE}*")
     note.rename(out / note.name.removeprefix("_"))
     marker = json.loads((out / outputs.MARKER_FILE).read_text())
     del marker["files"]
