@@ -69,7 +69,8 @@ def _run(argv: list[str] | None) -> None:
     before = first.evaluate(args.workdir, split=VALIDATION, images=place)
     where = ["--experiment", args.experiment, "--init-from", released.folder_of(args.model)]
     height, width = first.model.info["image_size"]  # weights of other sizes would not all fit
-    size = [f"model.image_height={height}", f"model.image_width={width}"]
+    longest = max(first.model.info["max_length"], images.max_length)
+    size = [f"model.image_height={height}", f"model.image_width={width}", f"model.max_length={longest}"]
     _step("train", *where, "--data", data, "--workdir", run, "--set", *size, *settings)
     calibrate = ["--calibrate"] if images.count(VALIDATION) >= ENOUGH_TO_CALIBRATE else []
     _step("evaluate", "--workdir", run, "--data", data, *calibrate)
@@ -109,7 +110,6 @@ def _settings(images: "FinetuningList", steps: int, rate: float) -> list[str]:
     every = max(20, steps // 5)
     return [
         f"model.alphabet={images.alphabet}",
-        f"model.max_length={max(5, images.max_length)}",
         f"train.steps={steps}",
         f"train.evaluate_every={every}",
         f"train.checkpoint_every={every}",

@@ -84,7 +84,7 @@ def test_another_model_takes_the_encoder(first: tuple[Path, TrainState], caplog:
 
 
 def test_the_released_model_can_be_begun_with(caplog: pytest.LogCaptureFixture) -> None:
-    train_state = TrainState(experiments.find("released"))
+    train_state = TrainState(schema.override(experiments.find("released"), ["model.max_length=8"]))
     with caplog.at_level(logging.INFO):
         warm_start.initialise(
             warm_start.find("released"), train_state.params, train_state.state, averages=train_state.optimizer.averages
