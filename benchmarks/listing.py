@@ -17,8 +17,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
-from beam_pipelines.scoring import find_images, image_list, sorting
+from beam_pipelines.scoring import find_images, image_list
 from beam_pipelines.scoring.sorting import Collection
 from beam_pipelines.sharding import list_objects, listing
 from beam_pipelines.sharding.listing import File
@@ -66,13 +67,17 @@ def _measured(count: int, args: argparse.Namespace) -> dict[str, float]:
     list_objects.THREADS = args.threads
     listed: list[float] = []
 
-    class Timed(Collection):
-        def files(self) -> Iterator[tuple[str, tuple[int, float] | None]]:
-            listed.append(time.perf_counter() - begin)
-            return super().files()
+    files = Collection.files
 
-    sorting.Collection = Timed  # type: ignore[misc]
-    with tempfile.TemporaryDirectory() as scratch, _disk() as most:
+    def noted(collected: Collection) -> Iterator[tuple[str, tuple[int, float] | None]]:
+        listed.append(time.perf_counter() - begin)
+        return files(collected)
+
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        _disk() as most,
+        mock.patch.object(Collection, "files", noted),
+    ):
         place = _place(count, args.store, scratch)
         begin, cpu = time.perf_counter(), time.process_time()
         found = len(find_images.find([place], scratch).items)

@@ -88,7 +88,9 @@ def _closed_files_only(change: Callable[..., None]) -> Callable[..., None]:
 
 PARTIAL = {
     "os": Partial(os, OF_OS, **{name: _closed_files_only(getattr(os, name)) for name in CHANGES}),
-    "msvcrt": Partial(ModuleType("msvcrt"), locking=_lock_bytes, LK_LOCK=fcntl.LOCK_EX, LK_UNLCK=fcntl.LOCK_UN),
+    "msvcrt": Partial(
+        ModuleType("msvcrt"), locking=_lock_bytes, LK_NBLCK=fcntl.LOCK_EX | fcntl.LOCK_NB, LK_UNLCK=fcntl.LOCK_UN
+    ),
     "signal": Partial(signal, OF_SIGNAL, set_wakeup_fd=_wake_up),
     "sys": Partial(sys, platform="win32"),
     "ctypes": Partial(ctypes, CDLL=_library),

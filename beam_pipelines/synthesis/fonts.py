@@ -19,7 +19,7 @@ HOUSE = "house"
 class Drawn:
     """An RGB image of a number, its text, and the boxes of its characters in pixels; empty if they are unknown.
 
-    `style` is that of the number, if there are several.
+    `style` is empty for house numbers and for sources without styles.
     """
 
     image: Image.Image

@@ -17,14 +17,14 @@ def colours(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
     """Return the colours of wall, plate and ink; the ink differs from both in brightness."""
     kind = rng.random()
     if kind < 0.15:  # white on blue enamel
-        plate = _near(rng, (25, 45, 120), 25)
-        return _muted(rng, rng.uniform(60, 150)), plate, _near(rng, (225, 228, 235), 20)
+        plate = near(rng, (25, 45, 120), 25)
+        return _muted(rng, rng.uniform(60, 150)), plate, near(rng, (225, 228, 235), 20)
     if kind < 0.3:  # dark on a white plate
-        ink = _near(rng, (35, 35, 45), 30) if rng.random() < 0.7 else _near(rng, (30, 50, 140), 25)
-        return _muted(rng, rng.uniform(120, 190)), _near(rng, (215, 215, 210), 25), ink
+        ink = near(rng, (35, 35, 45), 30) if rng.random() < 0.7 else near(rng, (30, 50, 140), 25)
+        return _muted(rng, rng.uniform(120, 190)), near(rng, (215, 215, 210), 25), ink
     if kind < 0.4:  # brass or white on dark wood
-        wood = _near(rng, (75, 48, 32), 25)
-        return wood, wood, _near(rng, (205, 175, 110) if rng.random() < 0.5 else (220, 215, 205), 25)
+        wood = near(rng, (75, 48, 32), 25)
+        return wood, wood, near(rng, (205, 175, 110) if rng.random() < 0.5 else (220, 215, 205), 25)
     dark_ink = rng.random() < 0.55
     ink_level = rng.uniform(10, 80) if dark_ink else rng.uniform(175, 245)
     contrast = rng.uniform(60, 165)
@@ -32,13 +32,14 @@ def colours(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
     return _muted(rng, level), _muted(rng, level), _muted(rng, ink_level)
 
 
-def _near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
+def near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
+    """Return a similar colour, each of whose values is at most `spread` away."""
     return tuple(int(c) for c in np.clip(np.array(colour) + rng.uniform(-spread, spread, size=3), 0, 255))
 
 
 def _muted(rng: np.random.Generator, level: float) -> Colour:
     """Return a colour: mostly grey, sometimes bright."""
-    return _near(rng, (level,) * 3, 45 if rng.random() < 0.3 else 16)  # type: ignore[arg-type]
+    return near(rng, (level,) * 3, 45 if rng.random() < 0.3 else 16)  # type: ignore[arg-type]
 
 
 def wall(rng: np.random.Generator, size: tuple[int, int], colour: Colour) -> Image.Image:
@@ -57,7 +58,7 @@ def wall(rng: np.random.Generator, size: tuple[int, int], colour: Colour) -> Ima
 
 
 def _bricks(rng: np.random.Generator, image: Image.Image, colour: Colour) -> None:
-    joint = _near(rng, colour, 40)
+    joint = near(rng, colour, 40)
     course = int(rng.integers(9, 22))
     pen = ImageDraw.Draw(image)
     for row, y in enumerate(range(int(rng.integers(course)), image.height, course)):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 # Without waiting for the other end of a pipe; without changing line ends, as Windows otherwise does.
@@ -11,6 +12,7 @@ READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY",
 READ_WRITE = os.O_RDWR | getattr(os, "O_BINARY", 0)
 
 _seeking = threading.Lock()
+_RETRY_SECONDS = 0.05
 _LOCKED_BYTE = 1 << 40  # on Windows, which locks bytes, also beyond the end of a file; far from the content
 
 if sys.platform == "win32":
@@ -18,10 +20,11 @@ if sys.platform == "win32":
 
     def _lock(descriptor: int) -> None:
         while True:
-            with contextlib.suppress(OSError), _seeking:  # after ten seconds
+            with contextlib.suppress(OSError), _seeking:
                 os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
                 return
+            time.sleep(_RETRY_SECONDS)
 
     def _unlock(descriptor: int) -> None:
         with _seeking:

@@ -13,7 +13,6 @@ from trainer.data.formats.records import Box
 
 Look = Callable[[np.random.Generator, str], "Flat"]
 HEIGHT = 36  # of a digit in pixels, as in `glyphs.typeset`
-HIGHEST, DARKEST = 235, 20  # of 255
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,6 @@ def glow(image: Image.Image, mask: Image.Image, colour: Colour, reach: float) ->
     halo = mask.filter(ImageFilter.GaussianBlur(reach)).point(lambda value: value * 0.45)
     image.paste(colour, mask=halo)
     image.paste(colour, mask=mask)
-
-
-def near(rng: np.random.Generator, colour: Colour, spread: float = 20) -> Colour:
-    """Return a similar colour."""
-    return tuple(int(c) for c in np.clip(np.array(colour) + rng.uniform(-spread, spread, 3), 0, 255))
 
 
 def random_colour(rng: np.random.Generator, low: int = 0, high: int = 255) -> Colour:

@@ -9,6 +9,7 @@ from beam_pipelines.synthesis import glyphs
 from beam_pipelines.synthesis.scenes import distractors
 from beam_pipelines.synthesis.styles import digit_shapes, flat
 from beam_pipelines.synthesis.styles.flat import HEIGHT, Flat, Look
+from beam_pipelines.synthesis.surfaces import near
 from trainer.data.formats.records import Box
 
 LIGHTS = ((255, 60, 50), (255, 60, 50), (90, 255, 110), (90, 190, 255), (255, 190, 70), (240, 245, 255))
@@ -29,12 +30,12 @@ def segment(rng: np.random.Generator, text: str) -> Flat:
     mask, boxes = flat.row(masks[:-1], gaps, margin)
     unlit, _ = flat.row(masks[-1:] * len(text), gaps, margin)
     if rng.random() < 0.5:
-        image = flat.ground(rng, mask.size, flat.near(rng, (25, 18, 18), 18))
-        image.paste(flat.near(rng, (45, 32, 32), 12), mask=unlit.point(lambda value: value * 0.5))
-        flat.glow(image, mask, flat.near(rng, LIGHTS[rng.integers(len(LIGHTS))], 25), rng.uniform(0.5, 4))
+        image = flat.ground(rng, mask.size, near(rng, (25, 18, 18), 18))
+        image.paste(near(rng, (45, 32, 32), 12), mask=unlit.point(lambda value: value * 0.5))
+        flat.glow(image, mask, near(rng, LIGHTS[rng.integers(len(LIGHTS))], 25), rng.uniform(0.5, 4))
     else:
-        back = flat.near(rng, CRYSTAL[rng.integers(len(CRYSTAL))], 25)
-        ink = flat.near(rng, (35, 40, 40), 30)
+        back = near(rng, CRYSTAL[rng.integers(len(CRYSTAL))], 25)
+        ink = near(rng, (35, 40, 40), 30)
         image = flat.ground(rng, mask.size, back)
         if rng.random() < GHOSTS:
             strength = rng.uniform(0.03, 0.16)
@@ -51,12 +52,12 @@ def dots(rng: np.random.Generator, text: str) -> Flat:
     margin = int(rng.uniform(0.2, 1.2) * HEIGHT), int(rng.uniform(0.2, 0.9) * HEIGHT)
     mask, boxes = flat.row(masks, gaps, margin)
     if rng.random() < 0.25:
-        image = flat.ground(rng, mask.size, flat.near(rng, (22, 22, 24), 18))
-        flat.glow(image, mask, flat.near(rng, LIGHTS[rng.integers(len(LIGHTS))], 25), rng.uniform(0.4, 2))
+        image = flat.ground(rng, mask.size, near(rng, (22, 22, 24), 18))
+        flat.glow(image, mask, near(rng, LIGHTS[rng.integers(len(LIGHTS))], 25), rng.uniform(0.4, 2))
         return _framed(rng, image, boxes)
     light = rng.random() < 0.75
     image = flat.ground(rng, mask.size, flat.random_colour(rng, 130, 245) if light else flat.random_colour(rng, 0, 110))
-    ink = flat.near(rng, (30, 30, 38), 30) if light else flat.near(rng, (225, 225, 220), 25)
+    ink = near(rng, (30, 30, 38), 30) if light else near(rng, (225, 225, 220), 25)
     image.paste(ink, mask=mask.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.7))))
     return Flat(image, Image.new("L", image.size, 255), tuple(boxes))
 
@@ -76,8 +77,8 @@ def counter(rng: np.random.Generator, text: str) -> Flat:
     for position, digit in enumerate(text):
         rolled = rng.uniform(-ROLLED_MOST, ROLLED_MOST) if position == len(text) - 1 and rng.random() < ROLLING else 0.0
         shift = (rolled + rng.normal(0, 0.03)) * HEIGHT
-        colours = (flat.near(rng, (180, 30, 30), 20), (240, 235, 230)) if position >= red else (drum, ink)
-        window = flat.ground(rng, (width, height), flat.near(rng, colours[0], 8))
+        colours = (near(rng, (180, 30, 30), 20), (240, 235, 230)) if position >= red else (drum, ink)
+        window = flat.ground(rng, (width, height), near(rng, colours[0], 8))
         for turn in (-1, 0, 1):
             centre = width / 2, height / 2 + shift + turn * pitch
             shown = flat.word_mask(window.size, str((int(digit) + turn) % 10), face, centre)
@@ -91,7 +92,7 @@ def counter(rng: np.random.Generator, text: str) -> Flat:
 
 
 def _casing(rng: np.random.Generator) -> tuple[int, ...]:
-    return flat.near(rng, ((30, 30, 32), (200, 200, 195), (120, 125, 130), (60, 60, 90))[rng.integers(4)], 20)
+    return near(rng, ((30, 30, 32), (200, 200, 195), (120, 125, 130), (60, 60, 90))[rng.integers(4)], 20)
 
 
 def plate(rng: np.random.Generator, text: str) -> Flat:
@@ -104,13 +105,13 @@ def plate(rng: np.random.Generator, text: str) -> Flat:
         ((25, 25, 28), (225, 225, 220)),
     )
     back, ink = kinds[rng.choice(len(kinds), p=(0.55, 0.2, 0.1, 0.08, 0.07))]
-    return _lettered(rng, text, flat.near(rng, back), flat.near(rng, ink), room=(0.15, 0.6), framed=True)
+    return _lettered(rng, text, near(rng, back, 20), near(rng, ink, 20), room=(0.15, 0.6), framed=True)
 
 
 def bib(rng: np.random.Generator, text: str) -> Flat:
     """Draw a bib of a runner, or a jersey: large digits, words above or below, folds in the cloth."""
     paper = rng.random() < 0.6
-    back = flat.near(rng, (235, 235, 235), 20) if paper else flat.random_colour(rng)
+    back = near(rng, (235, 235, 235), 20) if paper else flat.random_colour(rng)
     level = sum(back) / 3
     ink = (
         flat.random_colour(rng, 0, int(max(0, level - 90))) if level > 128 else flat.random_colour(rng, int(level) + 90)
@@ -148,7 +149,8 @@ def _lettered(
         masks.append(mask.resize((max(2, int(mask.width * narrow)), mask.height), Image.Resampling.BILINEAR))
     gap = rng.uniform(0.03, 0.3) * HEIGHT
     gaps = [gap + (rng.uniform(0.2, 0.8) * HEIGHT if rng.random() < 0.08 else 0.0) for _ in text]
-    mask, boxes = flat.row(masks, gaps, tuple(int(rng.uniform(*room) * HEIGHT) for _ in range(2)))  # type: ignore[arg-type]
+    beside, above = (int(rng.uniform(*room) * HEIGHT) for _ in range(2))
+    mask, boxes = flat.row(masks, gaps, (beside, above))
     image = flat.ground(rng, mask.size, back)
     if rng.random() < 0.25:
         outline = flat.random_colour(rng)
@@ -172,14 +174,14 @@ def handwritten(rng: np.random.Generator, text: str) -> Flat:
     gaps = [rng.uniform(-0.1, 0.3) * HEIGHT for _ in text]
     mask, boxes = flat.row(masks, [max(gap, 0.0) for gap in gaps], (glyphs.MARGIN, int(rng.uniform(4, 18))))
     board = rng.random() < 0.15
-    image = flat.ground(rng, mask.size, flat.near(rng, (40, 60, 50) if board else (230, 228, 220), 25))
+    image = flat.ground(rng, mask.size, near(rng, (40, 60, 50) if board else (230, 228, 220), 25))
     ink = (235, 235, 230) if board else ((30, 40, 110), (25, 25, 30), (150, 30, 35))[rng.integers(3)]
     if rng.random() < 0.3:
-        pen, colour = ImageDraw.Draw(image), flat.near(rng, (150, 160, 190), 40)
+        pen, colour = ImageDraw.Draw(image), near(rng, (150, 160, 190), 40)
         step = int(rng.uniform(8, 30))
         for y in range(int(rng.integers(step)), image.height, step):
             pen.line([(0, y), (image.width, y)], fill=colour)
-    image.paste(flat.near(rng, ink, 15), mask=mask)
+    image.paste(near(rng, ink, 15), mask=mask)
     return Flat(image, Image.new("L", image.size, 255), tuple(boxes))
 
 

@@ -9,7 +9,6 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
-from beam_pipelines import score
 from beam_pipelines.sharding import outputs
 from tests.beam_pipelines.scoring import drawn_photos
 from trainer import report
@@ -26,11 +25,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(photos: Path, tiny_model: Path) -> Callable[..., int]:
-    def run_score(output: Path, *options: str) -> int:
-        args = ["--model", str(tiny_model), "--input", str(photos), "--num-shards", "2", "--output", str(output)]
-        return score.main([*args, *options])
-
-    return run_score
+    return drawn_photos.scorer(photos, tiny_model)
 
 
 def as_written_before(folder: Path) -> Path:

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from google.cloud import storage
 
-from beam_pipelines import score
 from beam_pipelines.scoring import find_images, image_list, shared_list
 from beam_pipelines.scoring.image_list import IMAGES_FILE, Item
 from beam_pipelines.scoring.predictions import KIND
@@ -37,11 +36,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(photos: Path, tiny_model: Path) -> Callable[..., int]:
-    def run_score(output: Path, *options: str) -> int:
-        args = ["--model", str(tiny_model), "--input", str(photos), "--num-shards", "2", "--output", str(output)]
-        return score.main([*args, *options])
-
-    return run_score
+    return drawn_photos.scorer(photos, tiny_model)
 
 
 @pytest.fixture

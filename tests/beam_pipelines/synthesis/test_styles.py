@@ -18,6 +18,10 @@ NUMBERS = texts.from_options("uniform", "uniform", max_digits=8, alphabet=DIGITS
 STYLES = sorted(LOOKS)
 
 
+def test_the_command_line_offers_all_styles():
+    assert sorted(synthesize.STYLES) == sorted([*LOOKS, HOUSE])
+
+
 def same(one: Drawn, other: Drawn) -> bool:
     return (one.text, one.char_boxes, one.style) == (other.text, other.char_boxes, other.style) and (
         one.image.tobytes() == other.image.tobytes()
