@@ -79,7 +79,8 @@ def _cuts(
         return
     for margin in regions.MARGINS:
         corners = regions.widened(tf.constant([number["box"]]), margin)
-        yield corners[0].numpy(), regions.cut(photo, corners, tf.constant([1]), *size)[0]
+        cut = regions.cut(photo, corners, tf.constant([1]), *size)[0]
+        yield corners[0].numpy(), tf.cast(preprocess.rounded(cut), tf.uint8)
 
 
 def _stored(look: np.ndarray) -> list[list[list[int]]]:

@@ -114,9 +114,16 @@ class ExportedModel:
 
     @property
     def fitted(self) -> Callable[..., dict[str, Any]]:
-        """The signature for images of the model's size, see `signatures.signatures`; older exports resize them."""
+        """The signature for images of the model's size, see `signatures.signatures`; older exports take uint8."""
+        import tensorflow as tf
+
+        from trainer.data.pipeline import preprocess  # it imports TensorFlow
+
         signatures = self.loaded.signatures
-        return signatures["fitted" if "fitted" in signatures else "decoded"]
+        read = signatures["fitted" if "fitted" in signatures else "decoded"]
+        if read.structured_input_signature[1]["images"].dtype == tf.float32:
+            return read
+        return lambda images, **sizes: read(images=tf.cast(preprocess.rounded(images), tf.uint8), **sizes)
 
     def attention(self, file: bytes) -> tuple[str, np.ndarray] | None:
         """Return the best text and where the model looked for each character; None if it has no attention."""

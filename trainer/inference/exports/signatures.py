@@ -20,8 +20,9 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
     It returns `text` string [B, N]; `log_prob` and `probability` float32 [B, N], best first; `confidence` float32 [B];
     and `characters` float32 [B, T], see `Predictor.read`. N is at most the beam width; if it equals the width, the last
     candidates are often not the most probable ones: see `beam_width.width_for`. `decoded` takes `images`, uint8
-    [B, h, w, 3], instead; `fitted` takes uint8 [B, H, W, 3] of the model's size, and also returns `tokens`. TensorFlow
-    Serving fills in the configured values of the last two inputs; tf.saved_model.load requires them.
+    [B, h, w, 3], instead; `fitted` takes float32 [B, H, W, 3], 0 to 255, of the model's size, and also returns
+    `tokens`. TensorFlow Serving fills in the configured values of the last two inputs; tf.saved_model.load requires
+    them.
 
     `images` takes only the files, and reads them with these configured values, for callers that cannot pass scalars:
     `keras.layers.TFSMLayer`, and batching in TensorFlow Serving, where each input needs a batch dimension.
@@ -40,15 +41,16 @@ def signatures(predictor: Predictor) -> dict[str, Any]:
             tf.debugging.assert_positive(value, f"{name} must be at least 1")
         return predictor.read(preprocess.normalise(images), beam_width, candidates)
 
-    fitted = tf.TensorSpec([None, model.image_height, model.image_width, 3], tf.uint8, name="images")
+    fitted = tf.TensorSpec([None, model.image_height, model.image_width, 3], tf.float32, name="images")
     read = graph.compiled(read_fitted, input_signature=[fitted, *sizes])  # traced once for all signatures
 
     def read_files(images, beam_width=followed, candidates=configured):
-        return without_tokens(read(preprocess.decode_and_fit(images, model), beam_width, candidates))
+        fitted = preprocess.decode_and_fit(images, model)
+        return without_tokens(read(tf.cast(fitted, tf.float32), beam_width, candidates))
 
     def read_decoded(images, beam_width=followed, candidates=configured):
         fitted = preprocess.fit(images, model.image_height, model.image_width)
-        return without_tokens(read(fitted, beam_width, candidates))
+        return without_tokens(read(tf.cast(fitted, tf.float32), beam_width, candidates))
 
     def read_alone(images):
         return of_candidates(read_files(images, followed, configured), predictor.config.decode.beam_width)

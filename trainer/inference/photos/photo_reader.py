@@ -34,7 +34,7 @@ class PhotoReader(tf.Module):
 
     Args:
       finder: finds the regions.
-      reader: what `of_strings` or `of_tokens` makes of an exported recogniser. It maps images, uint8 [N, H, W, 3],
+      reader: what `of_strings` or `of_tokens` makes of an exported recogniser. It maps images, float32 [N, H, W, 3],
         `beam_width` and `candidates`, int32 [], to `text`, string [N, C] or int32 [N, C, T]; `log_prob`, `probability`
         float32 [N, C]; `confidence` float32 [N]; `length` int32 [N] of the best text; `same` int32 [N], equal for
         images with the same best text; and, except for older exports, `characters` float32 [N, T].
@@ -173,12 +173,12 @@ class PhotoReader(tf.Module):
         """Cut out the regions with a score above 0; for each photo, the whole photo comes first.
 
         Returns:
-          The cuts, uint8 [N, H, W, 3]; the region of each, counted over all photos, int32 [N]; and the number of
-          stacked characters that the cut shows side by side, int32 [N], 0 for a plain cut.
+          The cuts, float32 [N, H, W, 3], 0 to 255; the region of each, counted over all photos, int32 [N]; and the
+          number of stacked characters that the cut shows side by side, int32 [N], 0 for a plain cut.
         """
         height, width = self.reader_size
         batch, shape = tf.shape(scores)[0], [None, height, width, 3]
-        cuts = tf.TensorArray(tf.uint8, batch, infer_shape=False, element_shape=shape)
+        cuts = tf.TensorArray(tf.float32, batch, infer_shape=False, element_shape=shape)
         regions_of, stacked = (tf.TensorArray(tf.int32, batch, infer_shape=False, element_shape=[None]) for _ in "12")
 
         def add(i: tf.Tensor, before: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
@@ -206,7 +206,7 @@ class PhotoReader(tf.Module):
             stacked.append(tf.fill(tf.shape(owners[-1]), characters))
         counts = tf.concat(stacked, axis=0)
         cuts = regions.cut(photo, tf.concat(parts, axis=0), tf.maximum(counts, 1), height, width)
-        whole = preprocess.fit(photo, height, width)[tf.newaxis]
+        whole = tf.cast(preprocess.fit(photo, height, width), tf.float32)[tf.newaxis]
         first = tf.zeros([1], tf.int32)
         return tf.concat([whole, cuts], axis=0), tf.concat([first, *owners], axis=0), tf.concat([first, counts], axis=0)
 

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.data.pipeline import preprocess
 from trainer.inference.decoding import resampling
 from trainer.models import oriented_box
 from trainer.models.oriented_box import OrientedBoxes
@@ -38,7 +37,8 @@ def cut(image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, w
         these side by side from left to right.
       height, width: of each cut, in pixels.
     Returns:
-      uint8 [K, height, width, 3].
+      float32 [K, height, width, 3], 0 to 255. Not rounded: engines place boxes differently by some 1e-4 pixels, which
+      would change the last bit of many pixels.
     """
     across, down = corners[:, 2:4] - corners[:, 0:2], corners[:, 6:8] - corners[:, 0:2]
     counts, columns = tf.cast(stacked, tf.float32), tf.gather(_part_widths(width), stacked - 1)
@@ -72,7 +72,7 @@ def _averaged(
             x[:, 0] + (x[:, 1] - x[:, 0]) * right + (x[:, 3] - x[:, 0]) * below - 0.5,
             y[:, 0] + (y[:, 1] - y[:, 0]) * right + (y[:, 3] - y[:, 0]) * below - 0.5,
         )
-    return tf.cast(preprocess.rounded(sums / (fine * fine)), tf.uint8)
+    return sums / (fine * fine)
 
 
 def _part_widths(width: int) -> NDArray[np.float32]:
