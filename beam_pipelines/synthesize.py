@@ -121,6 +121,13 @@ def _add_scenes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--empty", type=_share, default=0.25, help="scenes, regions: proportion of images without a number, 0 to 1"
     )
+    parser.add_argument(
+        "--stacked",
+        type=_share,
+        default=0.25,
+        help="scenes: proportion of numbers of several characters that are stacked, one below another; regions: "
+        "proportion of regions that show such a number, if the records have any; 0 to 1",
+    )
 
 
 if __name__ == "__main__":

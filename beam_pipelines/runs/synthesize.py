@@ -75,7 +75,7 @@ def regions_of(args: argparse.Namespace) -> NumberRegions:
     args.alphabet, args.max_digits = args.alphabet or characters, args.max_digits or LONGEST
     if lacking := sorted(set(characters) - set(args.alphabet)):
         raise UserError(f"--alphabet {args.alphabet!r} lacks {', '.join(lacking)}, which --records has: leave it out")
-    regions = NumberRegions(args.seed, _train_shards(args.records), args.record_limit, args.empty)
+    regions = NumberRegions(args.seed, _train_shards(args.records), args.record_limit, args.empty, args.stacked)
     for index in range(FIRST):
         regions(index)
     return regions
@@ -94,7 +94,10 @@ def scenes_of(args: argparse.Namespace) -> Scenes:
     for paths in (photos, records):
         cutouts.load(paths, args.record_limit)
     size, limit = args.scene_size, args.record_limit
-    return Scenes(args.seed, numbers, size, args.empty, backgrounds, photos, records, limit, args.beside)
+    shares = {"empty": args.empty, "beside": args.beside, "stacked": args.stacked}
+    return Scenes(
+        args.seed, numbers, size, **shares, backgrounds=backgrounds, photos=photos, records=records, record_limit=limit
+    )
 
 
 def _backgrounds(folder: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Cut regions out of photos and scenes as a recogniser gets them from a finder: its training data for reading photos.
 
 A finder's box is never exact, so each box is moved, resized and rotated a little before it is cut out upright. Some
-boxes extend to what is next to the number, such as a letter. Stacked characters are mostly laid side by side, as
+boxes extend to what is next to the number, such as a letter. Stacked characters are partly laid side by side, as
 `trainer.inference.photos.regions` does. Some regions contain no number, and in some, stacked characters are cut into
 the wrong number of parts, through their middle: the text of these regions is empty.
 """
@@ -9,6 +9,7 @@ the wrong number of parts, through their middle: the text of these regions is em
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from PIL import Image
 from beam_pipelines.synthesis.fonts import Drawn
 from beam_pipelines.synthesis.scenes import cutouts
 from beam_pipelines.synthesis.scenes.cutouts import Photo
+from beam_pipelines.synthesis.texts import STACKED
 from trainer.cli import UserError
 from trainer.data.formats.records import Number
 
@@ -26,8 +28,9 @@ RUN_ON, RUN_OVER = 0.15, (0.2, 1.3)  # share of boxes that extend too far left o
 STACK_MARGIN = (0.0, 0.3)  # above and below all stacked characters, relative to the height of one
 STACK_BESIDE = (0.0, 0.3)  # left and right of them, relative to their width
 TALL = 1.2  # height of a box of several characters relative to its width, above which they are stacked
-SIDE_BY_SIDE = 0.8  # share of stacked numbers that are laid side by side; the others stay stacked
+SIDE_BY_SIDE = 0.25  # share of stacked numbers that are laid side by side; the others stay stacked
 WRONG_PARTS = 0.7  # share of wrongly cut stacked numbers among regions without a text, if the photo has such a number
+TALL_SHARE, TALL_RANGE, WIDE_RANGE = 0.25, (0.15, 0.5), (0.5, 3.0)  # of regions without a number: width per height
 PARTS, PITCH = range(2, 6), (1.2, 2.5)  # numbers of parts to try, and the height of a part relative to its width
 LEAST_HEIGHT = 10  # pixels; less tall characters cannot be read
 LARGEST = (96, 224)  # rows and columns of a region; larger ones are shrunk
@@ -64,6 +67,7 @@ class NumberRegions:
     Attributes:
       paths: shards with boxes. Each worker holds the first `limit` records in memory.
       empty: share of regions without a number.
+      stacked: share of regions cut out of photos with a stacked number, if there are any, to show that number.
     Raises:
       UserError: hardly any record has a number that is large enough, or room for a region without one.
     """
@@ -72,14 +76,21 @@ class NumberRegions:
     paths: tuple[str, ...]
     limit: int
     empty: float
+    stacked: float = STACKED
 
     def __call__(self, index: int) -> Drawn:
         rng = np.random.default_rng([self.seed, index])
         photos = cutouts.load(self.paths, self.limit)
-        wants_number = rng.random() >= self.empty
+        wants_number, wants_stacked = rng.random() >= self.empty, rng.random() < self.stacked
+        stacked = _stacked(self.paths, self.limit) if wants_stacked else ()
         for _ in range(TRIES):
-            photo = photos[rng.integers(len(photos))]
-            drawn = _number(rng, photo) if wants_number else _nothing(rng, photo)
+            if not wants_number:
+                drawn = _nothing(rng, photos[rng.integers(len(photos))])
+            elif stacked:
+                drawn = _number(rng, *stacked[rng.integers(len(stacked))])
+            else:
+                photo = photos[rng.integers(len(photos))]
+                drawn = _number(rng, photo, photo.numbers[rng.integers(len(photo.numbers))])
             if drawn:
                 return drawn
         raise UserError(
@@ -89,11 +100,20 @@ class NumberRegions:
         )
 
 
-def _number(rng: np.random.Generator, photo: Photo) -> Drawn | None:
-    """Cut out one of the numbers in a photo; None if it is too small to be read."""
+@lru_cache(maxsize=2)
+def _stacked(paths: tuple[str, ...], limit: int) -> tuple[tuple[Photo, Number], ...]:
+    """Return the stacked numbers of all photos, each with its photo."""
+    found = []
+    for photo in cutouts.load(paths, limit):
+        size = photo.open().size
+        found += [(photo, number) for number in photo.numbers if _is_stacked(number, _exact(number, size))]
+    return tuple(found)
+
+
+def _number(rng: np.random.Generator, photo: Photo, number: Number) -> Drawn | None:
+    """Cut a number out of its photo; None if it is too small to be read."""
     image = photo.open()
-    number = photo.numbers[rng.integers(len(photo.numbers))]
-    exact = _box(np.array(number.corners).reshape(4, 2) * image.size)
+    exact = _exact(number, image.size)
     if exact.character < LEAST_HEIGHT:
         return None
     box = _moved(rng, exact)
@@ -120,7 +140,8 @@ def _nothing(rng: np.random.Generator, photo: Photo) -> Drawn | None:
     for _ in range(TRIES):
         x, y = rng.uniform(0, image.size)
         height = max(LEAST_HEIGHT, min(image.size) * math.exp(rng.uniform(math.log(0.04), math.log(0.5))))
-        box = Box(x, y, height * rng.uniform(0.5, 3), height, math.radians(rng.normal(0, 10)))
+        width = height * rng.uniform(*(TALL_RANGE if rng.random() < TALL_SHARE else WIDE_RANGE))
+        box = Box(x, y, width, height, math.radians(rng.normal(0, 10)))
         if not _touches(box, taken):
             return Drawn(_cut(image, box), "", ())
     return None
@@ -131,7 +152,7 @@ def _in_wrong_parts(rng: np.random.Generator, image: Image.Image, photo: Photo) 
     number = photo.numbers[rng.integers(len(photo.numbers))] if photo.numbers else None
     if number is None:
         return None
-    exact = _box(np.array(number.corners).reshape(4, 2) * image.size)
+    exact = _exact(number, image.size)
     if not _is_stacked(number, exact) or exact.character < LEAST_HEIGHT:
         return None
     low, high = (exact.height / exact.width / pitch for pitch in reversed(PITCH))
@@ -149,7 +170,9 @@ def _touches(box: Box, taken: Sequence[NDArray[np.float64]]) -> bool:
     return not all((high < first).any() or (low > last).any() for first, last in taken)
 
 
-def _box(corners: NDArray[np.float64]) -> Box:
+def _exact(number: Number, size: tuple[int, int]) -> Box:
+    """Return the box of a number in pixels of its image, which has this width and height."""
+    corners = np.array(number.corners).reshape(4, 2) * size
     middle, right, down = corners.mean(axis=0), corners[1] - corners[0], corners[3] - corners[0]
     sides = float(np.linalg.norm(right)), float(np.linalg.norm(down))
     return Box(float(middle[0]), float(middle[1]), *sides, math.atan2(right[1], right[0]))

@@ -9,11 +9,10 @@ from PIL import Image
 from beam_pipelines.inputs import images
 from beam_pipelines.synthesis import fonts, glyphs, surfaces
 from beam_pipelines.synthesis.glyphs import Plane, View
-from beam_pipelines.synthesis.texts import BESIDE, TextSource, surroundings
+from beam_pipelines.synthesis.texts import TextSource, surroundings
 from trainer.data.formats.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
-STACKED = 0.25  # share of stacked ones among numbers with several characters
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,17 @@ class Layer:
     corners: NDArray[np.float64]
 
 
-def number(rng: np.random.Generator, texts: TextSource, height: float, beside: float = BESIDE) -> tuple[str, Layer]:
-    """Typeset a random number whose characters are about `height` pixels high; a quarter of them is stacked."""
+def number(
+    rng: np.random.Generator, texts: TextSource, height: float, *, beside: float, stacked: float
+) -> tuple[str, Layer]:
+    """Typeset a random number whose characters are about `height` pixels high.
+
+    Args:
+      beside: share of numbers with a letter, a prefix or a word beside them.
+      stacked: share of stacked ones among numbers with several characters.
+    """
     text = texts.draw(rng)
-    if len(text) > 1 and rng.random() < STACKED:
+    if len(text) > 1 and rng.random() < stacked:
         return text, _layer(rng, glyphs.stack(rng, text), 0.5 * height, _angle(rng, turned=0.0))
     before, after = surroundings(rng, texts.characters, beside)
     return text, _layer(rng, glyphs.typeset(rng, text, before=before, after=after), height, _angle(rng, turned=0.05))

@@ -8,7 +8,7 @@ from PIL import Image
 from beam_pipelines.synthesis import camera, typefaces
 from beam_pipelines.synthesis.scenes import backdrop, cutouts, distractors, lettering, placing
 from beam_pipelines.synthesis.scenes.placing import Places
-from beam_pipelines.synthesis.texts import BESIDE, TextSource
+from beam_pipelines.synthesis.texts import BESIDE, STACKED, TextSource
 from trainer.data.formats.records import Number
 from trainer.data.labels import box_corners
 
@@ -39,6 +39,7 @@ class Scenes:
       photos: shards of records with boxes; scenes show these photos whole, and also their numbers alone.
       records: shards of records with boxes; scenes show only their numbers, and stacks of their digits.
       beside: share of drawn numbers with a letter, a prefix or a word beside them.
+      stacked: share of stacked ones among drawn numbers of several characters, and among pasted ones.
       record_limit: how many records of each kind a worker holds in memory.
       faces: the fingerprint of the typefaces; a worker with other typefaces would draw different images, so it fails.
     """
@@ -52,6 +53,7 @@ class Scenes:
     records: tuple[str, ...] = ()
     record_limit: int = 20_000
     beside: float = BESIDE
+    stacked: float = STACKED
     faces: str = field(default_factory=typefaces.fingerprint)
 
     def __call__(self, index: int) -> Scene:
@@ -79,8 +81,8 @@ class Scenes:
         """Put one number, real or drawn, into a scene; return none if there is no room for it."""
         height = placing.height(rng, places.size, tallest=TALLEST)
         if stock and rng.random() < REAL:
-            return _paste(rng, canvas, places, stock, height)
-        text, layer = lettering.number(rng, self.texts, height, self.beside)
+            return _paste(rng, canvas, places, stock, height, self.stacked)
+        text, layer = lettering.number(rng, self.texts, height, beside=self.beside, stacked=self.stacked)
         spot = places.take(rng, layer.seen.size)
         if spot is None:
             return []
@@ -132,9 +134,10 @@ def _paste(
     places: Places,
     stock: tuple[cutouts.Photo, ...],
     height: float,
+    stacked: float,
 ) -> list[Number]:
     photo = stock[rng.integers(len(stock))]
-    piece = cutouts.stack(rng, stock) if rng.random() < 0.3 else cutouts.cut(rng, photo)
+    piece = cutouts.stack(rng, stock) if rng.random() < stacked else cutouts.cut(rng, photo)
     if piece is None:
         return []
     characters = len(piece.text) if piece.corners[3, 1] - piece.corners[0, 1] > piece.image.width else 1
