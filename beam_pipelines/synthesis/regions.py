@@ -31,7 +31,7 @@ TALL = 1.2  # height of a box of several characters relative to its width, above
 SIDE_BY_SIDE = 0.25  # share of stacked numbers that are laid side by side; the others stay stacked
 WRONG_PARTS = 0.7  # share of wrongly cut stacked numbers among regions without a text, if the photo has such a number
 TALL_SHARE, TALL_RANGE, WIDE_RANGE = 0.25, (0.15, 0.5), (0.5, 3.0)  # of regions without a number: width per height
-PARTS, PITCH = range(2, 6), (1.2, 2.5)  # numbers of parts to try, and the height of a part relative to its width
+PARTS, PITCH = range(2, 6), (1.1, 2.5)  # numbers of parts to try, and the height of a part relative to its width
 LEAST_HEIGHT = 10  # pixels; less tall characters cannot be read
 LARGEST = (96, 224)  # rows and columns of a region; larger ones are shrunk
 TRIES = 200  # of records, or of places in a record
@@ -67,7 +67,8 @@ class NumberRegions:
     Attributes:
       paths: shards with boxes. Each worker holds the first `limit` records in memory.
       empty: share of regions without a number.
-      stacked: share of regions cut out of photos with a stacked number, if there are any, to show that number.
+      stacked: share of regions with a number that certainly show a stacked one, if the photos have any; the others
+        show any number.
     Raises:
       UserError: hardly any record has a number that is large enough, or room for a region without one.
     """
@@ -102,11 +103,16 @@ class NumberRegions:
 
 @lru_cache(maxsize=2)
 def _stacked(paths: tuple[str, ...], limit: int) -> tuple[tuple[Photo, Number], ...]:
-    """Return the stacked numbers of all photos, each with its photo."""
+    """Return the stacked numbers of all photos that are large enough to be read, each with its photo."""
     found = []
     for photo in cutouts.load(paths, limit):
         size = photo.open().size
-        found += [(photo, number) for number in photo.numbers if _is_stacked(number, _exact(number, size))]
+        boxes = [_exact(number, size) for number in photo.numbers]
+        found += [
+            (photo, number)
+            for number, box in zip(photo.numbers, boxes, strict=True)
+            if _is_stacked(number, box) and box.character >= LEAST_HEIGHT
+        ]
     return tuple(found)
 
 

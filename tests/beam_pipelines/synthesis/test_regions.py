@@ -90,12 +90,27 @@ def test_a_number_is_cut_out_upright(
         assert drawn.image.width > drawn.image.height
 
 
-def test_stacked_characters_are_mostly_laid_side_by_side(tmp_path: Path) -> None:
+def test_some_stacked_characters_are_laid_side_by_side(tmp_path: Path) -> None:
     paths = shard(tmp_path / "a", [(100, 60), (100, 90), (100, 120)], 24, (0.0, 1.0))
-    images = [NumberRegions(1, paths, 10, 0.0)(index).image for index in range(60)]
+    images = [NumberRegions(1, paths, 10, 0.0)(index).image for index in range(80)]
     wide = [image for image in images if image.width > 1.5 * image.height]
-    assert 36 <= len(wide) <= 58
+    assert 8 <= len(wide) <= 32
     assert all(from_left(image) == [0, 1, 2] for image in wide)
+    others = [image.transpose(Image.Transpose.ROTATE_90) for image in images if image.width <= 1.5 * image.height]
+    assert all(from_left(image) == [0, 1, 2] for image in others)
+
+
+def test_as_many_stacked_numbers_are_shown_as_asked_for(tmp_path: Path) -> None:
+    level = shard(tmp_path / "a", [(60, 100), (90, 100), (120, 100)], 24, (0.0, 1.0))
+    paths = level * 9 + shard(tmp_path / "b", [(100, 60), (100, 90), (100, 120)], 24, (0.0, 1.0))
+
+    def stacked(share: float, paths: tuple[str, ...] = paths) -> int:
+        images = [NumberRegions(1, paths, 10, 0.0, share)(index).image for index in range(200)]
+        return sum(image.height > image.width for image in images)
+
+    assert stacked(0.0) <= 30
+    assert 60 <= stacked(0.6) <= 130  # some are laid side by side
+    assert stacked(0.6, level) <= 10  # there are none
 
 
 def shows_letter(image: Image.Image) -> bool:

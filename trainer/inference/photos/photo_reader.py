@@ -139,7 +139,7 @@ class PhotoReader(tf.Module):
         whole_scores = tf.concat([tf.ones([batch, 1]), scores], axis=1)
         used = tf.where(tf.reshape(whole_scores > 0, [-1]))
         out = self.reader(cuts, *widths)
-        out["confidence"] = _agreed(out, regions_of, stacked)
+        out["confidence"] = _agreed(out, regions_of, stacked, tf.size(used))
         del out[SAME]
         chosen = _most_confident(out["confidence"], regions_of, tf.size(used))
         out = {name: tf.gather(value, chosen) for name, value in out.items()}
@@ -245,19 +245,26 @@ def of_tokens(exported: Reader, end: int) -> Reader:
     return read
 
 
-def _agreed(out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor) -> tf.Tensor:
-    """Return how confident each cut is, float32 [N]; -1 if a cut of stacked characters reads as fewer or more.
+def _agreed(out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
+    """Return how confident each cut is, float32 [N]; -1 for characters laid side by side that are not credible.
 
-    A region that is cut into the wrong number of parts may be read with high confidence, but seldom as the same text
-    with several margins. So the confidence of stacked characters is the mean of the cut's own and of the mean over all
-    margins, where margins with another text count as 0.
+    They are not if the cut reads as fewer or more characters than it has parts, or if all plain cuts of the region read
+    as more: these are often wrong about stacked characters, but seldom about how many there are. A region that is cut
+    into the wrong number of parts may be read with high confidence, but seldom as the same text with several margins.
+    So the confidence of the others is the mean of the cut's own and of the mean over all margins, where margins with
+    another text count as 0.
 
     Args:
       out: of the reader, for N cuts.
       regions_of, stacked: int32 [N], see `PhotoReader._cuts`.
+      count: how many regions there are.
     """
     confidence = out["confidence"]
-    counted = stacked == out[LENGTH]
+    # ONNX has a segment maximum, but only for floats, and no minimum.
+    lengths = -tf.cast(out[LENGTH], tf.float32)
+    plain = tf.where(stacked == 0, lengths, lengths.dtype.min)
+    fewest = -tf.gather(tf.math.unsorted_segment_max(plain, regions_of, count), regions_of)
+    counted = (stacked == out[LENGTH]) & (tf.cast(stacked, tf.float32) >= fewest)
     readings = tf.unique(out[SAME] * (tf.reduce_max(regions_of) + 1) + regions_of)
     sums = tf.math.unsorted_segment_sum(tf.where(counted, confidence, 0.0), readings.idx, tf.size(readings.y))
     together = (confidence + tf.gather(sums, readings.idx) / len(regions.STACK_MARGINS)) / 2

@@ -16,7 +16,7 @@ FINEST = 3  # samples per pixel of a cut and direction, averaged, so that large 
 STACK_MARGINS = ((0.0, 0.15), (0.15, 0.15), (0.3, 0.3))
 MOST_STACKED = 5  # characters
 TALL = 1.5  # height of a region relative to its width, above which its characters may be stacked
-PITCH = (1.2, 2.5)  # from one stacked character to the next, relative to their width
+PITCH = (1.1, 2.5)  # from one stacked character to the next, relative to their width
 
 
 def widened(corners: tf.Tensor, margin: tuple[float, float]) -> tf.Tensor:

@@ -122,7 +122,7 @@ def test_turned_and_stacked_numbers_occur_and_their_first_corner_is_the_top_left
     rng = np.random.default_rng(4)
     stacked = {-90: 0, 90: 0, 0: 0}
     for _ in range(400):
-        text, layer = lettering.number(rng, UNIFORM, 40.0)
+        text, layer = lettering.number(rng, UNIFORM, 40.0, beside=0.2, stacked=0.25)
         _, tops, _, bottoms = zip(*layer.plane.boxes, strict=True)
         box = lettering._ink_box(layer.plane)
         size = max(8, round(box[2] - box[0])), max(8, round(box[3] - box[1]))

@@ -197,3 +197,21 @@ def test_stacked_characters_count_by_how_many_margins_agree_on_them() -> None:
     out = graph.compiled(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
     assert out["text"][0, 1, 0] == b"345"
     np.testing.assert_allclose(out["confidence"][0, 1], 0.8, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("plain", "text"), [("67", "12"), ("678", "345"), ("6789", "6789")])
+def test_parts_do_not_count_where_plain_cuts_show_more_characters(plain: str, text: str) -> None:
+    def read(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str, tf.Tensor]:
+        """Read the halves of a column as `12`, confidently; its thirds as `345`, less so; a plain cut hardly at all."""
+        shades = tf.reduce_mean(tf.cast(images, tf.float32), axis=3)
+        as_it_is, thirds = (tf.abs(shades[:, 2, x] - shades[:, 5, x]) > 50 for x in (4, 7))
+        texts = tf.where(as_it_is, plain, tf.where(thirds, "345", "12"))
+        confidence = tf.where(as_it_is, 0.1, tf.where(thirds, 0.5, 0.9))
+        return {**stub_reader(images, beam_width, candidates), "text": texts[:, tf.newaxis], "confidence": confidence}
+
+    image = Image.new("RGB", (384, 384), (250,) * 3)
+    image.paste((20,) * 3, (100, 50, 130, 110))
+    image.paste((120,) * 3, (100, 110, 130, 170))
+    photos = PhotoReader(TallFinder(), of_strings(read), (8, 15), RegionCalibration(), most=MOST)
+    out = graph.compiled(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
+    assert out["text"][0, 1, 0] == text.encode()
