@@ -6,11 +6,12 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from trainer.data.pipeline import preprocess
-from trainer.inference.photos import regions
+from trainer.inference.photos import cut_choice, regions
+from trainer.inference.photos.cut_choice import LENGTH, SAME
 from trainer.inference.photos.region_calibration import RegionCalibration
 
 OF_TEXTS, CHARACTERS = ("text", "log_prob", "probability"), "characters"  # of what a recogniser returns
-LENGTH, SAME = "length", "same"  # of the best text, see `PhotoReader`
+LAYOUT = "layout"  # of the cut that was chosen, see `regions`
 MOST_REGIONS = 60  # per photo, besides the whole photo
 Reader = Callable[..., dict[str, tf.Tensor]]
 
@@ -134,14 +135,15 @@ class PhotoReader(tf.Module):
           sizes: the height and width of each photo, int32 [B, 2].
           widths: `beam_width` and `candidates`.
         """
-        cuts, regions_of, stacked = cut
+        cuts, regions_of, layouts = cut
         batch, count = tf.shape(scores)[0], self.most + 1
         whole_scores = tf.concat([tf.ones([batch, 1]), scores], axis=1)
         used = tf.where(tf.reshape(whole_scores > 0, [-1]))
         out = self.reader(cuts, *widths)
-        out["confidence"] = _agreed(out, regions_of, stacked, tf.size(used))
+        out["confidence"] = cut_choice.confidences(out, regions_of, layouts, tf.size(used))
+        out[LAYOUT] = layouts
         del out[SAME]
-        chosen = _most_confident(out["confidence"], regions_of, tf.size(used))
+        chosen = cut_choice.most_confident(out["confidence"], regions_of, tf.size(used))
         out = {name: tf.gather(value, chosen) for name, value in out.items()}
         read: dict[str, Any] = {}
         for name, value in out.items():
@@ -152,7 +154,8 @@ class PhotoReader(tf.Module):
         height, width = tf.unstack(tf.cast(sizes, tf.float32), axis=1)
         zero = tf.zeros_like(width)
         whole = tf.stack([zero, zero, width, zero, width, height, zero, height], axis=1)
-        return {"corners": tf.concat([whole[:, tf.newaxis], corners], axis=1), "score": whole_scores, **read}
+        of_all = regions.turned(tf.concat([whole[:, tf.newaxis], corners], axis=1), read.pop(LAYOUT))
+        return {"corners": of_all, "score": whole_scores, **read}
 
     def _decoded(self, files: tf.Tensor) -> tuple[tf.TensorArray, tf.Tensor, tf.Tensor]:
         """Return the decoded photos, the letterboxed ones, uint8 [B, H, W, 3], and the original sizes, int32 [B, 2]."""
@@ -174,41 +177,36 @@ class PhotoReader(tf.Module):
 
         Returns:
           The cuts, float32 [N, H, W, 3], 0 to 255; the region of each, counted over all photos, int32 [N]; and the
-          number of stacked characters that the cut shows side by side, int32 [N], 0 for a plain cut.
+          layout of each, int32 [N], see `regions`.
         """
         height, width = self.reader_size
         batch, shape = tf.shape(scores)[0], [None, height, width, 3]
         cuts = tf.TensorArray(tf.float32, batch, infer_shape=False, element_shape=shape)
-        regions_of, stacked = (tf.TensorArray(tf.int32, batch, infer_shape=False, element_shape=[None]) for _ in "12")
+        regions_of, layouts = (tf.TensorArray(tf.int32, batch, infer_shape=False, element_shape=[None]) for _ in "12")
 
         def add(i: tf.Tensor, before: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
             found = tf.boolean_mask(corners[i], scores[i] > 0)
-            images, owners, counts = self._cuts_of(photos.read(i), found)
-            values = images, before + owners, counts
+            images, owners, laid_out = self._cuts_of(photos.read(i), found)
+            values = images, before + owners, laid_out
             written = (array.write(i, value) for array, value in zip(arrays, values, strict=True))
             return i + 1, before + 1 + tf.shape(found)[0], *written
 
-        start = 0, 0, cuts, regions_of, stacked
-        _, _, cuts, regions_of, stacked = tf.while_loop(lambda i, *_: i < batch, add, start)
-        return tf.ensure_shape(cuts.concat(), shape), regions_of.concat(), stacked.concat()
+        start = 0, 0, cuts, regions_of, layouts
+        _, _, cuts, regions_of, layouts = tf.while_loop(lambda i, *_: i < batch, add, start)
+        return tf.ensure_shape(cuts.concat(), shape), regions_of.concat(), layouts.concat()
 
     def _cuts_of(self, photo: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Cut the regions `found`, float32 [K, 8], out of one photo, as `_cuts` does; regions count from 0."""
         height, width = self.reader_size
-        count = 1 + tf.shape(found)[0]
-        parts = [regions.widened(found, margin) for margin in regions.MARGINS]
-        owners = [tf.range(1, count)] * len(regions.MARGINS)
-        stacked = [tf.zeros([len(regions.MARGINS) * (count - 1)], tf.int32)]
-        for characters in range(2, regions.MOST_STACKED + 1):
-            tall = tf.where(regions.may_stack(found, characters))[:, 0]
-            parts.append(regions.columns(tf.gather(found, tall), characters))
-            owners.append(1 + tf.tile(tf.cast(tall, tf.int32), [len(regions.STACK_MARGINS)]))
-            stacked.append(tf.fill(tf.shape(owners[-1]), characters))
-        counts = tf.concat(stacked, axis=0)
-        cuts = regions.cut(photo, tf.concat(parts, axis=0), tf.maximum(counts, 1), height, width)
+        corners, owners, layouts = regions.layouts(found)
+        cuts = regions.cut(photo, corners, tf.maximum(layouts, 1), height, width)
         whole = tf.cast(preprocess.fit(photo, height, width), tf.float32)[tf.newaxis]
         first = tf.zeros([1], tf.int32)
-        return tf.concat([whole, cuts], axis=0), tf.concat([first, *owners], axis=0), tf.concat([first, counts], axis=0)
+        return (
+            tf.concat([whole, cuts], axis=0),
+            tf.concat([first, 1 + owners], axis=0),
+            tf.concat([first, layouts], axis=0),
+        )
 
 
 def of_strings(exported: Reader) -> Reader:
@@ -243,45 +241,3 @@ def of_tokens(exported: Reader, end: int) -> Reader:
         }
 
     return read
-
-
-def _agreed(out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
-    """Return how confident each cut is, float32 [N]; -1 for characters laid side by side that are not credible.
-
-    They are not if the cut reads as fewer or more characters than it has parts, or if all plain cuts of the region read
-    as more: these are often wrong about stacked characters, but seldom about how many there are. A region that is cut
-    into the wrong number of parts may be read with high confidence, but seldom as the same text with several margins.
-    So the confidence of the others is the mean of the cut's own and of the mean over all margins, where margins with
-    another text count as 0.
-
-    Args:
-      out: of the reader, for N cuts.
-      regions_of, stacked: int32 [N], see `PhotoReader._cuts`.
-      count: how many regions there are.
-    """
-    confidence = out["confidence"]
-    # ONNX has a segment maximum, but only for floats, and no minimum.
-    lengths = -tf.cast(out[LENGTH], tf.float32)
-    plain = tf.where(stacked == 0, lengths, lengths.dtype.min)
-    fewest = -tf.gather(tf.math.unsorted_segment_max(plain, regions_of, count), regions_of)
-    counted = (stacked == out[LENGTH]) & (tf.cast(stacked, tf.float32) >= fewest)
-    readings = tf.unique(out[SAME] * (tf.reduce_max(regions_of) + 1) + regions_of)
-    sums = tf.math.unsorted_segment_sum(tf.where(counted, confidence, 0.0), readings.idx, tf.size(readings.y))
-    together = (confidence + tf.gather(sums, readings.idx) / len(regions.STACK_MARGINS)) / 2
-    return tf.where(stacked == 0, confidence, tf.where(counted, together, -1.0))
-
-
-def _most_confident(confidence: tf.Tensor, regions_of: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
-    """Return the index of the most confident cut of each region, int32 [count].
-
-    Args:
-      confidence: float32 [N].
-      regions_of: int32 [N], the region of each cut.
-      count: how many regions there are.
-    """
-    best = tf.gather(tf.math.unsorted_segment_max(confidence, regions_of, count), regions_of)
-    # ONNX has a segment maximum, but only for floats, which are exact up to 16 million.
-    backwards = -tf.cast(tf.range(tf.size(regions_of)), tf.float32)
-    last = tf.fill(tf.shape(backwards), backwards.dtype.min)
-    first = tf.math.unsorted_segment_max(tf.where(confidence >= best, backwards, last), regions_of, count)
-    return -tf.cast(first, tf.int32)
