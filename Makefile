@@ -2,7 +2,8 @@
 # make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
 # make finder   the model that finds numbers in whole photos and reads them; FINDER_STEPS=12000 take about an hour and a half, and
 #             READER_STEPS=6000 one more; after make release
-# make reader  trains the recogniser on for letters, displays, plates and longer numbers (48 minutes with bfloat16); after make finder
+# make reader  trains the recogniser on for letters, displays, plates, stacked and longer numbers (100 minutes with bfloat16); after
+#             make finder
 # make free    the recogniser that commercial use may be made of, from drawn numbers and MNIST; FREE_STEPS=12000 take about three hours
 # make site   builds the documentation into build/site; make notebook runs docs/notebook.ipynb and stores what it shows
 # make test   sets everything up, then: formatting, lint, types and the tests, of tests/faults a sample; make test-fast: the quick tests alone
@@ -183,23 +184,28 @@ finder: $(VENV)/installed
 	    --output runs/finder/export
 
 TUNED := data/reader
-TUNED_STEPS ?= 9500
-OTHER_SHARES := data.shares=[0.20,0.14,0.02,0.09,0.11,0.07,0.21,0.13,0.03]
+TUNED_STEPS ?= 20500
+OTHER_SHARES := data.shares=[0.20,0.14,0.02,0.07,0.10,0.06,0.18,0.10,0.11,0.02]
 
 # After `make finder`: the recogniser is trained on, in bfloat16 where that is faster, for letters beside numbers, displays, plates, bibs,
-# counters, handwriting, and up to eight digits; then it reads for the finder, too.
+# counters, handwriting, stacked numbers, and up to eight digits; then it reads for the finder, too.
 reader: $(VENV)/installed
-	$(SAY) "1/3 data: numbers with letters beside them, in other styles, of MNIST's digits"
+	$(SAY) "1/3 data: numbers with letters beside them, in other styles, of MNIST's digits, and stacked"
 	$(PY) -m beam_pipelines.synthesize --source fonts --beside 1 --count 24000 --lengths house --seed 113 --num-shards 16 \
 	    --output $(TUNED)/letters $(TWO_WORKERS)
 	$(PY) -m beam_pipelines.synthesize --source fonts --style bib counter dots handwritten house plate segment --max-digits 8 \
 	    --count 42000 --seed 311 --num-shards 16 --output $(TUNED)/styles $(TWO_WORKERS)
 	$(PY) -m beam_pipelines.synthesize --source mnist --mnist $(SHARED)/mnist --count 6000 --seed 312 --output $(TUNED)/mnist \
 	    $(TWO_WORKERS)
+	$(SCENES) --count 5000 --seed 271 --num-shards 8 --backgrounds $(FOUND)/backgrounds --stacked 0.8 --empty 0 \
+	    --photos $(FOUND)/originals $(FOUND)/photos-train-as-train \
+	    --records $(FOUND)/format1-test $(FOUND)/format1-train --output $(TUNED)/scenes $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source regions --records $(TUNED)/scenes $(FOUND)/scenes --record-limit 30000 \
+	    --stacked 0.95 --empty 0.1 --count 24000 --seed 272 --num-shards 16 --output $(TUNED)/regions $(TWO_WORKERS)
 	$(SAY) "2/3 train on"
 	$(PY) -m trainer.train --experiment photo_reader --init-from runs/photo_reader --workdir runs/reader \
 	    --data $(foreach part,photos format1-test format1-train fonts,$(RELEASE)/$(part)) $(TUNED)/letters $(RELEASE)/crops \
-	    $(FOUND)/regions $(TUNED)/styles $(TUNED)/mnist --validation-data $(RELEASE)/photos \
+	    $(FOUND)/regions $(TUNED)/regions $(TUNED)/styles $(TUNED)/mnist --validation-data $(RELEASE)/photos \
 	    --set precision=auto train.steps=$(TUNED_STEPS) optimizer.learning_rate=1e-3 optimizer.warmup_steps=300 $(OTHER_SHARES)
 	$(SAY) "3/3 evaluate, calibrate and export: in one view, in all, and with the finder"
 	$(PY) -m trainer.evaluate --workdir runs/reader --data $(RELEASE)/photos --calibrate --set $(SIX_VIEWS)
