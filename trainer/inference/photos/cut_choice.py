@@ -5,12 +5,10 @@ import tensorflow as tf
 from trainer.inference.photos import regions
 
 LENGTH, SAME = "length", "same"  # of what a recogniser returns, about its best text: see `PhotoReader`
-TURNED_WEIGHT = 0.5  # of the confidence of turned cuts: upright characters, lying on their side, look like others
-LEAST_TURNED = 2  # characters: single ones, such as a 1, cannot be told from edges
 
 
 def confidences(
-    out: dict[str, tf.Tensor], regions_of: tf.Tensor, layouts: tf.Tensor, count: int | tf.Tensor
+    out: dict[str, tf.Tensor], regions_of: tf.Tensor, stacked: tf.Tensor, count: int | tf.Tensor
 ) -> tf.Tensor:
     """Return how confident each cut is, float32 [N]; -1 if it is not credible.
 
@@ -22,21 +20,19 @@ def confidences(
 
     Args:
       out: of the reader, for N cuts.
-      regions_of, layouts: int32 [N], as `PhotoReader` cuts them.
+      regions_of, stacked: int32 [N], as `PhotoReader` cuts them.
       count: how many regions there are.
     """
     confidence, length = out["confidence"], out[LENGTH]
     # ONNX has a segment maximum, but only for floats, and no minimum.
     shorter = -tf.cast(length, tf.float32)
-    plain = tf.where(layouts == regions.PLAIN, shorter, shorter.dtype.min)
+    plain = tf.where(stacked == 0, shorter, shorter.dtype.min)
     fewest = -tf.gather(tf.math.unsorted_segment_max(plain, regions_of, count), regions_of)
-    counted = (layouts == length) & (tf.cast(layouts, tf.float32) >= fewest)
+    counted = (stacked == length) & (tf.cast(stacked, tf.float32) >= fewest)
     readings = tf.unique(out[SAME] * (tf.reduce_max(regions_of) + 1) + regions_of)
     sums = tf.math.unsorted_segment_sum(tf.where(counted, confidence, 0.0), readings.idx, tf.size(readings.y))
     together = (confidence + tf.gather(sums, readings.idx) / len(regions.STACK_MARGINS)) / 2
-    of_parts = tf.where(counted, together, -1.0)
-    of_turned = tf.where(length >= LEAST_TURNED, TURNED_WEIGHT * confidence, -1.0)
-    return tf.where(layouts == regions.PLAIN, confidence, tf.where(layouts > 0, of_parts, of_turned))
+    return tf.where(stacked == 0, confidence, tf.where(counted, together, -1.0))
 
 
 def most_confident(confidence: tf.Tensor, regions_of: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:

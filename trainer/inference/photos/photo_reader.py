@@ -11,7 +11,6 @@ from trainer.inference.photos.cut_choice import LENGTH, SAME
 from trainer.inference.photos.region_calibration import RegionCalibration
 
 OF_TEXTS, CHARACTERS = ("text", "log_prob", "probability"), "characters"  # of what a recogniser returns
-LAYOUT = "layout"  # of the cut that was chosen, see `regions`
 MOST_REGIONS = 60  # per photo, besides the whole photo
 Reader = Callable[..., dict[str, tf.Tensor]]
 
@@ -135,13 +134,12 @@ class PhotoReader(tf.Module):
           sizes: the height and width of each photo, int32 [B, 2].
           widths: `beam_width` and `candidates`.
         """
-        cuts, regions_of, layouts = cut
+        cuts, regions_of, stacked = cut
         batch, count = tf.shape(scores)[0], self.most + 1
         whole_scores = tf.concat([tf.ones([batch, 1]), scores], axis=1)
         used = tf.where(tf.reshape(whole_scores > 0, [-1]))
         out = self.reader(cuts, *widths)
-        out["confidence"] = cut_choice.confidences(out, regions_of, layouts, tf.size(used))
-        out[LAYOUT] = layouts
+        out["confidence"] = cut_choice.confidences(out, regions_of, stacked, tf.size(used))
         del out[SAME]
         chosen = cut_choice.most_confident(out["confidence"], regions_of, tf.size(used))
         out = {name: tf.gather(value, chosen) for name, value in out.items()}
@@ -154,8 +152,7 @@ class PhotoReader(tf.Module):
         height, width = tf.unstack(tf.cast(sizes, tf.float32), axis=1)
         zero = tf.zeros_like(width)
         whole = tf.stack([zero, zero, width, zero, width, height, zero, height], axis=1)
-        of_all = regions.turned(tf.concat([whole[:, tf.newaxis], corners], axis=1), read.pop(LAYOUT))
-        return {"corners": of_all, "score": whole_scores, **read}
+        return {"corners": tf.concat([whole[:, tf.newaxis], corners], axis=1), "score": whole_scores, **read}
 
     def _decoded(self, files: tf.Tensor) -> tuple[tf.TensorArray, tf.Tensor, tf.Tensor]:
         """Return the decoded photos, the letterboxed ones, uint8 [B, H, W, 3], and the original sizes, int32 [B, 2]."""
@@ -177,35 +174,35 @@ class PhotoReader(tf.Module):
 
         Returns:
           The cuts, float32 [N, H, W, 3], 0 to 255; the region of each, counted over all photos, int32 [N]; and the
-          layout of each, int32 [N], see `regions`.
+          number of stacked characters that the cut shows side by side, int32 [N], 0 for a plain cut.
         """
         height, width = self.reader_size
         batch, shape = tf.shape(scores)[0], [None, height, width, 3]
         cuts = tf.TensorArray(tf.float32, batch, infer_shape=False, element_shape=shape)
-        regions_of, layouts = (tf.TensorArray(tf.int32, batch, infer_shape=False, element_shape=[None]) for _ in "12")
+        regions_of, stacked = (tf.TensorArray(tf.int32, batch, infer_shape=False, element_shape=[None]) for _ in "12")
 
         def add(i: tf.Tensor, before: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
             found = tf.boolean_mask(corners[i], scores[i] > 0)
-            images, owners, laid_out = self._cuts_of(photos.read(i), found)
-            values = images, before + owners, laid_out
+            images, owners, counts = self._cuts_of(photos.read(i), found)
+            values = images, before + owners, counts
             written = (array.write(i, value) for array, value in zip(arrays, values, strict=True))
             return i + 1, before + 1 + tf.shape(found)[0], *written
 
-        start = 0, 0, cuts, regions_of, layouts
-        _, _, cuts, regions_of, layouts = tf.while_loop(lambda i, *_: i < batch, add, start)
-        return tf.ensure_shape(cuts.concat(), shape), regions_of.concat(), layouts.concat()
+        start = 0, 0, cuts, regions_of, stacked
+        _, _, cuts, regions_of, stacked = tf.while_loop(lambda i, *_: i < batch, add, start)
+        return tf.ensure_shape(cuts.concat(), shape), regions_of.concat(), stacked.concat()
 
     def _cuts_of(self, photo: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Cut the regions `found`, float32 [K, 8], out of one photo, as `_cuts` does; regions count from 0."""
         height, width = self.reader_size
-        corners, owners, layouts = regions.layouts(found)
-        cuts = regions.cut(photo, corners, tf.maximum(layouts, 1), height, width)
+        corners, owners, stacked = regions.cuts_of(found)
+        cuts = regions.cut(photo, corners, tf.maximum(stacked, 1), height, width)
         whole = tf.cast(preprocess.fit(photo, height, width), tf.float32)[tf.newaxis]
         first = tf.zeros([1], tf.int32)
         return (
             tf.concat([whole, cuts], axis=0),
             tf.concat([first, 1 + owners], axis=0),
-            tf.concat([first, layouts], axis=0),
+            tf.concat([first, stacked], axis=0),
         )
 
 

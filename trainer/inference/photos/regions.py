@@ -1,9 +1,4 @@
-"""Cut oriented regions out of photos at full resolution, rotated upright.
-
-The box of a number that is found may be taller than wide because its characters are stacked, or because the number is
-rotated by a right angle, which a finder cannot always tell. So a tall region is cut out in several layouts: plain; with
-its stacked characters, 2 to `MOST_STACKED`, laid side by side; and turned by a quarter to either side.
-"""
+"""Cut oriented regions out of photos at full resolution, rotated upright, with stacked characters laid side by side."""
 
 import numpy as np
 import tensorflow as tf
@@ -19,8 +14,7 @@ FINEST = 3  # samples per pixel of a cut and direction, averaged, so that large 
 # Stacked characters are read with each of these: left and right, relative to the width of the box; above and below,
 # relative to the height of one.
 STACK_MARGINS = ((0.0, 0.15), (0.15, 0.15), (0.3, 0.3))
-MOST_STACKED = 5  # characters; the layout of such a cut is their number
-PLAIN, TO_THE_RIGHT, TO_THE_LEFT = 0, -1, -2  # other layouts: as it is; of a text that reads downwards; upwards
+MOST_STACKED = 5  # characters
 TALL = 1.5  # height of a region relative to its width, above which its characters may be stacked
 PITCH = (1.1, 2.5)  # from one stacked character to the next, relative to their width
 
@@ -33,36 +27,21 @@ def widened(corners: tf.Tensor, margin: tuple[float, float]) -> tf.Tensor:
     return oriented_box.to_corners(OrientedBoxes(box.x, box.y, width, height, box.cos, box.sin))
 
 
-def layouts(found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def cuts_of(found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return how to cut out the regions `found`, float32 [K, 8].
 
     Returns:
-      The corners of N cuts, float32 [N, 8]; the region of each, int32 [N]; and the layout of each, int32 [N].
+      The corners of N cuts, float32 [N, 8]; the region of each, int32 [N]; and the number of stacked characters that it
+      shows side by side, int32 [N], 0 for a plain cut.
     """
-    cuts: list[tuple[int, tf.Tensor, tf.Tensor]] = []  # layout, regions, corners of one cut of each
     everything = tf.range(tf.shape(found)[0])
-    cuts += [(PLAIN, everything, widened(found, margin)) for margin in MARGINS]
-    for characters in range(2, MOST_STACKED + 1):
-        stacked = tf.boolean_mask(everything, may_stack(found, characters))
-        cuts += [
-            (characters, stacked, column(tf.gather(found, stacked), characters, margin)) for margin in STACK_MARGINS
-        ]
-    tall = tf.boolean_mask(everything, _tallness(found) > TALL)
-    for layout in (TO_THE_RIGHT, TO_THE_LEFT):
-        sideways = turned(tf.gather(found, tall), tf.fill(tf.shape(tall), layout))
-        cuts.append((layout, tall, widened(sideways, MARGINS[-1])))  # seldom needed, so with one margin
-    of_each, owners, corners = zip(*cuts, strict=True)
-    filled = [tf.fill(tf.shape(of), layout) for layout, of in zip(of_each, owners, strict=True)]
-    return tf.concat(corners, axis=0), tf.concat(owners, axis=0), tf.concat(filled, axis=0)
-
-
-def turned(corners: tf.Tensor, layouts: tf.Tensor) -> tf.Tensor:
-    """Return corners, float32 [..., 8], in reading order of the layouts, int32 [...]: others if these are turned."""
-    to_the_right = tf.concat([corners[..., 2:], corners[..., :2]], axis=-1)
-    to_the_left = tf.concat([corners[..., 6:], corners[..., :6]], axis=-1)
-    layouts = layouts[..., tf.newaxis]
-    either = tf.where(layouts == TO_THE_LEFT, to_the_left, corners)
-    return tf.where(layouts == TO_THE_RIGHT, to_the_right, either)
+    cuts = [(0, everything, widened(found, margin)) for margin in MARGINS]
+    for count in range(2, MOST_STACKED + 1):
+        tall = tf.boolean_mask(everything, may_stack(found, count))
+        cuts += [(count, tall, column(tf.gather(found, tall), count, margin)) for margin in STACK_MARGINS]
+    counts, owners, corners = zip(*cuts, strict=True)
+    stacked = [tf.fill(tf.shape(of), count) for count, of in zip(counts, owners, strict=True)]
+    return tf.concat(corners, axis=0), tf.concat(owners, axis=0), tf.concat(stacked, axis=0)
 
 
 def cut(image: tf.Tensor, corners: tf.Tensor, stacked: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -137,14 +116,9 @@ def _places(width: int, shift: float) -> tuple[NDArray[np.float32], NDArray[np.f
 
 def may_stack(corners: tf.Tensor, count: int) -> tf.Tensor:
     """Return which regions, float32 [K, 8], are so tall that `count` characters may be stacked in them: bool [K]."""
-    tallness = _tallness(corners)
-    return (tallness > TALL) & (tallness >= count * PITCH[0]) & (tallness <= count * PITCH[1])
-
-
-def _tallness(corners: tf.Tensor) -> tf.Tensor:
-    """Return the height of regions, float32 [K, 8], relative to their width: float32 [K]."""
     box = oriented_box.from_corners(corners)
-    return box.height / tf.maximum(box.width, 1e-6)
+    tallness = box.height / tf.maximum(box.width, 1e-6)
+    return (tallness > TALL) & (tallness >= count * PITCH[0]) & (tallness <= count * PITCH[1])
 
 
 def column(corners: tf.Tensor, count: int, margin: tuple[float, float]) -> tf.Tensor:

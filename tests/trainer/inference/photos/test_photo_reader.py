@@ -215,28 +215,3 @@ def test_parts_do_not_count_where_plain_cuts_show_more_characters(plain: str, te
     photos = PhotoReader(TallFinder(), of_strings(read), (8, 15), RegionCalibration(), most=MOST)
     out = graph.compiled(photos.regions)(tf.constant([encoded(image)]), tf.constant(2), tf.constant(1))
     assert out["text"][0, 1, 0] == text.encode()
-
-
-@pytest.mark.parametrize(("downwards", "first"), [(True, [130, 50]), (False, [100, 170])])
-def test_a_number_that_lies_on_its_side_is_read_and_its_box_starts_where_it_does(
-    downwards: bool, first: list[int]
-) -> None:
-    def read(images: tf.Tensor, beam_width: Any, candidates: Any) -> dict[str, tf.Tensor]:
-        """Read a dark and a light character, lighter at the top, as `71`; with less confidence, all else as `3`."""
-        shades = tf.reduce_mean(tf.cast(images, tf.float32), axis=3)
-        dark, light, top = shades[:, 5, 4], shades[:, 5, 10], shades[:, 2, 4]
-        seen = (dark < 50) & (light > 90) & (light < 150) & (top > dark + 50)
-        texts, confidence = tf.where(seen, "71", "3"), tf.where(seen, 0.9, 0.4)
-        return {**stub_reader(images, beam_width, candidates), "text": texts[:, tf.newaxis], "confidence": confidence}
-
-    image = Image.new("RGB", (30, 120), (120,) * 3)
-    image.paste((20,) * 3, (0, 0, 30, 60))
-    image.paste((220,) * 3, (16, 0, 30, 120))
-    photo = Image.new("RGB", (384, 384), (250,) * 3)
-    photo.paste(image if downwards else image.rotate(180), (100, 50))
-    photos = PhotoReader(TallFinder(), of_strings(read), (8, 15), RegionCalibration(), most=MOST)
-    out = graph.compiled(photos.regions)(tf.constant([encoded(photo)]), tf.constant(2), tf.constant(1))
-    assert out["text"][0, 1, 0] == b"71"
-    np.testing.assert_allclose(out["confidence"][0, 1], 0.45, rtol=1e-6)
-    np.testing.assert_allclose(out["corners"][0, 1, :2], first, atol=1e-3)
-    assert set(out["corners"][0, 1].numpy().round().tolist()) == {100, 50, 130, 170}
