@@ -125,7 +125,7 @@ def _add_scenes(parser: argparse.ArgumentParser) -> None:
         "--stacked",
         type=_share,
         default=0.25,
-        help="scenes: proportion of numbers of several characters that are stacked, one below another; regions: "
+        help="scenes: proportion of numbers of several characters whose characters stand below one another; regions: "
         "proportion of regions that show such a number, if the records have any; 0 to 1",
     )
 

@@ -134,7 +134,7 @@ def photo_reader() -> Config:
     """The recogniser that reads the numbers found by the released finder; `make finder` trains both.
 
     It starts with the weights of `released`. A third of each batch is regions cut out of scenes: numbers in inexact
-    boxes, stacked digits laid side by side, and regions without a number, where the text is empty.
+    boxes, stacked digits as they are or laid side by side, and regions without a number, where the text is empty.
     """
     base = released_stage2()
     return replace(
