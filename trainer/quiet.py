@@ -8,7 +8,6 @@ Descriptor 2 therefore points to a temporary file for a while. Python's own outp
 import contextlib
 import logging
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -59,7 +58,7 @@ def _redirect() -> Callable[[bool], None]:
     try:
         with tempfile.NamedTemporaryFile() as held, open(held.name, "rb") as reading:
             real = os.dup(STDERR)
-            guard = subprocess.Popen(SHOW_UNLESS_TOLD, stdin=subprocess.PIPE, stdout=reading, bufsize=0)
+            guard, telling = _guard(reading.fileno())
             restore_python = _keep_python_on(real)
             os.dup2(held.fileno(), STDERR)
     except OSError:
@@ -69,12 +68,35 @@ def _redirect() -> Callable[[bool], None]:
         os.dup2(real, STDERR)
         os.close(real)
         restore_python()
-        assert guard.stdin is not None
-        with guard.stdin, contextlib.suppress(BrokenPipeError):  # the guard may have been killed, e.g. by Ctrl-C
-            guard.stdin.write(b"" if failed else b"all is well\n")
-        guard.wait()
+        with contextlib.suppress(BrokenPipeError):  # the guard may have been killed, e.g. by Ctrl-C
+            os.write(telling, b"" if failed else b"all is well\n")
+        os.close(telling)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(guard, 0)
 
     return end
+
+
+def _guard(held: int) -> tuple[int, int]:
+    """Start the process that shows what was held back, a file descriptor; return its id and a descriptor to tell it.
+
+    Raises:
+      OSError: this is impossible here, e.g. on Windows.
+    """
+    if not hasattr(os, "posix_spawn"):
+        raise OSError("there is no posix_spawn")
+    told, telling = os.pipe()
+    try:
+        # Unlike this process, it blocks no signals: whoever stops the group stops it, too, and so nothing is shown.
+        actions = [(os.POSIX_SPAWN_DUP2, told, 0), (os.POSIX_SPAWN_DUP2, held, 1)]
+        shell, *_ = SHOW_UNLESS_TOLD
+        guard = os.posix_spawn(shell, SHOW_UNLESS_TOLD, {"PATH": os.defpath}, file_actions=actions, setsigmask=())
+    except OSError:
+        os.close(telling)
+        raise
+    finally:
+        os.close(told)
+    return guard, telling
 
 
 def _keep_python_on(real: int) -> Callable[[], None]:

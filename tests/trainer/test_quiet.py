@@ -75,6 +75,20 @@ def test_what_is_no_failure_of_native_code_shows_nothing(end: str) -> None:
     assert "chatter" not in done.stderr
 
 
+def test_who_is_stopped_with_its_group_shows_nothing() -> None:
+    """As the tasks of a cluster do, the process blocks SIGTERM in all threads but one."""
+    done = run("""
+os.setsid()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+with environment.native_stderr():
+    native("chatter")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    os.killpg(0, signal.SIGTERM)
+""")
+    assert done.returncode == -signal.SIGTERM
+    assert "chatter" not in done.stderr
+
+
 def test_blocks_in_several_threads_and_within_each_other() -> None:
     done = run("""
 both = threading.Barrier(2)
