@@ -2,7 +2,7 @@
 # make release  the model that ships with the package, from the real images in SHARED (two hours; STEPS=2000: half an hour)
 # make finder   the model that finds numbers in whole photos and reads them; FINDER_STEPS=12000 take about an hour and a half, and
 #             READER_STEPS=6000 one more; after make release
-# make reader  trains the recogniser on for letters, displays, plates, stacked and longer numbers (100 minutes with bfloat16); after
+# make reader  trains the recogniser on for letters, displays, plates, stacked and longer numbers (about 100 minutes with bfloat16); after
 #             make finder
 # make free    the recogniser that commercial use may be made of, from drawn numbers and MNIST; FREE_STEPS=12000 take about three hours
 # make site   builds the documentation into build/site; make notebook runs docs/notebook.ipynb and stores what it shows

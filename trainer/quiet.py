@@ -57,8 +57,8 @@ def _redirect() -> Callable[[bool], None]:
     """Redirect the descriptor; return a function that restores it and, called with True, shows what was held back."""
     try:
         with tempfile.NamedTemporaryFile() as held, open(held.name, "rb") as reading:
-            real = os.dup(STDERR)
             guard, telling = _guard(reading.fileno())
+            real = os.dup(STDERR)
             restore_python = _keep_python_on(real)
             os.dup2(held.fileno(), STDERR)
     except OSError:

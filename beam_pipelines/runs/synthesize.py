@@ -94,10 +94,8 @@ def scenes_of(args: argparse.Namespace) -> Scenes:
     for paths in (photos, records):
         cutouts.load(paths, args.record_limit)
     size, limit = args.scene_size, args.record_limit
-    shares = {"empty": args.empty, "beside": args.beside, "stacked": args.stacked}
-    return Scenes(
-        args.seed, numbers, size, **shares, backgrounds=backgrounds, photos=photos, records=records, record_limit=limit
-    )
+    shown = backgrounds, photos, records
+    return Scenes(args.seed, numbers, size, args.empty, *shown, limit, args.beside, args.stacked)
 
 
 def _backgrounds(folder: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from beam_pipelines.synthesis.scenes.cutouts import Photo
 from beam_pipelines.synthesis.texts import STACKED
 from trainer.cli import UserError
 from trainer.data.formats.records import Number
+from trainer.data.labels.stacking import MOST_STACKED, PITCH
 
 SHIFT, RESIZE, TURN = 0.1, (0.88, 1.15), 4.0  # of a box: relative to a character's height; factors; degrees of rotation
 MARGIN_X, MARGIN_Y = (0.05, 0.7), (0.05, 0.45)  # left and right, above and below, relative to a character's height
@@ -31,7 +32,6 @@ TALL = 1.2  # height of a box of several characters relative to its width, above
 SIDE_BY_SIDE = 0.25  # share of stacked numbers that are laid side by side; the others stay stacked
 WRONG_PARTS = 0.7  # share of wrongly cut stacked numbers among regions without a text, if the photo has such a number
 TALL_SHARE, TALL_RANGE, WIDE_RANGE = 0.25, (0.15, 0.5), (0.5, 3.0)  # of regions without a number: width per height
-PARTS, PITCH = range(2, 6), (1.1, 2.5)  # numbers of parts to try, and the height of a part relative to its width
 LEAST_HEIGHT = 10  # pixels; less tall characters cannot be read
 LARGEST = (96, 224)  # rows and columns of a region; larger ones are shrunk
 TRIES = 200  # of records, or of places in a record
@@ -83,7 +83,7 @@ class NumberRegions:
         rng = np.random.default_rng([self.seed, index])
         photos = cutouts.load(self.paths, self.limit)
         wants_number, wants_stacked = rng.random() >= self.empty, rng.random() < self.stacked
-        stacked = _stacked(self.paths, self.limit) if wants_stacked else ()
+        stacked = _stacked(self.paths, self.limit) if wants_number and wants_stacked else ()
         for _ in range(TRIES):
             if not wants_number:
                 drawn = _nothing(rng, photos[rng.integers(len(photos))])
@@ -103,16 +103,11 @@ class NumberRegions:
 
 @lru_cache(maxsize=2)
 def _stacked(paths: tuple[str, ...], limit: int) -> tuple[tuple[Photo, Number], ...]:
-    """Return the stacked numbers of all photos that are large enough to be read, each with its photo."""
+    """Return the stacked numbers of all photos, each with its photo."""
     found = []
     for photo in cutouts.load(paths, limit):
         size = photo.open().size
-        boxes = [_exact(number, size) for number in photo.numbers]
-        found += [
-            (photo, number)
-            for number, box in zip(photo.numbers, boxes, strict=True)
-            if _is_stacked(number, box) and box.character >= LEAST_HEIGHT
-        ]
+        found += [(photo, number) for number in photo.numbers if _is_stacked(number, _exact(number, size))]
     return tuple(found)
 
 
@@ -134,7 +129,8 @@ def _number(rng: np.random.Generator, photo: Photo, number: Number) -> Drawn | N
 
 
 def _is_stacked(number: Number, box: Box) -> bool:
-    return len(number.text) > 1 and box.height > TALL * box.width
+    """Return whether the characters of a number are stacked, and large enough to be read."""
+    return len(number.text) > 1 and box.height > TALL * box.width and box.character >= LEAST_HEIGHT
 
 
 def _nothing(rng: np.random.Generator, photo: Photo) -> Drawn | None:
@@ -159,10 +155,10 @@ def _in_wrong_parts(rng: np.random.Generator, image: Image.Image, photo: Photo) 
     if number is None:
         return None
     exact = _exact(number, image.size)
-    if not _is_stacked(number, exact) or exact.character < LEAST_HEIGHT:
+    if not _is_stacked(number, exact):
         return None
     low, high = (exact.height / exact.width / pitch for pitch in reversed(PITCH))
-    wrong = [count for count in PARTS if low <= count <= high and count != len(number.text)]
+    wrong = [count for count in range(2, MOST_STACKED + 1) if low <= count <= high and count != len(number.text)]
     return Drawn(_side_by_side(rng, image, _moved(rng, exact), int(rng.choice(wrong))), "", ()) if wrong else None
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer.data.labels.stacking import MOST_STACKED, PITCH
 from trainer.inference.decoding import resampling
 from trainer.models import oriented_box
 from trainer.models.oriented_box import OrientedBoxes
@@ -14,9 +15,7 @@ FINEST = 3  # samples per pixel of a cut and direction, averaged, so that large 
 # Stacked characters are read with each of these: left and right, relative to the width of the box; above and below,
 # relative to the height of one.
 STACK_MARGINS = ((0.0, 0.15), (0.15, 0.15), (0.3, 0.3))
-MOST_STACKED = 5  # characters
 TALL = 1.5  # height of a region relative to its width, above which its characters may be stacked
-PITCH = (1.1, 2.5)  # from one stacked character to the next, relative to their width
 
 
 def widened(corners: tf.Tensor, margin: tuple[float, float]) -> tf.Tensor:
