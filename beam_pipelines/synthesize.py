@@ -128,6 +128,13 @@ def _add_scenes(parser: argparse.ArgumentParser) -> None:
         help="scenes: proportion of numbers of several characters whose characters stand below one another; regions: "
         "proportion of regions that show such a number, if the records have any; 0 to 1",
     )
+    parser.add_argument(
+        "--turned",
+        type=_share,
+        default=0.1,
+        help="scenes: proportion of the other numbers that are rotated by about 90 degrees; of all scenes, a third of "
+        "that proportion are rotated whole; 0 to 1",
+    )
 
 
 if __name__ == "__main__":

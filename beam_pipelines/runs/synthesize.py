@@ -95,7 +95,7 @@ def scenes_of(args: argparse.Namespace) -> Scenes:
         cutouts.load(paths, args.record_limit)
     size, limit = args.scene_size, args.record_limit
     shown = backgrounds, photos, records
-    return Scenes(args.seed, numbers, size, args.empty, *shown, limit, args.beside, args.stacked)
+    return Scenes(args.seed, numbers, size, args.empty, *shown, limit, args.beside, args.stacked, args.turned)
 
 
 def _backgrounds(folder: str) -> tuple[str, ...]:

@@ -88,9 +88,14 @@ def paint(rng: np.random.Generator, canvas: Image.Image, mask: Image.Image, ink:
         shade = ImageChops.offset(mask, *shift).filter(ImageFilter.GaussianBlur(1))
         canvas.paste((0, 0, 0), mask=shade.point(lambda value: value * 0.6))
     elif kind < 0.42:
-        canvas.paste((250, 250, 245), mask=ImageChops.offset(mask, 1, 1).point(lambda value: value * 0.5))
-        canvas.paste((5, 5, 5), mask=ImageChops.offset(mask, -1, -1).point(lambda value: value * 0.5))
+        light(canvas, mask)
     elif kind < 0.5 and canvas.height > 40:
         dark = sum(ink) < 384
         canvas.paste((245, 245, 240) if dark else (15, 15, 20), mask=mask.filter(ImageFilter.MaxFilter(3)))
     canvas.paste(ink, mask=mask)
+
+
+def light(canvas: Image.Image, mask: Image.Image) -> None:
+    """Draw a lit and a dark side around what will be painted, as of raised or engraved digits."""
+    canvas.paste((250, 250, 245), mask=ImageChops.offset(mask, 1, 1).point(lambda value: value * 0.5))
+    canvas.paste((5, 5, 5), mask=ImageChops.offset(mask, -1, -1).point(lambda value: value * 0.5))

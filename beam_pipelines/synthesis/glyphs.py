@@ -12,6 +12,7 @@ from trainer.data.formats.records import Box
 
 SPACE = 0.3  # width of a space, relative to the font size
 MARGIN = 12  # of the plane around the number, in pixels
+NARROW = (-0.06, 0.25)  # the gap between characters, relative to the font size
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,25 @@ class Plane:
     boxes: list[Box]
 
 
-def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str = "") -> Plane:
+def typeset(
+    rng: np.random.Generator,
+    text: str,
+    *,
+    before: str = "",
+    after: str = "",
+    gaps: tuple[float, float] = NARROW,
+    spaced: bool = False,
+) -> Plane:
     """Typeset a text in a random typeface, size and spacing, often on an uneven or climbing baseline.
 
-    The texts `before` and `after` it are set in the same way, but get no boxes: they are not part of the number.
+    Args:
+      before, after: texts that are set in the same way, but get no boxes: they are not part of the number.
+      gaps: the least and the widest gap between characters, relative to the font size.
+      spaced: whether all characters take up as much width as the widest one, as on tiles.
     """
     faces = typefaces.that_have(frozenset(text))
     font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
-    gap = rng.uniform(-0.06, 0.25) * font.size
+    gap = rng.uniform(*gaps) * font.size
     wobble = rng.uniform(0, 0.06) * font.size
     climb = rng.uniform(-0.25, 0.25) * font.size if rng.random() < 0.12 else 0.0  # of each glyph above the previous one
     line = before + text + after
@@ -37,32 +49,39 @@ def typeset(rng: np.random.Generator, text: str, *, before: str = "", after: str
     rise = abs(climb) * (len(line) - 1)
     top = min(b[1] for b in bounds)
     height = max(b[3] for b in bounds) - top + rise
+    widest = max(right - left for left, _, right, _ in bounds) if spaced else 0
     x = float(MARGIN)
     y = MARGIN + wobble - top + (rise if climb > 0 else 0)
     spots = []
     for left, _, right, _ in bounds:
-        spots.append((x - left, y + rng.uniform(-wobble, wobble)))
-        x += max(right - left + gap, 0.3 * (right - left)) or SPACE * font.size
+        beside = max(0.0, (widest - (right - left)) / 2)
+        spots.append((x + beside - left, y + rng.uniform(-wobble, wobble)))
+        x += 2 * beside + max(right - left + gap, 0.3 * (right - left)) or SPACE * font.size
         y -= climb
     width = x - min(gap, 0) + MARGIN
     whole = _drawn(line, spots, font, (int(width) + 1, int(height + 2 * wobble) + 2 * MARGIN + 1))
     return Plane(whole.mask, whole.boxes[len(before) : len(before) + len(text)])
 
 
-def stack(rng: np.random.Generator, text: str) -> Plane:
-    """Typeset a text with stacked characters, in a random typeface, size and spacing."""
+def stack(rng: np.random.Generator, text: str, *, lean: float = 0.0) -> Plane:
+    """Typeset a text with stacked characters, in a random typeface, size and spacing.
+
+    Args:
+      lean: how far each character is to the right of the one above it, relative to the font size.
+    """
     faces = typefaces.that_have(frozenset(text))
     font = typefaces.load(faces[rng.integers(len(faces))], int(rng.integers(24, 49)))
     gap, wobble = rng.uniform(0.02, 0.9) * font.size, rng.uniform(0, 0.05) * font.size
     bounds = [font.getbbox(char, anchor="ls") for char in text]
     widest = max(right - left for left, _, right, _ in bounds)
-    y = float(MARGIN)
+    y, aside = float(MARGIN), abs(lean) * font.size * (len(text) - 1)
+    middle = MARGIN + wobble + widest / 2 + (aside if lean < 0 else 0)
     spots = []
     for left, top, right, bottom in bounds:
-        middle = MARGIN + wobble + widest / 2 + rng.uniform(-wobble, wobble)
-        spots.append((middle - (left + right) / 2, y - top))
+        spots.append((middle + rng.uniform(-wobble, wobble) - (left + right) / 2, y - top))
         y += bottom - top + gap
-    return _drawn(text, spots, font, (int(widest + 2 * wobble) + 2 * MARGIN + 1, int(y - gap) + MARGIN + 1))
+        middle += lean * font.size
+    return _drawn(text, spots, font, (int(widest + 2 * wobble + aside) + 2 * MARGIN + 1, int(y - gap) + MARGIN + 1))
 
 
 def _drawn(

@@ -1,6 +1,7 @@
 """Draw what numbers are painted on: colours, walls, plates, and the clutter around them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -87,8 +88,17 @@ def tiles(
     """Draw a separate plate under each character, given the characters' boxes in the plane."""
     left, top, right, bottom = images.union(boxes)
     beside, below = rng.uniform(1, MARGIN - 4, 2)
-    if bottom - top > right - left:  # stacked: all as wide as the widest
-        boxes = [(left, box[1], right, box[3]) for box in boxes]
+    middles = [(box[0] + box[2]) / 2 for box in boxes]
+    widest = max(box[2] - box[0] for box in boxes)
+    if bottom - top > right - left:  # stacked
+        boxes = [
+            (middle - widest / 2, box[1], middle + widest / 2, box[3])
+            for middle, box in zip(middles, boxes, strict=True)
+        ]
+    elif all(
+        widest + 2 * beside < after - middle for middle, after in pairwise(middles)
+    ):  # room for tiles of one width
+        boxes = [(middle - widest / 2, top, middle + widest / 2, bottom) for middle in middles]
     else:
         boxes = [(box[0], top, box[2], bottom) for box in boxes]
     shapes = [(box[0] - beside, box[1] - below, box[2] + beside, box[3] + below) for box in boxes]

@@ -23,6 +23,7 @@ HOUSE_LENGTHS = {1: 0.05, 2: 0.33, 3: 0.53, 4: 0.08, 5: 0.01}
 # words and from A to F: these are common next to a number, so a recogniser must tell a 5D from a 50 and a 2B from a 28.
 BESIDE = 0.2  # the usual share of numbers that have something there
 STACKED = 0.25  # the usual share of numbers of several characters that are stacked, in scenes and regions
+TURNED = 0.1  # the usual share of numbers in scenes that are rotated by about 90 degrees
 PREFIXES = ("No", "No.", "no.", "No ", "N°", "N ", "Nr.", "Nr ", "n°", "#")
 CAPITALS, SMALL_LETTERS = "ACDEFHKMNPRTUVWXY", "acdefhkmnprtuvwxy"
 FLATS = "ABCDEFabcdef"

@@ -134,7 +134,7 @@ class Predictor:
             logits, carried, attention = step(tokens, carried)
             tokens = tf.argmax(logits, axis=-1, output_type=tf.int32)
             reading *= tf.cast(tokens != self.vocab.end, tf.float32)
-            attended += reading * attention[:, 0]
+            attended += reading * tf.cast(attention[:, 0], tf.float32)  # bfloat16 while training in it
         attended /= tf.reduce_sum(attended, axis=1, keepdims=True)
         return tf.reshape(attended, [-1, *self.config.model.map_size])
 

@@ -17,6 +17,7 @@ from trainer.data.formats.tfrecord import Damaged
 from trainer.data.labels import box_corners
 
 MARGIN = (0.1, 0.3)  # cut out around a number, relative to its height
+QUARTER_TURN = {True: Image.Transpose.ROTATE_270, False: Image.Transpose.ROTATE_90}  # clockwise; Pillow's is the other
 LEAST_HEIGHT = 10  # pixels; less tall numbers are not worth enlarging
 
 
@@ -106,6 +107,14 @@ def stack(rng: np.random.Generator, photos: tuple[Photo, ...]) -> Piece | None:
     right, bottom = margin + widest, margin + height
     corners = np.array([(margin, margin), (right, margin), (right, bottom), (margin, bottom)], float)
     return Piece(sheet, text, corners)
+
+
+def turned(piece: Piece, *, clockwise: bool) -> Piece:
+    """Rotate a piece by 90 degrees."""
+    relative = box_corners.of_values((piece.corners / piece.image.size).ravel())
+    image = piece.image.transpose(QUARTER_TURN[clockwise])
+    corners = np.array(box_corners.turned(relative, clockwise=clockwise)).reshape(4, 2) * image.size
+    return Piece(image, piece.text, corners)
 
 
 def _digit(rng: np.random.Generator, photo: Photo) -> tuple[Image.Image, str] | None:

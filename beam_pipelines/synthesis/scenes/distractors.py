@@ -40,7 +40,7 @@ def shape(rng: np.random.Generator, canvas: Image.Image, places: Places) -> None
     pen = ImageDraw.Draw(patch)
     line = max(1, int(rng.uniform(0.02, 0.15) * min(width, height)))
     colour, other = (tuple(int(c) for c in rng.integers(0, 256, 3)) for _ in range(2))
-    kind = rng.integers(4)
+    kind = rng.integers(5)
     if kind < 2:
         step = max(2 * line, int(rng.uniform(0.06, 0.25) * width))
         for at in range(0, int(width), step):
@@ -51,11 +51,28 @@ def shape(rng: np.random.Generator, canvas: Image.Image, places: Places) -> None
                 pen.line((0, at, width, at), fill=colour, width=line)
     elif kind == 2:
         pen.ellipse((0, 0, width - 1, height - 1), outline=colour, width=line)
+    elif kind == 3:
+        _scrolls(rng, pen, (width, height), colour, line)
     else:
         pen.rounded_rectangle((0, 0, width - 1, height - 1), radius=0.2 * min(width, height), fill=colour)
         points = rng.uniform(0.1, 0.9, (int(rng.integers(3, 7)), 2)) * (width, height)
         pen.polygon([tuple(p) for p in points], fill=other)
     canvas.paste(patch, spot)
+
+
+def _scrolls(
+    rng: np.random.Generator, pen: ImageDraw.ImageDraw, size: tuple[float, float], colour: tuple[int, ...], line: int
+) -> None:
+    """Draw spirals side by side, mirrored in turn, as in wrought iron: their curves resemble those of digits."""
+    count = max(1, min(8, round(size[0] / size[1] * rng.uniform(0.6, 1.6))))
+    turns = rng.uniform(0.6, 2.2)
+    steps = np.linspace(0.1, 1, 40)
+    angles = steps * turns * 2 * np.pi + rng.uniform(0, 2 * np.pi)
+    reach = np.array([size[0] / count, size[1]]) / 2 - line
+    curve = np.stack([np.cos(angles), np.sin(angles)], axis=1) * steps[:, np.newaxis] * np.maximum(reach, 1)
+    for i in range(count):
+        middle = ((i + 0.5) * size[0] / count, size[1] / 2)
+        pen.line([tuple(p) for p in curve * (1 - 2 * (i % 2), 1) + middle], fill=colour, width=line, joint="curve")
 
 
 def piece(rng: np.random.Generator, canvas: Image.Image, places: Places, photos: tuple[bytes, ...]) -> None:

@@ -13,6 +13,13 @@ from beam_pipelines.synthesis.texts import TextSource, surroundings
 from trainer.data.formats.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
+TILED, TILE_GAPS = (
+    0.12,
+    (0.2, 1.0),
+)  # share of numbers whose characters stand apart as on tiles; `glyphs.typeset`'s gaps
+LEANING, LEAN = 0.3, 0.35  # share of stacked numbers that lean to a side; how far at most, as in `glyphs.stack`
+NARROW, NARROWEST = 0.1, 0.4  # share of what is seen from the side; how narrow that makes it
+RAISED, SMALLEST_RAISED = 0.06, 30  # share of numbers in the material of the wall itself; the least height in pixels
 
 
 @dataclass(frozen=True)
@@ -25,19 +32,24 @@ class Layer:
 
 
 def number(
-    rng: np.random.Generator, texts: TextSource, height: float, *, beside: float, stacked: float
+    rng: np.random.Generator, texts: TextSource, height: float, *, beside: float, stacked: float, turned: float
 ) -> tuple[str, Layer]:
     """Typeset a random number whose characters are about `height` pixels high.
 
     Args:
       beside: share of numbers with a letter, a prefix or a word beside them.
       stacked: share of stacked ones among numbers with several characters.
+      turned: share of those rotated by about 90 degrees among all others.
     """
     text = texts.draw(rng)
     if len(text) > 1 and rng.random() < stacked:
-        return text, _layer(rng, glyphs.stack(rng, text), 0.5 * height, _angle(rng, turned=0.0))
+        lean = rng.uniform(-LEAN, LEAN) if rng.random() < LEANING else 0.0
+        return text, _layer(rng, glyphs.stack(rng, text, lean=lean), 0.5 * height, _angle(rng, turned=0.0))
     before, after = surroundings(rng, texts.characters, beside)
-    return text, _layer(rng, glyphs.typeset(rng, text, before=before, after=after), height, _angle(rng, turned=0.05))
+    tiled = rng.random() < TILED
+    gaps, spaced = (TILE_GAPS, rng.random() < 0.5) if tiled else (glyphs.NARROW, False)
+    plane = glyphs.typeset(rng, text, before=before, after=after, gaps=gaps, spaced=spaced)
+    return text, _layer(rng, plane, height, _angle(rng, turned=turned))
 
 
 def word(rng: np.random.Generator, text: str, height: float) -> Layer:
@@ -65,7 +77,7 @@ def _layer(rng: np.random.Generator, plane: Plane, height: float, angle: float) 
     scale = height / max(tallest, 1.0)
     width, depth = plane.mask.size
     quad = np.array([(0, 0), (width, 0), (width, depth), (0, depth)], float) - (width / 2, depth / 2)
-    quad *= scale * rng.uniform(0.8, 1.25), scale
+    quad *= scale * (rng.uniform(NARROWEST, 0.8) if rng.random() < NARROW else rng.uniform(0.8, 1.25)), scale
     quad[:, 0] += rng.normal(0, 0.1) * quad[:, 1]
     quad += rng.uniform(-0.06, 0.06, (4, 2)) * scale * min(width, depth)
     quad = quad @ np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
@@ -91,14 +103,18 @@ def paint(rng: np.random.Generator, canvas: Image.Image, layer: Layer, spot: tup
     box = (*spot, spot[0] + layer.seen.size[0], spot[1] + layer.seen.size[1])
     patch = canvas.crop(box)
     _, plate, ink = surfaces.colours(rng)
+    mask = layer.seen.project(layer.plane.mask)
+    ground = np.asarray(patch, np.float32).mean(axis=(0, 1))
     kind = rng.random()
     if kind < 0.35:
         surfaces.plate(rng, patch, layer.seen, layer.plane.mask.size, plate, ink)
     elif kind < 0.5:
         surfaces.tiles(rng, patch, layer.seen, layer.plane.mask.size, layer.plane.boxes, plate, ink)
+    elif kind > 1 - RAISED and min(patch.size) >= SMALLEST_RAISED:
+        fonts.light(patch, mask)
+        ink = surfaces.near(rng, tuple(ground), 25)
     else:
-        ink = _ink(rng, np.asarray(patch, np.float32).mean(axis=(0, 1)))
-    mask = layer.seen.project(layer.plane.mask)
+        ink = _ink(rng, ground)
     if min(patch.size) > 12 and rng.random() < 0.3:  # worn paint, metal that shines unevenly
         mask = _worn(rng, mask)
     fonts.paint(rng, patch, mask, ink)

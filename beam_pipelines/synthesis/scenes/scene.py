@@ -1,6 +1,6 @@
 """Scenes with no number, one or several: a pure function of (seed, index)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
@@ -8,7 +8,7 @@ from PIL import Image
 from beam_pipelines.synthesis import camera, typefaces
 from beam_pipelines.synthesis.scenes import backdrop, cutouts, distractors, lettering, placing
 from beam_pipelines.synthesis.scenes.placing import Places
-from beam_pipelines.synthesis.texts import BESIDE, STACKED, TextSource
+from beam_pipelines.synthesis.texts import BESIDE, STACKED, TURNED, TextSource
 from trainer.data.formats.records import Number
 from trainer.data.labels import box_corners
 
@@ -40,6 +40,8 @@ class Scenes:
       records: shards of records with boxes; scenes show only their numbers, and stacks of their digits.
       beside: share of drawn numbers with a letter, a prefix or a word beside them.
       stacked: share of stacked ones among drawn numbers of several characters, and among pasted ones.
+      turned: share of the other numbers, drawn or pasted, that are rotated by about 90 degrees; a third of that share
+        of all scenes are rotated whole, as by a phone that was held sideways.
       record_limit: how many records of each kind a worker holds in memory.
       faces: the fingerprint of the typefaces; a worker with other typefaces would draw different images, so it fails.
     """
@@ -54,16 +56,26 @@ class Scenes:
     record_limit: int = 20_000
     beside: float = BESIDE
     stacked: float = STACKED
+    turned: float = TURNED
     faces: str = field(default_factory=typefaces.fingerprint)
 
     def __call__(self, index: int) -> Scene:
         if self.faces != typefaces.fingerprint():
             raise RuntimeError("a worker has other typefaces than the machine that launched it: install the same there")
         rng = np.random.default_rng([self.seed, index])
+        if rng.random() < self.turned / 3:
+            canvas, numbers = _sideways(*replace(self, turned=0.0)._made(rng), clockwise=rng.random() < 0.5)
+        else:
+            canvas, numbers = self._made(rng)
+        largest_first = sorted(numbers, key=lambda number: -abs(box_corners.area(number.corners)))
+        return Scene(camera.photograph(rng, canvas), tuple(largest_first))
+
+    def _made(self, rng: np.random.Generator) -> tuple[Image.Image, list[Number]]:
+        """Return a real photo, or a backdrop with numbers and distractors."""
         photos = cutouts.load(self.photos, self.record_limit)
         stock = photos + cutouts.load(self.records, self.record_limit)
         if photos and rng.random() < WHOLE_PHOTOS * (1 - self.empty):
-            return _photographed(rng, *self._whole_photo(rng, photos))
+            return self._whole_photo(rng, photos)
         canvas = backdrop.draw(rng, backdrop.load(self.backgrounds), self.size)
         places = Places(canvas.size)
         numbers: list[Number] = []
@@ -73,7 +85,7 @@ class Scenes:
                 numbers += self._number(rng, canvas, places, stock)
                 tries -= 1
         self._distract(rng, canvas, places)
-        return _photographed(rng, canvas, numbers)
+        return canvas, numbers
 
     def _number(
         self, rng: np.random.Generator, canvas: Image.Image, places: Places, stock: tuple[cutouts.Photo, ...]
@@ -81,13 +93,38 @@ class Scenes:
         """Put one number, real or drawn, into a scene; return none if there is no room for it."""
         height = placing.height(rng, places.size, tallest=TALLEST)
         if stock and rng.random() < REAL:
-            return _paste(rng, canvas, places, stock, height, self.stacked)
-        text, layer = lettering.number(rng, self.texts, height, beside=self.beside, stacked=self.stacked)
+            return self._paste(rng, canvas, places, stock, height)
+        shares = {"beside": self.beside, "stacked": self.stacked, "turned": self.turned}
+        text, layer = lettering.number(rng, self.texts, height, **shares)
         spot = places.take(rng, layer.seen.size)
         if spot is None:
             return []
         lettering.paint(rng, canvas, layer, spot)
         return [Number(text, lettering.relative(layer.corners + spot, canvas.size))]
+
+    def _paste(
+        self,
+        rng: np.random.Generator,
+        canvas: Image.Image,
+        places: Places,
+        stock: tuple[cutouts.Photo, ...],
+        height: float,
+    ) -> list[Number]:
+        """Paste a real number, or real digits stacked; return none if there is no room or they are too small."""
+        photo = stock[rng.integers(len(stock))]
+        stacked = rng.random() < self.stacked
+        piece = cutouts.stack(rng, stock) if stacked else cutouts.cut(rng, photo)
+        if piece is None:
+            return []
+        characters = len(piece.text) if piece.corners[3, 1] - piece.corners[0, 1] > piece.image.width else 1
+        scale = height * min(characters, 2) / float(np.linalg.norm(piece.corners[3] - piece.corners[0]))
+        if not stacked and rng.random() < self.turned:
+            piece = cutouts.turned(piece, clockwise=rng.random() < 0.5)
+        pasted = placing.paste(rng, canvas, places, piece.image, scale)
+        if pasted is None:
+            return []
+        spot, scaled = pasted
+        return [Number(piece.text, lettering.relative(piece.corners * scaled + spot, canvas.size))]
 
     def _distract(self, rng: np.random.Generator, canvas: Image.Image, places: Places) -> None:
         """Put words, shapes, pieces of photos and upside-down numbers into a scene."""
@@ -128,30 +165,9 @@ class Scenes:
         return canvas, numbers
 
 
-def _paste(
-    rng: np.random.Generator,
-    canvas: Image.Image,
-    places: Places,
-    stock: tuple[cutouts.Photo, ...],
-    height: float,
-    stacked: float,
-) -> list[Number]:
-    photo = stock[rng.integers(len(stock))]
-    piece = cutouts.stack(rng, stock) if rng.random() < stacked else cutouts.cut(rng, photo)
-    if piece is None:
-        return []
-    characters = len(piece.text) if piece.corners[3, 1] - piece.corners[0, 1] > piece.image.width else 1
-    scale = height * min(characters, 2) / float(np.linalg.norm(piece.corners[3] - piece.corners[0]))
-    pasted = placing.paste(rng, canvas, places, piece.image, scale)
-    if pasted is None:
-        return []
-    spot, scaled = pasted
-    return [Number(piece.text, lettering.relative(piece.corners * scaled + spot, canvas.size))]
-
-
-def _photographed(rng: np.random.Generator, canvas: Image.Image, numbers: list[Number]) -> Scene:
-    largest_first = sorted(numbers, key=lambda number: -abs(box_corners.area(number.corners)))
-    return Scene(camera.photograph(rng, canvas), tuple(largest_first))
+def _sideways(canvas: Image.Image, numbers: list[Number], *, clockwise: bool) -> tuple[Image.Image, list[Number]]:
+    turned = [replace(number, corners=box_corners.turned(number.corners, clockwise=clockwise)) for number in numbers]
+    return canvas.transpose(cutouts.QUARTER_TURN[clockwise]), turned
 
 
 def _pick(rng: np.random.Generator, weighted: tuple[tuple[int, float], ...]) -> int:

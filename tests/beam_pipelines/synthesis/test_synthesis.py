@@ -177,6 +177,28 @@ def test_stacked_characters_are_below_each_other_where_they_are_painted(text: st
         assert rest.sum() <= 0.01 * mask.sum()  # antialiased edges
 
 
+def test_characters_stand_as_far_apart_as_asked_for_and_spaced_ones_at_equal_distances() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        plane = glyphs.typeset(rng, "1410", gaps=(0.5, 0.5), spaced=True)
+        middles = [(left + right) / 2 for left, _, right, _ in plane.boxes]
+        steps = np.diff(middles)
+        np.testing.assert_allclose(steps, steps[0], atol=0.1)
+        apart = [after[0] - before[2] for before, after in itertools.pairwise(plane.boxes)]
+        assert min(apart) >= 0.5 * 24 - 0.1  # of the smallest font size
+        assert plane.boxes[-1][2] < plane.mask.width
+
+
+@pytest.mark.parametrize("lean", [-0.3, 0.3])
+def test_a_leaning_stack_moves_to_one_side_within_its_plane(lean: float) -> None:
+    for seed in range(10):
+        plane = glyphs.stack(np.random.default_rng(seed), "888", lean=lean)
+        first, _, last = ((left + right) / 2 for left, _, right, _ in plane.boxes)
+        assert (last - first) * lean > 0
+        assert abs(last - first) > 2 * 0.3 * 24 - 2 * 0.05 * 48
+        assert all(left > 0 and right < plane.mask.width for left, _, right, _ in plane.boxes)
+
+
 @pytest.mark.parametrize("stacked", [False, True])
 def test_each_tile_covers_one_character_and_the_wall_is_seen_between(stacked: bool) -> None:
     size, wall, fill = (200, 200), (0, 0, 0), (250, 250, 250)

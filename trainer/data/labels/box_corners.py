@@ -33,6 +33,12 @@ def area(corners: Corners) -> float:
     return sum(x * v - u * y for (x, y), (u, v) in zip(points, points[1:] + points[:1], strict=True)) / 2
 
 
+def turned(corners: Corners, *, clockwise: bool) -> Corners:
+    """Return relative corners, 0-1, in an image that was rotated by 90 degrees."""
+    points = zip(corners[::2], corners[1::2], strict=True)
+    return of_values(c for x, y in points for c in ((1 - y, x) if clockwise else (y, 1 - x)))
+
+
 def relative(corners: Corners, crop: Box) -> Corners:
     """Return corners relative to a crop, 0-1 within it; they are not clipped, so that a rotated box keeps its shape."""
     origin, size = crop[:2], (crop[2] - crop[0], crop[3] - crop[1])

@@ -1,6 +1,7 @@
 """Scenes: a function of (seed, index), with corners around every number and around nothing else."""
 
 import hashlib
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from beam_pipelines.synthesis import camera, fonts, glyphs, surfaces, texts
-from beam_pipelines.synthesis.scenes import backdrop, distractors, lettering, scene
+from beam_pipelines.synthesis.scenes import backdrop, cutouts, distractors, lettering, scene
 from beam_pipelines.synthesis.scenes.scene import Scene, Scenes
 from tests.conftest import ROOT
 from trainer.data.formats.records import Number
@@ -40,6 +41,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "photograph", lambda rng, canvas: canvas)
     monkeypatch.setattr(lettering, "_worn", lambda rng, mask: mask)
     monkeypatch.setattr(fonts, "paint", lambda rng, canvas, mask, ink: canvas.paste(INK, mask=mask))
+    monkeypatch.setattr(fonts, "light", lambda canvas, mask: None)
     monkeypatch.setattr(lettering, "surroundings", lambda *_: ("", ""))
     monkeypatch.setattr(scene, "NUMBERS", ((1, 1.0),))
     monkeypatch.setattr(scene, "DISTRACTORS", ((0, 1.0),))
@@ -122,7 +124,7 @@ def test_turned_and_stacked_numbers_occur_and_their_first_corner_is_the_top_left
     rng = np.random.default_rng(4)
     stacked = {-90: 0, 90: 0, 0: 0}
     for _ in range(400):
-        text, layer = lettering.number(rng, UNIFORM, 40.0, beside=0.2, stacked=0.25)
+        text, layer = lettering.number(rng, UNIFORM, 90.0, beside=0.2, stacked=0.25, turned=0.1)
         _, tops, _, bottoms = zip(*layer.plane.boxes, strict=True)
         box = lettering._ink_box(layer.plane)
         size = max(8, round(box[2] - box[0])), max(8, round(box[3] - box[1]))
@@ -143,6 +145,42 @@ def test_turned_and_stacked_numbers_occur_and_their_first_corner_is_the_top_left
         elif len(text) > 1 and bottoms[0] <= tops[-1]:
             stacked[0] += 1
     assert min(stacked.values()) >= 4, stacked
+
+
+def directions(made: Scene) -> list[float]:
+    """The angle of each number in degrees, clockwise."""
+    corners = [corners_in(made.image, number) for number in made.numbers]
+    return [float(np.degrees(np.arctan2(*(one[1] - one[0])[::-1]))) for one in corners]
+
+
+@pytest.mark.parametrize("pasted", [False, True], ids=["drawn", "pasted"])
+def test_as_many_numbers_are_turned_as_asked_for(pasted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene, "REAL", float(pasted))
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 40), GROUND).save(buffer, "PNG")
+    photo = cutouts.Photo(buffer.getvalue(), (Number("4", (0.4, 0.3, 0.6, 0.3, 0.6, 0.7, 0.4, 0.7)),), ())
+    monkeypatch.setattr(cutouts, "load", lambda paths, limit: (photo,))
+    monkeypatch.setattr(scene, "WHOLE_PHOTOS", 0.0)
+    for turned, low, high in ((0.0, 0, 45), (1.0, 45, 135)):  # also in scenes that are turned whole
+        make = Scenes(8, UNIFORM, 192, 0.0, stacked=0.0, turned=turned)
+        angles = [abs(angle) for i in range(30) for angle in directions(make(i))]
+        assert len(angles) >= 30
+        assert all(low <= angle <= high for angle in angles)
+
+
+def test_a_scene_held_sideways_is_the_scene_turned(plain: None) -> None:
+    for index in range(12):
+        upright = Scenes(9, UNIFORM, 160, 0.0, turned=0.0)(index)
+        image, numbers = scene._sideways(upright.image, list(upright.numbers), clockwise=index % 2 == 0)
+        assert image.size == upright.image.size[::-1]
+        size = (24, 24)
+        for before, after in zip(upright.numbers, numbers, strict=True):
+            assert after.text == before.text
+            seen = [
+                rectified(made, corners_in(made, number), size)
+                for made, number in ((upright.image, before), (image, after))
+            ]
+            assert np.corrcoef(seen[0], seen[1])[0, 1] > 0.9
 
 
 def test_empty_is_the_share_of_scenes_without_a_number() -> None:

@@ -70,6 +70,13 @@ def test_looking_closer_reads_alike_in_any_batch_and_is_refused_without_attentio
         schema.override(experiments.find("five_heads"), ["decode.closer=true"])
 
 
+def test_a_model_looks_closer_while_it_is_trained_in_bfloat16() -> None:
+    wanted = schema.override(experiments.find("smoke"), ["decode.closer=true", "decode.views=[0.9,1.0]"])
+    recogniser = PureRecogniser(wanted.model, seed=0, precision="mixed_bfloat16")
+    found = Predictor(recogniser, recogniser.params, recogniser.state, wanted).read(images())
+    assert np.isfinite(found["log_prob"]).all()
+
+
 def test_views_are_averaged_as_log_probabilities() -> None:
     probabilities = np.array([[[[0.8, 0.1, 0.1]]], [[[0.2, 0.6, 0.2]]]], np.float32)  # [views, B, K, V]
     offsets = np.array([5.0, -3.0]).reshape(2, 1, 1)  # logits are log probabilities up to a constant
