@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from trainer.data.pipeline import preprocess
@@ -39,8 +40,20 @@ def test_images_are_resized_as_by_tensorflow(
     resizing: onnxruntime.InferenceSession, shape: tuple[int, int, int], size: tuple[int, int], seed: int
 ) -> None:
     images = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+    exact = np.einsum("yh,bhwc,xw->byxc", triangles(shape[1], size[0]), images, triangles(shape[2], size[1]))
     [resized] = resizing.run(None, {"images": images, "size": np.array(size, np.int32)})
-    np.testing.assert_allclose(resized, tf.image.resize(images, size, antialias=True), atol=1e-3)
+    # Where to sample is computed in float32: with two roundings in each of two axes, at up to the longest side.
+    rounding = 255 * 4 * max(*shape[1:], *size) * 2**-24
+    np.testing.assert_allclose(resized, exact, rtol=0, atol=rounding)
+    np.testing.assert_allclose(tf.image.resize(images, size, antialias=True), exact, rtol=0, atol=rounding)
+
+
+def triangles(source: int, target: int) -> NDArray[np.float64]:
+    """Return the exact weight of each pixel of one side in each pixel of the resized side, float64 [target, source]."""
+    middles = (np.arange(target) + 0.5) * source / target
+    away = np.abs(np.arange(source) + 0.5 - middles[:, np.newaxis])
+    weights = np.maximum(0, 1 - away / max(1.0, source / target))
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def test_letterboxed_photos_are_the_same_but_for_single_values() -> None:
