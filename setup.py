@@ -66,6 +66,7 @@ EXTRAS = {
     "test": [
         *DOCS,
         "apache-beam[aws]>=2.77,<2.78",
+        "axe-core-python>=0.1,<0.2",  # whose script checks that pages are accessible
         "dask[distributed]>=2026.7,<2027",
         "duckdb>=2,<3; python_version >= '3.11'",  # which reads a folder of Parquet, as Polars does
         "flask>=3,<4",  # these two and moto serve an emulator of S3

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,19 @@ class Page:
             assert time.monotonic() < until, f"{condition}\n{self.run('document.body && document.body.innerText')}"
             time.sleep(0.02)
 
+    def barriers(self) -> list[str]:
+        """Return what keeps people from using the page, in light or in dark colours, by the rules of axe-core."""
+        self.run(f"{files('axe_core_python').joinpath('axe.min.js').read_text(encoding='utf-8')}; 0")
+        found = []
+        for scheme in ("dark", "light"):
+            self.prefer(scheme)
+            out = self.run("axe.run(document, {resultTypes: ['violations', 'passes']})")
+            assert len(out["passes"]) > 10
+            found += [
+                f"{scheme}: {one['impact']}: {one['help']}: {one['nodes'][0]['html']}" for one in out["violations"]
+            ]
+        return found
+
     def press(self, key: str) -> None:
         """Hit a key."""
         text = {"text": "\r"} if key == "Enter" else {"text": key} if len(key) == 1 else {}
@@ -55,11 +69,14 @@ class Page:
             buttons = {"button": "left", "buttons": int(kind != "mouseReleased"), "clickCount": 1}
             self.do("Input.dispatchMouseEvent", type=kind, x=x, y=y, **buttons)
 
+    def prefer(self, scheme: str) -> None:
+        """Show the page as to somebody who prefers `light` or `dark`."""
+        self.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
     def screenshot(self, path: Path, width: int, height: int, *, dark: bool = False, mobile: bool = False) -> None:
         """Write a PNG of the page in a window of this size in CSS pixels."""
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.do("Emulation.setEmulatedMedia", features=[scheme])
+        self.prefer("dark" if dark else "light")
         time.sleep(0.2)
         path.write_bytes(base64.b64decode(self.do("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
 

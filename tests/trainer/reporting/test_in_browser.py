@@ -42,6 +42,10 @@ def test_nothing_is_wider_than_the_window(opened: chromium.Page, width: int) -> 
     assert opened.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
+def test_it_is_accessible(opened: chromium.Page) -> None:
+    assert opened.barriers() == []
+
+
 def test_each_card_and_each_look_shows_an_image(opened: chromium.Page) -> None:
     shown = """[...document.querySelectorAll(".card .image, .looks svg")].filter((svg) => svg.getClientRects().length)
         .map((svg) => svg.querySelector("use").getBoundingClientRect()).map((box) => box.width * box.height)"""

@@ -63,6 +63,7 @@ def test_a_review_by_keys_is_stored_answer_by_answer(folder: Path, tmp_path: Pat
             settled(page)
             assert page.run("document.activeElement.id") == "question"
             page.wait("document.getElementById('image').naturalWidth > 0")
+            assert page.barriers() == []
             for keys in ("2", ["Enter"], "n", "x", ["b", "t", "4", "5", "Enter"], "u"):
                 press(page, *keys)
             press(page, "4", "6", "Enter")  # 4 is the key of no candidate, so it begins the text

@@ -81,6 +81,7 @@ def test_a_camera_that_is_refused_is_said_and_files_are_still_read(
         page.do("DOM.setFileInputFiles", nodeId=chooser, files=[str(image)])
         page.wait("history.length === 1")
         assert image.name in text(page, "history")
+        assert page.barriers() == []
         page.do("DOM.setFileInputFiles", nodeId=chooser, files=[str(tmp_path / "note.txt")])
         page.wait("document.getElementById('status').textContent.startsWith('Not read: ')")
         assert page.run("history.length") == 1
