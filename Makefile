@@ -218,19 +218,25 @@ reader: $(VENV)/installed
 	    --output runs/finder/export
 
 FREE_DATA := data/free
-FREE_STEPS ?= 12000
+FREE_STEPS ?= 21500
+FREE_SHARES := data.shares=[0.28,0.16,0.08,0.30,0.18]
 
 # The recogniser that commercial use may be made of: no photo is used, but those of --data that measure it.
 free: $(VENV)/installed
-	$(PY) -m beam_pipelines.synthesize --source fonts --count 60000 --lengths house --seed 61 --num-shards 16 \
+	$(PY) -m beam_pipelines.synthesize --source fonts --count 40000 --lengths house --seed 61 --num-shards 16 \
 	    --output $(FREE_DATA)/fonts $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source fonts --beside 1 --count 24000 --lengths house --seed 65 --num-shards 16 \
+	    --output $(FREE_DATA)/letters $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source fonts --style bib counter dots handwritten house plate segment --max-digits 8 \
+	    --count 42000 --seed 66 --num-shards 16 --output $(FREE_DATA)/styles $(TWO_WORKERS)
 	$(PY) -m beam_pipelines.synthesize --source mnist --mnist $(SHARED)/mnist --count 20000 --lengths house --seed 62 --num-shards 8 \
 	    --output $(FREE_DATA)/mnist $(TWO_WORKERS)
-	$(SCENES) --count 16000 --seed 63 --num-shards 16 --empty 0.15 --output $(FREE_DATA)/scenes $(TWO_WORKERS)
-	$(PY) -m beam_pipelines.synthesize --source regions --records $(FREE_DATA)/scenes --record-limit 30000 --empty 0.12 \
+	$(SCENES) --count 8000 --seed 63 --num-shards 16 --empty 0.15 --output $(FREE_DATA)/scenes $(TWO_WORKERS)
+	$(PY) -m beam_pipelines.synthesize --source regions --records $(FREE_DATA)/scenes --record-limit 30000 --empty 0.12 --stacked 0.35 \
 	    --count 46000 --seed 64 --num-shards 16 --output $(FREE_DATA)/regions $(TWO_WORKERS)
-	$(PY) -m trainer.train --experiment free --data $(foreach part,fonts mnist regions,$(FREE_DATA)/$(part)) \
-	    --workdir runs/free --set train.steps=$(FREE_STEPS)
+	$(PY) -m trainer.train --experiment free --data $(foreach part,fonts letters mnist regions styles,$(FREE_DATA)/$(part)) \
+	    --workdir runs/free --set precision=auto train.steps=$(FREE_STEPS) optimizer.learning_rate=1e-3 optimizer.warmup_steps=300 \
+	    model.max_length=8 $(FREE_SHARES)
 	$(PY) -m beam_pipelines.prepare --format csv --input $(SHARED)/photos --output $(RELEASE)/photos
 	$(PY) -m trainer.evaluate --workdir runs/free --data $(RELEASE)/photos --calibrate
 	$(PY) -m trainer.export --workdir runs/free --half --onnx --output runs/free/export

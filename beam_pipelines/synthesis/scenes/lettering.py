@@ -13,13 +13,11 @@ from beam_pipelines.synthesis.texts import TextSource, surroundings
 from trainer.data.formats.records import Box, Corners
 
 LEAST_CONTRAST = 35  # between ink and ground, of 255
-TILED, TILE_GAPS = (
-    0.12,
-    (0.2, 1.0),
-)  # share of numbers whose characters stand apart as on tiles; `glyphs.typeset`'s gaps
+TILED = 0.12  # share of numbers whose characters stand apart, as on tiles
+TILE_GAPS = (0.2, 1.0)  # between these, as in `glyphs.typeset`
 LEANING, LEAN = 0.3, 0.35  # share of stacked numbers that lean to a side; how far at most, as in `glyphs.stack`
 NARROW, NARROWEST = 0.1, 0.4  # share of what is seen from the side; how narrow that makes it
-RAISED, SMALLEST_RAISED = 0.06, 30  # share of numbers in the material of the wall itself; the least height in pixels
+RAISED, SMALLEST_RAISED = 0.06, 30  # share of texts in the material of the wall itself; their least height in pixels
 
 
 @dataclass(frozen=True)
