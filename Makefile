@@ -4,7 +4,7 @@
 #             READER_STEPS=6000 one more; after make release
 # make reader  trains the recogniser on for letters, displays, plates, stacked and longer numbers (about 100 minutes with bfloat16); after
 #             make finder
-# make free    the recogniser that commercial use may be made of, from drawn numbers and MNIST; FREE_STEPS=12000 take about three hours
+# make free    the recogniser that commercial use may be made of, from drawn numbers and MNIST (about 100 minutes with bfloat16)
 # make site   builds the documentation into build/site; make notebook runs docs/notebook.ipynb and stores what it shows
 # make test   sets everything up, then: formatting, lint, types and the tests, of tests/faults a sample; make test-fast: the quick tests alone
 
