@@ -41,9 +41,9 @@ def assert_same_numbers(found: dict, record: records.Record) -> None:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve small scenes with no number, one or several."""
+    """Twelve scenes with no number, one or several."""
     folder = tmp_path_factory.mktemp("scenes") / "out"
-    args = ["--source", "scenes", "--scene-size", "96", "--count", "12", "--seed", "2", "--num-shards", "2"]
+    args = ["--source", "scenes", "--scene-size", "192", "--count", "12", "--seed", "3", "--num-shards", "2"]
     assert synthesize.main([*args, "--output", str(folder)]) == 0
     counts = {len(record.numbers) for record in ours(folder, "train").values()}
     assert counts >= {0, 1, 2}
