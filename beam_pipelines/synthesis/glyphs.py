@@ -12,7 +12,7 @@ from trainer.data.formats.records import Box
 
 SPACE = 0.3  # width of a space, relative to the font size
 MARGIN = 12  # of the plane around the number, in pixels
-NARROW = (-0.06, 0.25)  # the gap between characters, relative to the font size
+GAPS = (-0.06, 0.25)  # the usual gaps between characters, relative to the font size
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def typeset(
     *,
     before: str = "",
     after: str = "",
-    gaps: tuple[float, float] = NARROW,
+    gaps: tuple[float, float] = GAPS,
     spaced: bool = False,
 ) -> Plane:
     """Typeset a text in a random typeface, size and spacing, often on an uneven or climbing baseline.

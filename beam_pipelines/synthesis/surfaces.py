@@ -90,14 +90,11 @@ def tiles(
     beside, below = rng.uniform(1, MARGIN - 4, 2)
     middles = [(box[0] + box[2]) / 2 for box in boxes]
     widest = max(box[2] - box[0] for box in boxes)
+    apart = all(widest + 2 * beside < after - before for before, after in pairwise(middles))
     if bottom - top > right - left:  # stacked
-        boxes = [
-            (middle - widest / 2, box[1], middle + widest / 2, box[3])
-            for middle, box in zip(middles, boxes, strict=True)
-        ]
-    elif all(
-        widest + 2 * beside < after - middle for middle, after in pairwise(middles)
-    ):  # room for tiles of one width
+        sides = [(middle - widest / 2, middle + widest / 2) for middle in middles]
+        boxes = [(left, box[1], right, box[3]) for (left, right), box in zip(sides, boxes, strict=True)]
+    elif apart:  # there is room for tiles of one width
         boxes = [(middle - widest / 2, top, middle + widest / 2, bottom) for middle in middles]
     else:
         boxes = [(box[0], top, box[2], bottom) for box in boxes]

@@ -16,7 +16,7 @@ LEAST_CONTRAST = 35  # between ink and ground, of 255
 TILED = 0.12  # share of numbers whose characters stand apart, as on tiles
 TILE_GAPS = (0.2, 1.0)  # between these, as in `glyphs.typeset`
 LEANING, LEAN = 0.3, 0.35  # share of stacked numbers that lean to a side; how far at most, as in `glyphs.stack`
-NARROW, NARROWEST = 0.1, 0.4  # share of what is seen from the side; how narrow that makes it
+STEEP, STEEPEST = 0.1, 0.4  # share of what is seen from the side; the least share of its width that remains
 RAISED, SMALLEST_RAISED = 0.06, 30  # share of texts in the material of the wall itself; their least height in pixels
 
 
@@ -45,7 +45,7 @@ def number(
         return text, _layer(rng, glyphs.stack(rng, text, lean=lean), 0.5 * height, _angle(rng, turned=0.0))
     before, after = surroundings(rng, texts.characters, beside)
     tiled = rng.random() < TILED
-    gaps, spaced = (TILE_GAPS, rng.random() < 0.5) if tiled else (glyphs.NARROW, False)
+    gaps, spaced = (TILE_GAPS, rng.random() < 0.5) if tiled else (glyphs.GAPS, False)
     plane = glyphs.typeset(rng, text, before=before, after=after, gaps=gaps, spaced=spaced)
     return text, _layer(rng, plane, height, _angle(rng, turned=turned))
 
@@ -75,7 +75,7 @@ def _layer(rng: np.random.Generator, plane: Plane, height: float, angle: float) 
     scale = height / max(tallest, 1.0)
     width, depth = plane.mask.size
     quad = np.array([(0, 0), (width, 0), (width, depth), (0, depth)], float) - (width / 2, depth / 2)
-    quad *= scale * (rng.uniform(NARROWEST, 0.8) if rng.random() < NARROW else rng.uniform(0.8, 1.25)), scale
+    quad *= scale * (rng.uniform(STEEPEST, 0.8) if rng.random() < STEEP else rng.uniform(0.8, 1.25)), scale
     quad[:, 0] += rng.normal(0, 0.1) * quad[:, 1]
     quad += rng.uniform(-0.06, 0.06, (4, 2)) * scale * min(width, depth)
     quad = quad @ np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])

@@ -7,7 +7,10 @@ from PIL import Image
 
 SMALLEST = 9.0  # pixels; the camera may halve this, and smaller digits could not be read
 TRIES = 8
-NARROW, NARROWEST = 0.1, 0.5  # share of pieces that look as if seen from the side; how narrow that makes them
+STEEP, STEEPEST = (
+    0.1,
+    0.5,
+)  # share of pieces that look as if seen from the side; the least share of their width that remains
 STRONGEST_SHIFT = 70  # of 255: the largest shift of a piece's colour towards that of its surroundings
 
 
@@ -54,7 +57,7 @@ def paste(
     Returns:
       Its left and top edge, and the factors by which it was scaled across and down; None if there is no room for it.
     """
-    stretch = rng.uniform(NARROWEST, 0.87) if rng.random() < NARROW else rng.uniform(0.87, 1.15)
+    stretch = rng.uniform(STEEPEST, 0.87) if rng.random() < STEEP else rng.uniform(0.87, 1.15)
     size = max(3, round(piece.width * scale * stretch)), max(3, round(piece.height * scale))
     spot = places.take(rng, size)
     if spot is None:

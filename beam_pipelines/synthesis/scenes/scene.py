@@ -166,6 +166,7 @@ class Scenes:
 
 
 def _sideways(canvas: Image.Image, numbers: list[Number], *, clockwise: bool) -> tuple[Image.Image, list[Number]]:
+    """Rotate a scene and its numbers by 90 degrees."""
     turned = [replace(number, corners=box_corners.turned(number.corners, clockwise=clockwise)) for number in numbers]
     return canvas.transpose(cutouts.QUARTER_TURN[clockwise]), turned
 
