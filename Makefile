@@ -65,7 +65,8 @@ site: $(VENV)/installed
 	@echo build/site/index.html
 
 notebook: $(VENV)/installed
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/jupyter execute --inplace --NotebookClient.record_timing=False docs/notebook.ipynb
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -c "import nbclient, nbformat; book = nbformat.read('docs/notebook.ipynb', 4); \
+	    nbclient.NotebookClient(book, record_timing=False).execute(); nbformat.write(book, 'docs/notebook.ipynb')"
 
 # The user's own images (DATA, a folder with labels.csv), or drawn ones.
 ifdef DATA
