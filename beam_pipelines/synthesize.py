@@ -8,6 +8,7 @@ from trainer import cli
 from trainer.config import typed
 
 STYLES = ("bib", "counter", "dots", "handwritten", "house", "plate", "segment")
+BESIDE, STACKED, TURNED = 0.2, 0.25, 0.1  # the usual shares: those of `synthesis.texts`, without loading NumPy
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,7 +76,7 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--beside",
         type=_share,
-        default=0.2,
+        default=BESIDE,
         help="fonts, scenes: proportion of drawn numbers with a letter, a prefix or a word beside them, which is not "
         "part of their text, 0 to 1",
     )
@@ -124,14 +125,14 @@ def _add_scenes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stacked",
         type=_share,
-        default=0.25,
+        default=STACKED,
         help="scenes: proportion of numbers of several characters whose characters stand below one another; regions: "
         "proportion of regions that show such a number, if the records have any; 0 to 1",
     )
     parser.add_argument(
         "--turned",
         type=_share,
-        default=0.1,
+        default=TURNED,
         help="scenes: proportion of the other numbers that are rotated by about 90 degrees; of all scenes, a third of "
         "that proportion are rotated whole; 0 to 1",
     )

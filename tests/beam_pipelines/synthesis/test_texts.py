@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beam_pipelines import synthesize
 from beam_pipelines.synthesis import texts
 from trainer.cli import UserError
 from trainer.vocab import DIGITS
@@ -132,3 +133,8 @@ def test_bad_distributions_say_what_to_do(tmp_path: Path, lengths: str, digits: 
     paths = {name: tmp_path / name for name in files}
     with pytest.raises(UserError, match=message):
         texts.from_options(lengths.format(**paths), digits.format(**paths), max_digits=5, alphabet=DIGITS)
+
+
+def test_the_command_line_offers_the_usual_shares() -> None:
+    usual = (texts.BESIDE, texts.STACKED, texts.TURNED)
+    assert usual == (synthesize.BESIDE, synthesize.STACKED, synthesize.TURNED)
